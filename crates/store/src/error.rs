@@ -1,0 +1,85 @@
+use safeos_record::Address;
+
+use crate::Kind;
+
+/// What can go wrong with a store. Each message says what failed, on what, and what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Text that is no store URL; says which text, why, and what to write.
+    #[error("{0}")]
+    Url(String),
+    /// The store cannot be reached now; trying later may help.
+    #[error("the store {url} is out of reach: {why}")]
+    Unreachable {
+        /// The store.
+        url: String,
+        /// What was tried and failed.
+        why: String,
+    },
+    /// No such record.
+    #[error("{kind:?} {address} is missing from the store")]
+    Missing {
+        /// Chunk or pointer.
+        kind: Kind,
+        /// Which.
+        address: Address,
+    },
+    /// The record is there but its bytes are not the right ones.
+    #[error("{kind:?} {address} is damaged on the store: {why}")]
+    Damaged {
+        /// Chunk or pointer.
+        kind: Kind,
+        /// Which.
+        address: Address,
+        /// What does not fit.
+        why: String,
+    },
+    /// A pointer has moved meanwhile.
+    #[error("the pointer {address} has moved meanwhile (counter {current:?})")]
+    Conflict {
+        /// Which pointer.
+        address: Address,
+        /// The counter that is there now.
+        current: Option<u64>,
+    },
+    /// The disk or the quota is full.
+    #[error("the store {url} is full: {why}")]
+    Full {
+        /// The store.
+        url: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The store's own files are damaged or cannot be used.
+    #[error("the store {url} cannot be used: {why}")]
+    Broken {
+        /// The store.
+        url: String,
+        /// What is wrong and what to do.
+        why: String,
+    },
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "bad_store_url",
+            Self::Unreachable { .. } => "store_unreachable",
+            Self::Missing { .. } => "missing_record",
+            Self::Damaged { .. } => "damaged_record",
+            Self::Conflict { .. } => "conflict",
+            Self::Full { .. } => "store_full",
+            Self::Broken { .. } => "store_broken",
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn retry(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Conflict { .. })
+    }
+}

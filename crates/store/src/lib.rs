@@ -1,0 +1,129 @@
+//! Stores: where records live.
+//!
+//! What always holds here: every record that comes out of a store was checked (a chunk against its
+//! address, a pointer against its owner's signature; only [`Store::read_part`] leaves that to its
+//! caller), and what a `put` or `set` returned for is durable. A store is trusted with availability
+//! only.
+
+mod check;
+mod error;
+mod file;
+mod memory;
+mod url;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+pub use error::{Error, Result};
+pub use file::FileStore;
+pub use memory::{MemoryState, MemoryStore, Method};
+use safeos_record::{Address, Chunk, Pointer};
+use serde::{Deserialize, Serialize};
+pub use url::file_url;
+
+/// What a store is like, for the policies of those above it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Traits {
+    /// Records are on this computer: reading one is as fast as a local cache, which is then pointless.
+    pub local: bool,
+    /// Records are paid for: publish seldom.
+    pub paid: bool,
+}
+
+/// One of the two kinds of record.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Immutable; the address is the hash of the bytes.
+    Chunk,
+    /// Mutable; signed by its owner.
+    Pointer,
+}
+
+/// A record as [`Store::list`] shows it. Ordered by kind, then address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Entry {
+    /// Chunk or pointer.
+    pub kind: Kind,
+    /// Where it lives.
+    pub address: Address,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Stats {
+    /// How many chunks.
+    pub chunks: u64,
+    /// How many pointers.
+    pub pointers: u64,
+    /// Bytes of all records together.
+    pub bytes: u64,
+}
+
+/// A place for records. Every method may be called from several threads at once and may block.
+pub trait Store: Send + Sync {
+    /// The URL this store was opened by.
+    fn url(&self) -> &str;
+
+    /// What this store is like.
+    fn traits(&self) -> Traits;
+
+    /// Stores chunks; when it returns, all of them are durable. Chunks that are there are left alone.
+    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()>;
+
+    /// Fetches chunks, each with its own outcome, in the order of `addresses`.
+    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>>;
+
+    /// Reads `len` bytes of a chunk from `offset`, for callers that check them by themselves (sealed
+    /// objects carry their own authentication). A store that can reads no more than that.
+    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+        let bytes = self.get_chunk(address)?.into_bytes();
+        let start = offset as usize;
+        match start.checked_add(len as usize) {
+            Some(end) if end <= bytes.len() => Ok(bytes.slice(start..end)),
+            _ => Err(Error::Damaged {
+                kind: Kind::Chunk,
+                address: *address,
+                why: format!("it has no bytes {offset}+{len}"),
+            }),
+        }
+    }
+
+    /// Which of these are there (by address, without reading them).
+    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>>;
+
+    /// The newest state of a pointer, if there is one.
+    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>>;
+
+    /// Compare-and-set: stores `pointer` if the counter now there is `expected` (`None`: nothing is
+    /// there), else [`Error::Conflict`]. A state that does not replace the one there is a conflict too.
+    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()>;
+
+    /// At most `limit` records after `after`, in order; empty at the end.
+    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>>;
+
+    /// Removes chunks, for collection; says how many were there.
+    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64>;
+
+    /// How much the store holds.
+    fn stats(&self) -> Result<Stats>;
+
+    /// Fetches one chunk.
+    fn get_chunk(&self, address: &Address) -> Result<Chunk> {
+        self.get_chunks(std::slice::from_ref(address))
+            .pop()
+            .unwrap_or(Err(Error::Missing {
+                kind: Kind::Chunk,
+                address: *address,
+            }))
+    }
+}
+
+/// Opens a store by its URL: `file:///path` (made when missing), or [`Error::Url`] for what is none.
+pub fn open(url: &str) -> Result<Arc<dyn Store>> {
+    match url::parse(url)? {
+        url::Parsed::File(path) => Ok(Arc::new(FileStore::open(url, &path)?)),
+    }
+}
