@@ -1,0 +1,207 @@
+use std::sync::Arc;
+
+use safeos_record::{Address, Chunk, FINAL_COUNTER, Key, Pointer, Target};
+use safeos_store::{Error as StoreError, Kind, Store};
+
+use crate::head::{self, Parts, damaged};
+use crate::kdf::{Cost, Keys};
+use crate::login::{head_chunk, target};
+use crate::marker::{Marker, NOTHING};
+use crate::name::Name;
+use crate::packet::Packet;
+use crate::{Error, Head, Login, Result, SecretKey, Settings};
+
+/// An account, opened. Holds keys (wiped when it is dropped) and no connection.
+pub struct Account {
+    pub(crate) given_name: String,
+    pub(crate) name: Name,
+    pub(crate) secret_key: Option<SecretKey>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) home_key: Key,
+    pub(crate) marker_cost: Cost,
+}
+
+impl Account {
+    pub(crate) fn new(login: &Login, packet: &Packet) -> Self {
+        Self {
+            given_name: packet.name.clone(),
+            name: login.name.clone(),
+            secret_key: login.secret_key.clone(),
+            keys: Arc::clone(&login.keys),
+            home_key: packet.home_key.clone(),
+            marker_cost: login.marker_cost,
+        }
+    }
+
+    /// The name as it was given at sign-up.
+    pub fn name(&self) -> &str {
+        &self.given_name
+    }
+
+    /// The address of the account's pointer.
+    pub fn address(&self) -> Address {
+        self.keys.address
+    }
+
+    /// The master key: everything in the home is sealed under keys derived from it.
+    pub const fn home_key(&self) -> &Key {
+        &self.home_key
+    }
+
+    /// Publishes a commit in the place of `previous`: puts the head chunk, then moves the pointer.
+    /// [`Error::HeadMoved`] if another computer was first. Calling it again after an error is safe.
+    pub fn publish_head(&self, store: &dyn Store, commit: &[u8], previous: &Head) -> Result<Head> {
+        let sealed = head::sealed_packet(&previous.chunk)?;
+        self.put_head(
+            store,
+            sealed,
+            commit.to_vec(),
+            Some(previous.counter()),
+            previous.counter().saturating_add(1),
+        )
+    }
+
+    /// The newest head on the store.
+    pub fn fetch_head(&self, store: &dyn Store) -> Result<Head> {
+        self.head_of(store, self.fetch_pointer(store)?)
+    }
+
+    /// The newest head if it is another than `known`: one look-up when it is not.
+    pub fn fetch_head_after(&self, store: &dyn Store, known: &Head) -> Result<Option<Head>> {
+        let pointer = self.fetch_pointer(store)?;
+        if pointer.counter() == known.counter() && pointer.target() == known.pointer.target() {
+            return Ok(None);
+        }
+        self.head_of(store, pointer).map(Some)
+    }
+
+    /// The commit of a head chunk of this account, of any age and from before any change of password.
+    pub fn open_head(&self, chunk: &Chunk) -> Result<Vec<u8>> {
+        Parts::of(chunk.bytes())
+            .and_then(|parts| parts.open_commit(&self.home_key))
+            .map_err(damaged(chunk.address()))
+    }
+
+    /// The settings that a head carries.
+    pub fn settings(&self, head: &Head) -> Result<Settings> {
+        Ok(self.packet(head)?.settings)
+    }
+
+    /// Publishes other settings, with the commit of `previous`.
+    pub fn set_settings(
+        &self,
+        store: &dyn Store,
+        settings: &Settings,
+        previous: &Head,
+    ) -> Result<Head> {
+        let packet = Packet {
+            settings: settings.clone(),
+            ..self.packet(previous)?
+        };
+        let sealed = head::seal_packet(&packet, &self.keys.packet)?;
+        self.put_head(
+            store,
+            &sealed,
+            previous.commit.clone(),
+            Some(previous.counter()),
+            previous.counter().saturating_add(1),
+        )
+    }
+
+    /// Marks the name as in use on a store the account was copied to. Does nothing where it is marked or where
+    /// records are paid for.
+    pub fn mark_name(&self, store: &dyn Store) -> Result<()> {
+        if !store.traits().paid {
+            Marker::of(&self.name, self.marker_cost)?.set(store)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn packet(&self, head: &Head) -> Result<Packet> {
+        Parts::of(head.chunk.bytes())
+            .and_then(|parts| parts.open_packet(&self.keys.packet))
+            .map_err(damaged(head.address()))
+    }
+
+    /// Puts a head chunk and points at it with `counter`, if the counter on the store is `expected`.
+    pub(crate) fn put_head(
+        &self,
+        store: &dyn Store,
+        sealed_packet: &[u8],
+        commit: Vec<u8>,
+        expected: Option<u64>,
+        counter: u64,
+    ) -> Result<Head> {
+        if counter == FINAL_COUNTER {
+            return Err(Error::Retired);
+        }
+        let chunk = head::build(
+            sealed_packet,
+            &self.home_key,
+            &self.address(),
+            counter,
+            &commit,
+        )?;
+        let pointer = Pointer::sign(&self.keys.owner, counter, Target::Chunk(chunk.address()))?;
+        store.put_chunks(std::slice::from_ref(&chunk))?;
+        let pointer = self.set_pointer(store, pointer, expected)?;
+        Ok(Head {
+            pointer,
+            chunk,
+            commit,
+        })
+    }
+
+    /// Makes the pointer final: nothing opens by this password any more, and nothing ever will.
+    pub(crate) fn retire(&self, store: &dyn Store, head: &Head) -> Result<()> {
+        let last = Pointer::sign(&self.keys.owner, FINAL_COUNTER, NOTHING)?;
+        self.set_pointer(store, last, Some(head.counter()))
+            .map(drop)
+    }
+
+    /// Moves the pointer. A conflict with this very state is none: an answer was lost on the way.
+    fn set_pointer(
+        &self,
+        store: &dyn Store,
+        pointer: Pointer,
+        expected: Option<u64>,
+    ) -> Result<Pointer> {
+        match store.set_pointer(&pointer, expected) {
+            Ok(()) => Ok(pointer),
+            Err(StoreError::Conflict { .. }) => match store.get_pointer(&self.address())? {
+                Some(there)
+                    if there.counter() == pointer.counter()
+                        && there.target() == pointer.target() =>
+                {
+                    Ok(there)
+                }
+                Some(there) if there.counter() == FINAL_COUNTER => Err(Error::Retired),
+                there => Err(Error::HeadMoved {
+                    current: there.map(|pointer| pointer.counter()),
+                }),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn fetch_pointer(&self, store: &dyn Store) -> Result<Pointer> {
+        let address = self.address();
+        store.get_pointer(&address)?.ok_or_else(|| {
+            StoreError::Missing {
+                kind: Kind::Pointer,
+                address,
+            }
+            .into()
+        })
+    }
+
+    fn head_of(&self, store: &dyn Store, pointer: Pointer) -> Result<Head> {
+        let chunk = head_chunk(store, target(&pointer)?)?;
+        let commit = self.open_head(&chunk)?;
+        Ok(Head {
+            pointer,
+            chunk,
+            commit,
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! Accounts: what a name and a password open.
+//!
+//! What always holds here: the password is stretched once for each sign-in ([`Login::derive`]) and
+//! never leaves this computer; no store learns a name, a password or a key. Where an account lives
+//! and what opens it both come out of name and password, so nobody can look for it without them.
+//! Keys and passwords are wiped from memory when they are dropped and are never printed.
+//!
+//! ```text
+//! name, password (, secret key) ──Argon2id──┬── owner seed ── pointer address, signatures
+//!                                           └── packet key ── account packet ── home key, settings
+//! pointer ── head chunk = sealed packet ‖ sealed commit
+//! ```
+
+mod account;
+mod error;
+mod head;
+mod kdf;
+mod login;
+mod marker;
+mod name;
+mod packet;
+mod password;
+mod secret;
+mod secret_key;
+#[cfg(test)]
+mod tests;
+
+pub use account::Account;
+pub use error::{Error, Result};
+pub use head::{COMMIT_LEN_MAX, Head};
+pub use login::Login;
+pub use packet::Settings;
+pub use secret::{Credentials, Secret};
+pub use secret_key::SecretKey;
+
+/// Doors for fuzzing: each decoder of this crate on bytes nobody has checked.
+#[doc(hidden)]
+pub mod fuzz {
+    /// Splits a head chunk into its sealed parts.
+    pub fn head(bytes: &[u8]) -> bool {
+        crate::head::Parts::of(bytes).is_ok()
+    }
+
+    /// Decodes an opened account packet: false if it decodes and is not the one encoding of what it says.
+    pub fn packet(bytes: &[u8]) -> bool {
+        crate::packet::Packet::decode(bytes).map_or(true, |packet| {
+            packet
+                .encode()
+                .is_ok_and(|encoded| encoded.as_slice() == bytes)
+        })
+    }
+}

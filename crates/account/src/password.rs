@@ -1,0 +1,104 @@
+//! Changing the password.
+//!
+//! What always holds here: the account is first published under the new password, then the old pointer is made final. A crash
+//! between the two leaves both usable, and the same command finishes the change.
+
+use std::sync::Arc;
+
+use safeos_record::FINAL_COUNTER;
+use safeos_store::Store;
+
+use crate::head::{self, Parts, damaged};
+use crate::kdf::Keys;
+use crate::login::{head_chunk, target};
+use crate::name::{check_new_password, normal_password};
+use crate::packet::Packet;
+use crate::{Account, Error, Head, Result, Secret};
+
+impl Account {
+    /// Publishes `head` under a new password and retires the old one for good. `head` must be the newest: [`Error::HeadMoved`].
+    /// The home key and so everything already stored stays the same.
+    pub fn change_password(
+        &self,
+        store: &dyn Store,
+        old: &Secret,
+        new: &Secret,
+        head: &Head,
+    ) -> Result<(Self, Head)> {
+        check_new_password(new)?;
+        let wrong = || Error::WrongPassword(self.given_name.clone());
+        let old = normal_password(old).map_err(|_| wrong())?;
+        let new = normal_password(new)?;
+        if self.derive(&old)?.address != self.address() {
+            return Err(wrong());
+        }
+        if *old == *new {
+            return Err(Error::PasswordUsed);
+        }
+        let packet = self.packet(head)?;
+        let now = self.fetch_pointer(store)?;
+        target(&now)?;
+        if now.counter() != head.counter() || now.target() != head.pointer.target() {
+            return Err(Error::HeadMoved {
+                current: Some(now.counter()),
+            });
+        }
+
+        let successor = Self {
+            given_name: self.given_name.clone(),
+            name: self.name.clone(),
+            secret_key: self.secret_key.clone(),
+            keys: Arc::new(self.derive(&new)?),
+            home_key: self.home_key.clone(),
+            marker_cost: self.marker_cost,
+        };
+        let new_head = successor.move_in(store, packet, head)?;
+        self.retire(store, head)?;
+        Ok((successor, new_head))
+    }
+
+    fn derive(&self, password: &str) -> Result<Keys> {
+        Keys::derive(
+            self.keys.cost,
+            &self.name,
+            password,
+            self.secret_key.as_ref(),
+        )
+    }
+
+    /// Publishes the packet and the commit of `head` at this (new) address, or finds that an interrupted change has done so.
+    fn move_in(&self, store: &dyn Store, mut packet: Packet, head: &Head) -> Result<Head> {
+        let expected = match store.get_pointer(&self.address())? {
+            None => None,
+            Some(pointer) if pointer.counter() == FINAL_COUNTER => return Err(Error::PasswordUsed),
+            Some(pointer) => {
+                let chunk = head_chunk(store, target(&pointer)?)?;
+                let wrong = damaged(chunk.address());
+                let parts = Parts::of(chunk.bytes()).map_err(&wrong)?;
+                let there = parts.open_packet(&self.keys.packet).map_err(&wrong)?;
+                if there.home_key != self.home_key {
+                    return Err(Error::NameTaken(self.given_name.clone()));
+                }
+                let commit = parts.open_commit(&self.home_key).map_err(&wrong)?;
+                if commit == head.commit && pointer.counter() > head.counter() {
+                    return Ok(Head {
+                        pointer,
+                        chunk,
+                        commit,
+                    });
+                }
+                // What an interrupted change has left, as long as nobody works with it, is replaced. Else
+                // nothing of theirs may be overwritten.
+                if pointer.counter() != there.first_counter {
+                    return Err(Error::PasswordInUse);
+                }
+                Some(pointer.counter())
+            }
+        };
+        // The counter goes on from the old pointer's, so that it orders all states of an account.
+        let counter = head.counter().max(expected.unwrap_or(0)).saturating_add(1);
+        packet.first_counter = counter;
+        let sealed = head::seal_packet(&packet, &self.keys.packet)?;
+        self.put_head(store, &sealed, head.commit.clone(), expected, counter)
+    }
+}
