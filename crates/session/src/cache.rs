@@ -1,0 +1,390 @@
+//! Packs kept on this computer's disk, for stores that are elsewhere.
+//!
+//! What always holds here: a file under a pack's name was written whole (under another name, then
+//! renamed); what [`PackCache::get`] gives has been checked against its address; a pinned pack is on
+//! the disk before [`PackCache::pin`] returns and stays, whatever the limit, until it is unpinned. The
+//! bytes are what the store gets: encrypted. No lock is held while the disk works.
+//!
+//! In the folder: `ab/ADDRESS` cached packs, by the first byte of the address; `pinned/ADDRESS` packs
+//! that wait for their upload; `incoming/` files that are being written.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use hashlink::LinkedHashMap;
+use parking_lot::Mutex;
+use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
+
+use crate::Result;
+use crate::disk::{create, failed, make_dir, remove, sync_dir, sync_parent};
+
+/// The packs on this computer's disk.
+pub(crate) struct PackCache {
+    shared: Arc<Shared>,
+    /// Looks at what earlier sessions left.
+    looking: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    bytes_max: u64,
+    index: Mutex<Index>,
+    /// The session ends; nobody needs to look any further.
+    stop: AtomicBool,
+    /// Makes the names of files that are being written.
+    count: AtomicU64,
+}
+
+/// What is on the disk, as far as has been looked. The disk is right where they differ.
+#[derive(Default)]
+struct Index {
+    /// Cached packs and their lengths, least recently used first.
+    cached: LinkedHashMap<Address, u64>,
+    cached_bytes: u64,
+    pinned: BTreeMap<Address, u64>,
+    pinned_bytes: u64,
+}
+
+impl PackCache {
+    /// Opens the cache in `dir`, which is made if it is not there. Packs of earlier sessions can be
+    /// read at once; a thread counts them for the limit of `bytes_max` bytes.
+    pub(crate) fn open(dir: &Path, bytes_max: u64) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            bytes_max,
+            index: Mutex::default(),
+            stop: AtomicBool::new(false),
+            count: AtomicU64::new(0),
+        });
+        shared
+            .prepare()
+            .map_err(|error| failed("use", dir, &error))?;
+        let looker = Arc::clone(&shared);
+        let looking = std::thread::Builder::new()
+            .name("pack cache".into())
+            .spawn(move || looker.look())
+            .ok();
+        Ok(Self { shared, looking })
+    }
+
+    /// A pack, checked. A cached file that is damaged is removed; a pinned one stays listed.
+    pub(crate) fn get(&self, address: &Address) -> Option<Chunk> {
+        let (path, pinned) = self.shared.find(address);
+        let chunk = read(&path, address);
+        match &chunk {
+            Ok(_) => {
+                self.shared.used(address);
+            }
+            Err(_) if pinned => {}
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    // If it stays, it is found to be damaged again.
+                    drop(remove(&path));
+                }
+                self.shared.index.lock().remove_cached(address);
+            }
+        }
+        chunk.ok()
+    }
+
+    /// A part of a pack, not checked: objects authenticate themselves. When one does not, `get` finds
+    /// out whether the file is damaged, and removes it then.
+    pub(crate) fn part(&self, address: &Address, offset: u32, len: u32) -> Option<Vec<u8>> {
+        let len = usize::try_from(len)
+            .ok()
+            .filter(|len| *len <= MAX_CHUNK_SIZE)?;
+        let (path, _) = self.shared.find(address);
+        let file = File::open(path).ok()?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, u64::from(offset)).ok()?;
+        self.shared.used(address);
+        Some(bytes)
+    }
+
+    /// Keeps a pack as long as there is room; the least recently used ones make it.
+    pub(crate) fn put(&self, chunk: &Chunk) {
+        let address = chunk.address();
+        let len = chunk.bytes().len() as u64;
+        if len > self.shared.bytes_max || self.shared.used(&address) {
+            return;
+        }
+        // Without the copy on disk the store is asked again.
+        if self
+            .shared
+            .write(chunk, &self.shared.cached_path(&address), false)
+            .is_ok()
+        {
+            self.shared.index.lock().add_cached(address, len);
+            self.shared.evict();
+        }
+    }
+
+    /// Keeps a pack until it is unpinned; on the disk when this returns.
+    pub(crate) fn pin(&self, chunk: &Chunk) -> Result<()> {
+        let address = chunk.address();
+        let path = self.shared.pinned_path(&address);
+        if self.shared.index.lock().pinned.contains_key(&address) && read(&path, &address).is_ok() {
+            return Ok(());
+        }
+        self.shared
+            .write(chunk, &path, true)
+            .map_err(|error| failed("write", &path, &error))?;
+        let was_cached = {
+            let mut index = self.shared.index.lock();
+            index.add_pinned(address, chunk.bytes().len() as u64);
+            index.remove_cached(&address)
+        };
+        if was_cached {
+            // A second copy takes room, no more.
+            drop(remove(&self.shared.cached_path(&address)));
+        }
+        self.shared.evict();
+        Ok(())
+    }
+
+    /// The pinned packs, also those of earlier sessions.
+    pub(crate) fn pinned(&self) -> Result<Vec<Address>> {
+        Ok(self.shared.index.lock().pinned.keys().copied().collect())
+    }
+
+    /// Makes a pinned pack an ordinary cached one.
+    pub(crate) fn unpin(&self, address: &Address) {
+        if !self.shared.index.lock().pinned.contains_key(address) {
+            return;
+        }
+        let (from, to) = (
+            self.shared.pinned_path(address),
+            self.shared.cached_path(address),
+        );
+        let moved = in_folder(&to, || fs::rename(&from, &to)).is_ok();
+        if !moved {
+            // Uploading it once more after a restart would do no harm either.
+            drop(remove(&from));
+        }
+        {
+            let mut index = self.shared.index.lock();
+            let len = index.remove_pinned(address);
+            if moved {
+                index.add_cached(*address, len);
+            }
+        }
+        self.shared.evict();
+    }
+
+    /// Bytes of all packs, as far as they have been counted.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> u64 {
+        let index = self.shared.index.lock();
+        index.cached_bytes + index.pinned_bytes
+    }
+
+    /// Waits until the packs of earlier sessions are counted.
+    #[cfg(test)]
+    fn counted(&mut self) {
+        if let Some(looking) = self.looking.take() {
+            looking.join().unwrap();
+        }
+    }
+}
+
+impl Drop for PackCache {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(looking) = self.looking.take() {
+            // A panic there has been reported by its thread.
+            drop(looking.join());
+        }
+    }
+}
+
+impl Shared {
+    fn cached_path(&self, address: &Address) -> PathBuf {
+        self.dir
+            .join(format!("{:02x}", address.as_bytes()[0]))
+            .join(address.to_string())
+    }
+
+    fn pinned_path(&self, address: &Address) -> PathBuf {
+        self.dir.join("pinned").join(address.to_string())
+    }
+
+    /// Where a pack is, if it is anywhere, and whether it is pinned.
+    fn find(&self, address: &Address) -> (PathBuf, bool) {
+        let pinned = self.index.lock().pinned.contains_key(address);
+        let path = if pinned {
+            self.pinned_path(address)
+        } else {
+            self.cached_path(address)
+        };
+        (path, pinned)
+    }
+
+    /// Makes the folders, sweeps what a crash left, lists the pinned packs.
+    fn prepare(&self) -> io::Result<()> {
+        let (pinned, incoming) = (self.dir.join("pinned"), self.dir.join("incoming"));
+        if !pinned.is_dir() {
+            make_dir(&self.dir)?;
+            make_dir(&pinned)?;
+            sync_dir(&self.dir)?;
+            sync_parent(&self.dir)?;
+        }
+        make_dir(&incoming)?;
+        for entry in fs::read_dir(&incoming)? {
+            remove(&entry?.path())?;
+        }
+        let mut index = self.index.lock();
+        for entry in fs::read_dir(&pinned)? {
+            let entry = entry?;
+            if let Some(address) = address_of(&entry) {
+                index.add_pinned(address, entry.metadata()?.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what earlier sessions left, the oldest file as the least recently used.
+    fn look(&self) {
+        let mut found: Vec<(SystemTime, Address, u64)> = Vec::new();
+        for first in 0..=u8::MAX {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let Ok(entries) = fs::read_dir(self.dir.join(format!("{first:02x}"))) else {
+                continue;
+            };
+            found.extend(entries.flatten().filter_map(|entry| {
+                let about = entry.metadata().ok()?;
+                let when = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                Some((when, address_of(&entry)?, about.len()))
+            }));
+        }
+        found.sort_unstable();
+        {
+            let mut index = self.index.lock();
+            // Newest first, each to the front: what this session has used stays behind them all.
+            for (_, address, len) in found.into_iter().rev() {
+                if !index.cached.contains_key(&address) && !index.pinned.contains_key(&address) {
+                    index.add_cached(address, len);
+                    index.cached.to_front(&address);
+                }
+            }
+        }
+        self.evict();
+    }
+
+    /// Notes that a pack is used; whether it is there.
+    fn used(&self, address: &Address) -> bool {
+        let mut index = self.index.lock();
+        index.cached.to_back(address).is_some() || index.pinned.contains_key(address)
+    }
+
+    /// Writes a pack under another name, then gives it its own.
+    fn write(&self, chunk: &Chunk, path: &Path, durable: bool) -> io::Result<()> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let incoming = self.dir.join("incoming").join(format!("{count:x}"));
+        let written = (|| {
+            let mut file = create(&incoming)?;
+            file.write_all(chunk.bytes())?;
+            if durable {
+                file.sync_data()?;
+            }
+            in_folder(path, || fs::rename(&incoming, path))?;
+            if durable {
+                sync_parent(path)?;
+            }
+            Ok(())
+        })();
+        if written.is_err() {
+            // The error that counts is the first one.
+            drop(remove(&incoming));
+        }
+        written
+    }
+
+    /// Removes the least recently used packs above the limit.
+    fn evict(&self) {
+        loop {
+            let victim = {
+                let mut index = self.index.lock();
+                if index.cached_bytes + index.pinned_bytes <= self.bytes_max {
+                    return;
+                }
+                let Some((address, len)) = index.cached.pop_front() else {
+                    return;
+                };
+                index.cached_bytes -= len;
+                address
+            };
+            // One that cannot be removed is counted again by the next session.
+            drop(remove(&self.cached_path(&victim)));
+        }
+    }
+}
+
+impl Index {
+    fn add_cached(&mut self, address: Address, len: u64) {
+        let old = self.cached.insert(address, len).unwrap_or(0);
+        self.cached_bytes = self.cached_bytes - old + len;
+    }
+
+    /// Whether it was there.
+    fn remove_cached(&mut self, address: &Address) -> bool {
+        let old = self.cached.remove(address);
+        self.cached_bytes -= old.unwrap_or(0);
+        old.is_some()
+    }
+
+    fn add_pinned(&mut self, address: Address, len: u64) {
+        let old = self.pinned.insert(address, len).unwrap_or(0);
+        self.pinned_bytes = self.pinned_bytes - old + len;
+    }
+
+    /// Its length.
+    fn remove_pinned(&mut self, address: &Address) -> u64 {
+        let old = self.pinned.remove(address).unwrap_or(0);
+        self.pinned_bytes -= old;
+        old
+    }
+}
+
+fn address_of(entry: &fs::DirEntry) -> Option<Address> {
+    entry.file_name().to_str()?.parse().ok()
+}
+
+/// Reads and checks a pack.
+fn read(path: &Path, address: &Address) -> io::Result<Chunk> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    if let Ok(len) = usize::try_from(file.metadata()?.len())
+        && len <= MAX_CHUNK_SIZE
+    {
+        bytes.reserve_exact(len);
+    }
+    file.take(MAX_CHUNK_SIZE as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Chunk::verify(*address, bytes)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Does something to a file; makes its folder if that is what is missing.
+fn in_folder(path: &Path, mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    match (work(), path.parent()) {
+        (Err(error), Some(folder))
+            if error.kind() == io::ErrorKind::NotFound && !folder.is_dir() =>
+        {
+            make_dir(folder)?;
+            work()
+        }
+        (done, _) => done,
+    }
+}

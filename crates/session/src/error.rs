@@ -1,0 +1,139 @@
+/// What a session answers when it cannot do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No such name or node.
+    #[error("no such file or directory")]
+    NotFound,
+    /// The name is taken.
+    #[error("the name is taken")]
+    Exists,
+    /// A directory is needed.
+    #[error("not a directory")]
+    NotDirectory,
+    /// A directory cannot be used so.
+    #[error("is a directory")]
+    IsDirectory,
+    /// The directory is not empty.
+    #[error("the directory is not empty")]
+    NotEmpty,
+    /// An argument out of its range.
+    #[error("invalid argument: {0}")]
+    Invalid(&'static str),
+    /// The operation is not permitted on this kind of node.
+    #[error("not permitted on this kind of file")]
+    NotPermitted,
+    /// A name over 255 bytes.
+    #[error("the name is longer than 255 bytes")]
+    NameTooLong,
+    /// A file would exceed 2^63-1 bytes.
+    #[error("the file would be too large")]
+    FileTooLarge,
+    /// A node has the most links it can have.
+    #[error("too many links")]
+    TooManyLinks,
+    /// Nothing there to seek to.
+    #[error("no data after this place")]
+    NoData,
+    /// No such extended attribute.
+    #[error("no such extended attribute")]
+    NoAttribute,
+    /// An extended attribute's value over 64 KiB.
+    #[error("the value is larger than 64 KiB")]
+    ValueTooLarge,
+    /// A kind of extended attribute or operation that is not kept.
+    #[error("not supported")]
+    NotSupported,
+    /// A snapshot or a public tree.
+    #[error("this tree is read-only")]
+    ReadOnly,
+    /// The disk that holds the stage is full.
+    #[error("no room left: {0}")]
+    Full(String),
+    /// Bytes that are damaged or missing; the message names them. Other files are not concerned.
+    #[error("{0}")]
+    Damaged(String),
+    /// The session was signed out.
+    #[error("this session has ended; sign in again")]
+    Ended,
+    /// The local state folder cannot be used.
+    #[error("the state folder cannot be used: {0}")]
+    State(String),
+    /// The store answered an older state than this computer has seen.
+    #[error(
+        "the store shows an older state of this home than this computer has seen; it was rolled back or replaced. Nothing was changed. If the store was restored on purpose, sign in with --accept-older"
+    )]
+    RolledBack,
+    /// Another session of this account is open in this state folder.
+    #[error(
+        "this account is already signed in on this computer; use that session or sign it out first"
+    )]
+    InUse,
+    /// The person stopped it.
+    #[error("stopped")]
+    Stopped,
+    /// From the account.
+    #[error(transparent)]
+    Account(#[from] safeos_account::Error),
+    /// From the store.
+    #[error(transparent)]
+    Store(#[from] safeos_store::Error),
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The error number of POSIX, as Linux and Redox count them.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::NotPermitted => 1,
+            Self::NotFound => 2,
+            Self::Stopped => 4,
+            Self::InUse => 16,
+            Self::Exists => 17,
+            Self::NotDirectory => 20,
+            Self::IsDirectory => 21,
+            Self::Invalid(_) => 22,
+            Self::FileTooLarge => 27,
+            Self::Full(_) | Self::Store(safeos_store::Error::Full { .. }) => 28,
+            Self::ReadOnly => 30,
+            Self::TooManyLinks => 31,
+            Self::NameTooLong => 36,
+            Self::NotEmpty => 39,
+            Self::NoData => 6,
+            Self::NoAttribute => 61,
+            Self::ValueTooLarge => 7,
+            Self::NotSupported => 95,
+            Self::Ended => 19,
+            _ => 5,
+        }
+    }
+
+    /// A stable word for programs (design section 7).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Exists => "exists",
+            Self::Full(_) => "disk_full",
+            Self::Damaged(_) => "damaged",
+            Self::Ended => "no_session",
+            Self::State(_) => "state_unusable",
+            Self::RolledBack => "rolled_back",
+            Self::InUse => "in_use",
+            Self::Stopped => "stopped",
+            Self::Account(error) => error.code(),
+            Self::Store(error) => error.code(),
+            _ => "failed",
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::Account(error) => error.retry(),
+            Self::Store(error) => error.retry(),
+            _ => false,
+        }
+    }
+}

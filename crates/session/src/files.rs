@@ -1,0 +1,193 @@
+//! Files that were written to: content in memory that the tree does not have yet.
+//!
+//! What always holds here: a block in memory holds the whole content of that block; bytes beyond a
+//! file's size are never in it; `dirty_bytes` is the sum of all of them.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use safeos_tree::{BLOCK_BYTES, Inode};
+
+use crate::{Ino, Nanos};
+
+/// Content is logged in pages of this many bytes.
+pub(crate) const PAGE_BYTES: usize = 4096;
+/// One bit for each page of a block.
+pub(crate) type Pages = u8;
+
+/// A block that was written to.
+pub(crate) struct Dirty {
+    /// Its content up to the last byte written; the rest reads as zeros.
+    pub(crate) data: Arc<Vec<u8>>,
+    /// Pages that the stage does not have.
+    pub(crate) unlogged: Pages,
+    /// Whether the stage has any of it.
+    pub(crate) logged: bool,
+    /// Length of the block that the tree has in this place.
+    pub(crate) stored_len: usize,
+}
+
+/// A file in memory.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) loaded: bool,
+    pub(crate) size: u64,
+    pub(crate) mtime: Option<Nanos>,
+    pub(crate) ctime: Option<Nanos>,
+    pub(crate) blocks: BTreeMap<u64, Dirty>,
+}
+
+impl State {
+    pub(crate) fn load(&mut self, inode: &Inode) {
+        if !self.loaded {
+            self.loaded = true;
+            self.size = inode.size;
+        }
+    }
+
+    /// Whether it says anything that `inode` does not.
+    pub(crate) fn is_clean(&self, inode: &Inode) -> bool {
+        self.blocks.is_empty()
+            && self.size == inode.size
+            && self.mtime.is_none()
+            && self.ctime.is_none()
+    }
+
+    /// The inode as it is with what is in memory.
+    pub(crate) fn overlay(&self, inode: &Inode) -> Inode {
+        let mut inode = inode.clone();
+        if self.loaded {
+            inode.size = self.size;
+            inode.mtime = self.mtime.unwrap_or(inode.mtime);
+            inode.ctime = self.ctime.unwrap_or(inode.ctime);
+            for block in self.blocks.values() {
+                inode.allocated = (inode.allocated + block.data.len() as u64)
+                    .saturating_sub(block.stored_len as u64);
+            }
+        }
+        inode
+    }
+}
+
+/// One file's lock.
+#[derive(Default)]
+pub(crate) struct File {
+    pub(crate) state: Mutex<State>,
+}
+
+/// All files that were written to.
+#[derive(Default)]
+pub(crate) struct Files {
+    files: Mutex<HashMap<Ino, Arc<File>>>,
+    dirty_bytes: AtomicUsize,
+    /// Blocks in the order in which they were first written to.
+    queue: Mutex<VecDeque<(Ino, u64)>>,
+}
+
+impl Files {
+    pub(crate) fn get(&self, ino: Ino) -> Option<Arc<File>> {
+        self.files.lock().get(&ino).cloned()
+    }
+
+    pub(crate) fn get_or_make(&self, ino: Ino) -> Arc<File> {
+        self.files.lock().entry(ino).or_default().clone()
+    }
+
+    /// Forgets files that nobody uses and that say nothing the tree does not.
+    pub(crate) fn tidy(&self, ino: Ino, clean: impl FnOnce(&State) -> bool) {
+        let mut files = self.files.lock();
+        if let Some(file) = files.get(&ino)
+            && Arc::strong_count(file) == 1
+            && file.state.try_lock().is_some_and(|state| clean(&state))
+        {
+            files.remove(&ino);
+        }
+    }
+
+    /// Forgets a file whatever it says.
+    pub(crate) fn drop_file(&self, ino: Ino) {
+        let file = self.files.lock().remove(&ino);
+        if let Some(file) = file {
+            let mut state = file.state.lock();
+            for block in std::mem::take(&mut state.blocks).into_values() {
+                self.forgot(block.data.len());
+            }
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Ino> {
+        self.files.lock().keys().copied().collect()
+    }
+
+    pub(crate) fn dirty_bytes(&self) -> usize {
+        self.dirty_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn grew(&self, bytes: usize) {
+        self.dirty_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn forgot(&self, bytes: usize) {
+        self.dirty_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn queue(&self, ino: Ino, number: u64) {
+        self.queue.lock().push_back((ino, number));
+    }
+
+    /// The blocks that were written to first.
+    pub(crate) fn oldest(&self, count: usize) -> Vec<(Ino, u64)> {
+        let mut queue = self.queue.lock();
+        let count = count.min(queue.len());
+        queue.drain(..count).collect()
+    }
+}
+
+/// The pages that the bytes `from..to` of a block touch.
+pub(crate) fn pages(from: usize, to: usize) -> Pages {
+    if from >= to {
+        return 0;
+    }
+    let first = from / PAGE_BYTES;
+    let last = (to - 1) / PAGE_BYTES;
+    let count = last - first + 1;
+    (Pages::MAX >> (Pages::BITS as usize - count)) << first
+}
+
+/// Runs of pages in a mask, as byte ranges.
+pub(crate) fn runs(mut mask: Pages) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut base = 0;
+    std::iter::from_fn(move || {
+        if mask == 0 {
+            return None;
+        }
+        let skip = mask.trailing_zeros() as usize;
+        let shifted = mask >> skip;
+        let len = shifted.trailing_ones() as usize;
+        let start = base + skip;
+        mask = shifted.checked_shr(len as u32).unwrap_or(0);
+        base = start + len;
+        Some(start * PAGE_BYTES..base * PAGE_BYTES)
+    })
+}
+
+const _: () = assert!(BLOCK_BYTES / PAGE_BYTES == Pages::BITS as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_and_runs_agree() {
+        assert_eq!(pages(0, BLOCK_BYTES), Pages::MAX);
+        assert_eq!(pages(0, 1), 1);
+        assert_eq!(pages(4095, 4097), 3);
+        assert_eq!(pages(BLOCK_BYTES - 1, BLOCK_BYTES), 1 << 7);
+        for mask in Pages::MIN..=Pages::MAX {
+            let again = runs(mask).fold(0, |all, run| all | pages(run.start, run.end));
+            assert_eq!(again, mask);
+        }
+    }
+}

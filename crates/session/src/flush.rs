@@ -1,0 +1,404 @@
+//! From memory to the stage, and from memory into packs.
+//!
+//! What always holds here: a block leaves memory only when the tree has it, and only if nobody wrote to
+//! it meanwhile; the tree has a file's new length only when the stage has the content before it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use safeos_record::Chunk;
+use safeos_tree::{
+    BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Key, ObjectKind, Place, Plain, Source,
+    Value, is_inline, trim,
+};
+
+use crate::failure::Fault;
+use crate::files::{State, runs};
+use crate::home::{Home, put_inode};
+use crate::stage::{Frame, Position};
+use crate::{Error, Ino, Result};
+
+/// A file with more than this in memory goes into packs rather than through the stage's log when it is
+/// synced, in bytes.
+const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How many packs are handed to the store at once.
+const PACKS_AT_ONCE: usize = 2;
+/// How many blocks are taken from the queue at once: two packs' worth.
+const BLOCKS_AT_ONCE: usize = 256;
+/// How many bytes two threads take by turns, one sealing while the other waits for the disk: a little less
+/// than two packs hold. In bytes, not blocks, or small files would make small packs.
+const TURN_BYTES: usize = 15 << 19;
+
+/// A block on its way into a pack.
+struct Moving {
+    ino: Ino,
+    number: u64,
+    data: Arc<Vec<u8>>,
+}
+
+impl Home {
+    /// Makes a file's content and everything else so far durable on this computer.
+    pub(crate) fn sync_node(&self, ino: Ino) -> Result<()> {
+        self.alive()?;
+        if let Some(file) = self.files.get(ino) {
+            let dirty: usize = file
+                .state
+                .lock()
+                .blocks
+                .values()
+                .map(|block| block.data.len())
+                .sum();
+            drop(file);
+            if dirty > LOG_BYTES_MAX {
+                self.flush_file(ino)?;
+            }
+            self.log_file(ino)?;
+        }
+        self.stage.sync(self.stage.end())
+    }
+
+    /// Appends what the stage does not have of any file, and makes it durable.
+    pub(crate) fn log_all(&self) -> Result<()> {
+        for ino in self.files.all() {
+            self.log_file(ino)?;
+        }
+        self.stage.sync(self.stage.end())
+    }
+
+    /// Appends what the stage does not have of a file.
+    pub(crate) fn log_file(&self, ino: Ino) -> Result<Position> {
+        loop {
+            let Some(file) = self.files.get(ino) else {
+                return Ok(self.stage.end());
+            };
+            let mut state = file.state.lock();
+            if !state.loaded {
+                return Ok(self.stage.end());
+            }
+            let logged = self.try_log(ino, &mut state);
+            drop(state);
+            drop(file);
+            match logged {
+                Err(Fault::Missing(at)) => {
+                    self.reader.node(&at)?;
+                }
+                // It was removed meanwhile.
+                Err(Fault::Failed(Error::NotFound)) => return Ok(self.stage.end()),
+                other => {
+                    other?;
+                    return Ok(self.stage.end());
+                }
+            }
+        }
+    }
+
+    fn try_log(&self, ino: Ino, state: &mut State) -> Result<(), Fault> {
+        // The path to the inode is needed afterwards: have it before anything is appended.
+        self.try_look(|look| look.inode(ino))?;
+        let size = state.size;
+        for (number, block) in &mut state.blocks {
+            let start = number * BLOCK_BYTES as u64;
+            // Holes that were written as zeros at the end of a file are said by its length.
+            let len = block.data.len().min(size.saturating_sub(start) as usize);
+            for run in runs(std::mem::take(&mut block.unlogged)) {
+                if run.start < len {
+                    self.stage.append(Frame::Data {
+                        ino,
+                        offset: start + run.start as u64,
+                        bytes: &block.data[run.start..run.end.min(len)],
+                    });
+                    block.logged = true;
+                }
+            }
+        }
+        self.try_change(&mut |look| {
+            let inode = look.inode(ino)?;
+            let mut new = state.overlay(&inode);
+            // The blocks in memory count when the tree has them.
+            new.allocated = inode.allocated;
+            let batch = if new == *inode {
+                Batch::new()
+            } else {
+                vec![put_inode(ino, new)]
+            };
+            Ok((batch, ()))
+        })?;
+        state.mtime = None;
+        state.ctime = None;
+        Ok(())
+    }
+
+    /// Forgets files in memory that say nothing new.
+    pub(crate) fn tidy(&self) {
+        for ino in self.files.all() {
+            self.files.tidy(ino, |state| {
+                self.try_look(|look| Ok(state.is_clean(&*look.inode(ino)?)))
+                    .unwrap_or(false)
+            });
+        }
+    }
+
+    /// Has writers wait for packs when too much is in memory.
+    pub(crate) fn throttle(&self) -> Result<()> {
+        while self.files.dirty_bytes() > self.limits.dirty_bytes_max {
+            if !self.flush_oldest()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the blocks that were written first into packs. Whether there were any.
+    pub(crate) fn flush_oldest(&self) -> Result<bool> {
+        let blocks = self.files.oldest(BLOCKS_AT_ONCE);
+        if blocks.is_empty() {
+            return Ok(false);
+        }
+        let kept = self.flush(&blocks);
+        if kept.is_err() {
+            for (ino, number) in blocks {
+                self.files.queue(ino, number);
+            }
+        }
+        kept.map(|()| true)
+    }
+
+    /// Moves everything in memory into packs.
+    pub(crate) fn flush_all(&self) -> Result<()> {
+        let mut blocks = Vec::new();
+        for ino in self.files.all() {
+            self.blocks_of(ino, &mut blocks);
+        }
+        self.flush(&blocks)?;
+        for ino in self.files.all() {
+            self.log_file(ino)?;
+        }
+        self.tidy();
+        Ok(())
+    }
+
+    fn flush_file(&self, ino: Ino) -> Result<()> {
+        let mut blocks = Vec::new();
+        self.blocks_of(ino, &mut blocks);
+        self.flush(&blocks)
+    }
+
+    fn blocks_of(&self, ino: Ino, blocks: &mut Vec<(Ino, u64)>) {
+        if let Some(file) = self.files.get(ino) {
+            blocks.extend(file.state.lock().blocks.keys().map(|number| (ino, *number)));
+        }
+    }
+
+    fn flush(&self, blocks: &[(Ino, u64)]) -> Result<()> {
+        // Neighbours in a file stay neighbours.
+        let mut turns = self.turns(blocks);
+        if turns.len() < 2 {
+            return self.flush_some(blocks);
+        }
+        turns.reverse();
+        let turns = Mutex::new(turns);
+        let work = || -> Result<()> {
+            loop {
+                let Some(turn) = turns.lock().pop() else {
+                    return Ok(());
+                };
+                self.flush_some(turn)?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let other = scope.spawn(work);
+            let own = work();
+            match other.join() {
+                Ok(done) => own.and(done),
+                Err(_) => Err(Error::State("a thread that packs has panicked".into())),
+            }
+        })
+    }
+
+    /// Cuts blocks into turns of [`TURN_BYTES`].
+    fn turns<'a>(&self, blocks: &'a [(Ino, u64)]) -> Vec<&'a [(Ino, u64)]> {
+        let mut turns = Vec::new();
+        let (mut start, mut bytes) = (0, 0);
+        for (at, (ino, number)) in blocks.iter().enumerate() {
+            let data = self.content_in_memory(*ino, *number);
+            bytes += data.map_or(0, |data| trim(&data).len());
+            if bytes >= TURN_BYTES {
+                turns.push(&blocks[start..=at]);
+                (start, bytes) = (at + 1, 0);
+            }
+        }
+        if start < blocks.len() {
+            turns.push(&blocks[start..]);
+        }
+        turns
+    }
+
+    fn flush_some(&self, blocks: &[(Ino, u64)]) -> Result<()> {
+        let mut packer = BlockPacker::new(self.reader.keys());
+        let mut moving = Vec::with_capacity(blocks.len());
+        let mut placed: Vec<(usize, Option<Block>)> = Vec::new();
+        let mut ready = Vec::new();
+        let mut lens: BTreeMap<usize, u32> = BTreeMap::new();
+        for (ino, number) in blocks {
+            let Some(data) = self.content_in_memory(*ino, *number) else {
+                continue;
+            };
+            let index = moving.len();
+            moving.push(Moving {
+                ino: *ino,
+                number: *number,
+                data: data.clone(),
+            });
+            let content = trim(&data);
+            if content.is_empty() {
+                placed.push((index, None));
+                continue;
+            }
+            if is_inline(content.len()) {
+                placed.push((index, Some(Block::Inline(Bytes::copy_from_slice(content)))));
+                continue;
+            }
+            let plain = Plain::new(self.reader.keys(), ObjectKind::Block, content)?;
+            let len = content.len() as u32;
+            if let Some(at) = self.packs.find(&plain.hash()) {
+                placed.push((index, Some(Block::Stored { at, len })));
+                continue;
+            }
+            lens.insert(index, len);
+            if let Some(pack) = packer.add(index as u64, plain)? {
+                ready.push(pack);
+            }
+            if ready.len() == PACKS_AT_ONCE {
+                self.keep(std::mem::take(&mut ready), &lens, &mut placed)?;
+                self.settle(&moving, std::mem::take(&mut placed))?;
+            }
+        }
+        ready.extend(packer.finish()?);
+        self.keep(ready, &lens, &mut placed)?;
+        self.settle(&moving, placed)
+    }
+
+    fn content_in_memory(&self, ino: Ino, number: u64) -> Option<Arc<Vec<u8>>> {
+        let file = self.files.get(ino)?;
+        let state = file.state.lock();
+        state.blocks.get(&number).map(|block| block.data.clone())
+    }
+
+    /// Stores finished packs and notes where each block went.
+    fn keep(
+        &self,
+        packs: Vec<BlockPack>,
+        lens: &BTreeMap<usize, u32>,
+        placed: &mut Vec<(usize, Option<Block>)>,
+    ) -> Result<()> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        for pack in &packs {
+            for (index, at) in pack.blocks() {
+                let index = index as usize;
+                if let Some(len) = lens.get(&index) {
+                    placed.push((index, Some(Block::Stored { at, len: *len })));
+                }
+            }
+        }
+        let packs: Vec<(Chunk, Vec<Place>)> = packs
+            .into_iter()
+            .map(|pack| (pack.chunk, pack.places))
+            .collect();
+        self.packs.put(packs)
+    }
+
+    /// Tells the tree where blocks are now, and takes them out of memory.
+    fn settle(&self, moving: &[Moving], placed: Vec<(usize, Option<Block>)>) -> Result<()> {
+        let mut by_file: BTreeMap<Ino, Vec<(usize, Option<Block>)>> = BTreeMap::new();
+        for (index, block) in placed {
+            by_file
+                .entry(moving[index].ino)
+                .or_default()
+                .push((index, block));
+        }
+        for (ino, blocks) in by_file {
+            while let Some(file) = self.files.get(ino) {
+                let mut state = file.state.lock();
+                let settled = self.try_settle(ino, &mut state, moving, &blocks);
+                drop(state);
+                match settled {
+                    Ok(()) => break,
+                    // It was removed meanwhile.
+                    Err(Fault::Failed(Error::NotFound)) => break,
+                    Err(Fault::Missing(at)) => {
+                        self.reader.node(&at)?;
+                    }
+                    Err(other) => return Err(other.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn try_settle(
+        &self,
+        ino: Ino,
+        state: &mut State,
+        moving: &[Moving],
+        blocks: &[(usize, Option<Block>)],
+    ) -> Result<(), Fault> {
+        let mut done = Vec::with_capacity(blocks.len());
+        for (index, block) in blocks {
+            let number = moving[*index].number;
+            match state.blocks.get(&number) {
+                Some(dirty) if Arc::ptr_eq(&dirty.data, &moving[*index].data) => {
+                    done.push((number, block));
+                }
+                // Written to meanwhile: later.
+                Some(_) => self.files.queue(ino, number),
+                None => {}
+            }
+        }
+        self.try_change(&mut |look| {
+            let inode = look.inode(ino)?;
+            let mut new = inode.as_ref().clone();
+            let mut batch = Batch::with_capacity(done.len() + 1);
+            for (number, block) in &done {
+                let stored_len = look.block(ino, *number)?.map_or(0, |block| block.len());
+                let len = block.as_ref().map_or(0, Block::len);
+                new.allocated = (new.allocated + len as u64).saturating_sub(stored_len as u64);
+                // A hole is told even where the tree has none: the stage may know a block here.
+                batch.push((Key::block(ino, *number), (*block).clone().map(Value::Block)));
+            }
+            // The length grows as far as there is nothing in memory before it.
+            let in_memory = state
+                .blocks
+                .keys()
+                .find(|number| !done.iter().any(|(other, _)| other == *number));
+            let known = in_memory.map_or(state.size, |number| {
+                state.size.min(number * BLOCK_BYTES as u64)
+            });
+            new.size = new.size.max(known);
+            if new != *inode {
+                batch.push(put_inode(ino, new));
+            }
+            Ok((batch, ()))
+        })?;
+        for (number, _) in done {
+            if let Some(dirty) = state.blocks.remove(&number) {
+                self.files.forgot(dirty.data.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the stage's older segments go: everything that is still in memory counts as not logged.
+    pub(crate) fn unlog_all(&self) {
+        for ino in self.files.all() {
+            if let Some(file) = self.files.get(ino) {
+                for block in file.state.lock().blocks.values_mut() {
+                    block.unlogged = crate::files::pages(0, block.data.len());
+                }
+            }
+        }
+    }
+}

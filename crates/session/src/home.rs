@@ -1,0 +1,284 @@
+//! The home: the tree that is being worked on.
+//!
+//! What always holds here: a change of the tree is appended to the stage while the tree is locked, so
+//! the stage's order is the tree's; no lock is held while the store is asked (a node that is not in
+//! memory is fetched with everything unlocked, then the call starts again). Locks are taken in this
+//! order: a file's, the tree's, the stage's.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, RwLock};
+use safeos_record::random_bytes;
+use safeos_tree::{Batch, Inode, Key, Reader, Source, Tag, Tree, Value, encode_batch};
+
+use crate::failure::Fault;
+use crate::files::Files;
+use crate::look::Look;
+use crate::packs::Packs;
+use crate::problems::Problems;
+use crate::readahead::ReadAhead;
+use crate::stage::{Frame, Stage};
+use crate::{Error, Ino, Limits, Nanos, Result};
+
+/// Inode numbers are a range of 39 random bits, drawn by each session, and a count of 24 bits in it:
+/// two sessions that start at the same moment draw the same range once in 2^39 times, and a range that
+/// the home knows already is not drawn again.
+const RANGE_SHIFT: u32 = 24;
+/// Lower numbers are left to the fronts.
+const RANGE_MIN: u64 = 1 << 8;
+const RANGE_MAX: u64 = 1 << 39;
+
+/// Looks at the tree and says what is to change in it, and what the answer is.
+pub(crate) type Plan<'a, T> = &'a mut dyn FnMut(Look<'_>) -> Result<(Batch, T), Fault>;
+
+/// What changes while somebody works.
+pub(crate) struct Work {
+    pub(crate) tree: Tree,
+    /// Nodes without a name that are still in use. They are never published.
+    pub(crate) orphans: HashSet<Ino>,
+}
+
+/// A home that is open for reading and writing.
+pub(crate) struct Home {
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) packs: Arc<Packs>,
+    pub(crate) stage: Stage,
+    pub(crate) work: RwLock<Work>,
+    pub(crate) files: Files,
+    pub(crate) problems: Problems,
+    pub(crate) ahead: ReadAhead,
+    pub(crate) limits: Limits,
+    /// How often fronts refer to a node.
+    pins: Mutex<HashMap<Ino, u64>>,
+    numbers: Mutex<Numbers>,
+    ended: AtomicBool,
+    /// Grows with every change.
+    changes: AtomicU64,
+}
+
+#[derive(Default)]
+struct Numbers {
+    range: Option<u64>,
+    used: u64,
+}
+
+impl Home {
+    pub(crate) fn new(
+        reader: Arc<Reader>,
+        packs: Arc<Packs>,
+        stage: Stage,
+        tree: Tree,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            reader,
+            packs,
+            stage,
+            work: RwLock::new(Work {
+                tree,
+                orphans: HashSet::new(),
+            }),
+            files: Files::default(),
+            problems: Problems::default(),
+            ahead: ReadAhead::default(),
+            limits,
+            pins: Mutex::default(),
+            numbers: Mutex::default(),
+            ended: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    /// Refuses everything from now on.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn alive(&self) -> Result<()> {
+        if self.ended.load(Ordering::SeqCst) {
+            return Err(Error::Ended);
+        }
+        Ok(())
+    }
+
+    /// A number that grows with every change of the home.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn touched(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Looks at the tree as it is now.
+    pub(crate) fn look<T>(&self, look: impl Fn(Look<'_>) -> Result<T, Fault>) -> Result<T> {
+        self.alive()?;
+        loop {
+            let answer = look(Look {
+                tree: &self.work.read().tree,
+                source: &self.reader.cached(),
+            });
+            match answer {
+                Err(Fault::Missing(at)) => {
+                    self.reader.node(&at)?;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Plans a change on the tree as it is and makes it, in one step for everybody else. The plan may be
+    /// made more than once.
+    pub(crate) fn change<T>(
+        &self,
+        mut plan: impl FnMut(Look<'_>) -> Result<(Batch, T), Fault>,
+    ) -> Result<T> {
+        self.alive()?;
+        loop {
+            match self.try_change(&mut plan) {
+                Err(Fault::Missing(at)) => {
+                    self.reader.node(&at)?;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// The same, but gives up when a node is missing: for callers that hold a lock of their own.
+    pub(crate) fn try_change<T>(&self, plan: Plan<'_, T>) -> Result<T, Fault> {
+        let source = self.reader.cached();
+        let mut work = self.work.write();
+        let (batch, answer) = plan(Look {
+            tree: &work.tree,
+            source: &source,
+        })?;
+        if !batch.is_empty() {
+            let mut bytes = Vec::with_capacity(batch.len() * 64);
+            encode_batch(&batch, &mut bytes);
+            let (gone, orphans) = nameless(&batch);
+            work.tree.apply(&source, batch)?;
+            for ino in gone {
+                work.orphans.remove(&ino);
+            }
+            work.orphans.extend(orphans);
+            self.stage.append(Frame::Batch(&bytes));
+            drop(work);
+            self.touched();
+        }
+        Ok(answer)
+    }
+
+    /// Names the file in an error about its records, and keeps the error for `status`.
+    pub(crate) fn explain<T>(&self, ino: Ino, result: Result<T>) -> Result<T> {
+        let Err(Error::Damaged(why)) = result else {
+            return result;
+        };
+        let path = self.look(|look| look.path(ino)).map_or_else(
+            |_| format!("inode {ino}"),
+            |path| String::from_utf8_lossy(&path).into_owned(),
+        );
+        let message = format!("{path}: {why}");
+        self.problems.add(message.clone());
+        Err(Error::Damaged(message))
+    }
+
+    pub(crate) fn pin(&self, ino: Ino) {
+        *self.pins.lock().entry(ino).or_insert(0) += 1;
+    }
+
+    /// Takes pins away; whether none is left.
+    pub(crate) fn unpin(&self, ino: Ino, count: u64) -> bool {
+        let mut pins = self.pins.lock();
+        match pins.get_mut(&ino) {
+            Some(left) if *left > count => {
+                *left -= count;
+                false
+            }
+            Some(_) => {
+                pins.remove(&ino);
+                true
+            }
+            None => true,
+        }
+    }
+
+    pub(crate) fn is_pinned(&self, ino: Ino) -> bool {
+        self.pins.lock().contains_key(&ino)
+    }
+
+    /// A fresh inode number.
+    pub(crate) fn number(&self) -> Result<Ino> {
+        loop {
+            {
+                let mut numbers = self.numbers.lock();
+                if let Some(range) = numbers.range
+                    && numbers.used < 1 << RANGE_SHIFT
+                {
+                    numbers.used += 1;
+                    return Ok(range << RANGE_SHIFT | (numbers.used - 1));
+                }
+            }
+            // Two threads may draw at once; the range of one is not used then.
+            let range = Some(self.draw()?);
+            *self.numbers.lock() = Numbers { range, used: 0 };
+        }
+    }
+
+    fn draw(&self) -> Result<u64> {
+        let mut owner = [0; 16];
+        random_bytes(&mut owner)?;
+        loop {
+            let mut bytes = [0; 8];
+            random_bytes(&mut bytes)?;
+            let range = u64::from_le_bytes(bytes) % RANGE_MAX;
+            if range < RANGE_MIN {
+                continue;
+            }
+            let key = Key::range(range);
+            let free = self.change(|look| {
+                if look.tree.get(look.source, &key)?.is_some() {
+                    return Ok((Batch::new(), false));
+                }
+                Ok((vec![(key.clone(), Some(Value::Range(owner)))], true))
+            })?;
+            if free {
+                return Ok(range);
+            }
+        }
+    }
+
+    /// How many bytes wait to be published, about.
+    pub(crate) fn unpublished(&self) -> u64 {
+        self.files.dirty_bytes() as u64
+    }
+}
+
+/// Inodes that a batch removes, and those that it leaves without a name.
+fn nameless(batch: &Batch) -> (Vec<Ino>, Vec<Ino>) {
+    let mut gone = Vec::new();
+    let mut orphans = Vec::new();
+    for (key, value) in batch {
+        match (key.tag, value) {
+            (Tag::Inode, None) => gone.push(key.ino),
+            (Tag::Inode, Some(Value::Inode(inode))) if inode.nlink == 0 => orphans.push(key.ino),
+            _ => {}
+        }
+    }
+    (gone, orphans)
+}
+
+/// The time now.
+pub(crate) fn now() -> Nanos {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as Nanos,
+        Err(before) => -(before.duration().as_nanos() as Nanos),
+    }
+}
+
+/// A change of one inode.
+pub(crate) fn put_inode(ino: Ino, inode: Inode) -> (Key, Option<Value>) {
+    (Key::inode(ino), Some(Value::Inode(Arc::new(inode))))
+}

@@ -1,0 +1,43 @@
+//! The session: an account's home open on this computer.
+//!
+//! Imports go down: `session`, `maintain`, `public` → `open`, `background` → `publish` → `home_volume` →
+//! `names`, `content`, `flush` → `home` → `packs`, `stage`, `files`, `look` → `volume`, `report`, `error`.
+
+mod background;
+mod cache;
+mod content;
+mod disk;
+mod error;
+mod failure;
+mod files;
+mod flush;
+mod frozen;
+mod home;
+mod home_volume;
+mod local;
+mod look;
+mod maintain;
+#[cfg(feature = "model")]
+pub mod model;
+mod names;
+mod open;
+mod packs;
+mod problems;
+mod public;
+mod publish;
+mod readahead;
+mod report;
+mod session;
+mod stage;
+mod time;
+mod volume;
+
+pub use error::{Error, Result};
+pub use public::open_public;
+pub use report::{Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step};
+pub use safeos_account::{Credentials, Secret};
+pub use session::{Limits, Options, Session};
+pub use volume::{
+    Allocate, Attr, DirEntry, FileKind, Ino, Nanos, NewNode, RenameMode, Seek, SetAttr, Space,
+    Volume, XattrMode,
+};

@@ -1,0 +1,221 @@
+//! What a session keeps on this computer, under `SAFE_STATE`: a folder for each home, `homes/ID`, and for
+//! accounts that are remembered what finds the home without the store, `accounts/POINTER`.
+//!
+//! What always holds here: the names say nothing (an ID is made from the home's key, the other is the
+//! pointer's address), every byte is sealed, and one session at a time has a home's folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use safeos_record::{Address, Chunk, Key, NONCE_LEN, Pointer, random_bytes};
+
+use crate::stage::Stage;
+use crate::{Error, Result};
+
+/// The file that says what was seen last.
+const SEEN: &str = "seen";
+const FOLDER_CONTEXT: &str = "safeos 2026 state folder v1";
+const SEEN_CONTEXT: &str = "safeos 2026 seen head v1";
+
+/// A home's folder, held by this process.
+pub(crate) struct Local {
+    state: PathBuf,
+    dir: PathBuf,
+    _lock: File,
+}
+
+/// The newest head this computer has seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seen {
+    /// The account's pointer: another one after a change of password.
+    pub(crate) pointer: Address,
+    pub(crate) counter: u64,
+    pub(crate) head: Address,
+}
+
+impl Local {
+    /// Takes the folder for one session.
+    pub(crate) fn open(state: &Path, home: &Key) -> Result<Self> {
+        let id = Address(*home.derive(FOLDER_CONTEXT, &[]).expose());
+        let dir = state.join("homes").join(id.to_string());
+        make_private(&dir).map_err(|error| failed("make", &dir, &error))?;
+        let path = dir.join("lock");
+        let lock = private(OpenOptions::new().create(true).truncate(false).write(true))
+            .open(&path)
+            .map_err(|error| failed("open", &path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(Error::InUse),
+            // Where there are no locks one daemon serves everybody, which keeps the rule by itself.
+            Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &path, &error)),
+        }
+        Ok(Self {
+            state: state.to_owned(),
+            dir,
+            _lock: lock,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub(crate) fn stage(&self) -> PathBuf {
+        self.path("stage")
+    }
+
+    /// Where a stage is put while it is read again.
+    pub(crate) fn old_stage(&self) -> PathBuf {
+        self.path("stage.old")
+    }
+
+    pub(crate) fn packs(&self) -> PathBuf {
+        self.path("packs")
+    }
+
+    /// Puts the stage where [`Local::old_stage`] says.
+    pub(crate) fn set_stage_aside(&self) -> Result<()> {
+        let (from, to) = (self.stage(), self.old_stage());
+        fs::rename(&from, &to).map_err(|error| failed("rename", &from, &error))
+    }
+
+    pub(crate) fn seen(&self, home: &Key) -> Result<Option<Seen>> {
+        let path = self.path(SEEN);
+        let mut bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("read", &path, &error)),
+        };
+        let damaged = || {
+            Error::State(format!(
+                "{} is damaged; remove it if nobody can have changed it on purpose",
+                path.display()
+            ))
+        };
+        let (nonce, sealed) = bytes
+            .split_first_chunk_mut::<NONCE_LEN>()
+            .ok_or_else(damaged)?;
+        let plain = home
+            .derive(SEEN_CONTEXT, &[])
+            .open(*nonce, &[], sealed)
+            .map_err(|_| damaged())?;
+        let (pointer, rest) = plain.split_first_chunk::<32>().ok_or_else(damaged)?;
+        let (counter, head) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        Ok(Some(Seen {
+            pointer: Address(*pointer),
+            counter: u64::from_le_bytes(*counter),
+            head: Address(head.try_into().map_err(|_| damaged())?),
+        }))
+    }
+
+    pub(crate) fn set_seen(&self, home: &Key, seen: Seen) -> Result<()> {
+        let mut nonce = [0; NONCE_LEN];
+        random_bytes(&mut nonce)?;
+        let mut bytes = nonce.to_vec();
+        bytes.extend_from_slice(&seen.pointer.0);
+        bytes.extend_from_slice(&seen.counter.to_le_bytes());
+        bytes.extend_from_slice(&seen.head.0);
+        home.derive(SEEN_CONTEXT, &[])
+            .seal(nonce, &[], &mut bytes, NONCE_LEN)?;
+        replace(&self.path(SEEN), &bytes)
+    }
+
+    /// Keeps a head for signing in without the store.
+    pub(crate) fn remember(&self, pointer: &Pointer, head: &Chunk) -> Result<()> {
+        let dir = folder(&self.state, &pointer.address());
+        make_private(&dir).map_err(|error| failed("make", &dir, &error))?;
+        replace(&dir.join("head"), head.bytes())?;
+        replace(&dir.join("pointer"), pointer.as_bytes())
+    }
+
+    /// Forgets the head that was kept for an account.
+    pub(crate) fn forget(&self, account: &Address) -> Result<()> {
+        clear(&folder(&self.state, account))
+    }
+
+    /// Removes what is only needed while somebody is signed in. With `forget` also the cache, with `wipe`
+    /// also what was seen.
+    pub(crate) fn clean(&self, forget: bool, wipe: bool) -> Result<()> {
+        Stage::destroy(&self.stage())?;
+        Stage::destroy(&self.old_stage())?;
+        if forget {
+            clear(&self.packs())?;
+        }
+        if wipe {
+            // The lock goes with the folder; another session that waits for it makes its own.
+            clear(&self.dir)?;
+        }
+        Ok(())
+    }
+}
+
+fn clear(path: &Path) -> Result<()> {
+    remove(path).map_err(|error| failed("remove", path, &error))
+}
+
+/// The head that a remembered account was left with, if it is there.
+pub(crate) fn remembered(state: &Path, account: &Address) -> Option<(Pointer, Chunk)> {
+    let dir = folder(state, account);
+    let pointer = Pointer::parse(&fs::read(dir.join("pointer")).ok()?).ok()?;
+    let head = Chunk::new(fs::read(dir.join("head")).ok()?).ok()?;
+    Some((pointer, head))
+}
+
+fn folder(state: &Path, account: &Address) -> PathBuf {
+    state.join("accounts").join(account.to_string())
+}
+
+pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full(format!(
+            "cannot {what} {}: {error}; free some space on that disk",
+            path.display()
+        )),
+        _ => Error::State(format!("cannot {what} {}: {error}", path.display())),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Replaces a file in one step.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = path.with_extension("new");
+    let write = || {
+        let mut file =
+            private(OpenOptions::new().create(true).truncate(true).write(true)).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        match path.parent().map(File::open) {
+            Some(Ok(dir)) => dir.sync_all().or(Ok(())),
+            _ => Ok(()),
+        }
+    };
+    write().map_err(|error| failed("write", path, &error))
+}
+
+fn make_private(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}

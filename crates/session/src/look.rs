@@ -1,0 +1,356 @@
+//! Looking things up in a tree: the same for the home and for read-only volumes.
+//!
+//! Nothing here waits unless the [`Source`] given does.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use safeos_tree::{
+    BLOCK_BYTES, Block, Inode, Key, NAME_BYTES_MAX, Source, Tag, Tree, Value, XATTR_BYTES_MAX,
+};
+
+use crate::failure::Fault;
+use crate::{Attr, DirEntry, Error, FileKind, Ino, Seek};
+
+type Found<T> = Result<T, Fault>;
+
+/// The longest path that is followed upwards, in steps.
+const DEPTH_MAX: usize = 4096;
+
+/// A tree and where its nodes come from.
+#[derive(Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) tree: &'a Tree,
+    pub(crate) source: &'a dyn Source,
+}
+
+impl Look<'_> {
+    pub(crate) fn inode(&self, ino: Ino) -> Found<Arc<Inode>> {
+        match self.tree.get(self.source, &Key::inode(ino))? {
+            Some(Value::Inode(inode)) => Ok(inode),
+            _ => Err(Error::NotFound.into()),
+        }
+    }
+
+    pub(crate) fn directory(&self, ino: Ino) -> Found<Arc<Inode>> {
+        let inode = self.inode(ino)?;
+        match inode.kind {
+            safeos_tree::FileKind::Directory => Ok(inode),
+            _ => Err(Error::NotDirectory.into()),
+        }
+    }
+
+    /// What `name` in `dir` names. The directory itself is not looked at.
+    pub(crate) fn entry(
+        &self,
+        dir: Ino,
+        name: &[u8],
+    ) -> Found<Option<(Ino, safeos_tree::FileKind)>> {
+        check_name(name)?;
+        match self.tree.get(self.source, &Key::entry(dir, name))? {
+            Some(Value::Entry { ino, kind }) => Ok(Some((ino, kind))),
+            _ => Ok(None),
+        }
+    }
+
+    pub(crate) fn is_empty(&self, dir: Ino) -> Found<bool> {
+        let mut empty = true;
+        self.scan(Key::entry(dir, b""), Tag::Entry, &mut |_, _| {
+            empty = false;
+            ControlFlow::Break(())
+        })?;
+        Ok(empty)
+    }
+
+    /// Visits the items of one kind of an inode, from a key on.
+    pub(crate) fn scan(
+        &self,
+        from: Key,
+        tag: Tag,
+        visit: &mut dyn FnMut(&Key, &Value) -> ControlFlow<()>,
+    ) -> Found<()> {
+        let to = Key::after(from.ino, tag);
+        Ok(self.tree.scan(self.source, &from, &to, visit)?)
+    }
+
+    /// Every item of an inode.
+    pub(crate) fn items(&self, ino: Ino) -> Found<Vec<(Key, Value)>> {
+        let mut items = Vec::new();
+        let to = Key::inode(ino + 1);
+        self.tree
+            .scan(self.source, &Key::inode(ino), &to, &mut |key, value| {
+                items.push((key.clone(), value.clone()));
+                ControlFlow::Continue(())
+            })?;
+        Ok(items)
+    }
+
+    /// Names and numbers of a directory's entries after a name.
+    pub(crate) fn entries(
+        &self,
+        dir: Ino,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Found<Vec<(Vec<u8>, Ino)>> {
+        let mut entries = Vec::with_capacity(limit.min(1024));
+        if limit == 0 {
+            return Ok(entries);
+        }
+        let from = Key::entry(dir, after.unwrap_or(b""));
+        self.scan(from, Tag::Entry, &mut |key, value| {
+            if let Value::Entry { ino, .. } = value
+                && after != Some(&key.name[..])
+            {
+                entries.push((key.name.to_vec(), *ino));
+            }
+            if entries.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(entries)
+    }
+
+    /// A block of a file, if it is there.
+    pub(crate) fn block(&self, ino: Ino, number: u64) -> Found<Option<Block>> {
+        match self.tree.get(self.source, &Key::block(ino, number))? {
+            Some(Value::Block(block)) => Ok(Some(block)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The blocks of a file from a number up to another (without).
+    pub(crate) fn blocks(&self, ino: Ino, from: u64, to: u64) -> Found<Vec<(u64, Block)>> {
+        let mut blocks = Vec::new();
+        self.scan(Key::block(ino, from), Tag::Block, &mut |key, value| {
+            if key.number >= to {
+                return ControlFlow::Break(());
+            }
+            if let Value::Block(block) = value {
+                blocks.push((key.number, block.clone()));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(blocks)
+    }
+
+    /// The number of the first block at or after `from`.
+    fn next_block(&self, ino: Ino, from: u64) -> Found<Option<u64>> {
+        let mut found = None;
+        self.scan(Key::block(ino, from), Tag::Block, &mut |key, _| {
+            found = Some(key.number);
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// See [`crate::Volume::seek`]; `also` says whether a block is there that the tree does not know yet,
+    /// and `also_next` which is the next such one.
+    pub(crate) fn seek(
+        &self,
+        ino: Ino,
+        size: u64,
+        offset: u64,
+        what: Seek,
+        also: &dyn Fn(u64) -> Option<u64>,
+    ) -> Found<u64> {
+        if offset >= size {
+            return Err(Error::NoData.into());
+        }
+        const BLOCK: u64 = BLOCK_BYTES as u64;
+        let mut number = offset / BLOCK;
+        loop {
+            let stored = self.next_block(ino, number)?;
+            let next = match (stored, also(number)) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            let start = next.map(|next| next.saturating_mul(BLOCK));
+            match (what, start) {
+                (Seek::Data, Some(start)) if start < size => return Ok(start.max(offset)),
+                (Seek::Data, _) => return Err(Error::NoData.into()),
+                (Seek::Hole, Some(_)) if next == Some(number) => {
+                    number += 1;
+                    if number.saturating_mul(BLOCK) >= size {
+                        return Ok(size);
+                    }
+                }
+                (Seek::Hole, _) => return Ok((number * BLOCK).max(offset).min(size)),
+            }
+        }
+    }
+
+    pub(crate) fn xattr(&self, ino: Ino, name: &[u8]) -> Found<Vec<u8>> {
+        check_xattr_name(name)?;
+        self.inode(ino)?;
+        match self.tree.get(self.source, &Key::xattr(ino, name))? {
+            Some(Value::Xattr(value)) => Ok(value.to_vec()),
+            _ => Err(Error::NoAttribute.into()),
+        }
+    }
+
+    pub(crate) fn xattrs(&self, ino: Ino) -> Found<Vec<Vec<u8>>> {
+        self.inode(ino)?;
+        let mut names = Vec::new();
+        self.scan(Key::xattr(ino, b""), Tag::Xattr, &mut |key, _| {
+            names.push(key.name.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        Ok(names)
+    }
+
+    /// The name that `dir` has for `ino`.
+    fn name_in(&self, dir: Ino, ino: Ino) -> Found<Option<Vec<u8>>> {
+        let mut name = None;
+        self.scan(Key::entry(dir, b""), Tag::Entry, &mut |key, value| {
+            if matches!(value, Value::Entry { ino: named, .. } if *named == ino) {
+                name = Some(key.name.to_vec());
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(name)
+    }
+
+    /// The path of a node from the root.
+    pub(crate) fn path(&self, ino: Ino) -> Found<Vec<u8>> {
+        let mut parts = Vec::new();
+        let mut at = ino;
+        while at != safeos_tree::ROOT {
+            let inode = self.inode(at)?;
+            let name = match self.name_in(inode.parent, at)? {
+                Some(name) => name,
+                // One of several names was removed and it was this one: search for another.
+                None => {
+                    let (parent, name) = self.any_name(at)?.ok_or(Error::NotFound)?;
+                    parts.push(name);
+                    at = parent;
+                    continue;
+                }
+            };
+            parts.push(name);
+            at = inode.parent;
+            if parts.len() > DEPTH_MAX {
+                return Err(Error::NotFound.into());
+            }
+        }
+        parts.reverse();
+        Ok(parts.join(&b'/'))
+    }
+
+    /// Looks through the whole tree; seldom needed.
+    fn any_name(&self, ino: Ino) -> Found<Option<(Ino, Vec<u8>)>> {
+        let mut found = None;
+        let (from, to) = (Key::inode(safeos_tree::ROOT), Key::inode(Ino::MAX));
+        self.tree.scan(self.source, &from, &to, &mut |key, value| {
+            if matches!(value, Value::Entry { ino: named, .. } if *named == ino) {
+                found = Some((key.ino, key.name.to_vec()));
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// Follows a path of names from the root, without symbolic links.
+    pub(crate) fn walk(&self, path: &[u8]) -> Found<Ino> {
+        let mut at = safeos_tree::ROOT;
+        for name in path.split(|byte| *byte == b'/') {
+            if name.is_empty() || name == b"." {
+                continue;
+            }
+            at = self.entry(at, name)?.ok_or(Error::NotFound)?.0;
+        }
+        Ok(at)
+    }
+
+    pub(crate) fn dir_entries(
+        &self,
+        dir: Ino,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Found<Vec<DirEntry>> {
+        self.directory(dir)?;
+        self.entries(dir, after, limit)?
+            .into_iter()
+            .map(|(name, ino)| {
+                Ok(DirEntry {
+                    name,
+                    attr: attr(ino, &*self.inode(ino)?),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Refuses what cannot be a name.
+pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Error::NameTooLong);
+    }
+    if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0)
+    {
+        return Err(Error::Invalid("this cannot be a file's name"));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_xattr_name(name: &[u8]) -> Result<(), Error> {
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Error::NameTooLong);
+    }
+    if name.is_empty() || name.contains(&0) {
+        return Err(Error::Invalid("this cannot be an attribute's name"));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_xattr_value(value: &[u8]) -> Result<(), Error> {
+    if value.len() > XATTR_BYTES_MAX {
+        return Err(Error::ValueTooLarge);
+    }
+    Ok(())
+}
+
+pub(crate) fn attr(ino: Ino, inode: &Inode) -> Attr {
+    Attr {
+        ino,
+        kind: kind(inode.kind),
+        perm: inode.perm,
+        nlink: inode.nlink,
+        uid: inode.uid,
+        gid: inode.gid,
+        rdev: inode.rdev,
+        size: inode.size,
+        blocks: inode.allocated.div_ceil(512),
+        atime: inode.atime,
+        mtime: inode.mtime,
+        ctime: inode.ctime,
+        btime: inode.btime,
+    }
+}
+
+pub(crate) const fn kind(kind: safeos_tree::FileKind) -> FileKind {
+    match kind {
+        safeos_tree::FileKind::File => FileKind::File,
+        safeos_tree::FileKind::Directory => FileKind::Directory,
+        safeos_tree::FileKind::Symlink => FileKind::Symlink,
+        safeos_tree::FileKind::Fifo => FileKind::Fifo,
+        safeos_tree::FileKind::Socket => FileKind::Socket,
+        safeos_tree::FileKind::CharDevice => FileKind::CharDevice,
+        safeos_tree::FileKind::BlockDevice => FileKind::BlockDevice,
+    }
+}
+
+pub(crate) const fn tree_kind(kind: FileKind) -> safeos_tree::FileKind {
+    match kind {
+        FileKind::File => safeos_tree::FileKind::File,
+        FileKind::Directory => safeos_tree::FileKind::Directory,
+        FileKind::Symlink => safeos_tree::FileKind::Symlink,
+        FileKind::Fifo => safeos_tree::FileKind::Fifo,
+        FileKind::Socket => safeos_tree::FileKind::Socket,
+        FileKind::CharDevice => safeos_tree::FileKind::CharDevice,
+        FileKind::BlockDevice => safeos_tree::FileKind::BlockDevice,
+    }
+}

@@ -1,0 +1,543 @@
+//! Looking after a home on its store: check, collect, copy, restore.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use safeos_record::Address;
+use safeos_store::{Error as StoreError, Kind, Store};
+use safeos_tree::{
+    Batch, Block, Commit, FileKind, Key, ObjectKind, Tree, Value, check, directory, references,
+};
+
+use crate::home::{now, put_inode};
+use crate::look::Look;
+use crate::{Change, Checked, Collected, Copied, Error, Ino, Progress, Result, Session, Step};
+
+/// How many records are copied with one call.
+const COPY_AT_ONCE: usize = 8;
+/// How many records are listed with one call.
+const LIST_AT_ONCE: usize = 4096;
+/// How many lines a check gives at most.
+const LINES_MAX: usize = 10_000;
+/// How many items are restored in one change.
+const RESTORE_ITEMS: usize = 4096;
+
+/// A published state.
+struct State {
+    name: String,
+    tree: Tree,
+}
+
+/// What a home's history refers to.
+struct Reached {
+    states: Vec<State>,
+    heads: BTreeSet<Address>,
+    packs: BTreeSet<Address>,
+    /// Nodes that cannot be had, and heads.
+    damaged: Vec<String>,
+}
+
+impl Session {
+    /// Every state of the home that is published, newest last, and the packs they refer to.
+    fn reach(&self, progress: &dyn Progress) -> Result<Reached> {
+        let mut reached = Reached {
+            states: Vec::new(),
+            heads: BTreeSet::new(),
+            packs: BTreeSet::new(),
+            damaged: Vec::new(),
+        };
+        let account = self.account.read().clone();
+        let mut seen = HashSet::new();
+        let snapshots = self.snapshots()?;
+        let total = snapshots.len() as u64;
+        for (done, snapshot) in snapshots.into_iter().enumerate() {
+            if progress.stopped() {
+                return Err(Error::Stopped);
+            }
+            progress.step(Step {
+                what: "reading the history".into(),
+                done: done as u64,
+                total,
+                unit: "commits".into(),
+            });
+            let Ok(address) = snapshot.head.parse::<Address>() else {
+                continue;
+            };
+            reached.heads.insert(address);
+            let state = self
+                .home
+                .packs
+                .store()
+                .get_chunk(&address)
+                .map_err(Error::from)
+                .and_then(|head| {
+                    let commit = Commit::decode(&account.open_head(&head)?)?;
+                    Ok(commit.tree()?)
+                });
+            let tree = match state {
+                Ok(state) => state,
+                Err(error) if error.retry() => return Err(error),
+                Err(error) => {
+                    reached
+                        .damaged
+                        .push(format!("snapshot {}: {error}", snapshot.name));
+                    continue;
+                }
+            };
+            let Reached { packs, damaged, .. } = &mut reached;
+            references(
+                &tree,
+                &**self.reader(),
+                &mut seen,
+                &mut |_: ObjectKind, at| {
+                    packs.insert(at.pack);
+                    Ok(())
+                },
+                &mut |_, error| {
+                    if damaged.len() < LINES_MAX {
+                        damaged.push(format!("snapshot {}: {error}", snapshot.name));
+                    }
+                    Ok(())
+                },
+            )?;
+            reached.states.push(State {
+                name: snapshot.name,
+                tree,
+            });
+        }
+        Ok(reached)
+    }
+
+    /// Reads everything the home and its history refer to. Only the store is asked, no cache.
+    pub fn check(&self, progress: &dyn Progress) -> Result<Checked> {
+        let store = self.home.packs.store();
+        let reached = self.reach(progress)?;
+        let mut checked = Checked {
+            records: reached.heads.len() as u64,
+            damaged: reached.damaged,
+            ..Checked::default()
+        };
+        let packs: Vec<Address> = reached.packs.into_iter().collect();
+        let mut broken = BTreeMap::new();
+        for (done, addresses) in packs.chunks(COPY_AT_ONCE).enumerate() {
+            if progress.stopped() {
+                return Err(Error::Stopped);
+            }
+            progress.step(Step {
+                what: "checking".into(),
+                done: (done * COPY_AT_ONCE) as u64,
+                total: packs.len() as u64,
+                unit: "records".into(),
+            });
+            for (address, outcome) in addresses.iter().zip(store.get_chunks(addresses)) {
+                checked.records += 1;
+                match outcome {
+                    Ok(chunk) => {
+                        if let Err(error) = directory(self.reader().keys(), chunk.bytes()) {
+                            broken.insert(*address, error.to_string());
+                        }
+                    }
+                    Err(error) if error.retry() => return Err(error.into()),
+                    Err(error) => {
+                        broken.insert(*address, error.to_string());
+                    }
+                }
+            }
+        }
+        if store.get_pointer(&self.account.read().address())?.is_none() {
+            checked
+                .damaged
+                .push("the account's pointer is missing".to_owned());
+        }
+        checked.records += 1;
+        for state in &reached.states {
+            let newest = reached
+                .states
+                .last()
+                .is_some_and(|last| last.name == state.name);
+            let found = self.check_state(state, newest, &broken, &mut checked.damaged)?;
+            if newest {
+                checked.nodes = found;
+            }
+        }
+        let mut named = HashSet::new();
+        checked.damaged.retain(|line| named.insert(line.clone()));
+        for (address, error) in &broken {
+            if !checked
+                .damaged
+                .iter()
+                .any(|line| line.contains(&address.to_string()))
+            {
+                checked.damaged.push(error.clone());
+            }
+        }
+        Ok(checked)
+    }
+
+    /// Checks one state: the newest as a whole, the others for files in broken packs.
+    fn check_state(
+        &self,
+        state: &State,
+        newest: bool,
+        broken: &BTreeMap<Address, String>,
+        lines: &mut Vec<String>,
+    ) -> Result<u64> {
+        if !newest && broken.is_empty() {
+            return Ok(0);
+        }
+        let mut hurt: BTreeMap<Ino, Address> = BTreeMap::new();
+        let found = check(&state.tree, &**self.reader(), &mut |ino, _, block| {
+            if let Block::Stored { at, .. } = block
+                && broken.contains_key(&at.pack)
+            {
+                hurt.entry(ino).or_insert(at.pack);
+            }
+            Ok(())
+        })?;
+        let place = if newest {
+            String::new()
+        } else {
+            format!("snapshots/{}/", state.name)
+        };
+        let look = Look {
+            tree: &state.tree,
+            source: &**self.reader(),
+        };
+        for (ino, pack) in hurt {
+            if lines.len() >= LINES_MAX {
+                break;
+            }
+            let path = look.path(ino).map_or_else(
+                |_| format!("inode {ino}"),
+                |path| String::from_utf8_lossy(&path).into_owned(),
+            );
+            let why = broken.get(&pack).map_or("", String::as_str);
+            lines.push(format!("{place}{path}: {why}"));
+        }
+        for problem in found.problems {
+            let path = match (&problem.path, problem.ino) {
+                (Some(path), _) => String::from_utf8_lossy(path).into_owned(),
+                (None, Some(ino)) => format!("inode {ino}"),
+                (None, None) => "the tree".to_owned(),
+            };
+            if lines.len() < LINES_MAX {
+                lines.push(format!("{place}{path}: {}", problem.what));
+            }
+        }
+        Ok(found.nodes)
+    }
+
+    /// Removes this account's packs and heads that no published state refers to. Records of others on the
+    /// same store are left alone: only what opens with this home's key is looked at. Other computers must
+    /// not be publishing meanwhile.
+    pub fn collect(&self, dry_run: bool, progress: &dyn Progress) -> Result<Collected> {
+        self.publish(progress)?;
+        // Nothing is published while the store is looked through.
+        let line = self.line.lock();
+        let account = self.account.read().clone();
+        let current = line.head.address();
+        drop(line);
+        let reached = self.reach(progress)?;
+        if !reached.damaged.is_empty() {
+            return Err(Error::Damaged(format!(
+                "nothing is removed while the history is damaged: {}",
+                reached.damaged[0]
+            )));
+        }
+        self.home.packs.forget_known();
+        let store = self.home.packs.store();
+        let mut collected = Collected::default();
+        let mut after = None;
+        loop {
+            let entries = store.list(after, LIST_AT_ONCE)?;
+            let Some(last) = entries.last() else {
+                break;
+            };
+            after = Some((last.kind, last.address));
+            for entry in &entries {
+                if progress.stopped() {
+                    return Err(Error::Stopped);
+                }
+                let address = entry.address;
+                if entry.kind != Kind::Chunk
+                    || address == current
+                    || reached.packs.contains(&address)
+                    || reached.heads.contains(&address)
+                {
+                    continue;
+                }
+                let Ok(chunk) = store.get_chunk(&address) else {
+                    continue;
+                };
+                let ours = directory(self.reader().keys(), chunk.bytes()).is_ok()
+                    || account.open_head(&chunk).is_ok();
+                if !ours {
+                    continue;
+                }
+                collected.records += 1;
+                collected.bytes += entry.len;
+                if !dry_run {
+                    store.delete_chunks(&[address])?;
+                }
+                progress.step(Step {
+                    what: "collecting".into(),
+                    done: collected.records,
+                    total: 0,
+                    unit: "records".into(),
+                });
+            }
+        }
+        Ok(collected)
+    }
+
+    /// Copies the account, the home and its history to another store. What is there already is not
+    /// copied again; the pointer comes last.
+    pub fn copy_to(&self, to: &dyn Store, progress: &dyn Progress) -> Result<Copied> {
+        self.publish(progress)?;
+        let head = self.line.lock().head.clone();
+        let reached = self.reach(progress)?;
+        if let Some(damage) = reached.damaged.first() {
+            return Err(Error::Damaged(format!(
+                "the copy would not be whole: {damage}"
+            )));
+        }
+        let from = self.home.packs.store();
+        let all: Vec<Address> = reached
+            .packs
+            .iter()
+            .chain(&reached.heads)
+            .copied()
+            .collect();
+        let total = all.len() as u64;
+        let mut copied = Copied::default();
+        for addresses in all.chunks(COPY_AT_ONCE) {
+            if progress.stopped() {
+                return Err(Error::Stopped);
+            }
+            let there = to.has_chunks(addresses)?;
+            let missing: Vec<Address> = addresses
+                .iter()
+                .zip(&there)
+                .filter(|(_, there)| !**there)
+                .map(|(address, _)| *address)
+                .collect();
+            copied.skipped += (addresses.len() - missing.len()) as u64;
+            let chunks = from
+                .get_chunks(&missing)
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()?;
+            copied.records += chunks.len() as u64;
+            copied.bytes += chunks
+                .iter()
+                .map(|chunk| chunk.bytes().len() as u64)
+                .sum::<u64>();
+            to.put_chunks(&chunks)?;
+            progress.step(Step {
+                what: "copying".into(),
+                done: copied.records + copied.skipped,
+                total,
+                unit: "records".into(),
+            });
+        }
+        self.account.read().mark_name(to)?;
+        let pointer = head.pointer();
+        let expected = to
+            .get_pointer(&pointer.address())?
+            .map(|there| there.counter());
+        match expected {
+            Some(counter) if counter > pointer.counter() => {
+                return Err(StoreError::Conflict {
+                    address: pointer.address(),
+                    current: Some(counter),
+                }
+                .into());
+            }
+            Some(counter) if counter == pointer.counter() => copied.skipped += 1,
+            _ => {
+                to.set_pointer(pointer, expected)?;
+                copied.records += 1;
+                copied.bytes += pointer.as_bytes().len() as u64;
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Puts `path` as it was in a snapshot into the home at `to` (`None`: at `path` itself). What is
+    /// there is replaced only with `replace`. Content is not stored again.
+    pub fn restore(
+        &self,
+        snapshot: &str,
+        path: &[u8],
+        to: Option<&[u8]>,
+        replace: bool,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let from = self.frozen(snapshot)?;
+        let look = Look {
+            tree: &from.tree,
+            source: &**self.reader(),
+        };
+        let ino = look.walk(path)?;
+        if ino == safeos_tree::ROOT {
+            return Err(Error::Invalid("name a file or folder, not the whole home"));
+        }
+        let to = to.unwrap_or(path);
+        let (dir, name) = split_path(to)?;
+        let dir = self.home.look(|look| look.walk(dir))?;
+        if self.home.look(|look| look.entry(dir, name))?.is_some() && !replace {
+            return Err(Error::Exists);
+        }
+        // Built under a name of its own, then renamed: there is the old or the new, never a part.
+        let temporary = format!(".restored-{}", self.home.number()?);
+        let built = self.graft(look, ino, dir, temporary.as_bytes(), progress);
+        let done = built.and_then(|()| self.put_in_place(dir, temporary.as_bytes(), name));
+        if done.is_err() {
+            drop(self.remove_tree(dir, temporary.as_bytes()));
+        }
+        for name in [temporary.as_bytes(), name] {
+            self.tell(Change::Entry(dir, name.to_vec()));
+        }
+        done
+    }
+
+    fn put_in_place(&self, dir: Ino, temporary: &[u8], name: &[u8]) -> Result<()> {
+        let (from, to) = ((dir, temporary), (dir, name));
+        if self.home.look(|look| look.entry(dir, name))?.is_none() {
+            return self
+                .home
+                .rename_node(from, to, crate::RenameMode::NoReplace);
+        }
+        self.home
+            .rename_node(from, to, crate::RenameMode::Exchange)?;
+        self.remove_tree(dir, temporary)
+    }
+
+    /// Copies a node and everything under it from another tree of this home.
+    fn graft(
+        &self,
+        from: Look<'_>,
+        ino: Ino,
+        dir: Ino,
+        name: &[u8],
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let mut batch = Batch::new();
+        let mut numbers: HashMap<Ino, Ino> = HashMap::new();
+        let mut names: HashMap<Ino, u32> = HashMap::new();
+        let mut waiting = vec![(ino, dir)];
+        let top = self.home.number()?;
+        numbers.insert(ino, top);
+        let mut done = 0;
+        while let Some((old, parent)) = waiting.pop() {
+            if progress.stopped() {
+                return Err(Error::Stopped);
+            }
+            let new = numbers[&old];
+            for (key, value) in from.items(old)? {
+                let item = match value {
+                    Value::Inode(inode) => {
+                        let mut inode = inode.as_ref().clone();
+                        inode.parent = parent;
+                        inode.ctime = now();
+                        batch.push(put_inode(new, inode));
+                        continue;
+                    }
+                    Value::Entry { ino: child, kind } => {
+                        let number = match numbers.get(&child) {
+                            Some(number) => *number,
+                            None => {
+                                let number = self.home.number()?;
+                                numbers.insert(child, number);
+                                waiting.push((child, new));
+                                number
+                            }
+                        };
+                        if kind != FileKind::Directory {
+                            *names.entry(number).or_insert(0) += 1;
+                        }
+                        Value::Entry { ino: number, kind }
+                    }
+                    other => other,
+                };
+                batch.push((Key { ino: new, ..key }, Some(item)));
+            }
+            done += 1;
+            if batch.len() > RESTORE_ITEMS {
+                progress.step(Step {
+                    what: "restoring".into(),
+                    done,
+                    total: 0,
+                    unit: "files".into(),
+                });
+                self.add(std::mem::take(&mut batch))?;
+            }
+        }
+        self.add(batch)?;
+        // Links from outside what was restored do not count.
+        names.insert(top, 1);
+        for (number, count) in names {
+            self.home.change(|look| {
+                let inode = look.inode(number)?;
+                if inode.kind == FileKind::Directory || inode.nlink == count {
+                    return Ok((Batch::new(), ()));
+                }
+                let mut inode = inode.as_ref().clone();
+                inode.nlink = count;
+                Ok((vec![put_inode(number, inode)], ()))
+            })?;
+        }
+        // Named last: until then nobody sees it.
+        self.home.adopt(top, dir, name)
+    }
+
+    fn add(&self, batch: Batch) -> Result<()> {
+        self.home.change(|_| Ok((batch.clone(), ())))
+    }
+
+    /// Removes a name with everything under it.
+    fn remove_tree(&self, dir: Ino, name: &[u8]) -> Result<()> {
+        let Some((ino, kind)) = self.home.look(|look| look.entry(dir, name))? else {
+            return Ok(());
+        };
+        if kind != FileKind::Directory {
+            return self.home.unlink_name(dir, name);
+        }
+        // A list of folders, the inner ones last.
+        let mut folders = vec![(dir, name.to_vec(), ino)];
+        let mut at = 0;
+        while at < folders.len() {
+            let folder = folders[at].2;
+            for (name, child) in self
+                .home
+                .look(|look| look.entries(folder, None, usize::MAX))?
+            {
+                let kind = self.home.look(|look| Ok(look.inode(child)?.kind))?;
+                if kind == FileKind::Directory {
+                    folders.push((folder, name, child));
+                } else {
+                    self.home.unlink_name(folder, &name)?;
+                }
+            }
+            at += 1;
+        }
+        for (dir, name, _) in folders.into_iter().rev() {
+            self.home.remove_directory(dir, &name)?;
+        }
+        Ok(())
+    }
+}
+
+/// The folder and the last name of a path.
+fn split_path(path: &[u8]) -> Result<(&[u8], &[u8])> {
+    let end = path
+        .iter()
+        .rposition(|byte| *byte != b'/')
+        .map_or(0, |last| last + 1);
+    let path = &path[..end];
+    let start = path
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
+    let (dir, name) = path.split_at(start);
+    crate::look::check_name(name)?;
+    Ok((dir, name))
+}

@@ -1,0 +1,385 @@
+//! From credentials to a session: sign up, sign in, offline, and after a crash.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use safeos_account::{Account, Credentials, Error as AccountError, Head, Login};
+use safeos_record::{Address, random_bytes};
+use safeos_store::Store;
+use safeos_tree::{Batch, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree};
+
+use crate::cache::PackCache;
+use crate::home::{Home, now};
+use crate::local::{Local, remembered};
+use crate::names::root_batch;
+use crate::packs::Packs;
+use crate::publish::{Line, Publisher};
+use crate::session::computer;
+use crate::stage::{Event, OwnedFrame, Stage};
+use crate::{Error, Options, Progress, Result, Session, Step};
+
+const STAGE_CONTEXT: &str = "safeos 2026 stage v1";
+/// How many commits of others are looked through for one of an interrupted session's own.
+const PARENTS_MAX: usize = 10_000;
+
+impl Session {
+    /// Makes an account and its empty home, and opens it.
+    pub fn sign_up(
+        credentials: Credentials,
+        options: Options,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Self>> {
+        steps(progress)("stretching the password");
+        let login = Login::derive(&credentials)?;
+        drop(credentials);
+        Self::make(&login, options, progress)
+    }
+
+    /// The same with the password guarded by 64 MiB of memory instead of 256 MiB: for an account that is to be
+    /// used on computers with little of it.
+    pub fn sign_up_small(
+        credentials: Credentials,
+        options: Options,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Self>> {
+        steps(progress)("stretching the password");
+        let login = Login::derive_small(&credentials)?;
+        drop(credentials);
+        Self::make(&login, options, progress)
+    }
+
+    fn make(login: &Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
+        let step = steps(progress);
+        let owner = options.owner;
+        let (account, head) = login.sign_up::<Error>(
+            &*options.store,
+            |account| {
+                let keys = Keys::new(account.home_key());
+                let mut tree = Tree::new();
+                tree.apply(&NoNodes, root_batch(owner.0, owner.1))?;
+                let commit = Commit {
+                    time: now().max(0) as u64,
+                    computer: computer(),
+                    parents: Vec::new(),
+                    stage: [0; 16],
+                    stage_segment: 0,
+                    added_bytes: 0,
+                    totals: Totals { nodes: 1, bytes: 0 },
+                    // One inode: no node but the root.
+                    root: seal_tree(&tree, &keys, &mut NoPacks)?,
+                };
+                Ok(commit.encode())
+            },
+            &step,
+        )?;
+        open(account, head, options, false, progress)
+    }
+
+    /// Opens an account's home. Without the store, if this computer remembers the account.
+    pub fn sign_in(
+        credentials: Credentials,
+        options: Options,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Self>> {
+        let step = steps(progress);
+        step("stretching the password");
+        let login = Login::derive(&credentials)?;
+        drop(credentials);
+        if progress.stopped() {
+            return Err(Error::Stopped);
+        }
+        match login.sign_in(&*options.store, &step) {
+            Ok((account, head)) => open(account, head, options, false, progress),
+            Err(error @ AccountError::Store(safeos_store::Error::Unreachable { .. })) => {
+                step("looking whether this computer remembers the account");
+                let Some((account, head)) = offline(login, &options)? else {
+                    return Err(error.into());
+                };
+                open(account, head, options, true, progress)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn steps(progress: &dyn Progress) -> impl Fn(&str) + '_ {
+    move |what| {
+        progress.step(Step {
+            what: what.to_owned(),
+            done: 0,
+            total: 0,
+            unit: String::new(),
+        });
+    }
+}
+
+/// The account as this computer remembers it.
+fn offline(login: Login, options: &Options) -> Result<Option<(Account, Head)>> {
+    let mut next = Some(login);
+    while let Some(login) = next {
+        if let Some((pointer, chunk)) = remembered(&options.state, &login.address()) {
+            return Ok(Some(login.open(&pointer, &chunk)?));
+        }
+        next = login.next()?;
+    }
+    Ok(None)
+}
+
+fn open(
+    account: Account,
+    head: Head,
+    options: Options,
+    offline: bool,
+    progress: &dyn Progress,
+) -> Result<Arc<Session>> {
+    let step = steps(progress);
+    step("opening the home");
+    let local = Local::open(&options.state, account.home_key())?;
+    if let Some(seen) = local.seen(account.home_key())?
+        && !options.accept_older
+        && (head.counter() < seen.counter
+            || head.counter() == seen.counter && head.address() != seen.head)
+    {
+        return Err(Error::RolledBack);
+    }
+
+    let keys = Keys::new(account.home_key());
+    let cache = if options.store.traits().local {
+        None
+    } else {
+        let limit = options.limits.disk_cache_bytes_max;
+        Some(PackCache::open(&local.packs(), limit)?)
+    };
+    let packs = Arc::new(Packs::new(options.store.clone(), cache, keys.clone()));
+    let memory = options.limits.memory_cache_bytes_max;
+    let reader = Arc::new(Reader::new(keys, packs.clone(), memory));
+
+    let interrupted = Interrupted::find(&local, &account, &head, &*options.store)?;
+    let base = match &interrupted {
+        Some(Interrupted {
+            base: Some(base), ..
+        }) => base.clone(),
+        _ => Base {
+            head: head.address(),
+            tree: Commit::decode(head.commit())?.tree()?,
+        },
+    };
+    let mut id = [0; 16];
+    random_bytes(&mut id)?;
+    let stage_key = account.home_key().derive(STAGE_CONTEXT, &[]);
+    Stage::destroy(&local.stage())?;
+    let stage = Stage::create(&local.stage(), &stage_key, id, &base.head.0)?;
+    let home = Home::new(reader, packs, stage, base.tree.clone(), options.limits);
+
+    let mut line = Line {
+        changes: home.changes(),
+        bytes: 0,
+        base: base.tree,
+        head: head.clone(),
+    };
+    let publisher = Publisher {
+        home: &home,
+        account: &account,
+        local: &local,
+        computer: &computer(),
+        remember: options.remember,
+        changed: &|_| {},
+    };
+    if let Some(interrupted) = interrupted {
+        step("bringing back what was not published");
+        interrupted.replay(&home, &local, &stage_key)?;
+    }
+    if base.head != head.address() {
+        step("merging what other computers published");
+        publisher.absorb(&mut line, head)?;
+    }
+    publisher.note(&line.head)?;
+    let session = Session::assemble(account, home, line, local, options.remember)?;
+    session.facts.lock().offline = offline;
+    Ok(session)
+}
+
+/// The state that a stage's changes were made on.
+#[derive(Clone)]
+struct Base {
+    head: Address,
+    tree: Tree,
+}
+
+/// A stage that a session which did not end properly left.
+struct Interrupted {
+    /// `None`: the newest head.
+    base: Option<Base>,
+    /// Segments up to this one are in the base.
+    published: Option<u64>,
+}
+
+impl Interrupted {
+    fn find(
+        local: &Local,
+        account: &Account,
+        head: &Head,
+        store: &dyn Store,
+    ) -> Result<Option<Self>> {
+        // A crash while it was read again leaves it under this name, and a beginning under its own.
+        if !local.old_stage().exists() {
+            if !local.stage().exists() {
+                return Ok(None);
+            }
+            local.set_stage_aside()?;
+        }
+        let key = account.home_key().derive(STAGE_CONTEXT, &[]);
+        let mut first = None;
+        Stage::open(&local.old_stage(), &key, &mut |event| {
+            if let Event::Segment { id, base, .. } = event
+                && first.is_none()
+            {
+                first = Some((id, base));
+            }
+            Ok(())
+        })?;
+        let Some((id, base)) = first else {
+            Stage::destroy(&local.old_stage())?;
+            return Ok(None);
+        };
+        let base = <[u8; 32]>::try_from(&base[..])
+            .map(Address)
+            .map_err(|_| Error::State("the stage does not say what it was made on".into()))?;
+        Self::place(account, head, store, id, base).map(Some)
+    }
+
+    /// Finds the state that the stage belongs on: its own newest commit, or what it began with.
+    fn place(
+        account: &Account,
+        head: &Head,
+        store: &dyn Store,
+        id: [u8; 16],
+        began: Address,
+    ) -> Result<Self> {
+        let mut at = head.address();
+        let mut bytes = head.commit().to_vec();
+        for _ in 0..PARENTS_MAX {
+            let commit = Commit::decode(&bytes)?;
+            let own = commit.stage == id;
+            if own || at == began {
+                let base = Base {
+                    head: at,
+                    tree: commit.tree()?,
+                };
+                return Ok(Self {
+                    base: (at != head.address()).then_some(base),
+                    published: own.then_some(commit.stage_segment),
+                });
+            }
+            let Some(parent) = commit.parents.first() else {
+                break;
+            };
+            at = *parent;
+            bytes = account.open_head(&store.get_chunk(&at)?)?;
+        }
+        // Not in the history of the head: what it began with may still be there.
+        let commit = Commit::decode(&account.open_head(&store.get_chunk(&began)?)?)?;
+        Ok(Self {
+            base: Some(Base {
+                head: began,
+                tree: commit.tree()?,
+            }),
+            published: None,
+        })
+    }
+
+    /// Does again what the stage says, on a home whose own stage takes it all down once more.
+    fn replay(&self, home: &Home, local: &Local, key: &safeos_record::Key) -> Result<()> {
+        let mut skipping = false;
+        let mut touched = HashSet::new();
+        let old = Stage::open(&local.old_stage(), key, &mut |event| {
+            match event {
+                Event::Segment { number, .. } => {
+                    skipping = self.published.is_some_and(|published| number <= published);
+                }
+                Event::Frame(_) if skipping => {}
+                Event::Frame(OwnedFrame::Batch(bytes)) => {
+                    let batch = decode_batch(&bytes)?;
+                    touched.extend(batch.iter().map(|(key, _)| key.ino));
+                    home.redo(batch)?;
+                }
+                Event::Frame(OwnedFrame::Data { ino, offset, bytes }) => {
+                    match home.write_content(ino, Some(offset), &bytes) {
+                        // The file was removed later.
+                        Err(Error::NotFound | Error::IsDirectory | Error::Invalid(_)) => {}
+                        other => {
+                            other?;
+                            home.keep_times(ino);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        if let Some(damage) = old.as_ref().and_then(Stage::damage) {
+            home.problems
+                .add(format!("the stage of the last session: {damage}"));
+        }
+        drop(old);
+        let orphans: Vec<_> = home.work.read().orphans.iter().copied().collect();
+        for ino in orphans {
+            home.reap(ino)?;
+        }
+        for ino in touched {
+            match home.trim_content(ino) {
+                Err(Error::NotFound | Error::IsDirectory | Error::Invalid(_)) => {}
+                done => done?,
+            }
+        }
+        home.log_all()?;
+        Stage::destroy(&local.old_stage())
+    }
+}
+
+impl Home {
+    /// Makes a batch of an earlier session, and takes from memory what it replaces.
+    fn redo(&self, batch: Batch) -> Result<()> {
+        let mut sizes = HashMap::new();
+        for (key, value) in &batch {
+            match (key.tag, value) {
+                (Tag::Block, _) => self.forget_block(key.ino, key.number),
+                (Tag::Inode, None) => self.files.drop_file(key.ino),
+                (Tag::Inode, Some(Value::Inode(inode))) => {
+                    sizes.insert(key.ino, inode.size);
+                }
+                _ => {}
+            }
+        }
+        // The content comes before the length that follows it, in this stage as in the other: where a file
+        // was cut and has grown again, a replay of this one must find it short too.
+        for ino in sizes.keys() {
+            self.log_file(*ino)?;
+        }
+        self.change(|_| Ok((batch.clone(), ())))?;
+        for (ino, size) in sizes {
+            self.cut_memory(ino, size);
+        }
+        Ok(())
+    }
+}
+
+/// Trees and packs of a home that has nothing yet.
+struct NoNodes;
+
+impl safeos_tree::Source for NoNodes {
+    fn node(&self, _: &safeos_tree::ObjectRef) -> safeos_tree::Result<Arc<safeos_tree::Node>> {
+        Err(safeos_tree::Error::Format("a new home refers to a pack"))
+    }
+}
+
+struct NoPacks;
+
+impl safeos_tree::PackSink for NoPacks {
+    fn pack(
+        &mut self,
+        _: safeos_record::Chunk,
+        _: &[safeos_tree::Place],
+    ) -> safeos_tree::Result<()> {
+        Err(safeos_tree::Error::Format("a new home needs no pack"))
+    }
+}

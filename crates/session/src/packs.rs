@@ -1,0 +1,232 @@
+//! Packs on their way to and from the store.
+//!
+//! What always holds here: a pack that [`Packs::put`] returned for survives a crash of this computer
+//! (it is on a local store, or pinned in the cache until it is uploaded). Nothing is locked while the
+//! store is asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashlink::LruCache;
+use parking_lot::Mutex;
+use safeos_record::{Address, Chunk};
+use safeos_store::{Error as StoreError, Kind, Store};
+use safeos_tree::{Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, Place, directory};
+
+use crate::cache::PackCache;
+use crate::{Progress, Result, Step};
+
+/// How many blocks are remembered for deduplication: about 100 bytes each.
+const KNOWN_BLOCKS_MAX: usize = 200_000;
+/// How many packs are uploaded with one call of the store.
+const UPLOAD_BATCH: usize = 8;
+
+/// The packs of one home.
+pub(crate) struct Packs {
+    store: Arc<dyn Store>,
+    /// `None` where the store itself is on this computer.
+    cache: Option<PackCache>,
+    keys: Keys,
+    /// Where content is that was seen in this session.
+    known: Mutex<LruCache<ObjectHash, ObjectRef>>,
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Packs {
+    pub(crate) fn new(store: Arc<dyn Store>, cache: Option<PackCache>, keys: Keys) -> Self {
+        Self {
+            store,
+            cache,
+            keys,
+            known: Mutex::new(LruCache::new(KNOWN_BLOCKS_MAX)),
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    pub(crate) fn shared_store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    /// Where a block with this content is, if that is known.
+    pub(crate) fn find(&self, hash: &ObjectHash) -> Option<ObjectRef> {
+        self.known.lock().get(hash).copied()
+    }
+
+    /// Keeps finished packs and remembers the blocks in them.
+    pub(crate) fn put(&self, packs: Vec<(Chunk, Vec<Place>)>) -> Result<()> {
+        let chunks: Vec<Chunk> = packs.iter().map(|(chunk, _)| chunk.clone()).collect();
+        match &self.cache {
+            Some(cache) => {
+                for chunk in &chunks {
+                    cache.pin(chunk)?;
+                }
+            }
+            None => {
+                self.store.put_chunks(&chunks)?;
+                self.count(&chunks);
+            }
+        }
+        let mut known = self.known.lock();
+        for (chunk, places) in &packs {
+            for place in places {
+                known.insert(place.hash, place.within(chunk.address()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a pack of nodes.
+    pub(crate) fn put_nodes(&self, chunk: Chunk) -> Result<(), TreeError> {
+        self.put(vec![(chunk, Vec::new())])
+            .map_err(|error| match error {
+                crate::Error::Store(error) => TreeError::Store(error),
+                other => TreeError::Store(StoreError::Full {
+                    url: self.store.url().to_owned(),
+                    why: other.to_string(),
+                }),
+            })
+    }
+
+    /// Uploads what waits for it. Interrupted, it goes on where it was.
+    pub(crate) fn upload(&self, progress: &dyn Progress) -> Result<()> {
+        let Some(cache) = &self.cache else {
+            return Ok(());
+        };
+        let waiting = cache.pinned()?;
+        let total = waiting.len() as u64;
+        for (done, addresses) in waiting.chunks(UPLOAD_BATCH).enumerate() {
+            progress.step(Step {
+                what: "uploading".into(),
+                done: (done * UPLOAD_BATCH) as u64,
+                total,
+                unit: "records".into(),
+            });
+            if progress.stopped() {
+                return Err(crate::Error::Stopped);
+            }
+            let there = self.store.has_chunks(addresses)?;
+            let mut chunks = Vec::new();
+            for (address, there) in addresses.iter().zip(there) {
+                if !there {
+                    let chunk = cache.get(address).ok_or_else(|| {
+                        crate::Error::Damaged(format!(
+                            "the pack {address} that waits for its upload is damaged on this computer's disk"
+                        ))
+                    })?;
+                    chunks.push(chunk);
+                }
+            }
+            self.store.put_chunks(&chunks)?;
+            self.count(&chunks);
+            for address in addresses {
+                cache.unpin(address);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts records that were put.
+    pub(crate) fn count(&self, chunks: &[Chunk]) {
+        let bytes: usize = chunks.iter().map(|chunk| chunk.bytes().len()).sum();
+        self.records
+            .fetch_add(chunks.len() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Forgets where content is: some of it may be about to go.
+    pub(crate) fn forget_known(&self) {
+        self.known.lock().clear();
+    }
+
+    /// Counts what was put by other means.
+    pub(crate) fn count_others(&self, (records, bytes): (u64, u64)) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Records and bytes that this session has put.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        (
+            self.records.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Whether packs come from elsewhere.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    /// Whether a pack is on this computer.
+    pub(crate) fn has(&self, pack: &Address) -> bool {
+        self.cache
+            .as_ref()
+            .is_none_or(|cache| cache.part(pack, 0, 1).is_some())
+    }
+
+    /// Fetches a pack into the cache, for read-ahead.
+    pub(crate) fn fetch(&self, pack: &Address) -> Result<(), StoreError> {
+        match &self.cache {
+            Some(cache) if !self.has(pack) => self.download(cache, pack).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn download(&self, cache: &PackCache, pack: &Address) -> Result<Chunk, StoreError> {
+        let chunk = self.store.get_chunk(pack)?;
+        cache.put(&chunk);
+        // What came along may be written again: learn it, so that it is not stored twice.
+        if let Ok(places) = directory(&self.keys, chunk.bytes()) {
+            let mut known = self.known.lock();
+            for place in places {
+                known.insert(place.hash, place.within(*pack));
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+impl Objects for Packs {
+    fn sealed(&self, at: &ObjectRef) -> Result<Vec<u8>, TreeError> {
+        let Some(cache) = &self.cache else {
+            let part = self.store.read_part(&at.pack, at.offset, at.len)?;
+            return Ok(part.into());
+        };
+        if let Some(part) = cache.part(&at.pack, at.offset, at.len) {
+            return Ok(part);
+        }
+        let chunk = match cache.get(&at.pack) {
+            Some(chunk) => chunk,
+            None => self.download(cache, &at.pack)?,
+        };
+        let start = at.offset as usize;
+        start
+            .checked_add(at.len as usize)
+            .and_then(|end| chunk.bytes().get(start..end))
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| {
+                TreeError::Store(StoreError::Damaged {
+                    kind: Kind::Chunk,
+                    address: at.pack,
+                    why: format!("it has no bytes {}+{}", at.offset, at.len),
+                })
+            })
+    }
+
+    fn suspect(&self, at: &ObjectRef) {
+        if let Some(cache) = &self.cache {
+            // Checks the whole pack: a damaged file goes, and the store is asked for it.
+            drop(cache.get(&at.pack));
+        }
+    }
+
+    fn learned(&self, at: &ObjectRef) {
+        self.known.lock().insert(at.hash, *at);
+    }
+}

@@ -1,0 +1,398 @@
+//! Publishing: from this computer to the store, and other computers' changes from there.
+//!
+//! What always holds here: the pointer moves last, when everything it leads to is on the store; the
+//! stage's segments go only when the store has what they say. A head that another computer has moved
+//! is merged first.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use safeos_account::{Account, Error as AccountError, Head};
+use safeos_record::Chunk;
+use safeos_tree::{
+    Batch, Commit, Key, Naming, PackSink, Place, SnapshotItem, Tag, Tree, Value, diff, merge,
+    seal_tree,
+};
+
+use crate::failure::Fault;
+use crate::home::{Home, now};
+use crate::local::{Local, Seen};
+use crate::packs::Packs;
+use crate::time::utc;
+use crate::{Change, Error, Ino, Progress, Published, Result, Step};
+
+/// How often a head that keeps moving is merged before the next timer has its turn.
+const TRIES_MAX: usize = 16;
+/// How often what was written meanwhile is packed too before a commit is made.
+const FLUSHES_MAX: usize = 4;
+
+/// What was published last.
+pub(crate) struct Line {
+    pub(crate) head: Head,
+    /// The tree that is the base of what is being worked on.
+    pub(crate) base: Tree,
+    /// [`Home::changes`] when that was.
+    pub(crate) changes: u64,
+    /// Bytes put when that was.
+    pub(crate) bytes: u64,
+}
+
+/// Everything that publishing needs.
+pub(crate) struct Publisher<'a> {
+    pub(crate) home: &'a Home,
+    pub(crate) account: &'a Account,
+    pub(crate) local: &'a Local,
+    pub(crate) computer: &'a str,
+    pub(crate) remember: bool,
+    pub(crate) changed: &'a dyn Fn(Change),
+}
+
+impl Publisher<'_> {
+    /// Merges what others published and publishes what is new here.
+    pub(crate) fn publish(&self, line: &mut Line, progress: &dyn Progress) -> Result<Published> {
+        let store = self.home.packs.store();
+        let before = self.home.packs.counted();
+        let mut published = Published::default();
+        let say = |what: &str| {
+            progress.step(Step {
+                what: what.into(),
+                done: 0,
+                total: 0,
+                unit: String::new(),
+            });
+        };
+        for _ in 0..TRIES_MAX {
+            if progress.stopped() {
+                return Err(Error::Stopped);
+            }
+            say("looking for changes of other computers");
+            if let Some(theirs) = self.account.fetch_head_after(store, &line.head)? {
+                if theirs.counter() <= line.head.counter() {
+                    return Err(Error::RolledBack);
+                }
+                say("merging");
+                published.conflicts.extend(self.absorb(line, theirs)?);
+            }
+            if self.home.changes() == line.changes && self.home.files.dirty_bytes() == 0 {
+                break;
+            }
+            say("packing");
+            match self.commit(line, progress) {
+                Err(Error::Account(AccountError::HeadMoved { .. })) => {}
+                done => {
+                    published.changed = done?;
+                    break;
+                }
+            }
+        }
+        let after = self.home.packs.counted();
+        published.records = after.0 - before.0;
+        published.bytes = after.1 - before.1;
+        Ok(published)
+    }
+
+    /// Publishes the tree as it is now, if it differs from what is published.
+    fn commit(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
+        let home = self.home;
+        home.flush_all()?;
+        let (now_tree, now_changes) = {
+            let work = home.work.read();
+            (work.tree.clone(), home.changes())
+        };
+        if home.files.dirty_bytes() == 0 && !self.differs(&line.base, &now_tree)? {
+            line.changes = now_changes;
+            return Ok(false);
+        }
+        drop(now_tree);
+        // What is still in memory then is in this commit by its length only: as little as can be.
+        for _ in 0..FLUSHES_MAX {
+            if home.files.dirty_bytes() == 0 {
+                break;
+            }
+            home.flush_all()?;
+        }
+        let (mut tree, segment, changes) = self.freeze(line)?;
+        // What is in memory only was synced, perhaps, into the segment that ends here. When the head has
+        // moved nobody reads that any more: the new one must have it before.
+        home.unlog_all();
+        home.stage.complete(segment)?;
+        home.log_all()?;
+        self.leave_orphans(&mut tree)?;
+        let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
+        home.packs.upload(progress)?;
+        let commit = Commit {
+            time: now().max(0) as u64,
+            computer: self.computer.to_owned(),
+            parents: vec![line.head.address()],
+            stage: home.stage.id(),
+            stage_segment: segment,
+            added_bytes: home.packs.counted().1 - line.bytes,
+            totals: tree.totals(),
+            root,
+        };
+        let head = self
+            .account
+            .publish_head(home.packs.store(), &commit.encode(), &line.head)?;
+        home.packs.count(std::slice::from_ref(head.chunk()));
+        self.moved(line, head, tree, changes)?;
+        home.stage.forget(segment)?;
+        Ok(true)
+    }
+
+    /// Whether anything a person can see differs.
+    fn differs(&self, base: &Tree, now: &Tree) -> Result<bool> {
+        let mut found = false;
+        let outcome = diff(base, now, &*self.home.reader, &mut |key, _, _| {
+            found = !matches!(key.tag, Tag::Snapshot | Tag::Range);
+            // An error ends the walk; there is nothing more to learn.
+            if found {
+                Err(safeos_tree::Error::Format("it differs"))
+            } else {
+                Ok(())
+            }
+        });
+        if found {
+            Ok(true)
+        } else {
+            Ok(outcome.map(|()| false)?)
+        }
+    }
+
+    /// Takes note of a new head.
+    fn moved(&self, line: &mut Line, head: Head, tree: Tree, changes: u64) -> Result<()> {
+        let home = self.home;
+        home.work.write().tree.release_stored(&home.reader);
+        line.head = head;
+        line.base = tree;
+        line.changes = changes;
+        line.bytes = home.packs.counted().1;
+        self.note(&line.head)
+    }
+
+    /// Remembers on this computer what it has seen.
+    pub(crate) fn note(&self, head: &Head) -> Result<()> {
+        let seen = Seen {
+            pointer: self.account.address(),
+            counter: head.counter(),
+            head: head.address(),
+        };
+        self.local.set_seen(self.account.home_key(), seen)?;
+        if self.remember {
+            self.local.remember(head.pointer(), head.chunk())?;
+        }
+        Ok(())
+    }
+
+    /// The tree at one moment and the stage's segment that ends there.
+    fn freeze(&self, line: &Line) -> Result<(Tree, u64, u64)> {
+        let home = self.home;
+        let commit = Commit::decode(line.head.commit())?;
+        let item = Value::Snapshot(Arc::new(SnapshotItem {
+            head: line.head.address(),
+            computer: commit.computer.as_str().into(),
+            added_bytes: commit.added_bytes,
+        }));
+        home.change(|look| {
+            // Two heads of the same nanosecond: the later one stands behind.
+            let mut time = commit.time;
+            loop {
+                match look.tree.get(look.source, &Key::snapshot(time))? {
+                    Some(Value::Snapshot(there)) if there.head == line.head.address() => {
+                        return Ok((Batch::new(), ()));
+                    }
+                    Some(_) => time += 1,
+                    None => break,
+                }
+            }
+            Ok((vec![(Key::snapshot(time), Some(item.clone()))], ()))
+        })?;
+        let work = home.work.write();
+        let segment = home.stage.cut(&line.head.address().0)?;
+        Ok((work.tree.clone(), segment, home.changes()))
+    }
+
+    /// Nodes without names are this session's alone.
+    fn leave_orphans(&self, tree: &mut Tree) -> Result<()> {
+        let orphans: Vec<Ino> = self.home.work.read().orphans.iter().copied().collect();
+        for ino in orphans {
+            let mut batch = Batch::new();
+            let (from, to) = (Key::inode(ino), Key::inode(ino + 1));
+            tree.scan(&*self.home.reader, &from, &to, &mut |key, _| {
+                batch.push((key.clone(), None));
+                std::ops::ControlFlow::Continue(())
+            })?;
+            tree.apply(&*self.home.reader, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Merges a head that another computer has published. The names of conflicting versions.
+    pub(crate) fn absorb(&self, line: &mut Line, theirs: Head) -> Result<Vec<String>> {
+        let home = self.home;
+        let their_tree = Commit::decode(theirs.commit())?.tree()?;
+        let started = Instant::now();
+        let mut conflicts;
+        loop {
+            home.flush_all()?;
+            let (ours, changes) = {
+                let work = home.work.read();
+                (work.tree.clone(), home.changes())
+            };
+            let merged = merge(
+                &line.base,
+                &ours,
+                &their_tree,
+                &*home.reader,
+                &mut Names {
+                    home,
+                    computer: self.computer,
+                },
+            )?;
+            conflicts = merged
+                .conflicts
+                .iter()
+                .map(|conflict| {
+                    let path = String::from_utf8_lossy(&conflict.path);
+                    match &conflict.copy {
+                        Some(copy) => format!("{path} → {}", String::from_utf8_lossy(copy)),
+                        None => path.into_owned(),
+                    }
+                })
+                .collect();
+            let local = line.changes != changes;
+            let Some(changes) =
+                self.take_over(&ours, &merged.batch, (!local).then_some(&their_tree))?
+            else {
+                if started.elapsed().as_secs() > 60 {
+                    home.problems
+                        .add("the home changes too quickly to be merged; it is tried again".into());
+                    return Err(Error::Store(safeos_store::Error::Unreachable {
+                        url: home.packs.store().url().to_owned(),
+                        why: "the home changes too quickly to be merged".into(),
+                    }));
+                }
+                continue;
+            };
+            if !local {
+                line.changes = changes;
+            }
+            for change in changes_of(&merged.batch) {
+                if let Change::Node(ino) = change {
+                    home.reload(ino);
+                }
+                (self.changed)(change);
+            }
+            break;
+        }
+        line.head = theirs;
+        line.base = their_tree;
+        self.note(&line.head)?;
+        for conflict in &conflicts {
+            home.problems.add(format!(
+                "changed here and on another computer; both versions are kept: {conflict}"
+            ));
+        }
+        Ok(conflicts)
+    }
+
+    /// Makes the merged tree the one that is worked on, unless it has changed since `ours`.
+    fn take_over(&self, ours: &Tree, batch: &Batch, whole: Option<&Tree>) -> Result<Option<u64>> {
+        let home = self.home;
+        loop {
+            let missing = {
+                let mut work = home.work.write();
+                if !work.tree.is_same(ours) {
+                    return Ok(None);
+                }
+                match whole {
+                    // Nothing of ours is new: theirs is the answer, stored as it is.
+                    Some(theirs) if work.orphans.is_empty() => {
+                        work.tree = theirs.clone();
+                        let mut bytes = Vec::new();
+                        safeos_tree::encode_batch(batch, &mut bytes);
+                        home.stage.append(crate::stage::Frame::Batch(&bytes));
+                        home.touched();
+                        return Ok(Some(home.changes()));
+                    }
+                    _ => {}
+                }
+                let mut bytes = Vec::new();
+                safeos_tree::encode_batch(batch, &mut bytes);
+                match work.tree.apply(&home.reader.cached(), batch.clone()) {
+                    Ok(()) => {
+                        home.stage.append(crate::stage::Frame::Batch(&bytes));
+                        home.touched();
+                        return Ok(Some(home.changes()));
+                    }
+                    Err(error) => match Fault::from(error) {
+                        Fault::Missing(at) => at,
+                        Fault::Failed(error) => return Err(error),
+                    },
+                }
+            };
+            safeos_tree::Source::node(&*home.reader, &missing)?;
+        }
+    }
+}
+
+impl Home {
+    /// A file's inode has changed under it: what is in memory of it and not content is stale.
+    fn reload(&self, ino: Ino) {
+        if let Some(file) = self.files.get(ino) {
+            let mut state = file.state.lock();
+            if state.blocks.is_empty() {
+                *state = crate::files::State::default();
+            }
+        }
+    }
+}
+
+/// What a front has to forget after a batch.
+fn changes_of(batch: &Batch) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    for (key, _) in batch {
+        let change = match key.tag {
+            Tag::Entry => Change::Entry(key.ino, key.name.to_vec()),
+            Tag::Inode | Tag::Xattr | Tag::Block => Change::Node(key.ino),
+            Tag::Snapshot | Tag::Range => continue,
+        };
+        if changes.last() != Some(&change) {
+            changes.push(change);
+        }
+    }
+    changes
+}
+
+struct Sink<'a>(&'a Packs);
+
+impl PackSink for Sink<'_> {
+    fn pack(&mut self, chunk: Chunk, _: &[Place]) -> safeos_tree::Result<()> {
+        self.0.put_nodes(chunk)
+    }
+}
+
+struct Names<'a> {
+    home: &'a Home,
+    computer: &'a str,
+}
+
+impl Naming for Names<'_> {
+    fn fresh_ino(&mut self) -> safeos_tree::Result<Ino> {
+        self.home
+            .number()
+            .map_err(|_| safeos_tree::Error::Format("no inode number is to be had"))
+    }
+
+    fn in_use(&self, ino: Ino) -> bool {
+        self.home.is_pinned(ino)
+    }
+
+    fn suffix(&self) -> String {
+        let time = utc(now()).replace(':', ".");
+        format!(
+            "conflict, {}, {}",
+            self.computer,
+            &time[..19].replace('T', " ")
+        )
+    }
+}

@@ -1,0 +1,136 @@
+//! What a session tells: progress, state, and the outcome of what it was asked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Ino;
+
+/// What a long operation says on its way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// What is being done: `finding the account`, `uploading`, `checking` …
+    pub what: String,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is; 0 when not known.
+    pub total: u64,
+    /// What is counted: `bytes`, `records`, `files`; empty when nothing is.
+    pub unit: String,
+}
+
+/// Who listens to a long operation, and may stop it.
+pub trait Progress: Send + Sync {
+    /// Says what is being done.
+    fn step(&self, step: Step);
+
+    /// Whether the person has asked to stop.
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody listens.
+impl Progress for () {
+    fn step(&self, _: Step) {}
+}
+
+/// A published state of the home.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its folder under `snapshots/`: the UTC time, as `2026-11-22T10:11:12.123Z`.
+    pub name: String,
+    /// The address of its head chunk.
+    pub head: String,
+    /// The computer that made it.
+    pub computer: String,
+    /// Bytes of records it added.
+    pub added_bytes: u64,
+}
+
+/// What `status` shows (design section 6).
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The account's name.
+    pub account: String,
+    /// The store's URL.
+    pub store: String,
+    /// Whether the store is out of reach now.
+    pub offline: bool,
+    /// Bytes of all files, as far as known without walking the home.
+    pub used_bytes: u64,
+    /// Nodes in the home.
+    pub nodes: u64,
+    /// Bytes written and not published yet.
+    pub unpublished_bytes: u64,
+    /// Records this session has put.
+    pub records: u64,
+    /// What they cost, in words of the store; empty where nothing is paid.
+    pub cost: String,
+    /// When the newest commit was published, UTC; empty before the first.
+    pub published: String,
+    /// Errors met in the background or on damaged files, newest last, at most 100.
+    pub problems: Vec<String>,
+}
+
+/// What a publish did.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Published {
+    /// Whether there was anything to publish.
+    pub changed: bool,
+    /// Records uploaded.
+    pub records: u64,
+    /// Bytes uploaded.
+    pub bytes: u64,
+    /// Names given to conflicting versions, when another computer's changes were merged.
+    pub conflicts: Vec<String>,
+}
+
+impl Published {
+    /// What two publishes one after the other did.
+    pub(crate) fn and(mut self, later: Self) -> Self {
+        self.changed |= later.changed;
+        self.records += later.records;
+        self.bytes += later.bytes;
+        self.conflicts.extend(later.conflicts);
+        self
+    }
+}
+
+/// What a check found.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Checked {
+    /// Records read.
+    pub records: u64,
+    /// Files and folders looked at, in all commits.
+    pub nodes: u64,
+    /// One line for each damaged or missing thing, with the path it concerns.
+    pub damaged: Vec<String>,
+}
+
+/// What a collection removed.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Collected {
+    /// Records removed (or that would be, in a dry run).
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a copy to another store moved.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Copied {
+    /// Records put.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records that were there already.
+    pub skipped: u64,
+}
+
+/// What changed in the home without the front's doing (a merge): caches must forget it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Content or attributes of a node.
+    Node(Ino),
+    /// What a name in a directory names.
+    Entry(Ino, Vec<u8>),
+}

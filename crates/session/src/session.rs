@@ -1,0 +1,366 @@
+//! The session: an account unlocked on one computer, from sign-in to sign-out.
+//!
+//! What always holds here: after sign-out every volume of a session answers [`Error::Ended`]; what
+//! [`Session::publish`] reported is on the store.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use safeos_account::{Account, Secret};
+use safeos_store::Store;
+use safeos_tree::{Commit, Key, Reader, Tag, Value};
+
+use crate::background::Background;
+use crate::frozen::Frozen;
+use crate::home::Home;
+use crate::local::Local;
+use crate::publish::{Line, Publisher};
+use crate::time::utc;
+use crate::{Change, Error, Nanos, Progress, Published, Result, Snapshot, Status, Volume};
+
+/// How much memory and disk a session may take, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Written data that is only in memory; writers wait above it.
+    pub dirty_bytes_max: usize,
+    /// Read nodes and blocks kept in memory.
+    pub memory_cache_bytes_max: usize,
+    /// Encrypted packs kept on disk (stores that are not local).
+    pub disk_cache_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            dirty_bytes_max: 96 << 20,
+            memory_cache_bytes_max: 64 << 20,
+            disk_cache_bytes_max: 4 << 30,
+        }
+    }
+}
+
+/// How to open a session.
+pub struct Options {
+    /// The store that holds the account.
+    pub store: Arc<dyn Store>,
+    /// The folder for local state (`SAFE_STATE`).
+    pub state: PathBuf,
+    /// User and group that own the root folder of a new home.
+    pub owner: (u32, u32),
+    /// Keep what is needed to sign in offline and to start warm.
+    pub remember: bool,
+    /// Accept a head older than one this computer has seen.
+    pub accept_older: bool,
+    /// Memory and disk.
+    pub limits: Limits,
+}
+
+type Listener = Box<dyn Fn(Change) + Send + Sync>;
+
+/// An account unlocked on this computer, from sign-in to sign-out.
+pub struct Session {
+    pub(crate) account: RwLock<Arc<Account>>,
+    pub(crate) home: Arc<Home>,
+    pub(crate) line: Mutex<Line>,
+    pub(crate) local: Local,
+    pub(crate) computer: String,
+    pub(crate) remember: bool,
+    /// What `status` shows without waiting for a publish that is going on.
+    pub(crate) facts: Mutex<Facts>,
+    pub(crate) ended: Arc<AtomicBool>,
+    listeners: RwLock<Vec<Listener>>,
+    background: Mutex<Option<Background>>,
+}
+
+/// See [`Session::facts`].
+pub(crate) struct Facts {
+    /// The newest head.
+    newest: Snapshot,
+    published: Nanos,
+    changes: u64,
+    pub(crate) offline: bool,
+}
+
+impl Facts {
+    fn of(line: &Line, offline: bool) -> Result<Self> {
+        let commit = Commit::decode(line.head.commit())?;
+        Ok(Self {
+            newest: Snapshot {
+                name: snapshot_name(commit.time),
+                head: line.head.address().to_string(),
+                computer: commit.computer,
+                added_bytes: commit.added_bytes,
+            },
+            published: Nanos::from(commit.time),
+            changes: line.changes,
+            offline,
+        })
+    }
+
+    /// Whether nothing has changed since the newest commit.
+    pub(crate) fn are_newest(&self, changes: u64) -> bool {
+        self.changes == changes
+    }
+}
+
+impl Session {
+    pub(crate) fn assemble(
+        account: Account,
+        home: Home,
+        line: Line,
+        local: Local,
+        remember: bool,
+    ) -> Result<Arc<Self>> {
+        let facts = Facts::of(&line, false)?;
+        let session = Arc::new(Self {
+            account: RwLock::new(Arc::new(account)),
+            home: Arc::new(home),
+            line: Mutex::new(line),
+            local,
+            computer: computer(),
+            remember,
+            facts: Mutex::new(facts),
+            ended: Arc::new(AtomicBool::new(false)),
+            listeners: RwLock::default(),
+            background: Mutex::default(),
+        });
+        *session.background.lock() = Some(Background::start(&session)?);
+        Ok(session)
+    }
+
+    /// The account's name as it was given.
+    pub fn account(&self) -> String {
+        self.account.read().name().to_owned()
+    }
+
+    /// The home.
+    pub fn home(&self) -> Result<Arc<dyn Volume>> {
+        self.home.alive()?;
+        Ok(self.home.clone())
+    }
+
+    /// Every published state, oldest first.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        let mut snapshots = self.home.look(|look| {
+            let mut found = Vec::new();
+            look.scan(Key::snapshot(0), Tag::Snapshot, &mut |key, value| {
+                if let Value::Snapshot(item) = value {
+                    found.push(Snapshot {
+                        name: snapshot_name(key.number),
+                        head: item.head.to_string(),
+                        computer: item.computer.to_string(),
+                        added_bytes: item.added_bytes,
+                    });
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(found)
+        })?;
+        let newest = self.facts.lock().newest.clone();
+        if !snapshots
+            .iter()
+            .any(|snapshot| snapshot.head == newest.head)
+        {
+            snapshots.push(newest);
+        }
+        Ok(snapshots)
+    }
+
+    /// One of them as a tree.
+    pub fn snapshot(&self, name: &str) -> Result<Arc<dyn Volume>> {
+        Ok(self.frozen(name)?)
+    }
+
+    pub(crate) fn frozen(&self, name: &str) -> Result<Arc<Frozen>> {
+        let snapshot = self
+            .snapshots()?
+            .into_iter()
+            .find(|snapshot| snapshot.name == name)
+            .ok_or(Error::NotFound)?;
+        let address = snapshot.head.parse().map_err(|_| Error::NotFound)?;
+        let chunk = self.home.packs.store().get_chunk(&address)?;
+        let commit = self.account.read().open_head(&chunk)?;
+        Ok(Arc::new(Frozen {
+            tree: Commit::decode(&commit)?.tree()?,
+            reader: self.home.reader.clone(),
+            ended: Some(self.ended.clone()),
+        }))
+    }
+
+    /// How things stand.
+    pub fn status(&self) -> Status {
+        let packs = &self.home.packs;
+        let totals = self.home.work.read().tree.totals();
+        let facts = self.facts.lock();
+        let (records, _) = packs.counted();
+        let unpublished = if facts.are_newest(self.home.changes()) {
+            0
+        } else {
+            (self.home.unpublished() + self.home.stage.bytes()).max(1)
+        };
+        let mut problems = self.home.problems.list();
+        problems.extend(
+            self.home
+                .stage
+                .failure()
+                .map(|error| format!("the stage: {error}")),
+        );
+        Status {
+            account: self.account(),
+            store: packs.store().url().to_owned(),
+            offline: facts.offline,
+            used_bytes: totals.bytes + self.home.files.dirty_bytes() as u64,
+            nodes: totals.nodes,
+            unpublished_bytes: unpublished,
+            records,
+            cost: String::new(),
+            published: utc(facts.published),
+            problems,
+        }
+    }
+
+    /// Calls `listener` for every change that did not come through the home's own methods.
+    pub fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>) {
+        self.listeners.write().push(listener);
+    }
+
+    /// Says to the front that something changed without its doing.
+    pub(crate) fn tell(&self, change: Change) {
+        for listener in self.listeners.read().iter() {
+            listener(change.clone());
+        }
+    }
+
+    /// Publishes everything written so far, after merging what other computers have published.
+    pub fn publish(&self, progress: &dyn Progress) -> Result<Published> {
+        self.home.alive()?;
+        let account = self.account.read().clone();
+        let changed = |change: Change| self.tell(change);
+        let mut line = self.line.lock();
+        let published = Publisher {
+            home: &self.home,
+            account: &account,
+            local: &self.local,
+            computer: &self.computer,
+            remember: self.remember,
+            changed: &changed,
+        }
+        .publish(&mut line, progress);
+        let offline = matches!(&published, Err(error) if error.retry());
+        *self.facts.lock() = Facts::of(&line, offline)?;
+        match &published {
+            Ok(_) => self.home.problems.solved("publishing"),
+            Err(Error::Stopped) => {}
+            Err(error) => self.home.problems.add(format!("publishing: {error}")),
+        }
+        published
+    }
+
+    /// Changes the password; sessions on other computers must sign in anew.
+    pub fn change_password(
+        &self,
+        old: &Secret,
+        new: &Secret,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        self.publish(progress)?;
+        let mut line = self.line.lock();
+        let account = self.account.read().clone();
+        let (account, head) =
+            account.change_password(self.home.packs.store(), old, new, &line.head)?;
+        let old = self.account.read().address();
+        line.head = head;
+        let account = Arc::new(account);
+        *self.account.write() = account.clone();
+        self.local.forget(&old)?;
+        Publisher {
+            home: &self.home,
+            account: &account,
+            local: &self.local,
+            computer: &self.computer,
+            remember: self.remember,
+            changed: &|_| {},
+        }
+        .note(&line.head)
+    }
+
+    /// Publishes, ends the session and wipes what it left on this computer (what is needed to sign in
+    /// offline stays if the account is remembered, unless `wipe`). After this every volume of it answers
+    /// [`Error::Ended`]. If publishing fails the session stays open, unless `keep_stage`: then the
+    /// unpublished changes stay in the encrypted stage on this computer until the next sign-in.
+    pub fn sign_out(
+        self: &Arc<Self>,
+        wipe: bool,
+        keep_stage: bool,
+        progress: &dyn Progress,
+    ) -> Result<Published> {
+        let mut published = self.publish(progress);
+        if published.is_ok() || keep_stage {
+            self.home.alive()?;
+            let background = self.background.lock().take();
+            if let Some(background) = background {
+                background.stop();
+            }
+        }
+        if published.is_ok() {
+            // Somebody may have written after that, and nobody publishes by itself any more.
+            let again = self.publish(progress);
+            published = again.and_then(|again| published.map(|first| first.and(again)));
+        }
+        if published.is_err() && !keep_stage {
+            let mut background = self.background.lock();
+            if background.is_none() {
+                *background = Some(Background::start(self)?);
+            }
+            return published;
+        }
+        if published.is_err() {
+            self.home.log_all()?;
+        }
+        self.home.end();
+        self.ended.store(true, Ordering::SeqCst);
+        if published.is_err() {
+            return Ok(Published {
+                changed: true,
+                ..Published::default()
+            });
+        }
+        if !self.remember || wipe {
+            self.local.forget(&self.account.read().address())?;
+        }
+        self.local.clean(!self.remember || wipe, wipe)?;
+        published
+    }
+
+    pub(crate) fn reader(&self) -> &Arc<Reader> {
+        &self.home.reader
+    }
+}
+
+fn snapshot_name(time: u64) -> String {
+    let text = utc(i128::from(time));
+    // To the millisecond, as file names are read by people.
+    format!("{}Z", &text[..23.min(text.len())])
+}
+
+/// The name of this computer, for commits and conflicts.
+pub(crate) fn computer() -> String {
+    let read = |path| std::fs::read_to_string(path).ok();
+    let name = read("/proc/sys/kernel/hostname")
+        .or_else(|| read("/etc/hostname"))
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .unwrap_or_default();
+    let name: String = name
+        .trim()
+        .chars()
+        .map(|c| if c == '/' || c.is_control() { '-' } else { c })
+        .collect();
+    if name.is_empty() {
+        "computer".to_owned()
+    } else {
+        name
+    }
+}

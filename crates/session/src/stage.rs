@@ -1,0 +1,331 @@
+//! The stage: the local log of what is not published yet.
+//!
+//! What always holds here: what [`Stage::sync`] returned for is on the disk and comes back from
+//! [`Stage::open`], in the order in which it was appended; what comes back is a beginning of what was
+//! appended, never a frame that is altered, moved, repeated or after a gap. An appender only ever waits
+//! for a short lock on memory, unless so much is waiting that it has to help writing. Frames stay in
+//! memory until the disk has confirmed them, so a disk that fails (full, broken) loses nothing: the
+//! next `sync` writes them again.
+//!
+//! The log is a folder of segments (see [`segment`]); a segment is closed when publishing begins and
+//! forgotten when what it holds has been published.
+
+mod disk;
+mod frame;
+mod replay;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use safeos_record::Key;
+
+use crate::disk::{failed, make_dir, remove_all, sync_parent};
+use crate::{Error, Result};
+
+pub(crate) use frame::{Frame, OwnedFrame};
+
+use disk::{Disk, RealDisk};
+use segment::{BASE_MAX, Header, Segment};
+use writer::{Item, Writer};
+
+/// More than this waiting for the disk makes appenders help writing, in bytes.
+const WAITING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// After a failure appenders leave the disk alone for so long; `sync` tries at once.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A place in all that was ever appended to one [`Stage`], in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub(crate) struct Position(u64);
+
+/// What replaying a stage finds, in order.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Event {
+    /// A segment begins.
+    Segment {
+        /// The stage's identity.
+        id: [u8; 16],
+        /// The segment's number; grows.
+        number: u64,
+        /// What [`Stage::create`] or [`Stage::cut`] was given.
+        base: Vec<u8>,
+    },
+    /// A whole frame.
+    Frame(OwnedFrame),
+}
+
+/// The stage of one session.
+pub(crate) struct Stage {
+    dir: PathBuf,
+    id: [u8; 16],
+    queue: Mutex<Queue>,
+    writer: Mutex<Writer>,
+    /// Up to where the disk has confirmed.
+    durable: AtomicU64,
+    /// Bytes of confirmed frames in segments that are not forgotten.
+    on_disk: AtomicU64,
+    failure: Mutex<Option<(Instant, Error)>>,
+    damage: Option<String>,
+}
+
+/// What the writer has not taken yet.
+struct Queue {
+    items: VecDeque<Item>,
+    /// Bytes appended in all.
+    end: u64,
+    /// The segment that appended frames belong to.
+    number: u64,
+}
+
+impl Stage {
+    /// Begins a stage in `dir`, which is made if it is not there. `base` (at most 256 bytes) is kept
+    /// with the first segment. An error if there is a stage already.
+    pub(crate) fn create(dir: &Path, key: &Key, id: [u8; 16], base: &[u8]) -> Result<Self> {
+        Self::create_on(Box::new(RealDisk), dir, key, id, base)
+    }
+
+    fn create_on(
+        disk: Box<dyn Disk>,
+        dir: &Path,
+        key: &Key,
+        id: [u8; 16],
+        base: &[u8],
+    ) -> Result<Self> {
+        check_base(base)?;
+        make_dir(dir).map_err(|error| failed("create", dir, &error))?;
+        sync_parent(dir).map_err(|error| failed("sync the folder of", dir, &error))?;
+        let found = segment::list(dir).map_err(|error| failed("read", dir, &error))?;
+        if !found.is_empty() {
+            return Err(Error::State(format!(
+                "{} holds a stage already; it must be opened or destroyed first",
+                dir.display()
+            )));
+        }
+        let header = Header {
+            id,
+            number: 0,
+            attempt: 0,
+            first: 0,
+            base: base.to_vec(),
+        };
+        let current = Segment::create(&*disk, dir, key, header)?;
+        let writer = Writer::new(disk, dir, key, current, Vec::new());
+        Ok(Self::with(dir, id, writer, None))
+    }
+
+    /// Opens what an earlier session left and continues in a new segment. `replay` is called for
+    /// every segment and every whole frame in order; at the first frame that is torn or does not
+    /// open it ends, and everything before stays. `None` if there is no stage.
+    pub(crate) fn open(
+        dir: &Path,
+        key: &Key,
+        replay: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<Option<Self>> {
+        Self::open_on(Box::new(RealDisk), dir, key, replay)
+    }
+
+    fn open_on(
+        disk: Box<dyn Disk>,
+        dir: &Path,
+        key: &Key,
+        replay: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<Option<Self>> {
+        let Some(found) = replay::replay(dir, key, replay)? else {
+            return Ok(None);
+        };
+        let header = Header {
+            id: found.id,
+            number: found.next_number,
+            attempt: 0,
+            first: found.next_frame,
+            base: found.base,
+        };
+        let current = Segment::create(&*disk, dir, key, header)?;
+        let on_disk = found.closed.iter().map(|closed| closed.bytes).sum();
+        let writer = Writer::new(disk, dir, key, current, found.closed);
+        let stage = Self::with(dir, found.id, writer, found.damage);
+        stage.on_disk.store(on_disk, Ordering::Release);
+        Ok(Some(stage))
+    }
+
+    fn with(dir: &Path, id: [u8; 16], writer: Writer, damage: Option<String>) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            id,
+            queue: Mutex::new(Queue {
+                items: VecDeque::new(),
+                end: 0,
+                number: writer.number(),
+            }),
+            writer: Mutex::new(writer),
+            durable: AtomicU64::new(0),
+            on_disk: AtomicU64::new(0),
+            failure: Mutex::new(None),
+            damage,
+        }
+    }
+
+    /// What it was created with.
+    pub(crate) fn id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    /// What [`Stage::open`] could not read although it was not the torn end of a crash: a line for
+    /// people.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
+    }
+
+    /// Why the disk did not take what was appended last, until it has taken it.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failure.lock().as_ref().map(|(_, error)| error.clone())
+    }
+
+    /// Appends in memory. Only when more than 64 MiB are waiting for the disk the caller writes them
+    /// out itself; if the disk refuses, [`Stage::sync`] says so.
+    pub(crate) fn append(&self, frame: Frame<'_>) -> Position {
+        let pieces = frame::pieces(frame);
+        let bytes: u64 = pieces.iter().map(|piece| segment::on_disk_len(piece)).sum();
+        let end = {
+            let mut queue = self.queue.lock();
+            queue.items.extend(pieces.into_iter().map(Item::Frame));
+            queue.end += bytes;
+            queue.end
+        };
+        if end.saturating_sub(self.durable.load(Ordering::Acquire)) > WAITING_BYTES_MAX
+            && !self.failed_lately()
+        {
+            // Its error is kept, and everybody who asks whether this is durable gets it.
+            drop(self.sync(Position(end)));
+        }
+        Position(end)
+    }
+
+    /// Waits until everything up to `upto` is on the disk. Several callers share one write.
+    pub(crate) fn sync(&self, upto: Position) -> Result<()> {
+        let upto = upto.0.min(self.queue.lock().end);
+        if self.durable.load(Ordering::Acquire) >= upto {
+            return Ok(());
+        }
+        let mut writer = self.writer.lock();
+        if self.durable.load(Ordering::Acquire) >= upto {
+            return Ok(());
+        }
+        self.write_out(&mut writer)
+    }
+
+    /// The end of everything appended.
+    pub(crate) fn end(&self) -> Position {
+        Position(self.queue.lock().end)
+    }
+
+    /// Makes later appends go into a new segment; returns the number of the one that ends here. Only
+    /// memory, for a caller that holds a lock so that nothing is appended meanwhile;
+    /// [`Stage::complete`] does the rest.
+    pub(crate) fn cut(&self, base: &[u8]) -> Result<u64> {
+        check_base(base)?;
+        let mut queue = self.queue.lock();
+        let closed = queue.number;
+        queue.number = closed
+            .checked_add(1)
+            .ok_or_else(|| Error::State("the stage has no segment numbers left".into()))?;
+        let number = queue.number;
+        queue.items.push_back(Item::Cut {
+            number,
+            base: base.to_vec(),
+        });
+        Ok(closed)
+    }
+
+    /// Waits until a segment that was cut off is complete on the disk and its follower is there.
+    pub(crate) fn complete(&self, closed: u64) -> Result<()> {
+        let mut writer = self.writer.lock();
+        if writer.number() > closed {
+            return Ok(());
+        }
+        self.write_out(&mut writer)
+    }
+
+    /// Both in one.
+    #[cfg(test)]
+    fn rotate(&self, base: &[u8]) -> Result<u64> {
+        let closed = self.cut(base)?;
+        self.complete(closed)?;
+        Ok(closed)
+    }
+
+    /// Removes the closed segments with numbers up to `upto`.
+    pub(crate) fn forget(&self, upto: u64) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let (bytes, outcome) = writer.forget(upto);
+        self.on_disk.fetch_sub(bytes, Ordering::AcqRel);
+        outcome
+    }
+
+    /// Bytes of frames on the disk and waiting for it.
+    pub(crate) fn bytes(&self) -> u64 {
+        let end = self.queue.lock().end;
+        let waiting = end.saturating_sub(self.durable.load(Ordering::Acquire));
+        self.on_disk.load(Ordering::Acquire) + waiting
+    }
+
+    /// Removes a stage with everything in it, in one step: a crash leaves all of it or nothing that
+    /// counts as a stage (what it leaves goes with the next call).
+    pub(crate) fn destroy(dir: &Path) -> Result<()> {
+        let mut gone = dir.as_os_str().to_owned();
+        gone.push(".gone");
+        let gone = PathBuf::from(gone);
+        let remove = || {
+            remove_all(&gone)?;
+            match fs::rename(dir, &gone) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                done => done?,
+            }
+            sync_parent(dir)?;
+            remove_all(&gone)
+        };
+        remove().map_err(|error| failed("remove", dir, &error))
+    }
+
+    /// Writes everything that is queued.
+    fn write_out(&self, writer: &mut Writer) -> Result<()> {
+        writer.take(&mut self.queue.lock().items);
+        let outcome = writer.write_out(&mut |bytes| {
+            self.on_disk.fetch_add(bytes, Ordering::AcqRel);
+            self.durable.fetch_add(bytes, Ordering::AcqRel);
+        });
+        *self.failure.lock() = outcome
+            .as_ref()
+            .err()
+            .map(|error| (Instant::now(), error.clone()));
+        outcome
+    }
+
+    fn failed_lately(&self) -> bool {
+        let failure = self.failure.lock();
+        matches!(&*failure, Some((when, _)) if when.elapsed() < PAUSE)
+    }
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_base(base: &[u8]) -> Result<()> {
+    if base.len() > BASE_MAX {
+        return Err(Error::Invalid("a stage's base is at most 256 bytes"));
+    }
+    Ok(())
+}

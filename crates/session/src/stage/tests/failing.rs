@@ -1,0 +1,237 @@
+//! A disk that is full or broken: nothing is lost, and nothing is called durable that is not.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+use super::*;
+
+/// A disk that refuses when told so. A failed sync loses what was written since the last good one, as
+/// Linux does: the next sync succeeds and the bytes are not there.
+#[derive(Clone, Default)]
+struct Failing(Arc<Wishes>);
+
+/// Offsets and lengths.
+type Ranges = Vec<(u64, u64)>;
+
+#[derive(Default)]
+struct Wishes {
+    /// So many bytes fit in all.
+    room: AtomicU64,
+    /// So many syncs fail from now on.
+    bad_syncs: AtomicUsize,
+    syncs: AtomicUsize,
+    /// What was written and not synced, by file: offset and length.
+    unsynced: Mutex<Vec<(u64, Ranges)>>,
+}
+
+impl Failing {
+    fn with_room(bytes: u64) -> Self {
+        let disk = Self::default();
+        disk.0.room.store(bytes, Ordering::SeqCst);
+        disk
+    }
+
+    fn unsynced(&self, file: &File) -> io::Result<Ranges> {
+        use std::os::unix::fs::MetadataExt;
+        let inode = file.metadata()?.ino();
+        let mut all = self.0.unsynced.lock();
+        let at = all.iter().position(|(which, _)| *which == inode);
+        Ok(at.map(|at| all.swap_remove(at).1).unwrap_or_default())
+    }
+}
+
+impl Disk for Failing {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        RealDisk.create(path)
+    }
+
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let end = offset + bytes.len() as u64;
+        let room = self.0.room.load(Ordering::SeqCst);
+        if end > room {
+            // A full disk takes the first part.
+            let fits = bytes.len().min(room.saturating_sub(offset) as usize);
+            RealDisk.write(file, &bytes[..fits], offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let inode = file.metadata()?.ino();
+        let mut written = self.unsynced(file)?;
+        written.push((offset, bytes.len() as u64));
+        self.0.unsynced.lock().push((inode, written));
+        RealDisk.write(file, bytes, offset)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.0.syncs.fetch_add(1, Ordering::SeqCst);
+        let written = self.unsynced(file)?;
+        let left = self.0.bad_syncs.load(Ordering::SeqCst);
+        if left > 0 {
+            self.0.bad_syncs.store(left - 1, Ordering::SeqCst);
+            for (offset, len) in written {
+                RealDisk.write(file, &vec![0; len as usize], offset)?;
+            }
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        RealDisk.sync(file)
+    }
+}
+
+fn create(disk: &Failing, dir: &Path) -> Stage {
+    Stage::create_on(Box::new(disk.clone()), dir, &key(), [1; 16], &[]).unwrap()
+}
+
+fn batch(at: usize) -> Vec<u8> {
+    let mut bytes = vec![at as u8; 1000];
+    bytes[..8].copy_from_slice(&(at as u64).to_le_bytes());
+    bytes
+}
+
+fn all(range: std::ops::Range<usize>) -> Vec<OwnedFrame> {
+    range.map(|at| OwnedFrame::Batch(batch(at))).collect()
+}
+
+#[test]
+fn a_full_disk_is_an_error_until_there_is_room() {
+    let dir = folder();
+    let disk = Failing::with_room(20_000);
+    let stage = create(&disk, dir.path());
+    let mut synced = 0;
+    for at in 0..40 {
+        let position = stage.append(Frame::Batch(&batch(at)));
+        match stage.sync(position) {
+            Ok(()) => {
+                assert_eq!(synced, at, "durable out of order");
+                synced = at + 1;
+                assert!(stage.failure().is_none());
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::Full(_)), "{error:?}");
+                assert!(matches!(stage.failure(), Some(Error::Full(_))));
+            }
+        }
+    }
+    assert!((10..20).contains(&synced), "{synced}");
+    // What was confirmed stays so; what was not is refused every time.
+    stage.sync(Position(synced as u64 * 1021)).unwrap();
+    assert!(stage.sync(stage.end()).is_err());
+    // A crash now: exactly the confirmed ones, and perhaps more of the right ones.
+    let copy = folder();
+    for name in segment::list(dir.path()).unwrap() {
+        fs::copy(&name.path, copy.path().join(name.path.file_name().unwrap())).unwrap();
+    }
+    let found = frames(reopen(copy.path()).1);
+    assert!(found.len() >= synced && found == all(0..found.len()));
+    // Somebody makes room.
+    disk.0.room.store(u64::MAX, Ordering::SeqCst);
+    stage.sync(stage.end()).unwrap();
+    assert!(stage.failure().is_none());
+    drop(stage);
+    assert_eq!(frames(reopen(dir.path()).1), all(0..40));
+}
+
+#[test]
+fn a_failed_sync_is_never_followed_by_a_false_success() {
+    for failures in 1..6 {
+        let dir = folder();
+        let disk = Failing::with_room(u64::MAX);
+        let stage = create(&disk, dir.path());
+        stage.append(Frame::Batch(&batch(0)));
+        stage.sync(stage.end()).unwrap();
+        stage.append(Frame::Batch(&batch(1)));
+        disk.0.bad_syncs.store(failures, Ordering::SeqCst);
+        for at in 0..failures {
+            let error = stage.sync(stage.end()).unwrap_err();
+            assert!(matches!(error, Error::State(_)), "{error:?}");
+            stage.append(Frame::Batch(&batch(2 + at)));
+        }
+        stage.sync(stage.end()).unwrap();
+        let bytes = stage.bytes();
+        drop(stage);
+        let (stage, events) = reopen(dir.path());
+        assert_eq!(frames(events), all(0..2 + failures));
+        assert_eq!((stage.bytes(), stage.damage()), (bytes, None));
+    }
+}
+
+#[test]
+fn a_failed_sync_in_a_rotation_keeps_the_numbers() {
+    let dir = folder();
+    let disk = Failing::with_room(u64::MAX);
+    let stage = create(&disk, dir.path());
+    stage.append(Frame::Batch(&batch(0)));
+    stage.sync(stage.end()).unwrap();
+    stage.append(Frame::Batch(&batch(1)));
+    disk.0.bad_syncs.store(1, Ordering::SeqCst);
+    assert!(stage.rotate(b"lost").is_err());
+    // The cut was made in memory; what follows it belongs to the next segment all the same.
+    stage.append(Frame::Batch(&batch(2)));
+    stage.complete(0).unwrap();
+    assert_eq!(stage.rotate(b"x").unwrap(), 1);
+    stage.append(Frame::Batch(&batch(3)));
+    stage.sync(stage.end()).unwrap();
+    stage.forget(0).unwrap();
+    drop(stage);
+    assert_eq!(frames(reopen(dir.path()).1), all(2..4));
+}
+
+#[test]
+fn one_sync_serves_many() {
+    let dir = folder();
+    let disk = Failing::with_room(u64::MAX);
+    let stage = create(&disk, dir.path());
+    let ends: Vec<_> = (0..100)
+        .map(|at| stage.append(Frame::Batch(&batch(at))))
+        .collect();
+    let before = disk.0.syncs.load(Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        for end in &ends {
+            scope.spawn(|| stage.sync(*end).unwrap());
+        }
+    });
+    assert_eq!(disk.0.syncs.load(Ordering::SeqCst) - before, 1);
+}
+
+/// Random failures under several writers: what `sync` confirmed is there, in order.
+#[test]
+fn nothing_is_lost_under_random_failures() {
+    let dir = folder();
+    let disk = Failing::with_room(u64::MAX);
+    let stage = create(&disk, dir.path());
+    let failing = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (stage, disk, failing) = (&stage, &disk, &failing);
+            scope.spawn(move || {
+                for round in 0..100u64 {
+                    let at = stage.append(data(thread, round, &[thread as u8; 500]));
+                    if (round * 7 + thread) % 11 == 0 {
+                        disk.0.bad_syncs.store(1, Ordering::SeqCst);
+                    }
+                    if (round * 5 + thread) % 17 == 0 {
+                        disk.0.room.store(3000, Ordering::SeqCst);
+                    }
+                    while stage.sync(at).is_err() {
+                        failing.fetch_add(1, Ordering::SeqCst);
+                        disk.0.room.store(u64::MAX, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    assert!(failing.load(Ordering::SeqCst) > 10);
+    let bytes = stage.bytes();
+    drop(stage);
+    let (stage, events) = reopen(dir.path());
+    assert_eq!((stage.bytes(), stage.damage()), (bytes, None));
+    let mut next = [0; 4];
+    for frame in frames(events) {
+        let OwnedFrame::Data { ino, offset, .. } = frame else {
+            panic!("not data");
+        };
+        assert_eq!(next[ino as usize], offset);
+        next[ino as usize] += 1;
+    }
+    assert_eq!(next, [100; 4]);
+}

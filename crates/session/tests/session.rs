@@ -1,0 +1,218 @@
+//! A home from sign-up to sign-out, on one computer and on two.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use safeos_session::{
+    Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, Secret, Session, Volume,
+    open_public,
+};
+use safeos_store::{MemoryStore, Store};
+use tempfile::TempDir;
+
+fn credentials() -> Credentials {
+    Credentials {
+        name: "Ana".into(),
+        password: Secret::new("correct horse battery".into()),
+        secret_key: None,
+    }
+}
+
+fn options(store: &Arc<dyn Store>, state: &Path) -> Options {
+    Options {
+        store: store.clone(),
+        state: state.to_owned(),
+        owner: (1000, 1000),
+        remember: false,
+        accept_older: false,
+        limits: Limits {
+            dirty_bytes_max: 4 << 20,
+            ..Limits::default()
+        },
+    }
+}
+
+fn sign_up(store: &Arc<dyn Store>, state: &TempDir) -> Arc<Session> {
+    Session::sign_up(credentials(), options(store, state.path()), &()).unwrap()
+}
+
+fn sign_in(store: &Arc<dyn Store>, state: &TempDir) -> Arc<Session> {
+    Session::sign_in(credentials(), options(store, state.path()), &()).unwrap()
+}
+
+fn file(home: &dyn Volume, dir: Ino, name: &str) -> Attr {
+    let node = NewNode {
+        kind: FileKind::File,
+        perm: 0o644,
+        uid: 1000,
+        gid: 1000,
+        rdev: 0,
+        target: b"",
+    };
+    home.create(dir, name.as_bytes(), &node).unwrap()
+}
+
+fn content(home: &dyn Volume, name: &str) -> Vec<u8> {
+    let attr = home.lookup(home.root(), name.as_bytes()).unwrap();
+    let mut out = Vec::new();
+    home.read(attr.ino, 0, attr.size as usize + 10, &mut out)
+        .unwrap();
+    out
+}
+
+fn names(home: &dyn Volume) -> Vec<String> {
+    let entries = home.read_dir(home.root(), None, 100).unwrap();
+    entries
+        .iter()
+        .map(|e| String::from_utf8_lossy(&e.name).into_owned())
+        .collect()
+}
+
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+fn is_whole(session: &Session) {
+    assert_eq!(session.check(&()).unwrap().damaged, Vec::<String>::new());
+}
+
+#[test]
+fn what_one_computer_writes_another_finds() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let session = sign_up(&store, &here);
+    let home = session.home().unwrap();
+    let small = file(&*home, home.root(), "small");
+    home.write(small.ino, Some(0), b"a few bytes").unwrap();
+    let large = file(&*home, home.root(), "large");
+    let data = noise(10_000_000, 7);
+    for (number, part) in data.chunks(70_001).enumerate() {
+        home.write(large.ino, Some(number as u64 * 70_001), part)
+            .unwrap();
+    }
+    home.write(small.ino, None, b", and more").unwrap();
+    assert!(content(&*home, "large") == data);
+    session.publish(&()).unwrap();
+    let before = home.attr(large.ino).unwrap();
+    session.sign_out(false, false, &()).unwrap();
+    assert!(matches!(home.attr(large.ino), Err(Error::Ended)));
+
+    let session = sign_in(&store, &there);
+    let home = session.home().unwrap();
+    assert_eq!(content(&*home, "small"), b"a few bytes, and more");
+    assert!(content(&*home, "large") == data);
+    assert_eq!(home.attr(large.ino).unwrap(), before);
+    is_whole(&session);
+}
+
+#[test]
+fn a_session_that_dies_loses_nothing_that_was_synced() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let here = TempDir::new().unwrap();
+    let session = sign_up(&store, &here);
+    let home = session.home().unwrap();
+    let one = file(&*home, home.root(), "one");
+    home.write(one.ino, Some(5), &noise(300_000, 1)).unwrap();
+    home.sync(one.ino).unwrap();
+    let synced = content(&*home, "one");
+    // What a crash leaves: the folder as it is now.
+    let after = TempDir::new().unwrap();
+    copy(here.path(), after.path());
+    drop(home);
+    drop(session);
+
+    let session = sign_in(&store, &after);
+    let home = session.home().unwrap();
+    assert!(content(&*home, "one") == synced);
+    session.publish(&()).unwrap();
+    is_whole(&session);
+}
+
+#[test]
+fn two_computers_meet() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let a = sign_up(&store, &here);
+    let b = sign_in(&store, &there);
+    let (home_a, home_b) = (a.home().unwrap(), b.home().unwrap());
+    let one = file(&*home_a, home_a.root(), "from a");
+    home_a.write(one.ino, Some(0), b"aaa").unwrap();
+    let two = file(&*home_b, home_b.root(), "from b");
+    home_b.write(two.ino, Some(0), b"bbb").unwrap();
+    for (home, text) in [(&home_a, "of a"), (&home_b, "of b!")] {
+        let both = file(&**home, home.root(), "both.txt");
+        home.write(both.ino, Some(0), text.as_bytes()).unwrap();
+    }
+    a.publish(&()).unwrap();
+    let published = b.publish(&()).unwrap();
+    assert_eq!(published.conflicts.len(), 1, "{published:?}");
+    a.publish(&()).unwrap();
+    assert_eq!(names(&*home_a), names(&*home_b));
+    assert_eq!(names(&*home_a).len(), 4);
+    for home in [&home_a, &home_b] {
+        assert_eq!(content(&**home, "from a"), b"aaa");
+        assert_eq!(content(&**home, "from b"), b"bbb");
+        assert_eq!(content(&**home, "both.txt"), b"of a");
+        let copy = names(&**home)
+            .into_iter()
+            .find(|name| name.contains("conflict"))
+            .unwrap();
+        assert_eq!(content(&**home, &copy), b"of b!");
+    }
+    is_whole(&a);
+}
+
+#[test]
+fn history_restores_and_a_file_can_be_published() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let here = TempDir::new().unwrap();
+    let session = sign_up(&store, &here);
+    let home = session.home().unwrap();
+    let one = file(&*home, home.root(), "one");
+    home.write(one.ino, Some(0), b"old").unwrap();
+    session.publish(&()).unwrap();
+    let snapshot = session.snapshots().unwrap().pop().unwrap();
+    home.write(one.ino, Some(0), b"new").unwrap();
+    session.publish(&()).unwrap();
+    let old = session.snapshot(&snapshot.name).unwrap();
+    assert_eq!(content(&*old, "one"), b"old");
+    session
+        .restore(&snapshot.name, b"one", Some(b"again"), false, &())
+        .unwrap();
+    let refused = session.restore(&snapshot.name, b"one", None, false, &());
+    assert!(matches!(refused, Err(Error::Exists)));
+    assert_eq!(content(&*home, "again"), b"old");
+    session
+        .restore(&snapshot.name, b"one", None, true, &())
+        .unwrap();
+    assert_eq!(content(&*home, "one"), b"old");
+    session.publish(&()).unwrap();
+    is_whole(&session);
+    let url = session.publish_path(b"one", &()).unwrap();
+    let public = open_public(&store, url.trim_start_matches("safe://")).unwrap();
+    assert_eq!(content(&*public, "one"), b"old");
+    assert_eq!(session.collect(false, &()).unwrap().records, 0);
+}
