@@ -1,0 +1,42 @@
+//! The control file's protocol: one line of JSON asks, lines of JSON answer.
+//!
+//! What always holds here: a request is at most [`REQUEST_LEN_MAX`] bytes and has no field that is
+//! not known; passwords are wiped wherever they stood in memory on the way; error codes are stable.
+//! Fronts, the command and the login window share this crate and need nothing else of the house.
+//!
+//! A request is `{"NAME": {…}}`, or `"NAME"` when no argument is needed. The answer is any number of
+//! `{"progress": {"what", "done", "total", "unit"}}` and then one `{"ok": {…}}` or
+//! `{"error": {"code", "message", "retry"}}`:
+//!
+//! | request | `ok` holds |
+//! |---|---|
+//! | `sign_up`, `sign_in` | `account`, `store`; `secret_key` when one was generated |
+//! | `sign_out`, `sync` | `changed`, `records`, `bytes`, `conflicts` |
+//! | `status` | the account, the store, what is unpublished, … |
+//! | `change_password`, `restore` | nothing |
+//! | `publish` | `url` |
+//! | `log` | `snapshots`: each `name`, `head`, `computer`, `added_bytes` |
+//! | `check` | `records`, `nodes`, `damaged` |
+//! | `collect` | `records`, `bytes` |
+//! | `copy` | `records`, `bytes`, `skipped` |
+
+mod client;
+mod path;
+mod reply;
+mod request;
+mod secret;
+mod server;
+
+pub use client::{Client, ClientError};
+pub use path::PathText;
+pub use reply::{ErrorReply, Progress, Reply};
+pub use request::{
+    ChangePassword, Collect, Copy, Log, Publish, Request, Restore, SignIn, SignOut, SignUp,
+};
+pub use secret::Secret;
+pub use server::{RequestLines, parse_request};
+
+/// The longest request, in bytes, with its line end.
+pub const REQUEST_LEN_MAX: usize = 64 * 1024;
+/// The control file's name, under the mount point or the scheme's root.
+pub const FILE_NAME: &str = ".ctl";

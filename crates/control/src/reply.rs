@@ -1,0 +1,77 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How far something long is.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done: `finding the account`, `uploading`, `checking` …
+    pub what: String,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is; 0 when not known.
+    pub total: u64,
+    /// What is counted: `bytes`, `records`, `files`; empty when nothing is.
+    pub unit: String,
+}
+
+/// Why a request was not done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ErrorReply {
+    /// A stable word for programs.
+    pub code: String,
+    /// For people: what failed, on what, and what to do.
+    pub message: String,
+    /// Whether the same request may succeed later without anybody changing anything.
+    pub retry: bool,
+}
+
+impl ErrorReply {
+    /// A request that is none.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self {
+            code: "bad_request".to_owned(),
+            message: message.into(),
+            retry: false,
+        }
+    }
+}
+
+/// One line of an answer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// It goes on.
+    Progress(Progress),
+    /// It is done; what the request gives.
+    Ok(Value),
+    /// It failed.
+    Error(ErrorReply),
+}
+
+impl Reply {
+    /// The result of a request that is done.
+    pub fn ok(result: &impl Serialize) -> Self {
+        match serde_json::to_value(result) {
+            // Every result is an object, also the one with nothing in it.
+            Ok(Value::Null) => Self::Ok(Value::Object(serde_json::Map::new())),
+            Ok(value) => Self::Ok(value),
+            Err(error) => Self::Error(ErrorReply {
+                code: "failed".to_owned(),
+                message: format!("it was done, but the answer cannot be written: {error}"),
+                retry: false,
+            }),
+        }
+    }
+
+    /// The line, with its end.
+    pub fn to_line(&self) -> Vec<u8> {
+        // Texts, numbers and values that came from JSON: writing these to memory does not fail.
+        let mut line = serde_json::to_vec(self).unwrap_or_else(|_| {
+            br#"{"error":{"code":"failed","message":"the answer cannot be written","retry":false}}"#
+                .to_vec()
+        });
+        line.push(b'\n');
+        line
+    }
+}

@@ -1,0 +1,271 @@
+use std::fmt;
+
+use serde::de::value::{MapDeserializer, UnitDeserializer};
+use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{PathText, Secret};
+
+/// Makes an account and signs in.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignUp {
+    /// The account's name.
+    pub name: String,
+    /// Its password.
+    pub password: Secret,
+    /// The URL of the store; the daemon's default when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// A secret key that the person already has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key: Option<Secret>,
+    /// Generate a secret key; the answer shows it once.
+    #[serde(default)]
+    pub generate_secret_key: bool,
+    /// Keep what is needed to sign in offline.
+    #[serde(default)]
+    pub remember: bool,
+    /// Guard the password with 64 MiB instead of 256 MiB, for computers with little memory.
+    #[serde(default)]
+    pub small_memory: bool,
+}
+
+/// Opens an account's home.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The account's name.
+    pub name: String,
+    /// Its password.
+    pub password: Secret,
+    /// The URL of the store; the daemon's default when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// The secret key, if the account has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key: Option<Secret>,
+    /// Keep what is needed to sign in offline.
+    #[serde(default)]
+    pub remember: bool,
+    /// Accept a state older than this computer has seen.
+    #[serde(default)]
+    pub accept_older: bool,
+}
+
+/// Publishes and ends the session.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignOut {
+    /// Forget the account on this computer too.
+    #[serde(default)]
+    pub wipe: bool,
+    /// If publishing fails, keep the changes in the encrypted stage and end the session all the same.
+    #[serde(default)]
+    pub keep_stage: bool,
+}
+
+/// Changes the password.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    /// The one that holds.
+    pub old: Secret,
+    /// The one that is to hold.
+    pub new: Secret,
+}
+
+/// Publishes a file or folder of the home for everybody who is given its URL.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// From the root of the home.
+    pub path: PathText,
+}
+
+/// Lists the published states, newest last.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// At most so many of the newest; all when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// Puts a path as it was in a snapshot into the home.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The snapshot's name.
+    pub snapshot: String,
+    /// From the root of the home.
+    pub path: PathText,
+    /// Where to; the path itself when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<PathText>,
+    /// Replace what is there.
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// Removes this account's records that nothing refers to.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collect {
+    /// Only say what would be removed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Copies the account, the home and its history to another store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// The URL of the other store.
+    pub to: String,
+}
+
+/// No arguments.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// What can be asked of the daemon.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Make an account and sign in.
+    SignUp(SignUp),
+    /// Open an account's home.
+    SignIn(SignIn),
+    /// Publish and end the session.
+    SignOut(SignOut),
+    /// How things stand.
+    Status,
+    /// Publish now.
+    Sync,
+    /// Change the password.
+    ChangePassword(ChangePassword),
+    /// Publish a path for others.
+    Publish(Publish),
+    /// List the published states.
+    Log(Log),
+    /// Bring a path back from a snapshot.
+    Restore(Restore),
+    /// Read everything the home and its history refer to.
+    Check,
+    /// Remove records that nothing refers to.
+    Collect(Collect),
+    /// Copy everything to another store.
+    Copy(Copy),
+}
+
+const NAMES: &[&str] = &[
+    "sign_up",
+    "sign_in",
+    "sign_out",
+    "status",
+    "sync",
+    "change_password",
+    "publish",
+    "log",
+    "restore",
+    "check",
+    "collect",
+    "copy",
+];
+
+impl Request {
+    /// The request's name in the protocol.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SignUp(_) => "sign_up",
+            Self::SignIn(_) => "sign_in",
+            Self::SignOut(_) => "sign_out",
+            Self::Status => "status",
+            Self::Sync => "sync",
+            Self::ChangePassword(_) => "change_password",
+            Self::Publish(_) => "publish",
+            Self::Log(_) => "log",
+            Self::Restore(_) => "restore",
+            Self::Check => "check",
+            Self::Collect(_) => "collect",
+            Self::Copy(_) => "copy",
+        }
+    }
+
+    /// A request by its name; `arguments` reads them as whatever they must be.
+    fn by_name<E: Error>(name: &str, arguments: impl Arguments<E>) -> Result<Self, E> {
+        Ok(match name {
+            "sign_up" => Self::SignUp(arguments.read()?),
+            "sign_in" => Self::SignIn(arguments.read()?),
+            "sign_out" => Self::SignOut(arguments.read()?),
+            "status" => arguments.read().map(|Nothing {}| Self::Status)?,
+            "sync" => arguments.read().map(|Nothing {}| Self::Sync)?,
+            "change_password" => Self::ChangePassword(arguments.read()?),
+            "publish" => Self::Publish(arguments.read()?),
+            "log" => Self::Log(arguments.read()?),
+            "restore" => Self::Restore(arguments.read()?),
+            "check" => arguments.read().map(|Nothing {}| Self::Check)?,
+            "collect" => Self::Collect(arguments.read()?),
+            "copy" => Self::Copy(arguments.read()?),
+            _ => {
+                let short: String = name.chars().take(40).collect();
+                return Err(E::unknown_variant(&short, NAMES));
+            }
+        })
+    }
+}
+
+/// Where a request's arguments come from.
+trait Arguments<E> {
+    fn read<T: DeserializeOwned>(self) -> Result<T, E>;
+}
+
+/// A bare name: none are given.
+struct Bare;
+
+impl<E: Error> Arguments<E> for Bare {
+    fn read<T: DeserializeOwned>(self) -> Result<T, E> {
+        let none = std::iter::empty::<(UnitDeserializer<E>, UnitDeserializer<E>)>();
+        T::deserialize(MapDeserializer::new(none))
+    }
+}
+
+/// The value behind the name.
+struct Given<'a, A>(&'a mut A);
+
+impl<'de, A: MapAccess<'de>> Arguments<A::Error> for Given<'_, A> {
+    fn read<T: DeserializeOwned>(self) -> Result<T, A::Error> {
+        self.0.next_value()
+    }
+}
+
+impl<'de> Deserialize<'de> for Request {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneRequest;
+        impl<'de> Visitor<'de> for OneRequest {
+            type Value = Request;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a request: its name, or an object with its name and arguments")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Request, E> {
+                Request::by_name(name, Bare)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
+                let name: String = map
+                    .next_key()?
+                    .ok_or_else(|| A::Error::custom("the request has no name"))?;
+                let request = Request::by_name(&name, Given(&mut map))?;
+                match map.next_key::<String>()? {
+                    None => Ok(request),
+                    Some(_) => Err(A::Error::custom("a line holds one request only")),
+                }
+            }
+        }
+        deserializer.deserialize_any(OneRequest)
+    }
+}
