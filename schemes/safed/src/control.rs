@@ -1,0 +1,320 @@
+//! Conversations on `.ctl` (design section 7).
+//!
+//! What always holds here: each open of `.ctl` is its own conversation, and the uid that opened it is
+//! the one that counts; a request runs on a thread of its own, so a front never waits for it; a
+//! reader waits only while a request runs; what was read of a request is wiped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use safeos_control::{ErrorReply, Reply, Request, RequestLines};
+use safeos_session::{Progress, Step};
+use zeroize::Zeroizing;
+
+use crate::daemon::Daemon;
+
+mod requests;
+
+/// Requests of one conversation that may wait for their turn.
+const QUEUED_MAX: usize = 16;
+/// Bytes of answers that a conversation keeps for a caller who does not read them.
+const OUTPUT_MAX: usize = 1024 * 1024;
+/// Requests that may run at once.
+const RUNNING_MAX: usize = 32;
+/// A waiting reader hears the last progress again after this long: whoever waits can be interrupted
+/// only between two reads.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Progress is passed on at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+
+/// An error number.
+pub type Errno = i32;
+
+/// Takes what a reader waits for.
+pub type ReadAnswer = Box<dyn FnOnce(Result<&[u8], Errno>) + Send>;
+
+/// Everything that conversations share.
+pub struct Control {
+    daemon: Arc<Daemon>,
+    running: AtomicUsize,
+    /// Signing in takes much memory: one at a time.
+    signing_in: Mutex<()>,
+}
+
+impl Control {
+    /// The control file of `daemon`.
+    pub fn new(daemon: Arc<Daemon>) -> Arc<Self> {
+        Arc::new(Self {
+            daemon,
+            running: AtomicUsize::new(0),
+            signing_in: Mutex::new(()),
+        })
+    }
+}
+
+#[derive(Default)]
+struct State {
+    lines: RequestLines,
+    queue: VecDeque<Result<Request, ErrorReply>>,
+    output: VecDeque<u8>,
+    progress: Vec<u8>,
+    running: bool,
+    waiting: VecDeque<(usize, ReadAnswer)>,
+}
+
+impl State {
+    /// The readers that can be answered now, with what they get.
+    fn answers(&mut self) -> Vec<(ReadAnswer, Zeroizing<Vec<u8>>)> {
+        let mut answers = Vec::new();
+        while !self.waiting.is_empty() && (!self.output.is_empty() || !self.running) {
+            if let Some((size, answer)) = self.waiting.pop_front() {
+                answers.push((answer, self.take(size)));
+            }
+        }
+        answers
+    }
+
+    fn take(&mut self, size: usize) -> Zeroizing<Vec<u8>> {
+        let size = size.min(self.output.len());
+        Zeroizing::new(self.output.drain(..size).collect())
+    }
+}
+
+/// One open `.ctl`.
+pub struct Conversation {
+    uid: u32,
+    gid: u32,
+    control: Arc<Control>,
+    state: Mutex<State>,
+    ended: Condvar,
+    closed: AtomicBool,
+}
+
+impl Conversation {
+    /// A conversation with a user and group.
+    pub fn new(uid: u32, gid: u32, control: Arc<Control>) -> Arc<Self> {
+        Arc::new(Self {
+            uid,
+            gid,
+            control,
+            state: Mutex::default(),
+            ended: Condvar::new(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes a part of a request; runs what is whole. EBUSY when too much waits already.
+    pub fn write(self: &Arc<Self>, data: &[u8]) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.queue.len() >= QUEUED_MAX || state.output.len() >= OUTPUT_MAX {
+            return Err(libc::EBUSY);
+        }
+        let requests = state.lines.push(data);
+        state.queue.extend(requests);
+        self.start(state)
+    }
+
+    /// Runs the queue on a thread of its own, unless one does already.
+    fn start(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Result<(), Errno> {
+        if state.running || state.queue.is_empty() {
+            return Ok(());
+        }
+        if self.control.running.fetch_add(1, Ordering::AcqRel) >= RUNNING_MAX {
+            self.control.running.fetch_sub(1, Ordering::AcqRel);
+            state.queue.clear();
+            return Err(libc::EAGAIN);
+        }
+        state.running = true;
+        state.progress.clear();
+        drop(state);
+        let conversation = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("safed-request".to_owned());
+        if thread.spawn(move || conversation.work()).is_err() {
+            self.control.running.fetch_sub(1, Ordering::AcqRel);
+            let mut state = self.state.lock();
+            state.queue.clear();
+            state.running = false;
+            return Err(libc::EAGAIN);
+        }
+        let conversation = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("safed-heartbeat".to_owned());
+        // Without it a reader only hears less often.
+        let _ = thread.spawn(move || conversation.beat());
+        Ok(())
+    }
+
+    /// Runs requests until the queue is empty.
+    fn work(&self) {
+        loop {
+            let request = self.state.lock().queue.pop_front();
+            let reply = match request {
+                None => Vec::new(),
+                Some(Err(error)) => Reply::Error(error).to_line(),
+                Some(Ok(request)) => {
+                    let run = std::panic::AssertUnwindSafe(|| requests::run(self, request));
+                    std::panic::catch_unwind(run)
+                        .unwrap_or_else(|_| {
+                            let what =
+                                "a request on .ctl failed inside the daemon; please report it";
+                            self.control.daemon.problem(what.to_owned());
+                            Reply::Error(ErrorReply {
+                                code: "failed".to_owned(),
+                                message: what.to_owned(),
+                                retry: false,
+                            })
+                        })
+                        .to_line()
+                }
+            };
+            let (answers, done) = {
+                let mut state = self.state.lock();
+                state.output.extend(reply);
+                state.progress.clear();
+                if state.queue.is_empty() {
+                    state.running = false;
+                    self.control.running.fetch_sub(1, Ordering::AcqRel);
+                }
+                (state.answers(), !state.running)
+            };
+            send(answers);
+            if done {
+                self.ended.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// Repeats the last progress to readers that wait, until the request has ended.
+    fn beat(&self) {
+        let mut state = self.state.lock();
+        while state.running {
+            let waited = self.ended.wait_for(&mut state, HEARTBEAT);
+            if waited.timed_out() && state.running && !state.waiting.is_empty() {
+                let again = if state.progress.is_empty() {
+                    progress(Step {
+                        what: "working".to_owned(),
+                        done: 0,
+                        total: 0,
+                        unit: String::new(),
+                    })
+                } else {
+                    state.progress.clone()
+                };
+                state.output.extend(again);
+                let answers = state.answers();
+                MutexGuard::unlocked(&mut state, || send(answers));
+            }
+        }
+    }
+
+    /// Hands `answer` what there is to read, at most `size` bytes; nothing when no request runs. If
+    /// one runs and has said nothing new, the answer comes later, or is EAGAIN unless `wait`.
+    pub fn read(self: &Arc<Self>, size: usize, wait: bool, answer: ReadAnswer) {
+        let mut state = self.state.lock();
+        if !state.running && state.output.is_empty() {
+            // Who reads has written its request, also without a line end.
+            if let Some(request) = state.lines.finish() {
+                state.queue.push_back(request);
+                let started = self.start(state);
+                state = self.state.lock();
+                if let Err(errno) = started {
+                    drop(state);
+                    return answer(Err(errno));
+                }
+            }
+        }
+        let now = if state.output.is_empty() && state.running {
+            if wait {
+                state.waiting.push_back((size, answer));
+                return;
+            }
+            Err(libc::EAGAIN)
+        } else {
+            Ok(state.take(size))
+        };
+        drop(state);
+        match now {
+            Ok(data) => answer(Ok(&data)),
+            Err(errno) => answer(Err(errno)),
+        }
+    }
+
+    /// The caller has closed it: a request that can stop will, and nobody is answered any more.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let waiting = std::mem::take(&mut self.state.lock().waiting);
+        for (_, answer) in waiting {
+            answer(Ok(&[]));
+        }
+    }
+
+    fn say(&self, line: Vec<u8>) {
+        let answers = {
+            let mut state = self.state.lock();
+            // A reader that sleeps gets the newest progress, not all that ever was.
+            if state.output.is_empty() {
+                state.output.extend(&line);
+            }
+            state.progress = line;
+            state.answers()
+        };
+        send(answers);
+    }
+}
+
+fn send(answers: Vec<(ReadAnswer, Zeroizing<Vec<u8>>)>) {
+    for (answer, data) in answers {
+        answer(Ok(&data));
+    }
+}
+
+/// The line that says how far a request is.
+fn progress(step: Step) -> Vec<u8> {
+    Reply::Progress(safeos_control::Progress {
+        what: step.what,
+        done: step.done,
+        total: step.total,
+        unit: step.unit,
+    })
+    .to_line()
+}
+
+/// Passes the steps of a request on to its conversation.
+struct Listener<'a> {
+    conversation: &'a Conversation,
+    last: Mutex<Option<(std::time::Instant, String)>>,
+}
+
+impl<'a> Listener<'a> {
+    fn new(conversation: &'a Conversation) -> Self {
+        Self {
+            conversation,
+            last: Mutex::new(None),
+        }
+    }
+}
+
+impl Progress for Listener<'_> {
+    fn step(&self, step: Step) {
+        {
+            let mut last = self.last.lock();
+            let now = std::time::Instant::now();
+            if let Some((at, what)) = &*last
+                && *what == step.what
+                && step.done != step.total
+                && now.duration_since(*at) < PROGRESS_EVERY
+            {
+                return;
+            }
+            *last = Some((now, step.what.clone()));
+        }
+        self.conversation.say(progress(step));
+    }
+
+    fn stopped(&self) -> bool {
+        self.conversation.closed.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,244 @@
+//! What is asked on `.ctl`, and the answers.
+
+use std::sync::Arc;
+
+use safeos_account::SecretKey;
+use safeos_control::{ErrorReply, Reply, Request, SignIn, SignOut, SignUp};
+use safeos_session::{Credentials, Error, Limits, Options, Secret, Session};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Conversation, Listener};
+use crate::daemon::Signed;
+
+type Answer = Result<Reply, ErrorReply>;
+
+/// Does what a request asks.
+pub fn run(conversation: &Conversation, request: Request) -> Reply {
+    let listener = Listener::new(conversation);
+    let answer = match request {
+        Request::SignUp(request) => sign_up(conversation, request, &listener),
+        Request::SignIn(request) => sign_in(conversation, request, &listener),
+        Request::SignOut(request) => sign_out(conversation, &request, &listener),
+        request => in_session(conversation, request, &listener),
+    };
+    answer.unwrap_or_else(Reply::Error)
+}
+
+fn refused(code: &str, message: impl Into<String>) -> ErrorReply {
+    ErrorReply {
+        code: code.to_owned(),
+        message: message.into(),
+        retry: false,
+    }
+}
+
+fn failed(error: impl Into<Error>) -> ErrorReply {
+    let error = error.into();
+    ErrorReply {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        retry: error.retry(),
+    }
+}
+
+fn secret(from: &safeos_control::Secret) -> Secret {
+    Secret::new(from.expose().to_owned())
+}
+
+/// The session of whoever opened the conversation.
+fn signed(conversation: &Conversation) -> Result<(Arc<Signed>, Arc<Session>), ErrorReply> {
+    let none = || {
+        let message = "nobody is signed in here as this user: sign in with `safe login NAME`";
+        refused("no_session", message)
+    };
+    let daemon = &conversation.control.daemon;
+    let signed = daemon.signed(conversation.uid).ok_or_else(none)?;
+    let session = signed.session.clone().ok_or_else(none)?;
+    Ok((signed, session))
+}
+
+/// Who may sign in: root and the user the daemon runs for, and who has no session yet.
+fn may_sign_in(conversation: &Conversation) -> Result<(), ErrorReply> {
+    let daemon = &conversation.control.daemon;
+    if conversation.uid != 0 && conversation.uid != daemon.uid {
+        let message = "this SafeOS belongs to another user: start your own with `safe login NAME`";
+        return Err(refused("forbidden", message));
+    }
+    if daemon.signed(conversation.uid).is_some() {
+        return Err(failed(Error::InUse));
+    }
+    Ok(())
+}
+
+struct Opening {
+    credentials: Credentials,
+    store: Option<String>,
+    remember: bool,
+    accept_older: bool,
+}
+
+fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>) -> Answer {
+    let secret_key = match (&request.secret_key, request.generate_secret_key) {
+        (Some(_), true) => {
+            let message = "a secret key is either given or generated, not both";
+            return Err(ErrorReply::bad_request(message));
+        }
+        (Some(given), false) => Some(secret(given)),
+        (None, true) => Some(SecretKey::generate().map_err(failed)?.to_text()),
+        (None, false) => None,
+    };
+    let shown = secret_key
+        .as_ref()
+        .filter(|_| request.generate_secret_key)
+        .cloned();
+    let opening = Opening {
+        credentials: Credentials {
+            name: request.name,
+            password: secret(&request.password),
+            secret_key,
+        },
+        store: request.store,
+        remember: request.remember,
+        accept_older: false,
+    };
+    let small = request.small_memory;
+    open(conversation, opening, shown, |credentials, options| {
+        if small {
+            Session::sign_up_small(credentials, options, listener)
+        } else {
+            Session::sign_up(credentials, options, listener)
+        }
+    })
+}
+
+fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>) -> Answer {
+    let opening = Opening {
+        credentials: Credentials {
+            name: request.name,
+            password: secret(&request.password),
+            secret_key: request.secret_key.as_ref().map(secret),
+        },
+        store: request.store,
+        remember: request.remember,
+        accept_older: request.accept_older,
+    };
+    open(conversation, opening, None, |credentials, options| {
+        Session::sign_in(credentials, options, listener)
+    })
+}
+
+fn open(
+    conversation: &Conversation,
+    opening: Opening,
+    shown: Option<Secret>,
+    how: impl FnOnce(Credentials, Options) -> safeos_session::Result<Arc<Session>>,
+) -> Answer {
+    may_sign_in(conversation)?;
+    let control = &conversation.control;
+    let _one_at_a_time = control.signing_in.lock();
+    may_sign_in(conversation)?;
+    let daemon = &control.daemon;
+    let url = opening.store.as_deref().unwrap_or(&daemon.store);
+    let store = daemon.open_store(url).map_err(failed)?;
+    let options = Options {
+        store: Arc::clone(&store),
+        state: daemon.state.clone(),
+        owner: (conversation.uid, conversation.gid),
+        remember: opening.remember,
+        accept_older: opening.accept_older,
+        limits: Limits::default(),
+    };
+    let session = how(opening.credentials, options).map_err(failed)?;
+    let account = session.account();
+    let attached = daemon.attach(
+        conversation.uid,
+        Arc::clone(&session) as _,
+        Some(Arc::clone(&session)),
+        Arc::clone(&store),
+    );
+    match attached {
+        Ok(true) => {}
+        // Cannot be while one signs in at a time; were it so, the session must not stay open unseen.
+        Ok(false) => {
+            let _ = session.sign_out(false, true, &());
+            return Err(failed(Error::InUse));
+        }
+        Err(error) => {
+            let _ = session.sign_out(false, true, &());
+            return Err(failed(error));
+        }
+    }
+    let mut result = json!({ "account": account, "store": store.url() });
+    if let (Some(key), Some(result)) = (shown, result.as_object_mut()) {
+        result.insert("secret_key".to_owned(), json!(key.expose()));
+    }
+    Ok(Reply::Ok(result))
+}
+
+fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<'_>) -> Answer {
+    let (signed, session) = signed(conversation)?;
+    let daemon = &conversation.control.daemon;
+    daemon.flush();
+    let published = session
+        .sign_out(request.wipe, request.keep_stage, listener)
+        .map_err(failed)?;
+    daemon.detach(&signed);
+    Ok(Reply::ok(&published))
+}
+
+fn in_session(conversation: &Conversation, request: Request, listener: &Listener<'_>) -> Answer {
+    let (_, session) = signed(conversation)?;
+    let daemon = &conversation.control.daemon;
+    let reply = |result: safeos_session::Result<Reply>| result.map_err(failed);
+    match request {
+        Request::Status => Ok(Reply::ok(&session.status())),
+        Request::Sync => {
+            daemon.flush();
+            reply(session.publish(listener).map(|done| Reply::ok(&done)))
+        }
+        Request::ChangePassword(request) => {
+            let (old, new) = (secret(&request.old), secret(&request.new));
+            let done = session.change_password(&old, &new, listener);
+            reply(done.map(|()| Reply::ok(&())))
+        }
+        Request::Publish(request) => {
+            daemon.flush();
+            let url = session.publish_path(request.path.as_bytes(), listener);
+            reply(url.map(|url| Reply::Ok(json!({ "url": url }))))
+        }
+        Request::Log(request) => reply(session.snapshots().map(|mut snapshots| {
+            if let Some(limit) = request.limit {
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+                snapshots.drain(..snapshots.len().saturating_sub(limit));
+            }
+            Reply::ok(&Log { snapshots })
+        })),
+        Request::Restore(request) => {
+            daemon.flush();
+            let to = request.to.as_ref().map(|path| path.as_bytes());
+            let path = request.path.as_bytes();
+            let done = session.restore(&request.snapshot, path, to, request.replace, listener);
+            reply(done.map(|()| Reply::ok(&())))
+        }
+        Request::Check => reply(session.check(listener).map(|found| Reply::ok(&found))),
+        Request::Collect(request) => {
+            let done = session.collect(request.dry_run, listener);
+            reply(done.map(|done| Reply::ok(&done)))
+        }
+        Request::Copy(request) => {
+            daemon.flush();
+            let to = daemon.open_store(&request.to).map_err(failed)?;
+            let done = session.copy_to(&*to, listener);
+            reply(done.map(|done| Reply::ok(&done)))
+        }
+        Request::SignUp(_) | Request::SignIn(_) | Request::SignOut(_) => {
+            Err(refused("failed", "this request is answered elsewhere"))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Log {
+    snapshots: Vec<safeos_session::Snapshot>,
+}

@@ -1,0 +1,281 @@
+//! Who is signed in.
+//!
+//! What always holds here: at most one session for each uid; a session is reachable only by the uid
+//! it belongs to; a session that has ended is out of the table before its caches are dropped.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::{Mutex, RwLock};
+use safeos_session::{Change, Ino, Result, Session, Snapshot, Status, Volume};
+use safeos_store::Store;
+
+/// How many lines of trouble the daemon keeps for `status`.
+const PROBLEMS_MAX: usize = 100;
+
+/// What the namespace shows of a session. The tests of the fronts put a model in its place.
+pub trait Member: Send + Sync {
+    /// The home.
+    fn home(&self) -> Result<Arc<dyn Volume>>;
+    /// Every published state, oldest first.
+    fn snapshots(&self) -> Result<Vec<Snapshot>>;
+    /// One of them as a tree.
+    fn snapshot(&self, name: &str) -> Result<Arc<dyn Volume>>;
+    /// How things stand.
+    fn status(&self) -> Status;
+    /// Calls `listener` for changes that did not come through the home's own methods.
+    fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>);
+}
+
+impl Member for Session {
+    fn home(&self) -> Result<Arc<dyn Volume>> {
+        Session::home(self)
+    }
+    fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        Session::snapshots(self)
+    }
+    fn snapshot(&self, name: &str) -> Result<Arc<dyn Volume>> {
+        Session::snapshot(self, name)
+    }
+    fn status(&self) -> Status {
+        Session::status(self)
+    }
+    fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>) {
+        Session::on_change(self, listener);
+    }
+}
+
+/// Where in the namespace a tree hangs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TreeKind {
+    /// `home`
+    Home,
+    /// `snapshots/NAME`
+    Snapshot,
+    /// `public/ADDRESS`
+    Public,
+}
+
+/// A volume that is shown somewhere.
+pub struct Tree {
+    /// Never the same for two trees of one daemon.
+    pub key: u64,
+    /// Where it hangs.
+    pub kind: TreeKind,
+    /// The files.
+    pub volume: Arc<dyn Volume>,
+    /// Its root.
+    pub root: Ino,
+}
+
+/// One uid's session.
+pub struct Signed {
+    /// Whose it is.
+    pub uid: u32,
+    /// The home as a tree.
+    pub home: Arc<Tree>,
+    /// What is shown of it.
+    pub member: Arc<dyn Member>,
+    /// The session itself; `None` where a test put a model.
+    pub session: Option<Arc<Session>>,
+    /// The store that published trees are opened from.
+    pub store: Arc<dyn Store>,
+    snapshots: Mutex<HashMap<String, Weak<Tree>>>,
+}
+
+/// What a front does for the daemon.
+pub trait Front: Send + Sync {
+    /// Takes over everything that programs wrote and the system still holds back.
+    fn flush(&self);
+    /// Forgets what the system remembers of a change in a tree.
+    fn changed(&self, tree: &Arc<Tree>, change: Change);
+    /// Forgets what the system remembers of the namespace: somebody signed in or out.
+    fn turned(&self);
+}
+
+/// The daemon's state.
+pub struct Daemon {
+    /// The folder for local state.
+    pub state: PathBuf,
+    /// The URL of the store to use when a request names none.
+    pub store: String,
+    /// The uid the daemon runs as.
+    pub uid: u32,
+    signed: RwLock<HashMap<u32, Arc<Signed>>>,
+    public: Mutex<HashMap<(String, String), Weak<Tree>>>,
+    stores: Mutex<HashMap<String, Weak<dyn Store>>>,
+    problems: Mutex<VecDeque<String>>,
+    next_key: AtomicU64,
+    front: OnceLock<Box<dyn Front>>,
+}
+
+impl Daemon {
+    /// A daemon with nobody signed in.
+    pub fn new(state: PathBuf, store: String, uid: u32) -> Arc<Self> {
+        Arc::new(Self {
+            state,
+            store,
+            uid,
+            signed: RwLock::default(),
+            public: Mutex::default(),
+            stores: Mutex::default(),
+            problems: Mutex::default(),
+            next_key: AtomicU64::new(1),
+            front: OnceLock::new(),
+        })
+    }
+
+    /// Connects the front; only the first one counts.
+    pub fn set_front(&self, front: Box<dyn Front>) {
+        let _ = self.front.set(front);
+    }
+
+    fn front(&self) -> Option<&dyn Front> {
+        self.front.get().map(AsRef::as_ref)
+    }
+
+    /// Takes over what the system holds back of programs' writes; a publish does this first.
+    pub fn flush(&self) {
+        if let Some(front) = self.front() {
+            front.flush();
+        }
+    }
+
+    /// The session of a uid.
+    pub fn signed(&self, uid: u32) -> Option<Arc<Signed>> {
+        self.signed.read().get(&uid).cloned()
+    }
+
+    /// The uids with a session.
+    pub fn uids(&self) -> Vec<u32> {
+        self.signed.read().keys().copied().collect()
+    }
+
+    fn tree(&self, kind: TreeKind, volume: Arc<dyn Volume>) -> Arc<Tree> {
+        Arc::new(Tree {
+            key: self.next_key.fetch_add(1, Ordering::Relaxed),
+            kind,
+            root: volume.root(),
+            volume,
+        })
+    }
+
+    /// Shows `member` as the session of `uid`; `false` if that uid has one already.
+    pub fn attach(
+        self: &Arc<Self>,
+        uid: u32,
+        member: Arc<dyn Member>,
+        session: Option<Arc<Session>>,
+        store: Arc<dyn Store>,
+    ) -> Result<bool> {
+        let home = self.tree(TreeKind::Home, member.home()?);
+        let signed = Arc::new(Signed {
+            uid,
+            home: Arc::clone(&home),
+            member: Arc::clone(&member),
+            session,
+            store,
+            snapshots: Mutex::default(),
+        });
+        {
+            let mut table = self.signed.write();
+            if table.contains_key(&uid) {
+                return Ok(false);
+            }
+            table.insert(uid, signed);
+        }
+        let daemon = Arc::downgrade(self);
+        member.on_change(Box::new(move |change| {
+            if let Some(daemon) = daemon.upgrade()
+                && let Some(front) = daemon.front()
+            {
+                front.changed(&home, change);
+            }
+        }));
+        if let Some(front) = self.front() {
+            front.turned();
+        }
+        Ok(true)
+    }
+
+    /// Takes the session of `uid` out of sight, if it still is `signed`.
+    pub fn detach(&self, signed: &Arc<Signed>) {
+        {
+            let mut table = self.signed.write();
+            match table.get(&signed.uid) {
+                Some(there) if Arc::ptr_eq(there, signed) => table.remove(&signed.uid),
+                _ => return,
+            };
+        }
+        if let Some(front) = self.front() {
+            front.turned();
+        }
+    }
+
+    /// A snapshot of a session as a tree.
+    pub fn snapshot(&self, signed: &Signed, name: &str) -> Result<Arc<Tree>> {
+        if let Some(tree) = signed.snapshots.lock().get(name).and_then(Weak::upgrade) {
+            return Ok(tree);
+        }
+        let tree = self.tree(TreeKind::Snapshot, signed.member.snapshot(name)?);
+        let mut opened = signed.snapshots.lock();
+        if let Some(tree) = opened.get(name).and_then(Weak::upgrade) {
+            return Ok(tree);
+        }
+        opened.retain(|_, tree| tree.strong_count() > 0);
+        opened.insert(name.to_owned(), Arc::downgrade(&tree));
+        Ok(tree)
+    }
+
+    /// A published tree, from the session's store or else from the default one.
+    pub fn public(&self, uid: u32, address: &str) -> Result<Arc<Tree>> {
+        let store = match self.signed(uid) {
+            Some(signed) => Arc::clone(&signed.store),
+            None => self.open_store(&self.store)?,
+        };
+        let key = (store.url().to_owned(), address.to_owned());
+        if let Some(tree) = self.public.lock().get(&key).and_then(Weak::upgrade) {
+            return Ok(tree);
+        }
+        let volume = safeos_session::open_public(&store, address)?;
+        let tree = self.tree(TreeKind::Public, volume);
+        let mut opened = self.public.lock();
+        if let Some(tree) = opened.get(&key).and_then(Weak::upgrade) {
+            return Ok(tree);
+        }
+        opened.retain(|_, tree| tree.strong_count() > 0);
+        opened.insert(key, Arc::downgrade(&tree));
+        Ok(tree)
+    }
+
+    /// A store by its URL, the same one for all who use it.
+    pub fn open_store(&self, url: &str) -> safeos_store::Result<Arc<dyn Store>> {
+        if let Some(store) = self.stores.lock().get(url).and_then(Weak::upgrade) {
+            return Ok(store);
+        }
+        let store = safeos_store::open(url)?;
+        let mut stores = self.stores.lock();
+        if let Some(store) = stores.get(url).and_then(Weak::upgrade) {
+            return Ok(store);
+        }
+        stores.retain(|_, store| store.strong_count() > 0);
+        stores.insert(url.to_owned(), Arc::downgrade(&store));
+        Ok(store)
+    }
+
+    /// Notes trouble of the daemon itself for `status`.
+    pub fn problem(&self, line: String) {
+        let mut problems = self.problems.lock();
+        if problems.len() == PROBLEMS_MAX {
+            problems.pop_front();
+        }
+        problems.push_back(line);
+    }
+
+    /// The daemon's own trouble, newest last.
+    pub fn problems(&self) -> Vec<String> {
+        self.problems.lock().iter().cloned().collect()
+    }
+}

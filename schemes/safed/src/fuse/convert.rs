@@ -1,0 +1,122 @@
+//! Attributes, times and errors in the kernel's terms.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
+use safeos_session::{Attr, Error, FileKind, Nanos};
+
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
+/// What a caller's buffers are best sized by; the page size, as local file systems say.
+const BLOCK_SIZE: u32 = 4096;
+
+/// The error number of a session's error.
+pub fn errno(error: &Error) -> Errno {
+    Errno::from_i32(error.errno())
+}
+
+/// What kind of file.
+pub fn kind(kind: FileKind) -> FileType {
+    match kind {
+        FileKind::File => FileType::RegularFile,
+        FileKind::Directory => FileType::Directory,
+        FileKind::Symlink => FileType::Symlink,
+        FileKind::Fifo => FileType::NamedPipe,
+        FileKind::Socket => FileType::Socket,
+        FileKind::CharDevice => FileType::CharDevice,
+        FileKind::BlockDevice => FileType::BlockDevice,
+    }
+}
+
+/// The kind in the type bits of a mode.
+pub fn kind_of_mode(mode: u32) -> Option<FileKind> {
+    match mode & libc::S_IFMT {
+        0 | libc::S_IFREG => Some(FileKind::File),
+        libc::S_IFIFO => Some(FileKind::Fifo),
+        libc::S_IFSOCK => Some(FileKind::Socket),
+        libc::S_IFCHR => Some(FileKind::CharDevice),
+        libc::S_IFBLK => Some(FileKind::BlockDevice),
+        _ => None,
+    }
+}
+
+/// Attributes under the id the kernel knows the node by.
+pub fn attr(id: u64, attr: &Attr) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(id),
+        size: attr.size,
+        blocks: attr.blocks,
+        atime: system_time(attr.atime),
+        mtime: system_time(attr.mtime),
+        ctime: system_time(attr.ctime),
+        crtime: system_time(attr.btime),
+        kind: kind(attr.kind),
+        perm: attr.perm,
+        nlink: attr.nlink,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: attr.rdev,
+        blksize: BLOCK_SIZE,
+        flags: 0,
+    }
+}
+
+fn system_time(nanos: Nanos) -> SystemTime {
+    let seconds = nanos
+        .div_euclid(NANOS_PER_SECOND)
+        .clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+    let part = Duration::from_nanos(nanos.rem_euclid(NANOS_PER_SECOND) as u64);
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let base = if seconds < 0 {
+        UNIX_EPOCH.checked_sub(whole)
+    } else {
+        UNIX_EPOCH.checked_add(whole)
+    };
+    base.and_then(|base| base.checked_add(part))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+/// A time out of a request. The protocol has whole seconds, negative before 1970, and nanoseconds
+/// that always count forwards; `fuser` counts them backwards before 1970, which is undone here.
+pub fn nanos(time: SystemTime) -> Nanos {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as Nanos,
+        Err(before) => {
+            let before = before.duration();
+            Nanos::from(before.subsec_nanos()) - Nanos::from(before.as_secs()) * NANOS_PER_SECOND
+        }
+    }
+}
+
+/// A time out of `utimens`.
+pub fn time_or_now(time: TimeOrNow) -> Nanos {
+    match time {
+        TimeOrNow::SpecificTime(time) => nanos(time),
+        TimeOrNow::Now => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos() as Nanos),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_count_their_nanoseconds_forwards() {
+        // What fuser makes of (-2 s, 800_000_000 ns).
+        let decoded = UNIX_EPOCH - Duration::new(2, 800_000_000);
+        assert_eq!(nanos(decoded), -1_200_000_000);
+        assert_eq!(
+            system_time(-1_200_000_000),
+            UNIX_EPOCH - Duration::new(1, 200_000_000)
+        );
+    }
+
+    #[test]
+    fn times_out_of_range_are_clamped() {
+        for nanos in [i128::MIN, i128::MAX, i128::from(i64::MIN) * 1_000_000_000] {
+            system_time(nanos);
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! The requests of the kernel, answered by the namespace and the volumes.
+//!
+//! What always holds here: no lock is held over a call into a volume; every reference the kernel was
+//! given is retained exactly once; a node of one tree never gets into another.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fuser::{Errno, FileAttr, Generation, INodeNo, ReplyDirectoryPlus, ReplyLseek, Request};
+use parking_lot::Mutex;
+use safeos_session::{Attr, DirEntry, Error, FileKind, NewNode, RenameMode, Seek, SetAttr};
+
+use super::convert;
+use super::cursor::Cursor;
+use super::nodes::{self, Node, Nodes};
+use super::writes::Writes;
+use crate::control::{Control, Conversation};
+use crate::daemon::Tree;
+use crate::namespace::{Namespace, Place};
+
+/// How long the kernel may rely on what it was told of a tree: this mount is its only writer, and
+/// changes that come from elsewhere are announced.
+pub const LONG: Duration = Duration::from_secs(3600);
+
+/// An answer, or the error number instead.
+pub type Answer<T> = Result<T, Errno>;
+
+/// Takes one entry of a directory: the number to continue at, the id, the kind, the name and, for
+/// entries of a tree, the entry itself. `false`: no room for this one.
+pub type Take<'a> =
+    dyn FnMut(u64, u64, FileKind, &[u8], Option<(&Arc<Tree>, &DirEntry)>) -> bool + 'a;
+
+/// What an open file of the namespace, or an open directory, keeps.
+#[derive(Clone)]
+enum Handle {
+    /// One conversation on `.ctl`.
+    Conversation(Arc<Conversation>),
+    /// The text of `status` at the time it was opened.
+    Text(Arc<[u8]>),
+    /// A directory of a tree.
+    Directory(Arc<Mutex<Cursor>>),
+    /// A folder of the namespace, as it was when it was opened.
+    Folder(Arc<Vec<(String, u64, FileKind)>>),
+}
+
+/// An entry for the kernel to keep.
+pub struct Found {
+    /// The id and the attributes.
+    pub attr: FileAttr,
+    /// How long the name holds.
+    pub name_valid: Duration,
+    /// How long the attributes hold.
+    pub attr_valid: Duration,
+}
+
+/// The front's state.
+pub struct Front {
+    pub(super) namespace: Namespace,
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) control: Arc<Control>,
+    pub(super) writes: Arc<Writes>,
+    handles: Mutex<HashMap<u64, Handle>>,
+    next_handle: AtomicU64,
+    /// How many times each node is open for writing.
+    pub(super) writers: Mutex<HashMap<u64, u64>>,
+    /// Whose session everybody sees; `None`: everybody their own.
+    one_user: Option<u32>,
+    /// How long the names in the namespace's own folders hold: not at all where what users see
+    /// differs.
+    names_valid: Duration,
+}
+
+impl From<&Error> for Found {
+    /// That there is no such name, for the kernel to remember.
+    fn from(_: &Error) -> Self {
+        Self {
+            attr: convert::attr(0, &ABSENT),
+            name_valid: LONG,
+            attr_valid: LONG,
+        }
+    }
+}
+
+const ABSENT: Attr = Attr {
+    ino: 0,
+    kind: FileKind::File,
+    perm: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    size: 0,
+    blocks: 0,
+    atime: 0,
+    mtime: 0,
+    ctime: 0,
+    btime: 0,
+};
+
+impl Front {
+    pub fn new(
+        writes: Arc<Writes>,
+        namespace: Namespace,
+        nodes: Arc<Nodes>,
+        control: Arc<Control>,
+        one_user: bool,
+    ) -> Self {
+        Self {
+            writes,
+            one_user: one_user.then_some(namespace.daemon().uid),
+            namespace,
+            nodes,
+            control,
+            handles: Mutex::default(),
+            next_handle: AtomicU64::new(1),
+            writers: Mutex::default(),
+            names_valid: if one_user { LONG } else { Duration::ZERO },
+        }
+    }
+
+    /// Whose session a caller sees.
+    pub fn viewer(&self, request: &Request) -> u32 {
+        self.one_user.unwrap_or(request.uid())
+    }
+
+    pub fn node(&self, id: u64) -> Answer<Node> {
+        self.nodes.find(id).ok_or(Errno::ESTALE)
+    }
+
+    /// A node that must lie in a tree to be changed.
+    pub fn inner(&self, id: u64) -> Answer<(Arc<Tree>, u64)> {
+        match self.node(id)? {
+            Node::Inner(tree, ino) => Ok((tree, ino)),
+            Node::Place(_) => Err(Errno::EPERM),
+        }
+    }
+
+    /// An entry of a tree that the kernel keeps from now on.
+    pub fn keep(&self, tree: &Arc<Tree>, attr: &Attr) -> Found {
+        Found {
+            attr: convert::attr(self.nodes.retain(tree, attr.ino), attr),
+            name_valid: LONG,
+            attr_valid: LONG,
+        }
+    }
+
+    /// A place of the namespace as an entry that the kernel keeps from now on.
+    fn keep_place(&self, place: &Place) -> Answer<Found> {
+        let attr = self.place_attr(place)?;
+        let found = match place {
+            Place::Tree(tree) => {
+                let mut found = self.keep(tree, &attr);
+                found.name_valid = self.names_valid;
+                found
+            }
+            _ => Found {
+                attr: convert::attr(Nodes::place_id(place).unwrap_or(nodes::ROOT), &attr),
+                name_valid: self.names_valid,
+                attr_valid: self.names_valid,
+            },
+        };
+        Ok(found)
+    }
+
+    fn place_attr(&self, place: &Place) -> Answer<Attr> {
+        self.namespace
+            .attr(place)
+            .map_err(|error| convert::errno(&error))
+    }
+
+    pub fn lookup(&self, uid: u32, dir: u64, name: &OsStr) -> Answer<Found> {
+        match self.node(dir)? {
+            Node::Inner(tree, ino) => match tree.volume.lookup(ino, name.as_bytes()) {
+                Ok(attr) => Ok(self.keep(&tree, &attr)),
+                Err(error @ Error::NotFound) => Ok(Found::from(&error)),
+                Err(error) => Err(convert::errno(&error)),
+            },
+            Node::Place(place) => match self.namespace.find(&place, name.as_bytes(), uid) {
+                Ok(place) => self.keep_place(&place),
+                Err(error) => Err(convert::errno(&error)),
+            },
+        }
+    }
+
+    pub fn attr(&self, id: u64) -> Answer<(FileAttr, Duration)> {
+        match self.node(id)? {
+            Node::Inner(tree, ino) => match tree.volume.attr(ino) {
+                Ok(attr) => Ok((convert::attr(id, &attr), LONG)),
+                Err(error) => Err(convert::errno(&error)),
+            },
+            Node::Place(place) => {
+                let attr = self.place_attr(&place)?;
+                Ok((convert::attr(id, &attr), self.names_valid))
+            }
+        }
+    }
+
+    pub fn set_attr(&self, uid: u32, id: u64, change: SetAttr) -> Answer<(FileAttr, Duration)> {
+        let (tree, ino) = match self.node(id)? {
+            Node::Inner(tree, ino) => (tree, ino),
+            // `echo … > .ctl` truncates first, as shells do.
+            Node::Place(Place::Control | Place::Status) if change.size.is_some() => {
+                return self.attr(id);
+            }
+            Node::Place(_) => return Err(Errno::EPERM),
+        };
+        let mut change = change;
+        // The kernel leaves it to us (FUSE_HANDLE_KILLPRIV_V2): a change of owner takes the set-id
+        // bits away, and so does a truncation by anybody but root.
+        let owner = change.uid.is_some() || change.gid.is_some();
+        if change.perm.is_none() && (owner || change.size.is_some() && uid != 0) {
+            let attr = tree.volume.attr(ino).map_err(|e| convert::errno(&e))?;
+            change.perm = without_set_id(&attr);
+        }
+        match tree.volume.set_attr(ino, &change) {
+            Ok(attr) => Ok((convert::attr(id, &attr), LONG)),
+            Err(error) => Err(convert::errno(&error)),
+        }
+    }
+
+    /// Takes the set-id bits away after a write that asks for it.
+    pub fn drop_set_id(&self, tree: &Tree, ino: u64) -> safeos_session::Result<()> {
+        if let Some(perm) = without_set_id(&tree.volume.attr(ino)?) {
+            let change = SetAttr {
+                perm: Some(perm),
+                ..SetAttr::default()
+            };
+            tree.volume.set_attr(ino, &change)?;
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub fn create(
+        &self,
+        request: &Request,
+        dir: u64,
+        name: &OsStr,
+        kind: FileKind,
+        mode: u32,
+        rdev: u32,
+        target: &[u8],
+    ) -> Answer<Found> {
+        let (tree, ino) = self.inner(dir)?;
+        let node = NewNode {
+            kind,
+            perm: (mode & 0o7777) as u16,
+            uid: request.uid(),
+            gid: request.gid(),
+            rdev,
+            target,
+        };
+        match tree.volume.create(ino, name.as_bytes(), &node) {
+            Ok(attr) => Ok(self.keep(&tree, &attr)),
+            Err(error) => Err(convert::errno(&error)),
+        }
+    }
+
+    pub fn link(&self, id: u64, dir: u64, name: &OsStr) -> Answer<Found> {
+        let (tree, ino) = self.inner(id)?;
+        let (other, dir) = self.inner(dir)?;
+        if tree.key != other.key {
+            return Err(Errno::EXDEV);
+        }
+        match tree.volume.link(ino, dir, name.as_bytes()) {
+            Ok(attr) => Ok(self.keep(&tree, &attr)),
+            Err(error) => Err(convert::errno(&error)),
+        }
+    }
+
+    pub fn rename(&self, from: (u64, &OsStr), to: (u64, &OsStr), mode: RenameMode) -> Answer<()> {
+        let (tree, from_dir) = self.inner(from.0)?;
+        let (other, to_dir) = self.inner(to.0)?;
+        if tree.key != other.key {
+            return Err(Errno::EXDEV);
+        }
+        tree.volume
+            .rename(
+                (from_dir, from.1.as_bytes()),
+                (to_dir, to.1.as_bytes()),
+                mode,
+            )
+            .map_err(|error| convert::errno(&error))
+    }
+
+    fn keep_handle(&self, handle: Handle) -> u64 {
+        let number = self.next_handle.fetch_add(1, Ordering::Relaxed);
+        self.handles.lock().insert(number, handle);
+        number
+    }
+
+    /// Opens a special file of the namespace. `None`: a file of a tree, which needs no handle.
+    pub fn open_place(&self, request: &Request, id: u64) -> Answer<Option<u64>> {
+        match self.node(id)? {
+            Node::Inner(..) => Ok(None),
+            Node::Place(Place::Control) => {
+                let conversation =
+                    Conversation::new(request.uid(), request.gid(), Arc::clone(&self.control));
+                Ok(Some(self.keep_handle(Handle::Conversation(conversation))))
+            }
+            Node::Place(Place::Status) => {
+                let text = self
+                    .namespace
+                    .status(self.viewer(request))
+                    .into_bytes()
+                    .into();
+                Ok(Some(self.keep_handle(Handle::Text(text))))
+            }
+            Node::Place(_) => Err(Errno::EISDIR),
+        }
+    }
+
+    pub fn close(&self, handle: u64) {
+        let closed = self.handles.lock().remove(&handle);
+        if let Some(Handle::Conversation(conversation)) = closed {
+            conversation.close();
+        }
+    }
+
+    pub fn conversation(&self, handle: u64) -> Option<Arc<Conversation>> {
+        match self.handles.lock().get(&handle) {
+            Some(Handle::Conversation(conversation)) => Some(Arc::clone(conversation)),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self, handle: u64) -> Option<Arc<[u8]>> {
+        match self.handles.lock().get(&handle) {
+            Some(Handle::Text(text)) => Some(Arc::clone(text)),
+            _ => None,
+        }
+    }
+
+    pub fn open_directory(&self, uid: u32, id: u64) -> Answer<u64> {
+        let handle = match self.node(id)? {
+            Node::Inner(..) => Handle::Directory(Arc::default()),
+            Node::Place(place) => {
+                let names = self
+                    .namespace
+                    .list(&place, uid)
+                    .map_err(|error| convert::errno(&error))?;
+                let shown = names.into_iter().map(|name| {
+                    let id = self.nodes.listed_id(name.place.as_ref());
+                    let kind = if name.folder {
+                        FileKind::Directory
+                    } else {
+                        FileKind::File
+                    };
+                    (name.name, id, kind)
+                });
+                Handle::Folder(Arc::new(shown.collect()))
+            }
+        };
+        Ok(self.keep_handle(handle))
+    }
+
+    /// Lists a directory from number `at` on.
+    pub fn list(&self, id: u64, handle: u64, at: u64, take: &mut Take<'_>) -> Answer<()> {
+        let node = self.node(id)?;
+        let found = self.handles.lock().get(&handle).cloned();
+        if at == 0 && !take(1, id, FileKind::Directory, b".", None) {
+            return Ok(());
+        }
+        if at <= 1 {
+            let parent = self.parent(&node)?;
+            if !take(2, parent, FileKind::Directory, b"..", None) {
+                return Ok(());
+            }
+        }
+        match (node, found) {
+            (Node::Inner(tree, ino), Some(Handle::Directory(shared))) => {
+                // Taken out so that no lock is held while the volume works; a second reader of the
+                // same handle meanwhile starts with an empty memory, which is only slower.
+                let mut cursor = std::mem::take(&mut *shared.lock());
+                let result = cursor.read(&*tree.volume, ino, at, |next, entry| {
+                    let id = self.nodes.id(&tree, entry.attr.ino);
+                    take(next, id, entry.attr.kind, &entry.name, Some((&tree, entry)))
+                });
+                *shared.lock() = cursor;
+                result.map_err(|error| convert::errno(&error))
+            }
+            (Node::Place(_), Some(Handle::Folder(names))) => {
+                let skip = usize::try_from(at.saturating_sub(2)).unwrap_or(usize::MAX);
+                for (index, (name, id, kind)) in names.iter().enumerate().skip(skip) {
+                    if !take(index as u64 + 3, *id, *kind, name.as_bytes(), None) {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// Adds an entry to a listing with attributes; `true` if there was room.
+    pub fn add_plus(
+        &self,
+        reply: &mut ReplyDirectoryPlus,
+        next: u64,
+        id: u64,
+        kind: FileKind,
+        name: &[u8],
+        entry: Option<(&Arc<Tree>, &DirEntry)>,
+    ) -> bool {
+        let name = OsStr::from_bytes(name);
+        let generation = Generation(0);
+        match entry {
+            Some((tree, entry)) => {
+                let attr = convert::attr(id, &entry.attr);
+                let full = reply.add(INodeNo(id), next, name, &LONG, &attr, generation);
+                if !full {
+                    self.nodes.retain(tree, entry.attr.ino);
+                }
+                !full
+            }
+            None => {
+                // `.`, `..` and the namespace's own entries are only named. A size that no file can
+                // have makes the kernel leave the attributes alone.
+                let mut attr = convert::attr(id, &Attr { kind, ..ABSENT });
+                attr.size = u64::MAX;
+                !reply.add(INodeNo(id), next, name, &Duration::ZERO, &attr, generation)
+            }
+        }
+    }
+
+    /// Answers SEEK_DATA and SEEK_HOLE. The kernel asks without writing back first, so a file that is
+    /// open for writing is written back here before its holes are looked for.
+    pub fn seek(
+        &self,
+        id: u64,
+        tree: Arc<Tree>,
+        ino: u64,
+        offset: u64,
+        what: Seek,
+        reply: ReplyLseek,
+    ) {
+        let answer = move |reply: ReplyLseek| match tree.volume.seek(ino, offset, what) {
+            Ok(at) => reply.offset(i64::try_from(at).unwrap_or(i64::MAX)),
+            Err(error) => reply.error(convert::errno(&error)),
+        };
+        if !self.writers.lock().contains_key(&id) {
+            return answer(reply);
+        }
+        // Not on this thread: it would wait for writes that it may have to answer itself.
+        let daemon = Arc::clone(self.namespace.daemon());
+        let job = move || {
+            daemon.flush();
+            answer(reply);
+        };
+        let builder = std::thread::Builder::new().name("safed-seek".to_owned());
+        // Without a thread the reply is dropped, which answers EIO.
+        let _ = builder.spawn(job);
+    }
+
+    /// The id of the folder that holds a directory.
+    fn parent(&self, node: &Node) -> Answer<u64> {
+        match node {
+            Node::Place(_) => Ok(nodes::ROOT),
+            Node::Inner(tree, ino) if *ino == tree.root => Ok(match tree.kind {
+                crate::daemon::TreeKind::Home => nodes::ROOT,
+                crate::daemon::TreeKind::Snapshot => nodes::SNAPSHOTS,
+                crate::daemon::TreeKind::Public => nodes::PUBLIC,
+            }),
+            Node::Inner(tree, ino) => match tree.volume.parent(*ino) {
+                Ok(parent) => Ok(self.nodes.id(tree, parent)),
+                // A directory that was removed while open.
+                Err(_) => Ok(nodes::ROOT),
+            },
+        }
+    }
+
+    /// A file was opened for writing.
+    pub fn writer_came(&self, id: u64) {
+        *self.writers.lock().entry(id).or_default() += 1;
+    }
+
+    /// A file that was open for writing was closed.
+    pub fn writer_went(&self, id: u64) {
+        let mut writers = self.writers.lock();
+        if let Some(count) = writers.get_mut(&id) {
+            *count -= 1;
+            if *count == 0 {
+                writers.remove(&id);
+            }
+        }
+    }
+}
+
+/// The permission bits without set-user-id, and without set-group-id where the group may execute
+/// (elsewhere that bit means mandatory locking). `None`: nothing to take away.
+fn without_set_id(attr: &Attr) -> Option<u16> {
+    if attr.kind == FileKind::Directory {
+        return None;
+    }
+    let mut perm = attr.perm & !0o4000;
+    if perm & 0o0010 != 0 {
+        perm &= !0o2000;
+    }
+    (perm != attr.perm).then_some(perm)
+}

@@ -1,0 +1,13 @@
+//! The Linux front: the namespace as a mounted file system, through FUSE.
+
+mod broken;
+mod convert;
+mod cursor;
+mod filesystem;
+mod front;
+mod mount;
+mod nodes;
+mod reply;
+mod writes;
+
+pub use mount::{Error, Mounted, Options, mount};

@@ -1,0 +1,13 @@
+//! The daemon that serves `safe:`: who is signed in, what each caller sees, and the fronts that
+//! show it to programs.
+//!
+//! What always holds here: a caller sees the session of its own uid and no other; a front only
+//! translates; no lock is held while a volume or a store is at work; nothing a caller sends makes the
+//! daemon panic, and if a handler did, that one request fails and the mount lives on.
+
+pub mod control;
+pub mod daemon;
+#[cfg(target_os = "linux")]
+pub mod fuse;
+pub mod namespace;
+pub mod process;

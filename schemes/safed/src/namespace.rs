@@ -1,0 +1,193 @@
+//! What `safe:` shows to whom (design section 6), independent of the front.
+//!
+//! What always holds here: everything is answered for one uid; a name that belongs to another uid's
+//! session is as absent as one that never was.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use safeos_session::{Attr, Error, FileKind, Nanos, Result};
+
+use crate::daemon::{Daemon, Tree};
+
+/// The longest address worth asking the store for.
+const ADDRESS_LEN_MAX: usize = 255;
+
+/// A place in the namespace.
+#[derive(Clone)]
+pub enum Place {
+    /// `/`
+    Root,
+    /// `.ctl`
+    Control,
+    /// `status`
+    Status,
+    /// `snapshots`
+    Snapshots,
+    /// `public`
+    Public,
+    /// The root of a volume.
+    Tree(Arc<Tree>),
+}
+
+/// A name in one of the namespace's own folders.
+pub struct Name {
+    /// The name.
+    pub name: String,
+    /// What it names, where that is known without opening it.
+    pub place: Option<Place>,
+    /// Whether it is a folder.
+    pub folder: bool,
+}
+
+/// The namespace of a daemon.
+pub struct Namespace {
+    daemon: Arc<Daemon>,
+    started: Nanos,
+}
+
+impl Namespace {
+    /// The namespace of `daemon`.
+    pub fn new(daemon: Arc<Daemon>) -> Self {
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos() as Nanos);
+        Self { daemon, started }
+    }
+
+    /// The daemon.
+    pub fn daemon(&self) -> &Arc<Daemon> {
+        &self.daemon
+    }
+
+    /// What `name` in `place` is for `uid`. Trees are searched by their volume, not here.
+    pub fn find(&self, place: &Place, name: &[u8], uid: u32) -> Result<Place> {
+        let name = std::str::from_utf8(name).map_err(|_| Error::NotFound)?;
+        match (place, name) {
+            (Place::Root, ".ctl") => Ok(Place::Control),
+            (Place::Root, "status") => Ok(Place::Status),
+            (Place::Root, "public") => Ok(Place::Public),
+            (Place::Root, "home") => {
+                let signed = self.daemon.signed(uid).ok_or(Error::NotFound)?;
+                Ok(Place::Tree(Arc::clone(&signed.home)))
+            }
+            (Place::Root, "snapshots") if self.daemon.signed(uid).is_some() => Ok(Place::Snapshots),
+            (Place::Snapshots, name) => {
+                let signed = self.daemon.signed(uid).ok_or(Error::NotFound)?;
+                self.daemon.snapshot(&signed, name).map(Place::Tree)
+            }
+            (Place::Public, address)
+                if address.len() <= ADDRESS_LEN_MAX && !address.starts_with('.') =>
+            {
+                self.daemon.public(uid, address).map(Place::Tree)
+            }
+            (Place::Control | Place::Status, _) => Err(Error::NotDirectory),
+            _ => Err(Error::NotFound),
+        }
+    }
+
+    /// What a folder of the namespace lists for `uid`. `public` lists nothing: whoever has an address
+    /// may enter it, nobody learns one here.
+    pub fn list(&self, place: &Place, uid: u32) -> Result<Vec<Name>> {
+        let name = |name: &str, place: Place| Name {
+            name: name.to_owned(),
+            folder: !matches!(place, Place::Control | Place::Status),
+            place: Some(place),
+        };
+        match place {
+            Place::Root => {
+                let mut names = vec![name(".ctl", Place::Control)];
+                if let Some(signed) = self.daemon.signed(uid) {
+                    names.push(name("home", Place::Tree(Arc::clone(&signed.home))));
+                    names.push(name("snapshots", Place::Snapshots));
+                }
+                names.push(name("public", Place::Public));
+                names.push(name("status", Place::Status));
+                Ok(names)
+            }
+            Place::Snapshots => {
+                let signed = self.daemon.signed(uid).ok_or(Error::NotFound)?;
+                let snapshots = signed.member.snapshots()?;
+                Ok(snapshots
+                    .into_iter()
+                    .map(|snapshot| Name {
+                        name: snapshot.name,
+                        place: None,
+                        folder: true,
+                    })
+                    .collect())
+            }
+            Place::Public => Ok(Vec::new()),
+            Place::Control | Place::Status => Err(Error::NotDirectory),
+            Place::Tree(_) => Err(Error::Invalid("not one of the namespace's own folders")),
+        }
+    }
+
+    /// The attributes of a place; `ino` is 0 where the front gives the number.
+    pub fn attr(&self, place: &Place) -> Result<Attr> {
+        let (kind, perm, nlink) = match place {
+            Place::Root => (FileKind::Directory, 0o555, 5),
+            Place::Snapshots | Place::Public => (FileKind::Directory, 0o555, 2),
+            Place::Control => (FileKind::File, 0o666, 1),
+            Place::Status => (FileKind::File, 0o444, 1),
+            Place::Tree(tree) => return tree.volume.attr(tree.root),
+        };
+        Ok(Attr {
+            ino: 0,
+            kind,
+            perm,
+            nlink,
+            uid: self.daemon.uid,
+            gid: 0,
+            rdev: 0,
+            size: 0,
+            blocks: 0,
+            atime: self.started,
+            mtime: self.started,
+            ctime: self.started,
+            btime: self.started,
+        })
+    }
+
+    /// The text of `status` for `uid`: one `key: value` a line.
+    pub fn status(&self, uid: u32) -> String {
+        let mut text = String::new();
+        let mut line = |key: &str, value: &str| {
+            // A value never spans lines, whatever is in a name or a message.
+            let value: String = value
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect();
+            text.push_str(key);
+            text.push_str(": ");
+            text.push_str(value.trim_end());
+            text.push('\n');
+        };
+        let mut problems = self.daemon.problems();
+        match self.daemon.signed(uid) {
+            None => {
+                line("account", "none");
+                line("store", &self.daemon.store);
+            }
+            Some(signed) => {
+                let status = signed.member.status();
+                line("account", &status.account);
+                line("store", &status.store);
+                line("offline", if status.offline { "yes" } else { "no" });
+                line("used", &status.used_bytes.to_string());
+                line("nodes", &status.nodes.to_string());
+                line("unpublished", &status.unpublished_bytes.to_string());
+                line("published", &status.published);
+                line("records", &status.records.to_string());
+                line("cost", &status.cost);
+                line("peers", "0");
+                problems.extend(status.problems);
+            }
+        }
+        line("problems", &problems.len().to_string());
+        for problem in problems {
+            line("problem", &problem);
+        }
+        text
+    }
+}

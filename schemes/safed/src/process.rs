@@ -1,0 +1,115 @@
+//! What a process that holds secrets does to itself first.
+
+use std::io;
+use std::path::PathBuf;
+
+/// No core dumps and no reading of this process's memory by others; as many open files as allowed.
+pub fn harden() -> io::Result<()> {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `none` is a whole rlimit that lives until the call returns.
+    if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: this operation takes one number and touches no memory of ours.
+    if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut files = none;
+    // SAFETY: `files` is a whole rlimit that lives until the calls return.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut files) == 0 {
+            files.rlim_cur = files.rlim_max;
+            // Refused, we live with what there is.
+            let _ = libc::setrlimit(libc::RLIMIT_NOFILE, &files);
+        }
+    }
+    Ok(())
+}
+
+/// The signals that ask the process to end, kept for one thread to take.
+pub struct Signals(libc::sigset_t);
+
+/// How often a waiting thread looks for another reason to end.
+const LOOK_EVERY_MS: i64 = 200;
+
+impl Signals {
+    /// Keeps SIGTERM, SIGINT and SIGHUP back. To be called before any thread is started, so that all
+    /// of them keep the signals back.
+    pub fn block() -> io::Result<Self> {
+        // SAFETY: a signal set is plain memory that sigemptyset makes valid; all calls get pointers
+        // to it that live until they return.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+                libc::sigaddset(&mut set, signal);
+            }
+            match libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) {
+                0 => Ok(Self(set)),
+                code => Err(io::Error::from_raw_os_error(code)),
+            }
+        }
+    }
+
+    /// Waits for one of them, or until `or` is true.
+    pub fn wait(&self, or: impl Fn() -> bool) {
+        let look = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: LOOK_EVERY_MS * 1_000_000,
+        };
+        while !or() {
+            // SAFETY: the set and the time live until the call returns; no information is asked for.
+            let signal = unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &look) };
+            if signal > 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// The uid this process works as.
+pub fn uid() -> u32 {
+    // SAFETY: has no arguments and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+fn folder(own: &str, base: &str, under_home: &str) -> Result<PathBuf, String> {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    if let Some(base) = absolute(base) {
+        return Ok(base.join("safeos"));
+    }
+    absolute("HOME")
+        .map(|home| home.join(under_home).join("safeos"))
+        .ok_or_else(|| format!("neither HOME nor {base} names a folder: set {own}"))
+}
+
+/// Where local state lives: `SAFE_STATE`, or the user's state folder.
+pub fn default_state() -> Result<PathBuf, String> {
+    match std::env::var_os("SAFE_STATE").filter(|path| !path.is_empty()) {
+        Some(path) => Ok(path.into()),
+        None => folder("SAFE_STATE", "XDG_STATE_HOME", ".local/state"),
+    }
+}
+
+/// The URL of the store: `SAFE_STORE`, or a folder under the user's data folder.
+pub fn default_store() -> Result<String, String> {
+    match std::env::var("SAFE_STORE") {
+        Ok(url) if !url.is_empty() => Ok(url),
+        _ => {
+            let folder = folder("SAFE_STORE", "XDG_DATA_HOME", ".local/share")?;
+            let path = folder.join("store");
+            let path = path
+                .to_str()
+                .ok_or("the data folder's path is not UTF-8: set SAFE_STORE")?;
+            Ok(format!("file://{path}"))
+        }
+    }
+}

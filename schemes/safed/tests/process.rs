@@ -1,0 +1,206 @@
+//! The daemon as a program: how it starts, what it says when it cannot, and how it ends.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+fn start(folder: &TempDir, point: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_safed"))
+        .arg("--mount")
+        .arg(point)
+        .arg("--state")
+        .arg(folder.path().join("state"))
+        .arg("--store")
+        .arg(format!("file://{}", folder.path().join("store").display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn wait_ready(daemon: &mut Child) {
+    let mut line = String::new();
+    let stdout = daemon.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+}
+
+fn complaint(mut daemon: Child) -> String {
+    assert_eq!(daemon.wait().unwrap().code(), Some(1));
+    let mut text = String::new();
+    daemon
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+fn terminate(daemon: &Child, signal: i32) {
+    // SAFETY: plain numbers; the child was not waited for, so the id is still its own.
+    assert_eq!(unsafe { libc::kill(daemon.id() as i32, signal) }, 0);
+}
+
+fn mounted(point: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.contains(point.to_str().unwrap())
+}
+
+/// Asks on the control file and gives the last line of the answer.
+fn ask(point: &Path, request: &str) -> String {
+    let mut control = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(point.join(".ctl"))
+        .unwrap();
+    control.write_all(request.as_bytes()).unwrap();
+    control.write_all(b"\n").unwrap();
+    let mut last = String::new();
+    for line in BufReader::new(control).lines() {
+        last = line.unwrap();
+        if !last.starts_with("{\"progress\"") {
+            break;
+        }
+    }
+    last
+}
+
+const SIGN_UP: &str = r#"{"sign_up":{"name":"ana","password":"a long enough password"}}"#;
+const SIGN_IN: &str = r#"{"sign_in":{"name":"ana","password":"a long enough password"}}"#;
+
+#[test]
+fn it_ends_cleanly_when_asked_and_nothing_written_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("safe");
+    fs::create_dir(&point).unwrap();
+
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    assert!(ask(&point, SIGN_UP).starts_with("{\"ok\""));
+    assert!(ask(&point, SIGN_IN).contains("in_use"));
+    fs::write(point.join("home/file"), b"kept").unwrap();
+    terminate(&daemon, libc::SIGTERM);
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+    assert!(!mounted(&point));
+
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    assert!(!point.join("home").exists());
+    let wrong = SIGN_IN.replace("long", "wrong");
+    assert!(ask(&point, &wrong).contains("\"error\""));
+    assert!(ask(&point, SIGN_IN).starts_with("{\"ok\""));
+    assert_eq!(fs::read(point.join("home/file")).unwrap(), b"kept");
+
+    // Busy: a program's working folder is in it. It ends all the same.
+    fs::write(point.join("home/second"), b"kept too").unwrap();
+    let mut busy = Command::new("sleep")
+        .arg("60")
+        .current_dir(point.join("home"))
+        .spawn()
+        .unwrap();
+    terminate(&daemon, libc::SIGINT);
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+    assert!(!mounted(&point));
+    busy.kill().unwrap();
+    busy.wait().unwrap();
+
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    assert!(ask(&point, SIGN_IN).starts_with("{\"ok\""));
+    assert_eq!(fs::read(point.join("home/second")).unwrap(), b"kept too");
+    assert!(ask(&point, "\"sign_out\"").starts_with("{\"ok\""));
+    assert!(!point.join("home").exists());
+    assert!(ask(&point, "\"sync\"").contains("no_session"));
+    // Unmounted by somebody else, it ends too.
+    let unmounted = Command::new("fusermount3").arg("-u").arg(&point).status();
+    assert!(unmounted.unwrap().success());
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_a_killed_daemon_left_is_cleared_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("safe");
+    fs::create_dir(&point).unwrap();
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let error = fs::metadata(&point).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
+
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    assert!(point.join(".ctl").exists());
+    // A second one at the same place is refused.
+    let text = complaint(start(&folder, &point));
+    assert!(text.contains("mounted on it already"), "{text}");
+    terminate(&daemon, libc::SIGTERM);
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_bad_mount_point_is_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = complaint(start(&folder, &folder.path().join("none")));
+    assert!(text.contains("does not exist"), "{text}");
+    let file = folder.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let text = complaint(start(&folder, &file));
+    assert!(text.contains("is not a folder"), "{text}");
+}
+
+#[test]
+fn a_request_that_the_library_cannot_decode_ends_the_mount_but_hangs_nobody() {
+    use std::os::fd::AsRawFd;
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("safe");
+    fs::create_dir(&point).unwrap();
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    assert!(ask(&point, SIGN_UP).starts_with("{\"ok\""));
+    fs::write(point.join("home/file"), b"kept").unwrap();
+    let file = fs::File::open(point.join("home/file")).unwrap();
+    let first = libc::timespec {
+        tv_sec: i64::MIN,
+        tv_nsec: 5,
+    };
+    let times = [first, first];
+    // SAFETY: two whole times that live until the call returns.
+    let answer = unsafe { libc::futimens(file.as_raw_fd(), times.as_ptr()) };
+    drop(file);
+    // A library without that fault keeps the time.
+    if answer != 0 {
+        assert_eq!(daemon.wait().unwrap().code(), Some(1));
+        daemon = start(&folder, &point);
+        wait_ready(&mut daemon);
+        assert!(ask(&point, SIGN_IN).starts_with("{\"ok\""));
+    }
+    assert_eq!(fs::read(point.join("home/file")).unwrap(), b"kept");
+    terminate(&daemon, libc::SIGTERM);
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn its_memory_is_closed_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("safe");
+    fs::create_dir(&point).unwrap();
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let fields: Vec<_> = core.unwrap().split_whitespace().collect();
+    assert_eq!(&fields[4..6], ["0", "0"]);
+    terminate(&daemon, libc::SIGTERM);
+    daemon.wait().unwrap();
+}
