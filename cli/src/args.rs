@@ -1,0 +1,344 @@
+//! What can be typed: every command, its arguments, and the words that explain them.
+//!
+//! The help texts, the completions and the man pages all come from here. A password is never an
+//! argument: other users of a computer can read those.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueHint};
+
+/// Your home folder, from any computer.
+#[derive(Parser, Debug)]
+#[command(
+    name = "safe",
+    version,
+    about = "Your home folder, from any computer: encrypted, on a store that learns nothing",
+    max_term_width = 100,
+    after_help = "Passwords are asked for, or read with --password-stdin, or from the file named by SAFE_PASSWORD_FILE.\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong use; `safe run` exits with the command's own code."
+)]
+pub struct Args {
+    /// Answer in JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Where the session is (or, for login, where it is to be) mounted [default: the session that is open; SAFE_MOUNT]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub mount: Option<PathBuf>,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How an account is named and opened.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct Account {
+    /// The account's name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The store that holds the account [default: file: in ~/.local/share/safeos/store]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+
+    /// Read the password as one line from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+
+    /// The account has a secret key besides the password: ask for it, or read it from the file named by
+    /// SAFE_SECRET_KEY_FILE; with signup, make one and show it once
+    #[arg(long)]
+    pub secret_key: bool,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Create an account and its empty home
+    Signup {
+        #[command(flatten)]
+        account: Account,
+        /// Use 64 MiB instead of 256 MiB to guard the password: for accounts used on computers with little
+        /// memory
+        #[arg(long)]
+        small_memory: bool,
+    },
+
+    /// Sign in and mount the home
+    Login {
+        #[command(flatten)]
+        account: Account,
+        /// Keep what is needed, encrypted, to sign in on this computer without the network
+        #[arg(long)]
+        remember: bool,
+        /// Accept a store that shows an older state than this computer has seen (after restoring the store
+        /// from a backup)
+        #[arg(long)]
+        accept_older: bool,
+    },
+
+    /// Publish, unmount and forget
+    Logout {
+        /// Forget also what was remembered for signing in offline
+        #[arg(long)]
+        wipe: bool,
+        /// If publishing fails, sign out all the same; the changes stay encrypted on this computer until the
+        /// next sign-in here
+        #[arg(long)]
+        keep: bool,
+    },
+
+    /// Show how the session stands
+    Status,
+
+    /// Publish everything written so far; when it returns, it survives the loss of this computer
+    Sync,
+
+    /// Change the password
+    Passwd {
+        /// Read the old and the new password as two lines from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+
+    /// Sign in, run a command with HOME on the account's home, publish and sign out
+    #[command(
+        after_help = "Without a command it runs your shell. In the command's environment SAFE_MOUNT names the session, HOME and PWD are in \
+                      it, and variables that pointed into the old home are removed (RUSTUP_HOME keeps pointing to this computer's Rust toolchains)."
+    )]
+    Run {
+        #[command(flatten)]
+        account: Account,
+        /// Create the account first
+        #[arg(long)]
+        signup: bool,
+        /// Keep what is needed, encrypted, to sign in on this computer without the network
+        #[arg(long)]
+        remember: bool,
+        /// Accept a store that shows an older state than this computer has seen
+        #[arg(long)]
+        accept_older: bool,
+        /// The command and its arguments, after `--`
+        #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+        command: Vec<OsString>,
+    },
+
+    /// List the published states of the home, newest first
+    Log {
+        /// Show at most this many
+        #[arg(long, short = 'n', value_name = "COUNT")]
+        limit: Option<usize>,
+    },
+
+    /// Bring back a file or folder as it was in a snapshot
+    Restore {
+        /// The snapshot's name as `safe log` shows it; of its beginning (a day, an hour) the newest that fits
+        snapshot: String,
+        /// The path in the home
+        path: PathBuf,
+        /// Put it here in the home instead of where it was
+        #[arg(long, value_name = "PATH")]
+        to: Option<PathBuf>,
+        /// Replace what is there now
+        #[arg(long)]
+        replace: bool,
+    },
+
+    /// Publish a file or folder for everybody who is given its URL
+    Publish {
+        /// The path in the home
+        path: PathBuf,
+    },
+
+    /// Fetch what somebody published
+    Get {
+        /// safe://ADDRESS, or safe://ADDRESS/PATH
+        url: String,
+        /// The folder to put it in [default: the current one]
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+        /// The store to fetch from, where no session is open
+        #[arg(long, value_name = "URL")]
+        store: Option<String>,
+    },
+
+    /// Look after stores
+    #[command(subcommand)]
+    Store(Store),
+
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+
+    /// Write the man pages into a folder
+    Man {
+        /// The folder [default: the current one]
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Which store, and with an account or not.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct At {
+    /// The store [default: SAFE_STORE, the session's, or file: in ~/.local/share/safeos/store]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+}
+
+/// The account whose records are meant, where no session is open.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct Whose {
+    /// Sign in to this account for the time of the command
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+
+    /// Read the password as one line from standard input
+    #[arg(long, requires = "account")]
+    pub password_stdin: bool,
+
+    /// The account has a secret key besides the password
+    #[arg(long, requires = "account")]
+    pub secret_key: bool,
+}
+
+/// `safe store …`
+#[derive(Subcommand, Debug)]
+pub enum Store {
+    /// Count the store's records
+    Stats {
+        #[command(flatten)]
+        at: At,
+    },
+
+    /// With a session or --account: read everything the home and its history refer to; else read and
+    /// verify every record
+    Check {
+        #[command(flatten)]
+        at: At,
+        #[command(flatten)]
+        whose: Whose,
+        /// Verify every record of the store, also where a session is open
+        #[arg(long, conflicts_with = "account")]
+        records: bool,
+    },
+
+    /// Copy every record from one store to another; with --account only that account, its home and history
+    Copy {
+        /// The store to copy from
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// The store to copy to
+        #[arg(value_name = "TO")]
+        to: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
+
+    /// Remove this account's records that nothing refers to (sign out on other computers first)
+    Gc {
+        #[command(flatten)]
+        at: At,
+        #[command(flatten)]
+        whose: Whose,
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_everything_after_the_dashes() {
+        let args = parse("safe run ana --signup --store file:///s -- sh -c --json").unwrap();
+        assert!(!args.json);
+        let Command::Run {
+            account,
+            signup,
+            command,
+            ..
+        } = args.command
+        else {
+            panic!("not run")
+        };
+        assert_eq!(account.name, "ana");
+        assert_eq!(account.store.as_deref(), Some("file:///s"));
+        assert!(signup);
+        assert_eq!(command, ["sh", "-c", "--json"]);
+    }
+
+    #[test]
+    fn run_without_a_command_is_the_shell() {
+        let Command::Run { command, .. } = parse("safe run ana").unwrap().command else {
+            panic!("not run")
+        };
+        assert!(command.is_empty());
+    }
+
+    #[test]
+    fn a_command_without_dashes_is_wrong_use() {
+        assert_eq!(parse("safe run ana ls").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn json_and_mount_stand_anywhere() {
+        for line in [
+            "safe --json status --mount /m",
+            "safe status --mount /m --json",
+        ] {
+            let args = parse(line).unwrap();
+            assert!(args.json);
+            assert_eq!(args.mount.unwrap(), PathBuf::from("/m"));
+        }
+    }
+
+    #[test]
+    fn there_is_no_password_argument() {
+        for word in ["--password", "--password=x"] {
+            let error = parse(&format!("safe login ana {word}")).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_commands_of_the_design_are_there() {
+        for line in [
+            "safe signup ana --store file:///s --secret-key",
+            "safe login ana --store file:///s --mount /m --remember --accept-older",
+            "safe logout --wipe --keep",
+            "safe status",
+            "safe sync",
+            "safe passwd --password-stdin",
+            "safe log -n 3",
+            "safe restore 2026-11-22T10:11:12.123Z docs/a --to docs/b --replace",
+            "safe publish docs",
+            "safe get safe://00 here",
+            "safe store check --account ana",
+            "safe store stats --store file:///s",
+            "safe store copy file:///a file:///b",
+            "safe store gc --dry-run",
+            "safe completions bash",
+            "safe man /tmp/x",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}

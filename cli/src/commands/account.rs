@@ -1,0 +1,231 @@
+//! Making an account, signing in, signing out, changing the password.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safeos_control::{ChangePassword, Request, Secret, SignIn, SignOut, SignUp};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::Context;
+use super::session::{self, Published};
+use crate::args::Account;
+use crate::conversation::{ask, ask_for};
+use crate::daemon::{self, Daemon, Temporary};
+use crate::failure::{Failure, Result};
+use crate::holders::{holders, names};
+use crate::password;
+use crate::places::{self, MOUNT, Note};
+use crate::signals;
+
+/// Hands a secret over without leaving a copy.
+pub fn secret(mut text: Zeroizing<String>) -> Secret {
+    Secret::new(std::mem::take(&mut *text))
+}
+
+/// The request that opens an account; asks for what is not given.
+pub fn sign_in(account: &Account, remember: bool, accept_older: bool) -> Result<Request> {
+    let password = password::existing(&account.name, account.password_stdin)?;
+    let secret_key = account
+        .secret_key
+        .then(|| password::secret_key(&account.name))
+        .transpose()?;
+    Ok(Request::SignIn(SignIn {
+        name: account.name.clone(),
+        password: secret(password),
+        store: None,
+        secret_key: secret_key.map(secret),
+        remember,
+        accept_older,
+    }))
+}
+
+/// The request that makes an account; asks for what is not given.
+pub fn sign_up(account: &Account, remember: bool, small_memory: bool) -> Result<Request> {
+    let password = password::new(&account.name, account.password_stdin)?;
+    Ok(Request::SignUp(SignUp {
+        name: account.name.clone(),
+        password: secret(password),
+        store: None,
+        secret_key: None,
+        generate_secret_key: account.secret_key,
+        remember,
+        small_memory,
+    }))
+}
+
+/// What to show of the answer to a sign-up: the secret key, once.
+pub fn secret_key_shown(answer: &Value) -> Option<&str> {
+    answer.get("secret_key").and_then(Value::as_str)
+}
+
+/// `safe signup`
+pub fn signup(context: &Context, account: &Account, small_memory: bool) -> Result<()> {
+    let store = context.places.store(account.store.as_deref());
+    let request = sign_up(account, false, small_memory)?;
+    signals::watch()?;
+    let temporary = Temporary::new()?;
+    let mount = temporary.mount();
+    let mut daemon = Daemon::start(&context.places, &store, &mount, true)?;
+    let json = context.output.json;
+    let made = ask(&mount, request, json)
+        .and_then(|answer| ask(&mount, Request::SignOut(SignOut::default()), json).map(|_| answer));
+    daemon.end();
+    let answer = made?;
+    let key = secret_key_shown(&answer);
+    let mut value = json!({"account": account.name, "store": store});
+    if let Some(key) = key {
+        value["secret_key"] = key.into();
+    }
+    context.output.answer(&value, || {
+        let mut text = format!("the account {} is made on {store}", account.name);
+        if let Some(key) = key {
+            text.push_str(&format!(
+                "\nIts secret key, shown only now, needed besides the password on every new computer:\n\n    {key}\n\nWrite it down and keep it apart from the password."
+            ));
+        }
+        text
+    })
+}
+
+/// `safe login`
+pub fn login(
+    context: &Context,
+    account: &Account,
+    remember: bool,
+    accept_older: bool,
+) -> Result<()> {
+    let places = &context.places;
+    let mount = login_mount(context)?;
+    let store = places.store(account.store.as_deref());
+    let made = prepare(&mount)?;
+    let request = sign_in(account, remember, accept_older)?;
+    signals::watch()?;
+    let opened = Daemon::start(places, &store, &mount, false).and_then(|mut daemon| {
+        let pid = daemon.pid();
+        let note = Note {
+            mount: mount.clone(),
+            pid,
+        };
+        ask(&mount, request, context.output.json)
+            .and_then(|answer| places.note(&note).map(|()| answer))
+            .inspect_err(|_| daemon.end())
+    });
+    if let Err(failure) = opened {
+        if made {
+            let _ = fs::remove_dir(&mount);
+        }
+        return Err(failure);
+    }
+    let home = mount.join("home");
+    context.output.answer(
+        &json!({"account": account.name, "store": store, "mount": mount, "home": home}),
+        || format!("{} is signed in: home at {}", account.name, home.display()),
+    )
+}
+
+fn login_mount(context: &Context) -> Result<PathBuf> {
+    let places = &context.places;
+    let named = places.mount.clone().or_else(|| {
+        // Inside a session this names that session, which is no place for another.
+        std::env::var_os(MOUNT)
+            .map(PathBuf::from)
+            .filter(|mount| mount.is_absolute() && !places::answers(mount))
+    });
+    let mount = named.unwrap_or_else(|| places.default_mount());
+    if places::answers(&mount) {
+        return Err(Failure::new(
+            "in_use",
+            format!(
+                "a session is open at {} already: use it, sign it out with `safe logout`, or choose another folder with --mount",
+                mount.display()
+            ),
+        ));
+    }
+    Ok(mount)
+}
+
+/// Makes the mount point if it is not there; whether it was made.
+fn prepare(mount: &Path) -> Result<bool> {
+    daemon::clear_dead(mount);
+    let cannot = |e: &std::io::Error| {
+        Failure::system(
+            format!(
+                "{} cannot be mounted on: name an empty folder of yours with --mount",
+                mount.display()
+            ),
+            e,
+        )
+    };
+    match fs::read_dir(mount).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(false),
+        Ok(false) => Err(Failure::usage(format!(
+            "{} is not empty: name an empty folder with --mount",
+            mount.display()
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => places::private_dir(mount)
+            .map(|()| true)
+            .map_err(|e| cannot(&e)),
+        Err(error) => Err(cannot(&error)),
+    }
+}
+
+/// `safe logout`
+pub fn logout(context: &Context, wipe: bool, keep: bool) -> Result<()> {
+    let places = &context.places;
+    let mount = places.session()?;
+    let note = places.noted(&mount);
+    if note.is_none() && std::env::var_os(MOUNT).is_some_and(|inside| inside == *mount) {
+        return Err(Failure::usage(
+            "this session belongs to `safe run`: end the command (or `exit` the shell), and it signs out by itself",
+        ));
+    }
+    signals::watch()?;
+    let request = Request::SignOut(SignOut {
+        wipe,
+        keep_stage: keep,
+    });
+    let published = match ask_for::<Published>(&mount, request, context.output.json) {
+        Ok((published, _)) => Some(published),
+        // A daemon without a session is only to be ended.
+        Err(failure) if failure.code == "no_session" => None,
+        Err(mut failure) => {
+            failure.message.push_str(
+                "; the session is still open: try again, or sign out with --keep (the changes then stay encrypted on this computer)",
+            );
+            return Err(failure);
+        }
+    };
+    let busy = holders(&mount);
+    if !busy.is_empty() {
+        context.output.note(&format!(
+            "{} was still in use by {}; these programs have lost it",
+            mount.display(),
+            names(&busy)
+        ));
+    }
+    let ended = daemon::end_other(note.map(|note| note.pid), &mount);
+    places.forget(&mount);
+    if mount == places.default_mount() {
+        let _ = fs::remove_dir(&mount);
+    }
+    ended?;
+    let published = published.unwrap_or_default();
+    context.output.answer(&json!(published), || {
+        format!("signed out; {}", session::published_text(&published))
+    })
+}
+
+/// `safe passwd`
+pub fn passwd(context: &Context, stdin: bool) -> Result<()> {
+    let mount = context.places.session()?;
+    let (old, new) = password::change(stdin)?;
+    let request = Request::ChangePassword(ChangePassword {
+        old: secret(old),
+        new: secret(new),
+    });
+    let answer = ask(&mount, request, context.output.json)?;
+    context.output.answer(&answer, || {
+        "the password is changed; sign in with the new one on other computers".to_owned()
+    })
+}

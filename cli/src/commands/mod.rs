@@ -1,0 +1,79 @@
+//! The commands, each in the file of its idea.
+
+mod account;
+mod generate;
+mod history;
+mod public;
+mod run;
+mod session;
+mod store;
+
+use crate::args::{Args, Command};
+use crate::failure::Result;
+use crate::output::Output;
+use crate::places::Places;
+
+/// What every command has at hand.
+pub struct Context {
+    /// Where things are on this computer.
+    pub places: Places,
+    /// Where answers go.
+    pub output: Output,
+}
+
+/// Does what was asked; the exit code.
+pub fn run(args: Args) -> Result<u8> {
+    let output = Output { json: args.json };
+    match &args.command {
+        Command::Completions { shell } => return generate::completions(*shell).map(|()| 0),
+        Command::Man { dir } => return generate::man(dir.as_deref(), output).map(|()| 0),
+        _ => {}
+    }
+    let context = Context {
+        places: Places::new(args.mount)?,
+        output,
+    };
+    match args.command {
+        Command::Signup {
+            account,
+            small_memory,
+        } => account::signup(&context, &account, small_memory)?,
+        Command::Login {
+            account,
+            remember,
+            accept_older,
+        } => account::login(&context, &account, remember, accept_older)?,
+        Command::Logout { wipe, keep } => account::logout(&context, wipe, keep)?,
+        Command::Passwd { password_stdin } => account::passwd(&context, password_stdin)?,
+        Command::Status => session::status(&context)?,
+        Command::Sync => session::sync(&context)?,
+        Command::Run {
+            account,
+            signup,
+            remember,
+            accept_older,
+            command,
+        } => {
+            let how = run::How {
+                signup,
+                remember,
+                accept_older,
+            };
+            return run::run(&context, &account, &how, command);
+        }
+        Command::Log { limit } => history::log(&context, limit)?,
+        Command::Restore {
+            snapshot,
+            path,
+            to,
+            replace,
+        } => history::restore(&context, &snapshot, &path, to.as_deref(), replace)?,
+        Command::Publish { path } => public::publish(&context, &path)?,
+        Command::Get { url, dir, store } => {
+            public::get(&context, &url, dir.as_deref(), store.as_deref())?;
+        }
+        Command::Store(what) => store::store(&context, what)?,
+        Command::Completions { .. } | Command::Man { .. } => {}
+    }
+    Ok(0)
+}

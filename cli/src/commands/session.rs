@@ -1,0 +1,149 @@
+//! How a session stands, and publishing it.
+
+use safeos_control::Request;
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use crate::conversation::ask_for;
+use crate::failure::{Result, one_line};
+use crate::output::{bytes, plural};
+
+/// What the daemon says about the session.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    account: String,
+    store: String,
+    offline: bool,
+    used_bytes: u64,
+    nodes: u64,
+    unpublished_bytes: u64,
+    records: u64,
+    cost: String,
+    published: String,
+    problems: Vec<String>,
+}
+
+/// What a publish did.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Published {
+    changed: bool,
+    records: u64,
+    bytes: u64,
+    /// Names of versions that conflict.
+    pub conflicts: Vec<String>,
+}
+
+/// `safe status`
+pub fn status(context: &Context) -> Result<()> {
+    let mount = context.places.session()?;
+    let (status, mut value) = ask_for::<Status>(&mount, Request::Status, context.output.json)?;
+    if let Some(value) = value.as_object_mut() {
+        value.insert("mount".to_owned(), serde_json::json!(mount));
+    }
+    context.output.answer(&value, || {
+        let mut text = status_text(&status);
+        text.push_str(&format!("\nmount        {}", mount.display()));
+        for problem in &status.problems {
+            text.push_str(&format!("\nproblem      {}", one_line(problem)));
+        }
+        text
+    })
+}
+
+fn status_text(status: &Status) -> String {
+    let mut lines = vec![
+        format!("account      {}", status.account),
+        format!(
+            "store        {}{}",
+            status.store,
+            if status.offline {
+                " (out of reach now)"
+            } else {
+                ""
+            }
+        ),
+        format!(
+            "used         {} in {}",
+            bytes(status.used_bytes),
+            plural(status.nodes, "file and folder")
+                .replace("file and folders", "files and folders")
+        ),
+        format!("unpublished  {}", bytes(status.unpublished_bytes)),
+        format!(
+            "published    {}",
+            if status.published.is_empty() {
+                "not yet"
+            } else {
+                &status.published
+            }
+        ),
+        format!("records      {} put in this session", status.records),
+    ];
+    if !status.cost.is_empty() {
+        lines.push(format!("cost         {}", status.cost));
+    }
+    lines.join("\n")
+}
+
+/// `safe sync`
+pub fn sync(context: &Context) -> Result<()> {
+    let mount = context.places.session()?;
+    let (published, value) = ask_for(&mount, Request::Sync, context.output.json)?;
+    context.output.answer(&value, || published_text(&published))
+}
+
+/// What a publish did, in words.
+pub fn published_text(published: &Published) -> String {
+    let mut text = if published.changed {
+        format!(
+            "published {}, {}",
+            plural(published.records, "record"),
+            bytes(published.bytes)
+        )
+    } else {
+        "everything was published already".to_owned()
+    };
+    for name in &published.conflicts {
+        text.push_str(&format!(
+            "\nboth versions are kept, the other one as {}",
+            one_line(name)
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publish_in_words() {
+        let mut published = Published::default();
+        assert_eq!(
+            published_text(&published),
+            "everything was published already"
+        );
+        published = Published {
+            changed: true,
+            records: 1,
+            bytes: 2048,
+            conflicts: vec!["a (ben's\n version)".into()],
+        };
+        assert_eq!(
+            published_text(&published),
+            "published 1 record, 2.0 KiB\nboth versions are kept, the other one as a (ben's  version)"
+        );
+    }
+
+    #[test]
+    fn a_status_in_words_survives_missing_fields() {
+        let status: Status =
+            serde_json::from_str(r#"{"account": "ana", "nodes": 3, "later": 1}"#).unwrap();
+        let text = status_text(&status);
+        assert!(text.contains("account      ana"));
+        assert!(text.contains("3 files and folders"));
+        assert!(text.contains("not yet"));
+    }
+}

@@ -1,0 +1,407 @@
+//! Looking after stores: counting, verifying, copying and collecting records.
+//!
+//! What concerns records alone is done here on the store itself; what concerns an account's home is the
+//! daemon's work, in the open session or in one for the time of the command.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use safeos_control::{Collect, Copy, Request, SignOut};
+use safeos_record::Address;
+use safeos_store::{Entry, Error, Kind, Store};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::account::sign_in;
+use crate::args::{Account, At, Store as Command, Whose};
+use crate::conversation::ask;
+use crate::daemon::{Daemon, Temporary};
+use crate::failure::{Failure, Result, one_line};
+use crate::output::{bytes, plural};
+use crate::progress::Progress;
+use crate::signals;
+
+/// Records looked at in one step: with the largest chunks some 64 MiB of memory.
+const STEP: usize = 16;
+const PAGE: usize = 4096;
+
+/// `safe store …`
+pub fn store(context: &Context, what: Command) -> Result<()> {
+    match what {
+        Command::Stats { at } => stats(context, &at),
+        Command::Check { at, whose, records } => check(context, &at, &whose, records),
+        Command::Copy { from, to, whose } => copy(context, &from, &to, &whose),
+        Command::Gc { at, whose, dry_run } => {
+            let request = Request::Collect(Collect { dry_run });
+            let answer = by_account(context, at.store.as_deref(), &whose, request)?;
+            context.output.answer(&answer, || {
+                format!(
+                    "{} {}, {}",
+                    if dry_run { "would remove" } else { "removed" },
+                    plural(number(&answer, "records"), "record"),
+                    bytes(number(&answer, "bytes"))
+                )
+            })
+        }
+    }
+}
+
+fn number(answer: &Value, name: &str) -> u64 {
+    answer.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The store that is meant: the one named, SAFE_STORE, the open session's, or the default one.
+fn url(context: &Context, at: &At) -> String {
+    let session = || {
+        let mount = context.places.session().ok()?;
+        let status = ask(&mount, Request::Status, context.output.json).ok()?;
+        status.get("store")?.as_str().map(str::to_owned)
+    };
+    match &at.store {
+        Some(url) => url.clone(),
+        None if context.places.store_named => context.places.store.clone(),
+        None => session()
+            .filter(|url| !url.is_empty())
+            .unwrap_or_else(|| context.places.store.clone()),
+    }
+}
+
+/// Opens a store that must be there: looking at one does not make one.
+fn open(url: &str) -> Result<Arc<dyn Store>> {
+    if let Some(path) = url.strip_prefix("file://")
+        && !path.contains('%')
+        && !Path::new(path).is_dir()
+    {
+        return Err(Failure::new(
+            "store_unreachable",
+            format!("there is no store at {url}: check the path, or name another with --store"),
+        ));
+    }
+    Ok(safeos_store::open(url)?)
+}
+
+fn stats(context: &Context, at: &At) -> Result<()> {
+    let url = url(context, at);
+    let stats = open(&url)?.stats()?;
+    let value = json!({
+        "store": url,
+        "chunks": stats.chunks,
+        "pointers": stats.pointers,
+        "bytes": stats.bytes,
+    });
+    context.output.answer(&value, || {
+        format!(
+            "store     {url}\nchunks    {}\npointers  {}\nsize      {}",
+            stats.chunks,
+            stats.pointers,
+            bytes(stats.bytes)
+        )
+    })
+}
+
+fn check(context: &Context, at: &At, whose: &Whose, records: bool) -> Result<()> {
+    let by_session = !records && at.store.is_none() && context.places.session().is_ok();
+    let answer = if whose.account.is_some() || by_session {
+        by_account(context, at.store.as_deref(), whose, Request::Check)?
+    } else {
+        check_records(context, &url(context, at))?
+    };
+    let damaged = answer.get("damaged").and_then(Value::as_array);
+    let damaged: Vec<&str> = damaged
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    context.output.answer(&answer, || {
+        let mut text = plural(number(&answer, "records"), "record");
+        if let Some(nodes) = answer.get("nodes").and_then(Value::as_u64) {
+            text.push_str(&format!(", {nodes} files and folders"));
+        }
+        if damaged.is_empty() {
+            text.push_str(": all of it is whole");
+        }
+        for line in &damaged {
+            text.push_str(&format!("\ndamaged: {}", one_line(line)));
+        }
+        text
+    })?;
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "damaged",
+        format!(
+            "the check found damage in {}: restore the records from a copy of the store",
+            plural(damaged.len() as u64, "place")
+        ),
+    ))
+}
+
+/// Reads every record; the store itself verifies what it hands out.
+fn check_records(context: &Context, url: &str) -> Result<Value> {
+    const SHOWN_MAX: usize = 1000;
+    let store = open(url)?;
+    let stats = store.stats()?;
+    let total = stats.chunks + stats.pointers;
+    let mut done = 0;
+    let mut damaged = Vec::new();
+    let mut damaged_count = 0_u64;
+    let mut progress = Progress::new(context.output.json);
+    each(store.as_ref(), |entries| {
+        let (chunks, pointers) = split(entries);
+        let errors = store
+            .get_chunks(&chunks)
+            .into_iter()
+            .filter_map(std::result::Result::err)
+            .chain(
+                pointers
+                    .iter()
+                    .filter_map(|address| store.get_pointer(address).err()),
+            );
+        for error in errors {
+            match error {
+                // Collected by somebody since it was listed.
+                Error::Missing { .. } => {}
+                Error::Damaged { .. } => {
+                    damaged_count += 1;
+                    if damaged.len() < SHOWN_MAX {
+                        damaged.push(error.to_string());
+                    }
+                }
+                other => return Err(other.into()),
+            }
+        }
+        done += entries.len() as u64;
+        progress.step("checking", done, total, "records");
+        Ok(())
+    })?;
+    if damaged_count > damaged.len() as u64 {
+        damaged.push(format!("and {} more", damaged_count - damaged.len() as u64));
+    }
+    Ok(json!({"store": url, "records": done, "damaged": damaged}))
+}
+
+fn copy(context: &Context, from: &str, to: &str, whose: &Whose) -> Result<()> {
+    if from == to {
+        return Err(Failure::usage(
+            "both are the same store: name two different ones",
+        ));
+    }
+    let answer = if whose.account.is_some() {
+        by_account(
+            context,
+            Some(from),
+            whose,
+            Request::Copy(Copy { to: to.to_owned() }),
+        )?
+    } else {
+        copy_records(context, from, to)?
+    };
+    context.output.answer(&answer, || {
+        format!(
+            "copied {}, {}; {} there already",
+            plural(number(&answer, "records"), "record"),
+            bytes(number(&answer, "bytes")),
+            number(&answer, "skipped")
+        )
+    })
+}
+
+/// Copies every record. Pointers come last: until they are there, nobody looks for what they lead to.
+fn copy_records(context: &Context, from: &str, to: &str) -> Result<Value> {
+    let (from, to) = (open(from)?, safeos_store::open(to)?);
+    let stats = from.stats()?;
+    let total = stats.chunks + stats.pointers;
+    let (mut records, mut bytes, mut skipped) = (0_u64, 0_u64, 0_u64);
+    let mut damaged = Vec::new();
+    let mut progress = Progress::new(context.output.json);
+    for kind in [Kind::Chunk, Kind::Pointer] {
+        each(from.as_ref(), |entries| {
+            let (chunks, pointers) = split(entries);
+            if kind == Kind::Chunk {
+                let there = to.has_chunks(&chunks)?;
+                let missing: Vec<Address> = chunks
+                    .iter()
+                    .zip(&there)
+                    .filter(|(_, there)| !**there)
+                    .map(|(address, _)| *address)
+                    .collect();
+                skipped += (chunks.len() - missing.len()) as u64;
+                let mut found = Vec::with_capacity(missing.len());
+                for chunk in from.get_chunks(&missing) {
+                    match chunk {
+                        Ok(chunk) => found.push(chunk),
+                        Err(Error::Missing { .. }) => {}
+                        Err(error @ Error::Damaged { .. }) => damaged.push(error.to_string()),
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                to.put_chunks(&found)?;
+                records += found.len() as u64;
+                bytes += entries
+                    .iter()
+                    .filter(|entry| found.iter().any(|chunk| chunk.address() == entry.address))
+                    .map(|entry| entry.len)
+                    .sum::<u64>();
+            } else {
+                for address in &pointers {
+                    let state = match from.get_pointer(address) {
+                        Ok(Some(state)) => state,
+                        Ok(None) => continue,
+                        Err(error @ Error::Damaged { .. }) => {
+                            damaged.push(error.to_string());
+                            continue;
+                        }
+                        Err(error) => return Err(error.into()),
+                    };
+                    let there = to.get_pointer(address)?;
+                    match to.set_pointer(&state, there.map(|there| there.counter())) {
+                        Ok(()) => {
+                            records += 1;
+                            bytes += safeos_record::POINTER_LEN as u64;
+                        }
+                        // A state there that is as new, or newer, stays.
+                        Err(Error::Conflict { .. }) => skipped += 1,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            progress.step("copying", records + skipped, total, "records");
+            Ok(())
+        })?;
+    }
+    if !damaged.is_empty() {
+        return Err(Failure::new(
+            "damaged",
+            format!(
+                "{records} records were copied, but {} could not be read: {}",
+                plural(damaged.len() as u64, "record"),
+                damaged[0]
+            ),
+        ));
+    }
+    Ok(json!({"records": records, "bytes": bytes, "skipped": skipped}))
+}
+
+fn split(entries: &[Entry]) -> (Vec<Address>, Vec<Address>) {
+    let of = |kind: Kind| {
+        entries
+            .iter()
+            .filter(|entry| entry.kind == kind)
+            .map(|entry| entry.address)
+            .collect()
+    };
+    (of(Kind::Chunk), of(Kind::Pointer))
+}
+
+/// Goes through the whole store, some records at a time.
+fn each(store: &dyn Store, mut visit: impl FnMut(&[Entry]) -> Result<()>) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = store.list(after, PAGE)?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some((last.kind, last.address));
+        for entries in page.chunks(STEP) {
+            if let Some(signal) = signals::asked() {
+                return Err(Failure::stopped(signal));
+            }
+            visit(entries)?;
+        }
+    }
+}
+
+/// Asks in the open session, or in one of `--account` for the time of the command.
+fn by_account(
+    context: &Context,
+    store: Option<&str>,
+    whose: &Whose,
+    request: Request,
+) -> Result<Value> {
+    let json = context.output.json;
+    let Some(name) = &whose.account else {
+        let mount = context.places.session()?;
+        return ask(&mount, request, json);
+    };
+    let account = Account {
+        name: name.clone(),
+        store: None,
+        password_stdin: whose.password_stdin,
+        secret_key: whose.secret_key,
+    };
+    let sign_in = sign_in(&account, false, false)?;
+    signals::watch()?;
+    let temporary = Temporary::new()?;
+    let mount = temporary.mount();
+    let mut daemon = Daemon::start(&context.places, &context.places.store(store), &mount, true)?;
+    let answer = ask(&mount, sign_in, json).and_then(|_| {
+        let answer = ask(&mount, request, json);
+        let left = ask(&mount, Request::SignOut(SignOut::default()), json);
+        answer.and_then(|answer| left.map(|_| answer))
+    });
+    daemon.end();
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use safeos_record::Chunk;
+
+    use super::*;
+    use crate::output::Output;
+    use crate::places::Places;
+
+    fn context() -> Context {
+        Context {
+            places: Places {
+                state: "/nowhere".into(),
+                store: "file:///nowhere".into(),
+                store_named: true,
+                mount: Some("/nowhere".into()),
+            },
+            output: Output { json: true },
+        }
+    }
+
+    fn filled(folder: &Path, count: u8) -> String {
+        let url = format!("file://{}", folder.display());
+        let chunks: Vec<Chunk> = (0..count)
+            .map(|n| Chunk::new(vec![n; 100 + usize::from(n)]).unwrap())
+            .collect();
+        safeos_store::open(&url)
+            .unwrap()
+            .put_chunks(&chunks)
+            .unwrap();
+        url
+    }
+
+    #[test]
+    fn all_records_are_copied_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = filled(&folder.path().join("from"), 40);
+        let to = format!("file://{}", folder.path().join("to").display());
+        let first = copy_records(&context(), &from, &to).unwrap();
+        assert_eq!(first, json!({"records": 40, "bytes": 4780, "skipped": 0}));
+        let second = copy_records(&context(), &from, &to).unwrap();
+        assert_eq!(second, json!({"records": 0, "bytes": 0, "skipped": 40}));
+        let checked = check_records(&context(), &to).unwrap();
+        assert_eq!(checked["records"], 40);
+        assert_eq!(checked["damaged"], json!([]));
+    }
+
+    #[test]
+    fn looking_at_a_store_does_not_make_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let url = format!("file://{}", missing.display());
+        for failure in [
+            open(&url).err().unwrap(),
+            check_records(&context(), &url).unwrap_err(),
+        ] {
+            assert_eq!(failure.code, "store_unreachable");
+            assert!(failure.message.contains(&url));
+        }
+        assert!(!missing.exists());
+    }
+}

@@ -1,0 +1,291 @@
+//! Where things are on this computer: the state folder, the default store, and the open sessions.
+//!
+//! An open session is noted in `SAFE_STATE/mounts/` by one small file with the mount point and the
+//! daemon's process id, never the account's name. Notes that nothing answers to are swept away.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf, absolute};
+
+use safeos_record::Address;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Result};
+
+/// The mount point of the session a program runs in.
+pub const MOUNT: &str = "SAFE_MOUNT";
+/// The folder for local state.
+pub const STATE: &str = "SAFE_STATE";
+/// The default store.
+pub const STORE: &str = "SAFE_STORE";
+/// The control file's name under a mount point.
+pub const CONTROL: &str = ".ctl";
+
+/// The places of one run of `safe`.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The folder for local state.
+    pub state: PathBuf,
+    /// The store used when none is named.
+    pub store: String,
+    /// Whether SAFE_STORE named it.
+    pub store_named: bool,
+    /// The mount point named by `--mount`.
+    pub mount: Option<PathBuf>,
+}
+
+/// A session that `safe login` opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// The daemon's process id.
+    pub pid: i32,
+}
+
+impl Places {
+    /// From the environment and `--mount`.
+    pub fn new(mount: Option<PathBuf>) -> Result<Self> {
+        Self::from(|name| env::var_os(name).filter(|v| !v.is_empty()), mount)
+    }
+
+    fn from(
+        variable: impl Fn(&str) -> Option<std::ffi::OsString>,
+        mount: Option<PathBuf>,
+    ) -> Result<Self> {
+        let folder = |own: &str, xdg: &str, below: &str, rest: &str| -> Result<PathBuf> {
+            let found = match (variable(own), variable(xdg), variable("HOME")) {
+                (Some(path), _, _) => PathBuf::from(path),
+                (None, Some(path), _) if Path::new(&path).is_absolute() => {
+                    Path::new(&path).join(rest)
+                }
+                (None, _, Some(home)) => Path::new(&home).join(below).join(rest),
+                (None, _, None) => {
+                    return Err(Failure::usage(format!(
+                        "no folder is known for SafeOS's own files: set {own} or HOME"
+                    )));
+                }
+            };
+            absolute(&found).map_err(|e| Failure::system(format!("{}", found.display()), &e))
+        };
+        let state = folder(STATE, "XDG_STATE_HOME", ".local/state", "safeos")?;
+        let named = variable(STORE);
+        let store_named = named.is_some();
+        let store = match named {
+            Some(url) => url.into_string().map_err(|_| {
+                Failure::usage(format!("{STORE} is not UTF-8 text: set it to a store URL"))
+            })?,
+            None => {
+                let data = folder("", "XDG_DATA_HOME", ".local/share", "safeos/store")?;
+                let data = data.to_str().ok_or_else(|| {
+                    Failure::usage(format!(
+                        "the path of the default store is not UTF-8 text: set {STORE}"
+                    ))
+                })?;
+                format!("file://{data}")
+            }
+        };
+        let mount = mount
+            .map(|path| {
+                absolute(&path).map_err(|e| Failure::system(format!("{}", path.display()), &e))
+            })
+            .transpose()?;
+        Ok(Self {
+            state,
+            store,
+            store_named,
+            mount,
+        })
+    }
+
+    /// The store named by `--store`, or the default one.
+    pub fn store(&self, named: Option<&str>) -> String {
+        named.unwrap_or(&self.store).to_owned()
+    }
+
+    /// Where `safe login` mounts when nothing else is said.
+    pub fn default_mount(&self) -> PathBuf {
+        self.state.join("mnt")
+    }
+
+    /// The mount point of the open session that is meant.
+    pub fn session(&self) -> Result<PathBuf> {
+        let inside = env::var_os(MOUNT)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from);
+        if let Some(mount) = self.mount.clone().or(inside) {
+            return if answers(&mount) {
+                Ok(mount)
+            } else {
+                Err(Failure::new(
+                    "no_session",
+                    format!(
+                        "no session is mounted at {}: sign in with `safe login NAME --mount {}`, or unset {MOUNT}",
+                        mount.display(),
+                        mount.display()
+                    ),
+                ))
+            };
+        }
+        let mut notes = self.notes();
+        match notes.len() {
+            1 => Ok(notes.remove(0).mount),
+            0 if answers(&self.default_mount()) => Ok(self.default_mount()),
+            0 => Err(Failure::new(
+                "no_session",
+                "nobody is signed in here: sign in with `safe login NAME`, or work inside `safe run NAME`",
+            )),
+            _ => Err(Failure::usage(format!(
+                "several sessions are open ({}): say which with --mount",
+                notes
+                    .iter()
+                    .map(|note| note.mount.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ))),
+        }
+    }
+
+    /// Notes that a session is open.
+    pub fn note(&self, note: &Note) -> Result<()> {
+        let path = self.note_path(&note.mount);
+        let write = || -> io::Result<()> {
+            private_dir(&self.state.join("mounts"))?;
+            let file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&path)?;
+            serde_json::to_writer(file, note)?;
+            Ok(())
+        };
+        write().map_err(|e| Failure::system(format!("{} cannot be written", path.display()), &e))
+    }
+
+    /// The note about a mount point.
+    pub fn noted(&self, mount: &Path) -> Option<Note> {
+        self.notes().into_iter().find(|note| note.mount == mount)
+    }
+
+    /// Forgets the note about a mount point.
+    pub fn forget(&self, mount: &Path) {
+        // A note that stays is swept away by the next reader.
+        let _ = fs::remove_file(self.note_path(mount));
+    }
+
+    fn note_path(&self, mount: &Path) -> PathBuf {
+        let name = Address::of(mount.as_os_str().as_encoded_bytes()).to_string();
+        self.state.join("mounts").join(&name[..16])
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for entry in fs::read_dir(self.state.join("mounts"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .take(1000)
+        {
+            let note = fs::read(entry.path())
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+            match note {
+                Some(note) if answers(&note.mount) => notes.push(note),
+                _ => {
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
+        }
+        notes.sort_by(|a, b| a.mount.cmp(&b.mount));
+        notes
+    }
+}
+
+/// Whether something that has a control file is mounted there.
+pub fn answers(mount: &Path) -> bool {
+    fs::metadata(mount.join(CONTROL)).is_ok()
+}
+
+/// Makes a folder (and those above it) that only its owner can enter.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn with(pairs: &[(&str, &str)]) -> Result<Places> {
+        let pairs: Vec<(String, OsString)> = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
+            .collect();
+        Places::from(
+            move |name| {
+                pairs
+                    .iter()
+                    .find(|(n, _)| n == name)
+                    .map(|(_, v)| v.clone())
+            },
+            None,
+        )
+    }
+
+    #[test]
+    fn places_follow_the_environment() {
+        let places = with(&[("HOME", "/h")]).unwrap();
+        assert_eq!(places.state, Path::new("/h/.local/state/safeos"));
+        assert_eq!(places.store, "file:///h/.local/share/safeos/store");
+
+        let places = with(&[
+            ("HOME", "/h"),
+            ("XDG_STATE_HOME", "/x"),
+            ("XDG_DATA_HOME", "relative"),
+        ])
+        .unwrap();
+        assert_eq!(places.state, Path::new("/x/safeos"));
+        assert_eq!(places.store, "file:///h/.local/share/safeos/store");
+
+        let places = with(&[("SAFE_STATE", "/s"), ("SAFE_STORE", "http://host:1")]).unwrap();
+        assert_eq!(places.state, Path::new("/s"));
+        assert_eq!(places.store, "http://host:1");
+        assert_eq!(places.store(Some("file:///y")), "file:///y");
+    }
+
+    #[test]
+    fn without_a_home_it_says_what_to_set() {
+        let failure = with(&[]).unwrap_err();
+        assert_eq!(failure.exit, 2);
+        assert!(failure.message.contains("SAFE_STATE"));
+    }
+
+    #[test]
+    fn a_note_is_found_until_nothing_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = folder.path().join("mnt");
+        private_dir(&mount).unwrap();
+        fs::write(mount.join(CONTROL), b"").unwrap();
+        let mut places = with(&[("SAFE_STATE", "/s"), ("HOME", "/h")]).unwrap();
+        places.state = folder.path().join("state");
+        let note = Note {
+            mount: mount.clone(),
+            pid: 12,
+        };
+        places.note(&note).unwrap();
+        assert_eq!(places.noted(&mount), Some(note));
+        fs::remove_file(mount.join(CONTROL)).unwrap();
+        assert_eq!(places.noted(&mount), None);
+        assert_eq!(
+            fs::read_dir(places.state.join("mounts")).unwrap().count(),
+            0
+        );
+    }
+}
