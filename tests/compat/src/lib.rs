@@ -1,0 +1,1 @@
+//! Nothing here: the tests in `tests/` hold our records against Autonomi's own crate.

@@ -1,0 +1,147 @@
+//! From name and password to a commit: keys, pointer, head chunk, packet; and public addresses.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use fips204::ml_dsa_65;
+use fips204::traits::{KeyGen, SerDes, Verifier};
+
+use crate::bytes::Reader;
+use crate::tree::{Commit, Home};
+use crate::{Hash, Records, Result, chunk, derive, open};
+
+/// What the packet says that is of use for reading.
+pub struct Account {
+    /// The name as typed at sign-up.
+    pub name: String,
+    /// The home key.
+    pub home_key: Hash,
+    /// The address of the head chunk.
+    pub head: Hash,
+    /// The pointer's counter.
+    pub counter: u64,
+}
+
+/// Opens an account of version 1. `name` is in its normal form.
+pub fn sign_in(records: &dyn Records, name: &str, password: &str) -> Result<(Account, Home)> {
+    let len = u16::try_from(name.len()).map_err(|_| "the name is too long")?;
+    let salt = blake3::derive_key(
+        "safeos 2026 account salt v1",
+        &[&[1], &len.to_le_bytes()[..], name.as_bytes()].concat(),
+    );
+    let params = Params::new(256 * 1024, 3, 1, Some(64)).map_err(|e| e.to_string())?;
+    let mut output = [0; 64];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(password.as_bytes(), &salt, &mut output)
+        .map_err(|e| e.to_string())?;
+    let mut packet_key = [0; 32];
+    packet_key.copy_from_slice(&output[32..]);
+    let mut seed = [0; 32];
+    seed.copy_from_slice(&output[..32]);
+
+    let (owner, _) = ml_dsa_65::KG::keygen_from_seed(&seed);
+    let owner = owner.into_bytes();
+    let address = blake3::derive_key("autonomi.pointer.address.v1", &owner);
+    let bytes = records.pointer(&address)?.ok_or("there is no pointer")?;
+    let (counter, head) = pointer(&bytes, &owner)?;
+
+    let bytes = chunk(records, &head)?;
+    let mut reader = Reader(&bytes);
+    if reader.byte()? != 1 {
+        return Err("the head has an unknown version".into());
+    }
+    let len = u32::from_le_bytes(reader.array()?) as usize;
+    let context = "safeos 2026 account packet key v1";
+    let packet = salted(&packet_key, context, reader.take(len)?)?;
+    let (name, home_key) = read_packet(&packet)?;
+    let commit = open_commit(&home_key, reader.0)?;
+    let account = Account {
+        name,
+        home_key,
+        head,
+        counter,
+    };
+    Ok((account, Home::new(&home_key, Commit::read(&commit)?)))
+}
+
+impl Account {
+    /// The home as another head of the account has it.
+    pub fn home_at(&self, records: &dyn Records, head: &Hash) -> Result<Home> {
+        let bytes = chunk(records, head)?;
+        let mut reader = Reader(&bytes);
+        reader.byte()?;
+        let len = u32::from_le_bytes(reader.array()?) as usize;
+        reader.take(len)?;
+        let commit = open_commit(&self.home_key, reader.0)?;
+        Ok(Home::new(&self.home_key, Commit::read(&commit)?))
+    }
+}
+
+fn open_commit(home_key: &Hash, sealed: &[u8]) -> Result<Vec<u8>> {
+    salted(home_key, "safeos 2026 head commit key v1", sealed)
+}
+
+fn salted(key: &Hash, context: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+    let (salt, sealed) = sealed.split_at_checked(32).ok_or("a head is cut short")?;
+    open(&derive(key, context, salt), context.as_bytes(), sealed)
+}
+
+/// Counter and target of a pointer that points at a chunk.
+fn pointer(bytes: &[u8], owner: &[u8; 1952]) -> Result<(u64, Hash)> {
+    if bytes.len() != 5303 {
+        return Err("a pointer has a wrong length".into());
+    }
+    let (body, signature) = bytes.split_at(5303 - 3309);
+    let mut reader = Reader(body);
+    if reader.byte()? != 1 || reader.array::<1952>()? != *owner {
+        return Err("a pointer has another version or owner".into());
+    }
+    let key = ml_dsa_65::PublicKey::try_from_bytes(*owner)?;
+    let signature = signature.try_into().map_err(|_| "no signature")?;
+    if !key.verify(body, &signature, b"autonomi.pointer.head.v1") {
+        return Err("a pointer's signature does not fit".into());
+    }
+    let counter = u64::from_be_bytes(reader.array()?);
+    if reader.byte()? != 0 {
+        return Err("a pointer does not point at a chunk".into());
+    }
+    Ok((counter, reader.array()?))
+}
+
+fn read_packet(packet: &[u8]) -> Result<(String, Hash)> {
+    let mut reader = Reader(packet);
+    if !packet.len().is_multiple_of(256) || reader.array()? != [1, 1] {
+        return Err("the packet has another length or version".into());
+    }
+    reader.take(8)?;
+    let home_key = reader.array()?;
+    let len = u16::from_le_bytes(reader.array()?);
+    let name = String::from_utf8(reader.take(len.into())?.to_vec());
+    Ok((name.map_err(|e| e.to_string())?, home_key))
+}
+
+/// Opens a public tree by its URL.
+pub fn public(records: &dyn Records, url: &str) -> Result<Home> {
+    let text = url.strip_prefix("safe://").ok_or("it is no URL")?;
+    if text.len() != 103 {
+        return Err("the address has a wrong length".into());
+    }
+    let mut bits = Vec::new();
+    for digit in text.bytes() {
+        let value = match digit {
+            b'a'..=b'z' => digit - b'a',
+            b'2'..=b'7' => digit - b'2' + 26,
+            _ => return Err("the address has a character that none has".into()),
+        };
+        bits.extend((0..5).rev().map(|place| value >> place & 1));
+    }
+    let bytes: Vec<u8> = bits
+        .chunks_exact(8)
+        .map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit))
+        .collect();
+    let mut reader = Reader(&bytes);
+    let (head, secret): (Hash, Hash) = (reader.array()?, reader.array()?);
+    let bytes = chunk(records, &head)?;
+    let (salt, sealed) = bytes.split_at_checked(16).ok_or("it is cut short")?;
+    let key = derive(&secret, "safeos 2026 public commit v1", salt);
+    let commit = Commit::read(&open(&key, b"", sealed)?)?;
+    Ok(Home::new(&secret, commit))
+}
