@@ -1,0 +1,385 @@
+#!/usr/bin/env bash
+# The one entry for people who build SafeOS: ./build.sh help
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$root"
+
+# Only for what is built here: a command that is run must not find it in its environment.
+given_target=${CARGO_TARGET_DIR-}
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/safeos
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+
+# The oldest compiler that will do, as the workspace says.
+rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+say() { printf '%s\n' "build.sh: $*" >&2; }
+die() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+help() {
+    cat <<'TEXT'
+./build.sh COMMAND
+
+  run [-- ARGUMENTS]   set up, build, and run SafeOS here on a store in your data folder;
+                       ARGUMENTS go to `safe run`: NAME [--signup] [-- COMMAND…]
+                       without a name it asks for one; without a command it opens your shell
+  test                 set up, then every test
+  bench [-- ARGUMENTS] set up, then the benchmark beside gocryptfs, rclone and a pass-through mount
+  setup                only install what is needed and build
+  help                 this text
+
+Missing tools are installed with the system's package manager (as root or with sudo), or the line to
+run is printed. The build goes to CARGO_TARGET_DIR, else to ~/.cache/safeos/target.
+TEXT
+}
+
+# ---- installing -------------------------------------------------------------------------------
+
+# Runs a command as root, or prints it and gives up.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif have sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+        sudo "$@"
+    else
+        say "something is missing on this computer; run this once as root, then try again:"
+        say "    $*"
+        exit 1
+    fi
+}
+
+apt_updated=
+apt_update() {
+    [ -z "$apt_updated" ] || return 0
+    apt_updated=1
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2 || say "apt-get update failed; going on with the lists that are there"
+}
+
+# install DEBIAN-NAME…: the packages by their Debian names.
+install() {
+    [ $# -gt 0 ] || return 0
+    say "installing: $*"
+    if have apt-get; then
+        apt_update
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
+    elif have dnf; then
+        as_root dnf install -y $(other_names dnf "$@") >&2
+    elif have pacman; then
+        as_root pacman -S --needed --noconfirm $(other_names pacman "$@") >&2
+    elif have apk; then
+        as_root apk add $(other_names apk "$@") >&2
+    else
+        die "no package manager is known here; install by hand: $*"
+    fi
+}
+
+# Where other systems call a package something else.
+other_names() {
+    local manager=$1 name
+    shift
+    for name in "$@"; do
+        case $manager:$name in
+            dnf:libc6-dev) echo glibc-devel ;;
+            pacman:libc6-dev) echo glibc ;;
+            apk:libc6-dev) echo musl-dev ;;
+            *:pkg-config) echo pkgconf ;;
+            dnf:sqlite3 | pacman:sqlite3 | apk:sqlite3) echo sqlite ;;
+            dnf:procps) echo procps-ng ;;
+            pacman:procps) echo procps-ng ;;
+            dnf:xz-utils | pacman:xz-utils) echo xz ;;
+            *) echo "$name" ;;
+        esac
+    done
+}
+
+# want COMMAND PACKAGE…: notes the packages if the command is missing.
+wanted=()
+want() {
+    local command=$1
+    shift
+    have "$command" || wanted+=("$@")
+}
+
+install_wanted() {
+    local packages=("${wanted[@]}")
+    wanted=()
+    [ ${#packages[@]} -eq 0 ] || install "${packages[@]}"
+}
+
+# at_least HAVE NEED: compares versions.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
+
+rust_here() {
+    have cargo && have rustc || return 1
+    local version
+    version=$(rustc --version 2>/dev/null | awk '{print $2}') || return 1
+    [ -n "$version" ] && at_least "$version" "$rust_needed"
+}
+
+# The version apt would install, without epoch and Debian's suffix.
+candidate() {
+    apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ {print $2}' | sed 's/^[0-9]*://; s/[+~-].*//' | grep -v '(none)' || true
+}
+
+setup_rust() {
+    rust_here && return 0
+    # An installation of rustup's that this shell has not been told of.
+    if [ -x "${HOME:-/}/.cargo/bin/cargo" ]; then
+        PATH=$HOME/.cargo/bin:$PATH
+        rust_here && return 0
+    fi
+    if have rustup; then
+        say "Rust $rust_needed or newer is needed: asking rustup"
+        rustup toolchain install stable --profile minimal --component rustfmt --component clippy >&2 \
+            && export RUSTUP_TOOLCHAIN=stable && rust_here && return 0
+    fi
+    if have apt-get; then
+        apt_update
+        local suffix version
+        for suffix in "" -web -mozilla; do
+            version=$(candidate "rustc$suffix")
+            if [ -n "$version" ] && at_least "$version" "$rust_needed"; then
+                install "rustc$suffix" "cargo$suffix"
+                # Before an older one of somebody else's.
+                PATH=/usr/bin:$PATH
+                hash -r
+                rust_here && return 0
+            fi
+        done
+        if [ -n "$(candidate rustup)" ]; then
+            install rustup
+            rustup toolchain install stable --profile minimal --component rustfmt --component clippy >&2 || true
+            export RUSTUP_TOOLCHAIN=stable
+            hash -r
+            rust_here && return 0
+        fi
+    elif have dnf || have pacman || have apk; then
+        install rust cargo || install rust
+        hash -r
+        rust_here && return 0
+    fi
+    die "Rust $rust_needed or newer is needed and no package offers it: install it from your system or from rustup, then run this again"
+}
+
+setup_fuse() {
+    if [ ! -e /dev/fuse ] && have modprobe; then
+        as_root modprobe fuse 2>/dev/null || true
+    fi
+    [ -e /dev/fuse ] || die "this computer has no /dev/fuse: load the kernel module fuse, or give the container the device (--device /dev/fuse --cap-add SYS_ADMIN)"
+    if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
+        as_root chmod 666 /dev/fuse
+    fi
+}
+
+# What building and running need.
+setup_basics() {
+    want fusermount3 fuse3
+    want cc gcc libc6-dev
+    want pkg-config pkg-config
+    want git git
+    if have apt-get && [ ! -e /usr/include/stdlib.h ]; then wanted+=(libc6-dev); fi
+    if have apt-get && [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then wanted+=(ca-certificates); fi
+    install_wanted
+    setup_rust
+    setup_fuse
+}
+
+# What the tests use besides.
+setup_test_tools() {
+    want sqlite3 sqlite3
+    want rsync rsync
+    want getfattr attr
+    want getfacl acl
+    want python3 python3
+    want xz xz-utils
+    want ps procps
+    want mkfs.ext4 e2fsprogs
+    want losetup mount
+    want c++ g++
+    install_wanted
+    if ! cargo fmt --version >/dev/null 2>&1; then rust_component rustfmt rustfmt-web rustfmt; fi
+    if ! cargo clippy --version >/dev/null 2>&1; then rust_component clippy rust-web-clippy rust-clippy; fi
+}
+
+# rust_component NAME PACKAGE-OF-RUSTC-WEB PACKAGE: a part of the compiler that came without it.
+rust_component() {
+    if have rustup; then
+        rustup component add "$1" >&2 || true
+    elif have dpkg && dpkg -s rustc-web >/dev/null 2>&1; then
+        install "$2" || true
+    elif have apt-get; then
+        install "$3" || true
+    fi
+}
+
+# optional COMMAND PACKAGE…: what a benchmark can do without.
+optional() {
+    have "$1" && return 0
+    # In a shell of its own: what cannot be installed is left out.
+    (shift && install "$@") || say "going on without $1"
+}
+
+# ---- commands ---------------------------------------------------------------------------------
+
+build_release() {
+    cargo build --release --locked -p safe -p safed
+}
+
+setup() {
+    setup_basics
+    build_release
+    say "built: $CARGO_TARGET_DIR/release/safe and safed"
+}
+
+run() {
+    [ "${1:-}" != -- ] || shift
+    setup_basics
+    build_release
+    local safe=$CARGO_TARGET_DIR/release/safe
+    [ -n "$given_target" ] || unset CARGO_TARGET_DIR
+    if [ $# -gt 0 ]; then
+        exec "$safe" run "$@"
+    fi
+    [ -t 0 ] || die "no name was given: ./build.sh run -- NAME [--signup] [-- COMMAND…]"
+    local name answer
+    read -r -p "Account name: " name
+    [ -n "$name" ] || die "no name was given"
+    read -r -p "Make a new account of this name? [y/N] " answer
+    case $answer in
+        [yYjJ]*) exec "$safe" run "$name" --signup ;;
+        *) exec "$safe" run "$name" ;;
+    esac
+}
+
+failed=()
+section() {
+    local title=$1 start=$SECONDS
+    shift
+    printf '\n==== %s\n' "$title"
+    if "$@"; then
+        printf '==== %s: done in %d s\n' "$title" $((SECONDS - start))
+    else
+        printf '==== %s: FAILED after %d s\n' "$title" $((SECONDS - start))
+        failed+=("$title")
+    fi
+}
+
+check_scripts() { bash -n build.sh && bash -n .ci/run && { ! have shellcheck || shellcheck -S warning -e SC2046 build.sh .ci/run; }; }
+# Both workspaces' lock files fit their manifests: found here at once, not after the tests.
+check_locks() {
+    local manifest
+    for manifest in Cargo.toml fuzz/Cargo.toml; do
+        cargo metadata --locked --format-version 1 --manifest-path "$manifest" >/dev/null || return 1
+    done
+}
+check_format() { cargo fmt --all --check; }
+# Without the crate that is there to compare with ant-protocol: 500 crates would be checked for one short file.
+check_lints() { cargo clippy --workspace --exclude safeos-compat-tests --all-targets --locked -- -D warnings; }
+
+check_dependencies() {
+    cargo deny --version >/dev/null 2>&1 || {
+        echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"
+        return 0
+    }
+    cargo deny --offline --locked check bans licenses sources 2>&1 || return 1
+    cargo deny --locked check advisories 2>&1 || {
+        # Without the network there is no list of advisories; with it, a finding is a failure.
+        cargo deny fetch db >/dev/null 2>&1 && return 1
+        echo "skipped: the advisories cannot be fetched from here"
+    }
+}
+
+# Every fuzz target for a few seconds. The stable compiler does the instrumentation that libFuzzer needs;
+# the sanitizers and long runs need a nightly one (fuzz/README.md).
+fuzz_seconds=${SAFEOS_FUZZ_SECONDS:-5}
+smoke_fuzz() {
+    local host flags target folder=$CARGO_TARGET_DIR/fuzz out
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    flags="--cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 -Cpasses=sancov-module"
+    flags+=" -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
+    flags+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
+    RUSTFLAGS=$flags cargo build --release --locked --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$folder" || return 1
+    out=$(mktemp -d)
+    for target in fuzz/fuzz_targets/*.rs; do
+        target=$(basename "$target" .rs)
+        mkdir "$out/$target"
+        if "$folder/$host/release/$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=1024 -malloc_limit_mb=64 \
+            -timeout=10 -max_len=65536 -artifact_prefix="$out/$target-" "$out/$target" >"$out/$target.log" 2>&1; then
+            echo "fuzz target $target: $(grep -o 'Done [0-9]* runs' "$out/$target.log" || true)"
+        else
+            tail -n 40 "$out/$target.log"
+            echo "fuzz target $target: FAILED; the input is kept in $out"
+            return 1
+        fi
+    done
+    rm -rf "$out"
+}
+
+log=
+run_tests() {
+    cargo build --locked -p safe -p safed || return 1
+    # The programs that the tests of mounted homes start.
+    SAFEOS_BIN=$CARGO_TARGET_DIR/debug cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
+}
+
+test_all() {
+    local start=$SECONDS
+    setup_basics
+    setup_test_tools
+    # Nothing of the user's own sessions reaches the tests.
+    unset SAFE_STATE SAFE_STORE SAFE_MOUNT SAFE_PASSWORD_FILE SAFE_NEW_PASSWORD_FILE SAFE_SECRET_KEY_FILE
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    section "scripts" check_scripts
+    section "lock files" check_locks
+    section "format" check_format
+    section "lints" check_lints
+    section "dependencies" check_dependencies
+    section "tests" run_tests
+    section "fuzz targets" smoke_fuzz
+    printf '\n==== all of it: %d s\n' $((SECONDS - start))
+    local sum
+    sum=$(awk '
+        /^test result:/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i == "passed;") passed += $(i - 1)
+                if ($i == "failed;") failed += $(i - 1)
+                if ($i == "ignored;") skipped += $(i - 1)
+            }
+        }
+        END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$log")
+    [ ${#failed[@]} -eq 0 ] || printf 'failed: %s\n' "${failed[@]}"
+    printf '%s\n' "$sum"
+    [ ${#failed[@]} -eq 0 ]
+}
+
+bench() {
+    [ "${1:-}" != -- ] || shift
+    setup_basics
+    want sqlite3 sqlite3
+    install_wanted
+    optional gocryptfs gocryptfs
+    optional rclone rclone
+    build_release
+    cargo build --release --locked -p safeos-bench
+    exec "$CARGO_TARGET_DIR/release/safeos-bench" "$@"
+}
+
+later() { die "\`$1\` comes with a later milestone; see README.md for what there is"; }
+
+command=${1:-help}
+[ $# -eq 0 ] || shift
+case $command in
+    run) run "$@" ;;
+    test) test_all ;;
+    bench) bench "$@" ;;
+    setup) setup ;;
+    redox | image | qemu) later "$command" ;;
+    help | -h | --help) help ;;
+    *)
+        say "there is no command '$command'"
+        help >&2
+        exit 2
+        ;;
+esac
