@@ -14,6 +14,7 @@ mod rows;
 mod systems;
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -268,7 +269,10 @@ fn find_safe(given: Option<&Path>) -> Option<PathBuf> {
 
 fn make_work(parent: &Path) -> Result<PathBuf, String> {
     let work = parent.join(format!("run-{}", std::process::id()));
-    fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
+    // Closed to others, as a home's mount point is by default: then the kernel may keep its names.
+    fs::create_dir_all(parent)
+        .and_then(|()| fs::DirBuilder::new().mode(0o700).create(&work))
+        .map_err(|e| format!("{}: {e}", work.display()))?;
     work.canonicalize()
         .map_err(|e| format!("{}: {e}", work.display()))
 }

@@ -4,7 +4,7 @@
 //! returns (written under another name, synced, renamed, folder synced); a file that is not what its
 //! name says never leaves here as a chunk.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use hashlink::LruCache;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 
@@ -21,15 +22,15 @@ use super::direct;
 
 /// Files of a crashed `put` are removed when they are older than this.
 const ABANDONED: Duration = Duration::from_secs(3600);
-/// How many files are kept open for the next part of them.
-const RECENT_MAX: usize = 32;
+/// How many files are kept open for the next part of them: 1 GiB in packs.
+const RECENT_MAX: usize = 256;
 
 /// The folder of large chunks.
 pub(super) struct Folder {
     chunks: PathBuf,
     incoming: PathBuf,
-    /// Files read from lately, the newest last.
-    recent: Mutex<VecDeque<(Address, Arc<File>)>>,
+    /// Files read from lately.
+    recent: Mutex<LruCache<Address, Arc<File>>>,
 }
 
 /// What is under a chunk's name.
@@ -45,7 +46,7 @@ impl Folder {
         Self {
             chunks: root.join("chunks"),
             incoming: root.join("incoming"),
-            recent: Mutex::default(),
+            recent: Mutex::new(LruCache::new(RECENT_MAX)),
         }
     }
 
@@ -176,26 +177,14 @@ impl Folder {
 
     /// A part of a chunk's file that was read from lately, if it has that part.
     pub(super) fn read_recent(&self, address: &Address, offset: u32, len: u32) -> Option<Bytes> {
-        let file = {
-            let recent = self.recent.lock();
-            recent
-                .iter()
-                .rev()
-                .find(|(known, _)| known == address)?
-                .1
-                .clone()
-        };
+        let file = self.recent.lock().get(address)?.clone();
         read_part(&file, offset, len).ok()
     }
 
     /// Keeps a file open for the next part of it.
     pub(super) fn keep(&self, address: Address, file: File) {
-        let mut recent = self.recent.lock();
-        recent.retain(|(known, _)| *known != address);
-        if recent.len() == RECENT_MAX {
-            recent.pop_front();
-        }
-        recent.push_back((address, Arc::new(file)));
+        only_what_is_asked_for(&file);
+        self.recent.lock().insert(address, Arc::new(file));
     }
 
     /// Addresses and lengths after `after`, in order, at most `limit`.
@@ -263,7 +252,7 @@ impl Folder {
     /// Removes a chunk; false when there is none. A removal that a crash undoes is done again by the
     /// next collection, so nothing is synced.
     pub(super) fn delete(&self, address: &Address) -> io::Result<bool> {
-        self.recent.lock().retain(|(known, _)| known != address);
+        self.recent.lock().remove(address);
         match fs::remove_file(self.path(address)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -285,6 +274,20 @@ pub(super) fn read_part(file: &File, offset: u32, len: u32) -> io::Result<Bytes>
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(&mut bytes, u64::from(offset))?;
     Ok(bytes.into())
+}
+
+/// Keeps the system from reading ahead in a file: the parts of a pack that belong together are asked for
+/// together, and around a block at a random place as much again would be read four times over.
+fn only_what_is_asked_for(file: &File) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the descriptor is open until the call returns, which touches no memory of ours.
+        // Advice that is not taken changes nothing.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
 }
 
 /// Makes a folder that only its owner may enter; one that is there is left as it is.

@@ -160,7 +160,7 @@ impl Front {
             _ => Found {
                 attr: convert::attr(Nodes::place_id(place).unwrap_or(nodes::ROOT), &attr),
                 name_valid: self.names_valid,
-                attr_valid: self.names_valid,
+                attr_valid: LONG,
             },
         };
         Ok(found)
@@ -192,10 +192,8 @@ impl Front {
                 Ok(attr) => Ok((convert::attr(id, &attr), LONG)),
                 Err(error) => Err(convert::errno(&error)),
             },
-            Node::Place(place) => {
-                let attr = self.place_attr(&place)?;
-                Ok((convert::attr(id, &attr), self.names_valid))
-            }
+            // What users see under the namespace's names may differ; the places' attributes do not.
+            Node::Place(place) => Ok((convert::attr(id, &self.place_attr(&place)?), LONG)),
         }
     }
 
