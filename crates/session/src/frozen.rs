@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use safeos_tree::{FileKind as TreeKind, Reader, Tree};
+use safeos_tree::{Reader, Tree};
 
 use crate::content::read_frozen;
 use crate::failure::Fault;
@@ -40,12 +40,9 @@ impl Volume for Frozen {
     }
 
     fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Attr> {
-        self.look(|look| match look.entry(dir, name)? {
-            Some((ino, _)) => Ok(attr(ino, &*look.inode(ino)?)),
-            None => {
-                look.directory(dir)?;
-                Err(Error::NotFound.into())
-            }
+        self.look(|look| {
+            let (ino, inode) = look.named(dir, name)?;
+            Ok(attr(ino, &inode))
         })
     }
 
@@ -62,14 +59,7 @@ impl Volume for Frozen {
     }
 
     fn read_link(&self, ino: Ino) -> Result<Vec<u8>> {
-        self.look(|look| {
-            let inode = look.inode(ino)?;
-            if inode.kind == TreeKind::Symlink {
-                Ok(inode.target.to_vec())
-            } else {
-                Err(Error::Invalid("this is not a symbolic link").into())
-            }
-        })
+        self.look(|look| look.target(ino))
     }
 
     fn read(&self, ino: Ino, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {

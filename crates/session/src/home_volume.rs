@@ -25,14 +25,8 @@ impl Volume for Home {
     }
 
     fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Attr> {
-        let found = self.look(|look| match look.entry(dir, name)? {
-            Some((ino, _)) => Ok(Some((ino, look.inode(ino)?))),
-            None => {
-                look.directory(dir)?;
-                Ok(None)
-            }
-        });
-        let (ino, inode) = self.explain(dir, found)?.ok_or(Error::NotFound)?;
+        let found = self.look(|look| look.named(dir, name));
+        let (ino, inode) = self.explain(dir, found)?;
         if inode.kind == TreeKind::File && self.files.get(ino).is_some() {
             return self.attributes(ino);
         }
@@ -52,14 +46,7 @@ impl Volume for Home {
     }
 
     fn read_link(&self, ino: Ino) -> Result<Vec<u8>> {
-        self.look(|look| {
-            let inode = look.inode(ino)?;
-            if inode.kind == TreeKind::Symlink {
-                Ok(inode.target.to_vec())
-            } else {
-                Err(Error::Invalid("this is not a symbolic link").into())
-            }
-        })
+        self.look(|look| look.target(ino))
     }
 
     fn read(&self, ino: Ino, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {

@@ -28,8 +28,7 @@ pub(crate) struct Local {
 /// The newest head this computer has seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
-    /// The account's pointer: another one after a change of password.
-    pub(crate) pointer: Address,
+    /// It only grows, also across a change of password.
     pub(crate) counter: u64,
     pub(crate) head: Address,
 }
@@ -101,10 +100,8 @@ impl Local {
             .derive(SEEN_CONTEXT, &[])
             .open(*nonce, &[], sealed)
             .map_err(|_| damaged())?;
-        let (pointer, rest) = plain.split_first_chunk::<32>().ok_or_else(damaged)?;
-        let (counter, head) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (counter, head) = plain.split_first_chunk::<8>().ok_or_else(damaged)?;
         Ok(Some(Seen {
-            pointer: Address(*pointer),
             counter: u64::from_le_bytes(*counter),
             head: Address(head.try_into().map_err(|_| damaged())?),
         }))
@@ -114,7 +111,6 @@ impl Local {
         let mut nonce = [0; NONCE_LEN];
         random_bytes(&mut nonce)?;
         let mut bytes = nonce.to_vec();
-        bytes.extend_from_slice(&seen.pointer.0);
         bytes.extend_from_slice(&seen.counter.to_le_bytes());
         bytes.extend_from_slice(&seen.head.0);
         home.derive(SEEN_CONTEXT, &[])

@@ -32,6 +32,26 @@ impl Look<'_> {
         }
     }
 
+    /// An existing entry of `dir` and its inode; [`Error::NotFound`] without one.
+    pub(crate) fn named(&self, dir: Ino, name: &[u8]) -> Found<(Ino, Arc<Inode>)> {
+        match self.entry(dir, name)? {
+            Some((ino, _)) => Ok((ino, self.inode(ino)?)),
+            None => {
+                self.directory(dir)?;
+                Err(Error::NotFound.into())
+            }
+        }
+    }
+
+    /// What a symbolic link says.
+    pub(crate) fn target(&self, ino: Ino) -> Found<Vec<u8>> {
+        let inode = self.inode(ino)?;
+        match inode.kind {
+            safeos_tree::FileKind::Symlink => Ok(inode.target.to_vec()),
+            _ => Err(Error::Invalid("this is not a symbolic link").into()),
+        }
+    }
+
     pub(crate) fn directory(&self, ino: Ino) -> Found<Arc<Inode>> {
         let inode = self.inode(ino)?;
         match inode.kind {

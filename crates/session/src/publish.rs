@@ -172,7 +172,6 @@ impl Publisher<'_> {
     /// Remembers on this computer what it has seen.
     pub(crate) fn note(&self, head: &Head) -> Result<()> {
         let seen = Seen {
-            pointer: self.account.address(),
             counter: head.counter(),
             head: head.address(),
         };

@@ -216,3 +216,27 @@ fn history_restores_and_a_file_can_be_published() {
     assert_eq!(content(&*public, "one"), b"old");
     assert_eq!(session.collect(false, &()).unwrap().records, 0);
 }
+
+#[test]
+fn opening_takes_two_lookups_however_large_the_home() {
+    let memory = Arc::new(MemoryStore::default());
+    let store: Arc<dyn Store> = memory.clone();
+    let state = TempDir::new().unwrap();
+    let leave = |session: Arc<Session>| session.sign_out(false, false, &()).unwrap();
+    leave(sign_up(&store, &state));
+    let mut made = 0;
+    for count in [1, 20_000] {
+        let session = sign_in(&store, &state);
+        let home = session.home().unwrap();
+        for n in made..count {
+            file(&*home, home.root(), &format!("file {n}"));
+        }
+        made = count;
+        drop(home);
+        leave(session);
+        let before = memory.all_calls();
+        let session = sign_in(&store, &state);
+        assert_eq!(memory.all_calls() - before, 2, "{count} files");
+        leave(session);
+    }
+}

@@ -148,7 +148,7 @@ impl Drop for Home {
     }
 }
 
-/// Opening a home of few files and one of many: time, memory, look-ups.
+/// Opening a home of few files and one of many: time and memory.
 ///
 /// The key derivation takes the same for every home and hides everything else; so the time of
 /// signing in to an empty home is taken away. What remains is what the home's size costs.
@@ -163,7 +163,6 @@ fn open(home: &Home, amount: &Amount, figures: &mut Vec<Figure>) -> Result<(), S
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); sizes.len()];
     let mut lists: Vec<Vec<f64>> = vec![Vec::new(); sizes.len()];
     let mut memory = 0;
-    let mut lookups = None;
     for _ in 0..amount.repeats.max(3) {
         for (at, (account, _)) in sizes.iter().enumerate() {
             drop_caches(3);
@@ -179,8 +178,6 @@ fn open(home: &Home, amount: &Amount, figures: &mut Vec<Figure>) -> Result<(), S
             }
             if *account == "many" {
                 memory = memory.max(home.safe.memory().unwrap_or(0));
-                let status = home.safe.json(&home.mount, &["status"])?;
-                lookups = status.get("opening_lookups").and_then(Value::as_f64);
             }
             home.logout()?;
         }
@@ -252,17 +249,6 @@ fn open(home: &Home, amount: &Amount, figures: &mut Vec<Figure>) -> Result<(), S
             "MiB",
             "under 150",
             Some(memory < 150.0),
-        );
-    }
-    if let Some(lookups) = lookups {
-        push(
-            figures,
-            "open-lookups",
-            "store look-ups to open it".into(),
-            lookups,
-            "",
-            "2",
-            Some(lookups <= 2.0),
         );
     }
     Ok(())

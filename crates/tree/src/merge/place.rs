@@ -204,6 +204,18 @@ impl Merge<'_> {
         dir
     }
 
+    /// Gives a file the names again that one side took from it, where they are free.
+    fn put_back(&mut self, keys: &[Key], named: Named) -> Result<()> {
+        for key in keys {
+            let at = self.place_of(key);
+            if self.names.get(&at)?.is_none() {
+                self.names.set(&at, Some(named))?;
+                self.note(at, None, ConflictKind::Restored);
+            }
+        }
+        Ok(())
+    }
+
     /// A file that one side removed and the other changed stays, and one that both sides have.
     fn keep_changed_files(&mut self) -> Result<()> {
         // Removed by theirs, changed by ours.
@@ -221,13 +233,7 @@ impl Merge<'_> {
                 .filter(|key| self.o.at(key, &self.t) == Some(named))
                 .cloned()
                 .collect();
-            for key in &keys {
-                let at = self.place_of(key);
-                if self.names.get(&at)?.is_none() {
-                    self.names.set(&at, Some(named))?;
-                    self.note(at, None, ConflictKind::Restored);
-                }
-            }
+            self.put_back(&keys, named)?;
             if let Some(key) = keys.first()
                 && !self.names.lives(ino)?
             {
@@ -251,13 +257,7 @@ impl Merge<'_> {
                 .filter(|key| self.t.at(key, &self.o) == Some(named))
                 .cloned()
                 .collect();
-            for key in &keys {
-                let at = self.place_of(key);
-                if self.names.get(&at)?.is_none() {
-                    self.names.set(&at, Some(named))?;
-                    self.note(at, None, ConflictKind::Restored);
-                }
-            }
+            self.put_back(&keys, named)?;
             if let Some(key) = keys.first()
                 && !self.names.lives(ino)?
             {
