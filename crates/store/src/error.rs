@@ -18,7 +18,9 @@ pub enum Error {
         why: String,
     },
     /// No such record.
-    #[error("{kind:?} {address} is missing from the store")]
+    #[error(
+        "{kind:?} {address} is missing from the store; if there is a copy of the store, `safe store copy` brings it back"
+    )]
     Missing {
         /// Chunk or pointer.
         kind: Kind,

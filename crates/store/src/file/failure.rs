@@ -98,10 +98,12 @@ pub(super) fn io_error(url: &str, doing: &str, path: &Path, error: &io::Error) -
             why: error.to_string(),
         };
     }
-    let cure = if is_access(kind) {
-        "; check its owner and its mode"
-    } else {
-        ""
+    let cure = match kind {
+        _ if is_access(kind) => "; check its owner and its mode",
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "; check the store's URL, or choose another folder"
+        }
+        _ => "",
     };
     Error::Broken {
         url,
