@@ -230,10 +230,11 @@ fn serves(pid: i32, mount: &Path) -> bool {
     })
 }
 
-/// Takes a mount away whose daemon was killed: everything in it answers ENOTCONN.
+/// Takes a mount away whose daemon was killed: everything that asks the daemon answers ENOTCONN. The
+/// attributes of the mount point do not ask it, the kernel remembers them.
 pub fn clear_dead(mount: &Path) {
     const NOT_CONNECTED: i32 = 107;
-    if let Err(error) = fs::metadata(mount)
+    if let Err(error) = fs::read_dir(mount)
         && error.raw_os_error() == Some(NOT_CONNECTED)
     {
         unmount(mount);

@@ -204,9 +204,10 @@ impl Places {
     }
 }
 
-/// Whether something that has a control file is mounted there.
+/// Whether something that has a control file is mounted there. Opened, not looked at: only that asks the
+/// daemon, the attributes of a dead one's files the kernel remembers.
 pub fn answers(mount: &Path) -> bool {
-    fs::metadata(mount.join(CONTROL)).is_ok()
+    fs::File::open(mount.join(CONTROL)).is_ok()
 }
 
 /// Makes a folder (and those above it) that only its owner can enter.

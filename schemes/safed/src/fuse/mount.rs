@@ -155,14 +155,13 @@ fn prepare(point: &Path) -> Result<PathBuf, Error> {
         point: point.to_owned(),
         why,
     };
+    // Not by its attributes: the kernel remembers those of a daemon that is dead.
+    if let Err(error) = point.read_dir()
+        && error.raw_os_error() == Some(libc::ENOTCONN)
+    {
+        clear(point);
+    }
     let metadata = match point.metadata() {
-        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
-            clear(point);
-            point.metadata()
-        }
-        other => other,
-    };
-    let metadata = match metadata {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(bad("does not exist; make the folder first".to_owned()));
