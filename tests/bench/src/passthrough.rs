@@ -8,10 +8,9 @@
 //! use the kernel's own pass-through of open files (`FUSE_PASSTHROUGH`): nothing that encrypts could, so
 //! that would be no floor.
 
-use std::collections::HashMap;
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,40 +25,19 @@ use fuser::{
 };
 use parking_lot::Mutex;
 
+mod answer;
+mod state;
 mod sys;
 
+use answer::{answer, answer_attr, answer_entry, answer_xattr};
+use state::{Listing, Node, Nodes, PassThrough};
 use sys::{
-    allow_many_descriptors, attr, c_string, check, check_len, handle, is_root, open_at, proc_path,
-    raw, stat_fd, timespec,
+    allow_many_descriptors, attr, c_string, check, check_len, handle, is_root, open_at, raw,
+    stat_fd, timespec,
 };
 
 const KEPT: Duration = Duration::from_secs(86_400);
 const WRITE_BYTES_MAX: u32 = 1 << 20;
-
-/// One inode the kernel knows: its descriptor and how often the kernel was told of it.
-struct Node {
-    fd: Arc<OwnedFd>,
-    key: (u64, u64),
-    lookups: u64,
-}
-
-#[derive(Default)]
-struct Nodes {
-    by_number: HashMap<u64, Node>,
-    by_key: HashMap<(u64, u64), u64>,
-    newest: u64,
-}
-
-/// An open directory: its entries as they were when it was opened.
-struct Listing {
-    entries: Vec<(Vec<u8>, FileType)>,
-}
-
-struct PassThrough {
-    nodes: Mutex<Nodes>,
-    listings: Mutex<HashMap<u64, Arc<Listing>>>,
-    writeback: bool,
-}
 
 /// Mounts `folder` at `mount` and serves it until it is unmounted.
 pub fn serve(folder: &Path, mount: &Path, writeback: bool) -> io::Result<()> {
@@ -99,108 +77,6 @@ pub fn serve(folder: &Path, mount: &Path, writeback: bool) -> io::Result<()> {
         mount,
         &config,
     )
-}
-
-impl PassThrough {
-    fn fd(&self, ino: INodeNo) -> io::Result<Arc<OwnedFd>> {
-        let nodes = self.nodes.lock();
-        let node = nodes.by_number.get(&ino.0);
-        node.map(|node| node.fd.clone())
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::ESTALE))
-    }
-
-    /// The path through which calls that take no `O_PATH` descriptor reach the node.
-    fn path(&self, ino: INodeNo) -> io::Result<(Arc<OwnedFd>, CString)> {
-        let fd = self.fd(ino)?;
-        let path = proc_path(fd.as_raw_fd())?;
-        Ok((fd, path))
-    }
-
-    /// Looks a name up and tells the kernel of it once more.
-    fn find(&self, dir: RawFd, name: &CString) -> io::Result<FileAttr> {
-        let fd = open_at(dir, name, libc::O_PATH | libc::O_NOFOLLOW)?;
-        let stat = stat_fd(fd.as_raw_fd())?;
-        let key = (stat.st_dev, stat.st_ino);
-        let mut nodes = self.nodes.lock();
-        let number = match nodes.by_key.get(&key) {
-            Some(&number) => number,
-            None => {
-                nodes.newest += 1;
-                let number = nodes.newest;
-                let fd = Arc::new(fd);
-                nodes.by_key.insert(key, number);
-                nodes.by_number.insert(
-                    number,
-                    Node {
-                        fd,
-                        key,
-                        lookups: 0,
-                    },
-                );
-                number
-            }
-        };
-        if let Some(node) = nodes.by_number.get_mut(&number) {
-            node.lookups += 1;
-        }
-        Ok(attr(number, &stat))
-    }
-
-    fn forget_times(&self, ino: u64, times: u64) {
-        let mut nodes = self.nodes.lock();
-        let Some(node) = nodes.by_number.get_mut(&ino) else {
-            return;
-        };
-        node.lookups = node.lookups.saturating_sub(times);
-        if node.lookups == 0
-            && let Some(node) = nodes.by_number.remove(&ino)
-        {
-            nodes.by_key.remove(&node.key);
-        }
-    }
-
-    /// Gives what was made to its maker, when that is somebody else than this process.
-    fn own(&self, req: &Request, dir: RawFd, name: &CString) -> io::Result<()> {
-        if is_root() && (req.uid() != 0 || req.gid() != 0) {
-            // SAFETY: `name` ends with NUL and outlives the call.
-            check(unsafe {
-                libc::fchownat(
-                    dir,
-                    name.as_ptr(),
-                    req.uid(),
-                    req.gid(),
-                    libc::AT_SYMLINK_NOFOLLOW,
-                )
-            })?;
-        }
-        Ok(())
-    }
-
-    fn made(
-        &self,
-        req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        make: impl FnOnce(RawFd, &CString) -> libc::c_int,
-    ) -> io::Result<FileAttr> {
-        let dir = self.fd(parent)?;
-        let name = c_string(name)?;
-        check(make(dir.as_raw_fd(), &name))?;
-        self.own(req, dir.as_raw_fd(), &name)?;
-        self.find(dir.as_raw_fd(), &name)
-    }
-
-    /// The write-back cache reads pages that are written in part, and places appended bytes itself.
-    fn open_flags(&self, flags: i32) -> i32 {
-        let mut flags = flags & !libc::O_NOFOLLOW & !libc::O_CREAT & !libc::O_EXCL;
-        if self.writeback {
-            if flags & libc::O_ACCMODE == libc::O_WRONLY {
-                flags = (flags & !libc::O_ACCMODE) | libc::O_RDWR;
-            }
-            flags &= !libc::O_APPEND;
-        }
-        flags
-    }
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -810,43 +686,5 @@ impl Filesystem for PassThrough {
         } else {
             reply.offset(at);
         }
-    }
-}
-
-impl PassThrough {
-    fn remove(&self, parent: INodeNo, name: &OsStr, flags: i32) -> io::Result<()> {
-        let dir = self.fd(parent)?;
-        let name = c_string(name)?;
-        // SAFETY: `name` ends with NUL.
-        check(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags) })
-    }
-}
-
-fn answer(result: io::Result<()>, reply: ReplyEmpty) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(e) => reply.error(e.into()),
-    }
-}
-
-fn answer_entry(result: io::Result<FileAttr>, reply: ReplyEntry) {
-    match result {
-        Ok(attr) => reply.entry(&KEPT, &attr, Generation(0)),
-        Err(e) => reply.error(e.into()),
-    }
-}
-
-fn answer_attr(result: io::Result<FileAttr>, reply: ReplyAttr) {
-    match result {
-        Ok(attr) => reply.attr(&KEPT, &attr),
-        Err(e) => reply.error(e.into()),
-    }
-}
-
-fn answer_xattr(result: io::Result<usize>, size: u32, data: &[u8], reply: ReplyXattr) {
-    match result {
-        Ok(len) if size == 0 => reply.size(len as u32),
-        Ok(len) => reply.data(data.get(..len).unwrap_or_default()),
-        Err(e) => reply.error(e.into()),
     }
 }
