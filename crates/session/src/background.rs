@@ -19,7 +19,7 @@ const LOG_AFTER: Duration = Duration::from_secs(5);
 /// Publishing waits for this much quiet …
 const QUIET: Duration = Duration::from_secs(2);
 /// … but no longer than this.
-const LATEST: Duration = Duration::from_secs(10);
+const LATEST: Duration = Duration::from_secs(20);
 /// The same where records are paid for.
 const PAID_QUIET: Duration = Duration::from_secs(600);
 const PAID_LATEST: Duration = Duration::from_secs(6 * 3600);
@@ -169,7 +169,8 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
         };
         let due =
             first_change.is_some_and(|first| now - last_change >= quiet || now - first >= latest);
-        let look = !paid && now - looked >= LOOK_EVERY;
+        // Publishing looks too: changes that wait for it are not to go early for that.
+        let look = !paid && first_change.is_none() && now - looked >= LOOK_EVERY;
         if (due || look) && now >= not_before {
             looked = now;
             match session.publish(&()) {

@@ -208,8 +208,8 @@ fn open(home: &Home, amount: &Amount, figures: &mut Vec<Figure>) -> Result<(), S
         "the one against the other".into(),
         compared,
         "",
-        "0.8 to 1.2",
-        Some((0.8..=1.2).contains(&compared)),
+        "at most 1.2",
+        Some(compared <= 1.2),
     );
     push(
         figures,
