@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::Pid;
 
 use crate::failure::{Failure, Result, signal_exit};
 use crate::signals;
@@ -31,18 +31,34 @@ pub fn run(
         Ok(child) => child,
         Err(error) => return Err(not_started(program, &error)),
     };
-    let pid = Pid::from_child(&child);
-    signals::pass_to(Some(pid));
-    // Waits without reaping: until `pass_to(None)` the id must not become somebody else's.
-    while let Err(rustix::io::Errno::INTR) = waitid(
-        WaitId::Pid(pid),
-        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-    ) {}
-    signals::pass_to(None);
-    child
-        .wait()
+    signals::pass_to(Some(Pid::from_child(&child)));
+    wait(&mut child)
         .map(exit_code)
         .map_err(|e| Failure::system("waiting for the command failed", &e))
+}
+
+/// Waits for the command. Signals are passed on until it has ended and no longer: once it is reaped, its id may
+/// become somebody else's.
+#[cfg(not(target_os = "redox"))]
+fn wait(child: &mut Child) -> io::Result<ExitStatus> {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(Pid::from_child(child)), ended) {}
+    signals::pass_to(None);
+    child.wait()
+}
+
+/// The same where nothing waits without reaping: it is asked now and then, with no signal passed on meanwhile.
+#[cfg(target_os = "redox")]
+fn wait(child: &mut Child) -> io::Result<ExitStatus> {
+    const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(10);
+    loop {
+        match signals::pass_unless(|| child.try_wait()) {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) => std::thread::sleep(LOOK_EVERY),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn not_started(program: &OsString, error: &io::Error) -> Failure {

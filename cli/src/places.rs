@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf, absolute};
 use safeos_record::Address;
 use serde::{Deserialize, Serialize};
 
+use crate::daemon;
 use crate::failure::{Failure, Result};
 
 /// The mount point of the session a program runs in.
@@ -107,6 +108,9 @@ impl Places {
 
     /// Where `safe login` mounts when nothing else is said.
     pub fn default_mount(&self) -> PathBuf {
+        if daemon::SHARED {
+            return daemon::PLACE.into();
+        }
         self.state.join("mnt")
     }
 

@@ -56,3 +56,16 @@ pub fn asked() -> Option<i32> {
 pub fn pass_to(child: Option<Pid>) {
     *CHILD.lock().unwrap_or_else(PoisonError::into_inner) = child;
 }
+
+/// Asks with no signal under way whether the process has ended; once it has, none is passed on to it.
+#[cfg(target_os = "redox")]
+pub fn pass_unless<T>(
+    ended: impl FnOnce() -> std::io::Result<Option<T>>,
+) -> std::io::Result<Option<T>> {
+    let mut child = CHILD.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcome = ended();
+    if !matches!(outcome, Ok(None)) {
+        *child = None;
+    }
+    outcome
+}

@@ -23,8 +23,20 @@ pub fn secret(mut text: Zeroizing<String>) -> Secret {
     Secret::new(std::mem::take(&mut *text))
 }
 
+/// The store that a request names: a daemon of the command's own was started with it.
+fn store_named(context: &Context, account: &Account) -> Option<String> {
+    let places = &context.places;
+    let named = account.store.is_some() || places.store_named;
+    (daemon::SHARED && named).then(|| places.store(account.store.as_deref()))
+}
+
 /// The request that opens an account; asks for what is not given.
-pub fn sign_in(account: &Account, remember: bool, accept_older: bool) -> Result<Request> {
+pub fn sign_in(
+    context: &Context,
+    account: &Account,
+    remember: bool,
+    accept_older: bool,
+) -> Result<Request> {
     let password = password::existing(&account.name, account.password_stdin)?;
     let secret_key = account
         .secret_key
@@ -33,7 +45,7 @@ pub fn sign_in(account: &Account, remember: bool, accept_older: bool) -> Result<
     Ok(Request::SignIn(SignIn {
         name: account.name.clone(),
         password: secret(password),
-        store: None,
+        store: store_named(context, account),
         secret_key: secret_key.map(secret),
         remember,
         accept_older,
@@ -41,12 +53,17 @@ pub fn sign_in(account: &Account, remember: bool, accept_older: bool) -> Result<
 }
 
 /// The request that makes an account; asks for what is not given.
-pub fn sign_up(account: &Account, remember: bool, small_memory: bool) -> Result<Request> {
+pub fn sign_up(
+    context: &Context,
+    account: &Account,
+    remember: bool,
+    small_memory: bool,
+) -> Result<Request> {
     let password = password::new(&account.name, account.password_stdin)?;
     Ok(Request::SignUp(SignUp {
         name: account.name.clone(),
         password: secret(password),
-        store: None,
+        store: store_named(context, account),
         secret_key: None,
         generate_secret_key: account.secret_key,
         remember,
@@ -62,7 +79,7 @@ pub fn secret_key_shown(answer: &Value) -> Option<&str> {
 /// `safe signup`
 pub fn signup(context: &Context, account: &Account, small_memory: bool) -> Result<()> {
     let store = context.places.store(account.store.as_deref());
-    let request = sign_up(account, false, small_memory)?;
+    let request = sign_up(context, account, false, small_memory)?;
     signals::watch()?;
     let temporary = Temporary::new()?;
     let mount = temporary.mount();
@@ -99,7 +116,7 @@ pub fn login(
     let mount = login_mount(context)?;
     let store = places.store(account.store.as_deref());
     let made = prepare(&mount)?;
-    let request = sign_in(account, remember, accept_older)?;
+    let request = sign_in(context, account, remember, accept_older)?;
     signals::watch()?;
     let opened = Daemon::start(places, &store, &mount, false).and_then(|mut daemon| {
         let pid = daemon.pid();
@@ -126,6 +143,10 @@ pub fn login(
 
 fn login_mount(context: &Context) -> Result<PathBuf> {
     let places = &context.places;
+    if daemon::SHARED {
+        // Always there; the daemon says whether this user has a session.
+        return Ok(places.default_mount());
+    }
     let named = places.mount.clone().or_else(|| {
         // Inside a session this names that session, which is no place for another.
         std::env::var_os(MOUNT)
@@ -147,6 +168,9 @@ fn login_mount(context: &Context) -> Result<PathBuf> {
 
 /// Makes the mount point if it is not there; whether it was made.
 fn prepare(mount: &Path) -> Result<bool> {
+    if daemon::SHARED {
+        return Ok(false);
+    }
     daemon::clear_dead(mount);
     let cannot = |e: &std::io::Error| {
         Failure::system(
@@ -206,7 +230,8 @@ pub fn logout(context: &Context, wipe: bool, keep: bool) -> Result<()> {
     }
     let ended = daemon::end_other(note.map(|note| note.pid), &mount);
     places.forget(&mount);
-    if mount == places.default_mount() {
+    // Removing the place of a scheme would unregister it.
+    if !daemon::SHARED && mount == places.default_mount() {
         let _ = fs::remove_dir(&mount);
     }
     ended?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::conversation::ask;
-use crate::daemon::{Daemon, Temporary};
+use crate::daemon::{self, Daemon, Temporary};
 use crate::failure::{Failure, Result};
 use crate::output::{bytes, plural};
 use crate::paths;
@@ -45,6 +45,11 @@ pub fn publish(context: &Context, path: &Path) -> Result<()> {
 /// `safe get`
 pub fn get(context: &Context, url: &str, dir: Option<&Path>, store: Option<&str>) -> Result<()> {
     let (address, inside) = parse(url)?;
+    if daemon::SHARED && store.is_some() {
+        return Err(Failure::usage(
+            "the daemon of this computer fetches from its own store: leave --store out",
+        ));
+    }
     let target = dir.unwrap_or(Path::new("."));
     let fetch = |mount: &Path| {
         let from = mount.join("public").join(&address).join(&inside);

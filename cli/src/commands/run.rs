@@ -42,9 +42,9 @@ pub struct How {
 pub fn run(context: &Context, account: &Account, how: &How, command: Vec<OsString>) -> Result<u8> {
     let store = context.places.store(account.store.as_deref());
     let request = if how.signup {
-        sign_up(account, how.remember, false)?
+        sign_up(context, account, how.remember, false)?
     } else {
-        sign_in(account, how.remember, how.accept_older)?
+        sign_in(context, account, how.remember, how.accept_older)?
     };
     signals::watch()?;
     let temporary = Temporary::new()?;

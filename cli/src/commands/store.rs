@@ -326,11 +326,11 @@ fn by_account(
     };
     let account = Account {
         name: name.clone(),
-        store: None,
+        store: store.map(str::to_owned),
         password_stdin: whose.password_stdin,
         secret_key: whose.secret_key,
     };
-    let sign_in = sign_in(&account, false, false)?;
+    let sign_in = sign_in(context, &account, false, false)?;
     signals::watch()?;
     let temporary = Temporary::new()?;
     let mount = temporary.mount();

@@ -14,6 +14,11 @@ use std::path::Path;
 const ALIGNMENT: usize = 4096;
 /// How much is written with one call.
 const PIECE: usize = 1 << 20;
+/// The flag for it, where the system has one.
+#[cfg(target_os = "linux")]
+const DIRECT: Option<i32> = Some(libc::O_DIRECT);
+#[cfg(not(target_os = "linux"))]
+const DIRECT: Option<i32> = None;
 
 thread_local! {
     /// Kept by each thread that writes: fresh memory would cost more than the write.
@@ -24,9 +29,8 @@ thread_local! {
 pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    #[cfg(target_os = "linux")]
-    {
-        let direct = options.clone().custom_flags(libc::O_DIRECT).open(path);
+    if let Some(flag) = DIRECT {
+        let direct = options.clone().custom_flags(flag).open(path);
         match direct.and_then(|file| write_direct(&file, bytes)) {
             Ok(()) => return Ok(()),
             // Refused, at the opening or at the first write: the file system knows only the other way.

@@ -1,0 +1,359 @@
+//! The daemon `safed`: found, started, waited for, ended.
+//!
+//! What it says on stderr goes to memory, not to a file: its lines may name files of the home. A daemon
+//! that belongs to one command ends with it, also when the command is killed.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal, setsid};
+
+use crate::failure::{Failure, Result};
+use crate::places::{self, Places};
+use crate::signals;
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const LOG_BYTES_SHOWN: u64 = 4096;
+
+/// A running `safed`.
+pub struct Daemon {
+    child: Child,
+    log: Option<File>,
+    mount: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it and waits until its control file is there. `bound`: it ends with this program.
+    pub fn start(places: &Places, store: &str, mount: &Path, bound: bool) -> Result<Self> {
+        clear_dead(mount);
+        places::private_dir(&places.state).map_err(|e| {
+            Failure::system(
+                format!("the state folder {} cannot be made", places.state.display()),
+                &e,
+            )
+        })?;
+        let program = find()?;
+        let log = memfd_create("safed-log", MemfdFlags::CLOEXEC)
+            .map(File::from)
+            .ok();
+        let stderr = match log.as_ref().and_then(|log| log.try_clone().ok()) {
+            Some(log) => Stdio::from(log),
+            None => Stdio::null(),
+        };
+        let mut command = Command::new(&program);
+        command
+            .arg("--mount")
+            .arg(mount)
+            .arg("--state")
+            .arg(&places.state)
+            .arg("--store")
+            .arg(store)
+            .current_dir("/")
+            .env_remove(crate::password::PASSWORD_FILE)
+            .env_remove(crate::password::SECRET_KEY_FILE)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
+        // SAFETY: between fork and exec only two system calls are made, which allocate nothing.
+        unsafe {
+            command.pre_exec(move || {
+                // A session of its own: Ctrl-C and a closed terminal are not for the daemon.
+                setsid()?;
+                if bound {
+                    set_parent_process_death_signal(Some(Signal::TERM))?;
+                }
+                Ok(())
+            });
+        }
+        let child = command
+            .spawn()
+            .map_err(|e| Failure::system(format!("{} cannot be run", program.display()), &e))?;
+        let mut daemon = Self {
+            child,
+            log,
+            mount: mount.to_owned(),
+        };
+        match daemon.ready() {
+            Ok(()) => Ok(daemon),
+            Err(failure) => {
+                daemon.end();
+                Err(failure)
+            }
+        }
+    }
+
+    fn ready(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while !places::answers(&self.mount) {
+            let ended = self
+                .child
+                .try_wait()
+                .map_err(|e| Failure::system("waiting for safed failed", &e))?;
+            if let Some(status) = ended {
+                let why = self.said();
+                let message = match why.strip_prefix("safed: ") {
+                    _ if why.is_empty() => format!("safed ended at once ({status})"),
+                    Some(why) => why.to_owned(),
+                    None => why,
+                };
+                return Err(Failure::new("daemon_failed", message));
+            }
+            if let Some(signal) = signals::asked() {
+                return Err(Failure::stopped(signal));
+            }
+            if start.elapsed() > READY_WITHIN {
+                return Err(Failure::new(
+                    "daemon_failed",
+                    format!(
+                        "safed did not mount {} within {} seconds: see whether FUSE works here (ls -l /dev/fuse; fusermount3 --version)",
+                        self.mount.display(),
+                        READY_WITHIN.as_secs()
+                    ),
+                ));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        Pid::from_child(&self.child).as_raw_nonzero().get()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// The last line it said on stderr.
+    pub fn said(&mut self) -> String {
+        let Some(log) = &mut self.log else {
+            return String::new();
+        };
+        let mut text = Vec::new();
+        let from = log
+            .metadata()
+            .map_or(0, |meta| meta.len().saturating_sub(LOG_BYTES_SHOWN));
+        let read = log
+            .seek(io::SeekFrom::Start(from))
+            .and_then(|_| log.take(LOG_BYTES_SHOWN).read_to_end(&mut text));
+        match read {
+            Ok(_) => String::from_utf8_lossy(&text)
+                .lines()
+                .rev()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or_default()
+                .to_owned(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Asks it to unmount and end, waits, and makes sure that it has.
+    pub fn end(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let start = Instant::now();
+        while start.elapsed() < ENDS_WITHIN {
+            if self.ended() {
+                clear_dead(&self.mount);
+                return;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        unmount(&self.mount);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        clear_dead(&self.mount);
+    }
+}
+
+/// Ends a daemon that another run of `safe` started: by its process id if that is still the daemon of this
+/// mount, else by unmounting.
+pub fn end_other(pid: Option<i32>, mount: &Path) -> Result<()> {
+    let pid = pid
+        .filter(|pid| serves(*pid, mount))
+        .and_then(Pid::from_raw);
+    let gone = |pid: Option<Pid>| match pid {
+        Some(pid) => !serves(pid.as_raw_nonzero().get(), mount),
+        None => true,
+    };
+    match pid {
+        Some(pid) => {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        None => unmount(mount),
+    }
+    let start = Instant::now();
+    let mut forced = false;
+    while places::answers(mount) || !gone(pid) {
+        let waited = start.elapsed();
+        if waited > ENDS_WITHIN && !forced {
+            forced = true;
+            unmount(mount);
+            if let Some(pid) = pid {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        if waited > ENDS_WITHIN * 2 {
+            return Err(Failure::new(
+                "still_mounted",
+                format!(
+                    "signed out, but {} is still mounted: close the programs that use it, then `fusermount3 -u {}`",
+                    mount.display(),
+                    mount.display()
+                ),
+            ));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    clear_dead(mount);
+    Ok(())
+}
+
+/// Whether a process is a `safed` that serves this mount: a process id may have passed to another program.
+fn serves(pid: i32, mount: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    // Empty for a process that has ended and was not waited for.
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+        let mut words = line.split(|byte| *byte == 0);
+        words
+            .next()
+            .is_some_and(|program| program.ends_with(b"safed"))
+            && words.any(|word| word == mount.as_os_str().as_bytes())
+    })
+}
+
+/// Takes a mount away whose daemon was killed: everything that asks the daemon answers ENOTCONN. The
+/// attributes of the mount point do not ask it, the kernel remembers them.
+pub fn clear_dead(mount: &Path) {
+    const NOT_CONNECTED: i32 = 107;
+    if let Err(error) = fs::read_dir(mount)
+        && error.raw_os_error() == Some(NOT_CONNECTED)
+    {
+        unmount(mount);
+    }
+}
+
+/// Unmounts at once, whoever still uses it.
+fn unmount(mount: &Path) {
+    let quiet = |program: &str, arguments: &[&str]| {
+        Command::new(program)
+            .args(arguments)
+            .arg(mount)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    let _ = quiet("fusermount3", &["-u", "-z"]) || quiet("umount", &["-l"]);
+}
+
+fn find() -> Result<PathBuf> {
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|own| own.parent().map(|folder| folder.join("safed")))
+        .filter(|path| path.is_file());
+    if let Some(path) = beside {
+        return Ok(path);
+    }
+    std::env::var_os("PATH")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .map(|folder| folder.join("safed"))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            Failure::new(
+                "daemon_missing",
+                "safed is neither beside safe nor in PATH: install both together, or build them with ./build.sh setup",
+            )
+        })
+}
+
+/// A mount point for the time of one command, in a folder only this user can enter, under a name nobody
+/// can guess.
+pub struct Temporary {
+    folder: PathBuf,
+}
+
+impl Temporary {
+    /// Makes it where the system keeps such things.
+    pub fn new() -> Result<Self> {
+        let named = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute() && path.is_dir())
+        };
+        let base = named("XDG_RUNTIME_DIR")
+            .or_else(|| named("TMPDIR"))
+            .unwrap_or_else(|| PathBuf::from("/tmp"));
+        // As the kernel names it: programs compare HOME with where they are.
+        let base = base.canonicalize().unwrap_or(base);
+        let mut random = [0; 8];
+        safeos_record::random_bytes(&mut random).map_err(|e| Failure::new("no_randomness", e))?;
+        let folder = base.join(format!("safe-{:016x}", u64::from_le_bytes(random)));
+        let made = fs::create_dir(&folder)
+            .and_then(|()| {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+            })
+            .and_then(|()| fs::create_dir(folder.join("safe")));
+        made.map_err(|e| Failure::system(format!("{} cannot be made", folder.display()), &e))?;
+        Ok(Self { folder })
+    }
+
+    /// Where to mount.
+    pub fn mount(&self) -> PathBuf {
+        self.folder.join("safe")
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Never recursively: were the home still mounted, that would delete it.
+        let _ = fs::remove_dir(self.mount());
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_mount_point_is_private_and_goes_away() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = Temporary::new().unwrap();
+        let folder = temporary.folder.clone();
+        let mode = fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert!(temporary.mount().is_dir());
+        drop(temporary);
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn what_is_not_ours_is_never_removed_with_it() {
+        let temporary = Temporary::new().unwrap();
+        let folder = temporary.folder.clone();
+        fs::write(temporary.mount().join("file"), b"kept").unwrap();
+        drop(temporary);
+        assert_eq!(fs::read(folder.join("safe/file")).unwrap(), b"kept");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn another_program_is_not_taken_for_the_daemon() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(!serves(own, Path::new("/")));
+        assert!(!serves(i32::MAX, Path::new("/")));
+    }
+}

@@ -1,0 +1,67 @@
+//! The daemon of the whole computer: it is there or it is not; no command starts or ends it.
+
+use std::path::{Path, PathBuf};
+
+use super::PLACE;
+use crate::failure::{Failure, Result};
+use crate::places::{self, Places};
+
+/// The running `safed`.
+pub struct Daemon;
+
+impl Daemon {
+    /// Sees that it is there. The store is said in the request that opens the account.
+    pub fn start(_: &Places, _: &str, mount: &Path, _bound: bool) -> Result<Self> {
+        if places::answers(mount) {
+            return Ok(Self);
+        }
+        Err(Failure::new(
+            "daemon_missing",
+            format!(
+                "nothing serves {}: see whether safed runs (ps) and what it said when the computer started (/scheme/sys/log)",
+                mount.display()
+            ),
+        ))
+    }
+
+    /// No process of ours.
+    pub fn pid(&self) -> i32 {
+        0
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        !places::answers(Path::new(PLACE))
+    }
+
+    /// What it says goes to the system's log.
+    pub fn said(&mut self) -> String {
+        "its last words are in the system's log".to_owned()
+    }
+
+    /// It serves others too: it stays.
+    pub fn end(&mut self) {}
+}
+
+/// It serves others too: it stays.
+pub fn end_other(_: Option<i32>, _: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// Nothing is mounted, so nothing is left over.
+pub fn clear_dead(_: &Path) {}
+
+/// The place of a session for the time of one command: the same as any other.
+pub struct Temporary;
+
+impl Temporary {
+    /// There is nothing to make.
+    pub fn new() -> Result<Self> {
+        Ok(Self)
+    }
+
+    /// Where the scheme is.
+    pub fn mount(&self) -> PathBuf {
+        PLACE.into()
+    }
+}
