@@ -3,6 +3,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# Folders in arguments are named from here.
+called_from=$PWD
 cd "$root"
 
 # Only for what is built here: a command that is run must not find it in its environment.
@@ -17,6 +19,9 @@ say() { printf '%s\n' "build.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+. recipes/redox.sh
+. recipes/image.sh
+
 help() {
     cat <<'TEXT'
 ./build.sh COMMAND
@@ -27,6 +32,15 @@ help() {
   test                 set up, then every test
   bench [-- ARGUMENTS] set up, then the benchmark beside gocryptfs, rclone and a pass-through mount
   setup                only install what is needed and build
+  redox                compile what a Redox image carries for x86_64-unknown-redox, without a Redox toolchain
+                       if need be
+  image --redox-tree DIR [--any-revision]
+                       put SafeOS's recipes and image configuration into a checkout of the Redox build
+                       system, and run its make; see recipes/README.md
+  image --redox-tree DIR --remove
+                       take them out again
+  qemu --redox-tree DIR
+                       start that image in QEMU
   help                 this text
 
 Missing tools are installed with the system's package manager (as root or with sudo), or the line to
@@ -196,6 +210,7 @@ setup_test_tools() {
     want ps procps
     want mkfs.ext4 e2fsprogs
     want losetup mount
+    want make make
     want c++ g++
     install_wanted
     if ! cargo fmt --version >/dev/null 2>&1; then rust_component rustfmt rustfmt-web rustfmt; fi
@@ -265,7 +280,12 @@ section() {
     fi
 }
 
-check_scripts() { bash -n build.sh && bash -n .ci/run && { ! have shellcheck || shellcheck -S warning -e SC2046 build.sh .ci/run; }; }
+scripts=(build.sh .ci/run recipes/redox.sh recipes/image.sh tests/image/run)
+check_scripts() {
+    local script
+    for script in "${scripts[@]}"; do bash -n "$script" || return 1; done
+    ! have shellcheck || shellcheck -s bash -S warning -e SC2046 "${scripts[@]}"
+}
 # Both workspaces' lock files fit their manifests: found here at once, not after the tests.
 check_locks() {
     local manifest
@@ -323,6 +343,9 @@ run_tests() {
     SAFEOS_BIN=$CARGO_TARGET_DIR/debug cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
 }
 
+# What `image` and `qemu` do to a tree, with a tree made for it.
+test_image() { bash tests/image/run 2>&1 | tee -a "$log"; }
+
 test_all() {
     local start=$SECONDS
     setup_basics
@@ -337,6 +360,8 @@ test_all() {
     section "lints" check_lints
     section "dependencies" check_dependencies
     section "tests" run_tests
+    section "redox" redox_section
+    section "image" test_image
     section "fuzz targets" smoke_fuzz
     printf '\n==== all of it: %d s\n' $((SECONDS - start))
     local sum
@@ -366,8 +391,6 @@ bench() {
     exec "$CARGO_TARGET_DIR/release/safeos-bench" "$@"
 }
 
-later() { die "\`$1\` comes with a later milestone; see README.md for what there is"; }
-
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
@@ -375,7 +398,9 @@ case $command in
     test) test_all ;;
     bench) bench "$@" ;;
     setup) setup ;;
-    redox | image | qemu) later "$command" ;;
+    redox) redox "$@" ;;
+    image) image "$@" ;;
+    qemu) qemu "$@" ;;
     help | -h | --help) help ;;
     *)
         say "there is no command '$command'"

@@ -1,0 +1,348 @@
+# Sourced by build.sh: SafeOS in a checkout of Redox's build system, and the image that it makes.
+#
+# What always holds here: only recipes/safeos and the configuration safeos.toml are ours in the tree. What is
+# put there is noted in recipes/safeos/.safeos first, with its checksum; what is not noted, or was changed since,
+# is somebody else's and is neither overwritten nor removed.
+
+image_arch=x86_64
+image_name=safeos
+image_place=recipes/safeos
+image_note=$image_place/.safeos
+# The first day of trees that fit; written down in one place only.
+image_since=$(sed -n 's/^tree-since //p' recipes/README.md)
+
+tree=
+image_remove=
+image_any=
+# Of the tree: where its desktop configuration is, and where ours goes.
+image_config=
+
+image_arguments() {
+    local command=$1
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --redox-tree)
+                [ $# -ge 2 ] || die "--redox-tree needs the folder of the Redox build system"
+                tree=$2
+                shift
+                ;;
+            --redox-tree=*) tree=${1#*=} ;;
+            --remove) [ "$command" = image ] || die "\`$command\` has no --remove"; image_remove=1 ;;
+            --any-revision) [ "$command" = image ] || die "\`$command\` has no --any-revision"; image_any=1 ;;
+            *) die "\`$command\` does not know '$1'; it takes --redox-tree DIR (./build.sh help)" ;;
+        esac
+        shift
+    done
+    [ -n "$tree" ] || die "which Redox tree? ./build.sh $command --redox-tree DIR, a checkout of the Redox build system"
+    local folder
+    folder=$(cd "$called_from" && cd "$tree" 2>/dev/null && pwd -P) \
+        || die "there is no folder $tree: name a checkout of the Redox build system with --redox-tree"
+    tree=$folder
+    local file
+    for file in Makefile mk/config.mk config/base.toml recipes; do
+        [ -e "$tree/$file" ] || die "$tree is no checkout of the Redox build system: it has no $file"
+    done
+    # The one that the tree's own make would take.
+    if [ -f "$tree/config/$image_arch/desktop.toml" ]; then
+        image_config=config/$image_arch/$image_name.toml
+    elif [ -f "$tree/config/desktop.toml" ]; then
+        image_config=config/$image_name.toml
+    else
+        die "$tree has no desktop configuration (config/desktop.toml): SafeOS's is made on top of it"
+    fi
+}
+
+need() { have "$1" || die "$1 is missing: $2"; }
+
+# ---- whether the tree will do -----------------------------------------------------------------
+
+image_revision() {
+    [ -z "$image_any" ] || return 0
+    local what="trees from $image_since on fit (recipes/README.md); --any-revision tries it all the same"
+    local top day
+    top=$(git -C "$tree" rev-parse --show-toplevel 2>/dev/null || true)
+    [ "$top" = "$tree" ] || die "the revision of $tree cannot be told, since it is not a git checkout; $what"
+    day=$(TZ=UTC git -C "$tree" log -1 --date=format-local:%Y-%m-%d --format=%cd 2>/dev/null || true)
+    [ -n "$day" ] || die "the revision of $tree cannot be told, since it has no commit; $what"
+    if [[ $day < $image_since ]]; then
+        die "the Redox tree is of $day ($(git -C "$tree" rev-parse --short HEAD)): $what"
+    fi
+}
+
+# A setting of the tree's make: from the environment, else its .config, else the default here.
+tree_setting() {
+    local value=${!1-}
+    [ -n "$value" ] || value=$(sed -n "s/^[[:space:]]*$1[[:space:]]*[?:]*=[[:space:]]*\([^#[:space:]]*\).*/\1/p" "$tree/.config" 2>/dev/null | tail -n1)
+    printf '%s\n' "${value:-$2}"
+}
+
+image_tools() {
+    need make "install it (Debian: apt-get install make)"
+    if [ "$(tree_setting PODMAN_BUILD 1)" = 1 ]; then
+        need podman "the tree builds in a container; install it, or set PODMAN_BUILD=0 for a build on this system"
+    else
+        local tool
+        for tool in rustup cbindgen nasm just; do
+            need "$tool" "the tree's build on this system (PODMAN_BUILD=0) needs it; native_bootstrap.sh in the tree installs such tools"
+        done
+    fi
+    if [ "$(tree_setting REPO_OFFLINE 0)" = 1 ] && [ ! -d "$tree/prefix/$image_arch-unknown-redox/sysroot" ]; then
+        die "REPO_OFFLINE=1, but the tree has no compiler for Redox yet: run it once with the network (make -C $tree fetch CONFIG_NAME=$image_name)"
+    fi
+}
+
+# ---- what is put in ---------------------------------------------------------------------------
+
+# The recipes whose programs exist.
+image_recipes() {
+    local folder
+    for folder in recipes/*/; do
+        folder=$(basename "$folder")
+        [ -f "recipes/$folder/recipe.toml" ] || continue
+        [ "$folder" != orbital-login ] || [ -f orbital-login/Cargo.toml ] || continue
+        printf '%s\n' "$folder"
+    done
+}
+
+# The tree's list of what each kind of user may open, with `safe` added for users.
+login_schemes() {
+    awk '
+        /^path = / { ours = ($0 == "path = \"/etc/login_schemes.toml\"") }
+        data && /^"""/ { data = 0; exit }
+        data { print }
+        ours && /^data = """/ { data = 1; ours = 0 }
+    ' "$tree/config/base.toml" | awk '
+        { print }
+        /^\[user_schemes\.user\]/ { user = 1 }
+        user && /^schemes = \[$/ { print "  # SafeOS"; print "  \"safe\","; user = 0; done = 1 }
+        END { exit !done }
+    '
+}
+
+# stage FOLDER: everything that goes into the tree, as it will stand there, without the crates.
+stage() {
+    local to=$1 name members schemes
+    mkdir -p "$to/$(dirname "$image_config")"
+    for name in $(image_recipes); do
+        mkdir -p "$to/$image_place/$name"
+        cp "recipes/$name/recipe.toml" "$to/$image_place/$name/"
+    done
+    schemes=$(login_schemes) || die "$tree/config/base.toml has no login schemes in the form known here: SafeOS's users could not open safe:"
+    SCHEMES=$schemes awk '$0 == "@LOGIN_SCHEMES@" { print ENVIRON["SCHEMES"]; next } { print }' recipes/safeos.toml >"$to/$image_config"
+    # The workspace without its tests, whose crates nobody needs here.
+    local source=$to/$image_place/safed/source folders=(crates schemes cli)
+    members='"crates/*", "schemes/safed", "cli"'
+    if [ -f orbital-login/Cargo.toml ]; then
+        folders+=(orbital-login)
+        members+=', "orbital-login"'
+    fi
+    mkdir "$source"
+    tar -cf - --exclude=target Cargo.lock LICENSE-APACHE LICENSE-MIT "${folders[@]}" | tar -xf - -C "$source"
+    sed -e "s|^members = .*|members = [$members]|" -e '/^exclude = /d' Cargo.toml >"$source/Cargo.toml"
+    # Takes out of the lock file what only the tests needed; what stays keeps its version.
+    (cd "$source" && cargo metadata --format-version 1 >/dev/null) \
+        || die "cargo cannot read SafeOS's crates (above); without the network it needs to have fetched them once"
+}
+
+# vendor FOLDER: the crates of the lock file, unless they are there.
+vendor() {
+    local source=$1 there=$tree/$image_place/safed/source
+    if [ -f "$there/vendor/.complete" ] && cmp -s "$source/Cargo.lock" "$there/vendor/.complete"; then
+        return 0
+    fi
+    say "vendoring the crates"
+    (cd "$source" && cargo vendor --locked --quiet --versioned-dirs vendor >/dev/null) \
+        || die "the crates cannot be fetched (above): this needs the network once"
+    cp "$source/Cargo.lock" "$source/vendor/.complete"
+}
+
+# ---- putting in and taking out ----------------------------------------------------------------
+
+sum() { sha256sum "$1" | awk '{print $1}'; }
+
+# noted FILE: the checksums it may have: of what was put there, and of what an interrupted run was to put there.
+noted() { [ -f "$tree/$image_note" ] && awk -v file="$1" '$2 == file { print $1; found = 1 } END { exit !found }' "$tree/$image_note"; }
+
+# Everything of ours in the tree still is: nothing there was made or changed by somebody else.
+image_ours() {
+    local file other
+    if [ -e "$tree/$image_place" ] || [ -L "$tree/$image_place" ]; then
+        [ -f "$tree/$image_note" ] && [ ! -L "$tree/$image_place" ] \
+            || die "$tree/$image_place is there and not SafeOS's: move it away first"
+    fi
+    if [ -e "$tree/$image_config" ] || [ -L "$tree/$image_config" ]; then
+        noted "$image_config" >/dev/null || die "$tree/$image_config is there and not SafeOS's: move it away first"
+    fi
+    [ -f "$tree/$image_note" ] || return 0
+    while read -r _ file; do
+        # Missing: taken away by somebody, which is fine.
+        [ -e "$tree/$file" ] || [ -L "$tree/$file" ] || continue
+        [ -f "$tree/$file" ] && [ ! -L "$tree/$file" ] && noted "$file" | grep -qxF "$(sum "$tree/$file")" \
+            || die "$tree/$file was changed since SafeOS put it there: keep your version elsewhere and delete this one, then try again"
+    done <"$tree/$image_note"
+    # What the cookbook makes there (sources, targets) is of our recipes; the rest must be noted.
+    while IFS= read -r -d '' file; do
+        other=${file#"$tree/"}
+        [ "$other" = "$image_note" ] || noted "$other" >/dev/null \
+            || die "$file is not SafeOS's: move it away first"
+    done < <(find "$tree/$image_place" -mindepth 1 \( -path "$tree/$image_place/*/source" -o -path "$tree/$image_place/*/target" \) -prune -o ! -type d -print0)
+}
+
+# No recipe of the tree's own has one of our names.
+image_names_free() {
+    local name found
+    for name in $(image_recipes); do
+        found=$(find "$tree/recipes" \( -path "$tree/$image_place" -o -name source -o -name target \) -prune -o -path "*/$name/recipe.toml" -print | head -n1)
+        [ -z "$found" ] || die "the tree has a recipe '$name' of its own (${found#"$tree/"}): SafeOS's cannot stand beside it"
+    done
+}
+
+image_put() {
+    image_ours
+    image_names_free
+    setup_rust
+    local stage source file there=$tree/$image_place/safed/source
+    stage=$(mktemp -d)
+    # shellcheck disable=SC2064 # the folder of now
+    trap "rm -rf '$stage'" EXIT
+    stage "$stage"
+    source=$stage/$image_place/safed/source
+    vendor "$source"
+    # Only now: the crates come from a registry until here. Found by cargo from any build folder of our recipes.
+    mkdir "$stage/$image_place/.cargo"
+    cat >"$stage/$image_place/.cargo/config.toml" <<'TEXT'
+# The crates that SafeOS's ./build.sh image put beside the source: no registry is asked.
+[source.crates-io]
+replace-with = "vendored-sources"
+
+[source.vendored-sources]
+directory = "safed/source/vendor"
+TEXT
+
+    # First the note, so that whatever is interrupted can be taken out again.
+    mkdir -p "$tree/$image_place"
+    local note both old
+    note=$(cd "$stage" && find . -path './*/source' -prune -o -type f -print | sed 's|^\./||' | LC_ALL=C sort | while IFS= read -r file; do
+        printf '%s %s\n' "$(sum "$file")" "$file"
+    done)
+    if [ -f "$tree/$image_note" ]; then
+        both=$(cat "$tree/$image_note" - <<<"$note")
+        cmp -s "$tree/$image_note" - <<<"$note" || printf '%s\n' "$both" >"$tree/$image_note"
+        # Those of an earlier SafeOS that are no more.
+        while read -r _ old; do
+            awk '{print $2}' <<<"$note" | grep -qxF "$old" || rm -f "$tree/$old"
+        done <<<"$both"
+    else
+        printf '%s\n' "$note" >"$tree/$image_note"
+    fi
+    while read -r _ file; do
+        cmp -s "$stage/$file" "$tree/$file" && continue
+        mkdir -p "$(dirname "$tree/$file")"
+        cp "$stage/$file" "$tree/$file"
+        say "put there: $file"
+    done <<<"$note"
+    cmp -s "$tree/$image_note" - <<<"$note" || printf '%s\n' "$note" >"$tree/$image_note"
+    # Files keep their times as long as nothing changed, so that the cookbook builds only what did.
+    if ! diff -rq --exclude='vendor*' "$source" "$there" >/dev/null 2>&1; then
+        mkdir -p "$there"
+        find "$there" -mindepth 1 -maxdepth 1 ! -name 'vendor*' -exec rm -rf {} +
+        find "$source" -mindepth 1 -maxdepth 1 ! -name vendor -exec cp -r {} "$there/" \;
+        say "put there: ${there#"$tree/"}"
+    fi
+    if [ -d "$source/vendor" ]; then
+        rm -rf "$there/vendor"
+        rm -rf "$there/vendor.new"
+        mv "$source/vendor" "$there/vendor.new"
+        mv "$there/vendor.new" "$there/vendor"
+        say "put there: ${there#"$tree/"}/vendor"
+    fi
+}
+
+image_take_out() {
+    [ -f "$tree/$image_note" ] || {
+        image_ours
+        say "nothing of SafeOS's is in $tree"
+        return 0
+    }
+    image_ours
+    local file
+    # Ours outside our folder; the folder last, with the note in it.
+    while read -r _ file; do
+        case $file in
+            "$image_place"/*) ;;
+            *) rm -f "$tree/$file" ;;
+        esac
+    done <"$tree/$image_note"
+    rm -rf "${tree:?}/$image_place"
+    say "taken out of $tree: $image_place and $image_config"
+    if [ -d "$tree/build/$image_arch/$image_name" ]; then
+        say "left, since your data may be on it: build/$image_arch/$image_name with the image; and what the tree's make built besides (make clean)"
+    fi
+}
+
+# ---- commands ---------------------------------------------------------------------------------
+
+# tree_make ARGUMENT…: the tree's make, with nothing of our own build in its environment.
+tree_make() {
+    env -u CARGO_TARGET_DIR -u RUSTUP_TOOLCHAIN -u RUSTFLAGS -u RUSTC_BOOTSTRAP -u MAKEFLAGS -u MAKELEVEL \
+        make -C "$tree" "ARCH=$image_arch" "CONFIG_NAME=$image_name" "$@"
+}
+
+image() {
+    image_arguments image "$@"
+    if [ -n "$image_remove" ]; then
+        image_take_out
+        return 0
+    fi
+    need git "install it (Debian: apt-get install git)"
+    image_revision
+    image_tools
+    image_put
+    local disk=$tree/build/$image_arch/$image_name/harddrive.img log
+    # Accounts may live on it.
+    if [ -f "$disk" ]; then
+        mv "$disk" "$disk.old"
+        say "the image of before is kept: $disk.old"
+    fi
+    log=$(mktemp)
+    # Not in a terminal of its own (CI=1), so that what goes wrong can be read here.
+    if ! CI=1 tree_make rebuild 2>&1 | tee "$log"; then
+        if grep -qiE "could not resolve|name resolution|network is unreachable|failed to (connect|download)|unable to access '?http|connection (refused|timed out)" "$log"; then
+            rm -f "$log"
+            die "the tree's make wanted the network and there is none: with it, run make -C $tree fetch CONFIG_NAME=$image_name once, then this again with REPO_OFFLINE=1"
+        fi
+        rm -f "$log"
+        die "the tree's make failed (above); SafeOS stays in the tree (--remove takes it out)"
+    fi
+    rm -f "$log"
+    [ -f "$disk" ] || die "the tree's make ended well but made no $disk"
+    say "the image: $disk"
+    say "start it:  ./build.sh qemu --redox-tree $tree"
+}
+
+# KVM that Redox runs on: with hardware virtualisation under it, and a random source in the processor.
+kvm_here() {
+    [ -r /dev/kvm ] && [ -w /dev/kvm ] && grep -qwE 'vmx|svm' /proc/cpuinfo && grep -qw rdrand /proc/cpuinfo
+}
+
+qemu() {
+    image_arguments qemu "$@"
+    local folder=$tree/build/$image_arch/$image_name settings
+    [ -f "$folder/harddrive.img" ] || die "there is no image in $tree: make it with ./build.sh image --redox-tree $tree"
+    need make "install it (Debian: apt-get install make)"
+    need "qemu-system-$image_arch" "install it (Debian: apt-get install qemu-system-x86 ovmf)"
+    settings=("qemu_serial_logfile=$folder/serial.log" QEMU_CPU=max)
+    if kvm_here; then
+        settings+=(kvm=yes)
+    else
+        say "no KVM that Redox runs on: emulating, with one processor"
+        settings+=(kvm=no QEMU_SMP=1)
+    fi
+    if [ -z "${DISPLAY-}${WAYLAND_DISPLAY-}" ]; then
+        say "no display here: only the serial console"
+        settings+=(gpu=no)
+    fi
+    say "serial log: $folder/serial.log"
+    tree_make qemu "${settings[@]}"
+}
