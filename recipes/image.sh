@@ -1,4 +1,5 @@
 # Sourced by build.sh: SafeOS in a checkout of Redox's build system, and the image that it makes.
+# shellcheck disable=SC2154 # build.sh's variables
 #
 # What always holds here: only recipes/safeos and the configuration safeos.toml are ours in the tree. What is
 # put there is noted in recipes/safeos/.safeos first, with its checksum; what is not noted, or was changed since,

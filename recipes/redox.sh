@@ -1,4 +1,5 @@
 # Sourced by build.sh: SafeOS's crates, compiled for Redox on a computer that is not one.
+# shellcheck disable=SC2034,SC2154 # build.sh's variables
 #
 # What the image carries. `safed` and `orbital-login` join when their fronts for Redox stand.
 redox_libraries=(safeos-record safeos-store safeos-tree safeos-account safeos-session safeos-control)
@@ -108,7 +109,7 @@ redox_cargo() {
     flags+=(--config 'profile.dev.opt-level=0' --config 'profile.dev.package."*".opt-level=0' --config 'profile.dev.debug=false')
     if [ -n "$redox_std" ]; then
         setting+=(RUSTC_BOOTSTRAP=1)
-        flags+=(-Zbuild-std=std,panic_abort)
+        flags+=('-Zbuild-std=std,panic_abort')
     fi
     if have "$redox_target-gcc"; then
         setting+=("CC_x86_64_unknown_redox=$redox_target-gcc" "AR_x86_64_unknown_redox=$redox_target-ar"
