@@ -41,6 +41,19 @@ pub(crate) struct Work {
     pub(crate) orphans: HashSet<Ino>,
 }
 
+impl Work {
+    /// Makes a change, and keeps account of the nodes without names.
+    pub(crate) fn apply(&mut self, source: &dyn Source, batch: Batch) -> safeos_tree::Result<()> {
+        let (gone, orphans) = nameless(&batch);
+        self.tree.apply(source, batch)?;
+        for ino in gone {
+            self.orphans.remove(&ino);
+        }
+        self.orphans.extend(orphans);
+        Ok(())
+    }
+}
+
 /// A home that is open for reading and writing.
 pub(crate) struct Home {
     pub(crate) reader: Arc<Reader>,
@@ -158,12 +171,7 @@ impl Home {
         if !batch.is_empty() {
             let mut bytes = Vec::with_capacity(batch.len() * 64);
             encode_batch(&batch, &mut bytes);
-            let (gone, orphans) = nameless(&batch);
-            work.tree.apply(&source, batch)?;
-            for ino in gone {
-                work.orphans.remove(&ino);
-            }
-            work.orphans.extend(orphans);
+            work.apply(&source, batch)?;
             self.stage.append(Frame::Batch(&bytes));
             drop(work);
             self.touched();
@@ -268,6 +276,11 @@ fn nameless(batch: &Batch) -> (Vec<Ino>, Vec<Ino>) {
         }
     }
     (gone, orphans)
+}
+
+/// Whether a batch leaves an inode without a name.
+pub(crate) fn leaves_nameless(batch: &Batch) -> bool {
+    !nameless(batch).1.is_empty()
 }
 
 /// The time now.

@@ -15,7 +15,7 @@ use safeos_tree::{
 };
 
 use crate::failure::Fault;
-use crate::home::{Home, now};
+use crate::home::{Home, leaves_nameless, now};
 use crate::local::{Local, Seen};
 use crate::packs::Packs;
 use crate::time::utc;
@@ -35,6 +35,17 @@ pub(crate) struct Line {
     pub(crate) changes: u64,
     /// Bytes put when that was.
     pub(crate) bytes: u64,
+}
+
+/// The home at one moment.
+struct Frozen {
+    tree: Tree,
+    /// The nodes that had no name then. Those of a later moment have one in this tree.
+    orphans: Vec<Ino>,
+    /// The stage's segment that ends there.
+    segment: u64,
+    /// [`Home::changes`] when that was.
+    changes: u64,
 }
 
 /// Everything that publishing needs.
@@ -111,13 +122,18 @@ impl Publisher<'_> {
             }
             home.flush_all()?;
         }
-        let (mut tree, segment, changes) = self.freeze(line)?;
+        let Frozen {
+            mut tree,
+            orphans,
+            segment,
+            changes,
+        } = self.freeze(line)?;
         // What is in memory only was synced, perhaps, into the segment that ends here. When the head has
         // moved nobody reads that any more: the new one must have it before.
         home.unlog_all();
         home.stage.complete(segment)?;
         home.log_all()?;
-        self.leave_orphans(&mut tree)?;
+        self.leave_out(orphans, &mut tree)?;
         let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
         home.packs.upload(progress)?;
         let commit = Commit {
@@ -182,8 +198,8 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// The tree at one moment and the stage's segment that ends there.
-    fn freeze(&self, line: &Line) -> Result<(Tree, u64, u64)> {
+    /// Takes everything of one moment.
+    fn freeze(&self, line: &Line) -> Result<Frozen> {
         let home = self.home;
         let commit = Commit::decode(line.head.commit())?;
         let item = Value::Snapshot(Arc::new(SnapshotItem {
@@ -207,12 +223,16 @@ impl Publisher<'_> {
         })?;
         let work = home.work.write();
         let segment = home.stage.cut(&line.head.address().0)?;
-        Ok((work.tree.clone(), segment, home.changes()))
+        Ok(Frozen {
+            tree: work.tree.clone(),
+            orphans: work.orphans.iter().copied().collect(),
+            segment,
+            changes: home.changes(),
+        })
     }
 
     /// Nodes without names are this session's alone.
-    fn leave_orphans(&self, tree: &mut Tree) -> Result<()> {
-        let orphans: Vec<Ino> = self.home.work.read().orphans.iter().copied().collect();
+    fn leave_out(&self, orphans: Vec<Ino>, tree: &mut Tree) -> Result<()> {
         for ino in orphans {
             let mut batch = Batch::new();
             let (from, to) = (Key::inode(ino), Key::inode(ino + 1));
@@ -303,21 +323,18 @@ impl Publisher<'_> {
                 if !work.tree.is_same(ours) {
                     return Ok(None);
                 }
-                match whole {
-                    // Nothing of ours is new: theirs is the answer, stored as it is.
-                    Some(theirs) if work.orphans.is_empty() => {
-                        work.tree = theirs.clone();
-                        let mut bytes = Vec::new();
-                        safeos_tree::encode_batch(batch, &mut bytes);
-                        home.stage.append(crate::stage::Frame::Batch(&bytes));
-                        home.touched();
-                        return Ok(Some(home.changes()));
-                    }
-                    _ => {}
-                }
                 let mut bytes = Vec::new();
                 safeos_tree::encode_batch(batch, &mut bytes);
-                match work.tree.apply(&home.reader.cached(), batch.clone()) {
+                let applied = match whole {
+                    // Nothing of ours is new, and nothing without a name is in use: theirs is the answer,
+                    // stored as it is.
+                    Some(theirs) if work.orphans.is_empty() && !leaves_nameless(batch) => {
+                        work.tree = theirs.clone();
+                        Ok(())
+                    }
+                    _ => work.apply(&home.reader.cached(), batch.clone()),
+                };
+                match applied {
                     Ok(()) => {
                         home.stage.append(crate::stage::Frame::Batch(&bytes));
                         home.touched();

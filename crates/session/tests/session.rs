@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use safeos_session::{
-    Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, Secret, Session, Volume,
-    open_public,
+    Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode, Secret, Session,
+    Volume, open_public,
 };
 use safeos_store::{MemoryStore, Store};
 use tempfile::TempDir;
@@ -239,4 +242,73 @@ fn opening_takes_two_lookups_however_large_the_home() {
         assert_eq!(memory.all_calls() - before, 2, "{count} files");
         leave(session);
     }
+}
+
+#[test]
+fn what_is_published_while_files_are_replaced_is_whole() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let state = TempDir::new().unwrap();
+    let session = sign_up(&store, &state);
+    let home = session.home().unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut used = VecDeque::new();
+            while !stop.load(Ordering::Relaxed) {
+                let new = file(&*home, home.root(), "new");
+                // In use for a while, as files are that programs read.
+                home.retain(new.ino);
+                let (from, to) = ((home.root(), &b"new"[..]), (home.root(), &b"kept"[..]));
+                home.rename(from, to, RenameMode::Replace).unwrap();
+                used.push_back(new.ino);
+                if used.len() > 500
+                    && let Some(done) = used.pop_front()
+                {
+                    home.release(done, 1);
+                }
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let damaged: Vec<String> = (0..30)
+            .filter_map(|_| session.publish(&()).and_then(|_| session.check(&())).ok())
+            .flat_map(|found| found.damaged)
+            .collect();
+        stop.store(true, Ordering::Relaxed);
+        assert!(damaged.is_empty(), "{damaged:?}");
+    });
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn a_file_in_use_that_another_computer_removes_lives_until_it_is_closed() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let first = sign_up(&store, &one);
+    let home = first.home().unwrap();
+    let open = file(&*home, home.root(), "open");
+    home.write(open.ino, Some(0), b"still read").unwrap();
+    home.retain(open.ino);
+    first.publish(&()).unwrap();
+    let nodes = first.status().nodes;
+
+    let second = sign_in(&store, &two);
+    let other = second.home().unwrap();
+    other.unlink(other.root(), b"open").unwrap();
+    drop(other);
+    second.sign_out(false, false, &()).unwrap();
+
+    first.publish(&()).unwrap();
+    assert!(matches!(
+        home.lookup(home.root(), b"open"),
+        Err(Error::NotFound)
+    ));
+    let mut out = Vec::new();
+    home.read(open.ino, 0, 100, &mut out).unwrap();
+    assert_eq!(out, b"still read");
+    home.release(open.ino, 1);
+    assert!(matches!(home.attr(open.ino), Err(Error::NotFound)));
+    assert_eq!(first.status().nodes, nodes - 1);
+    drop(home);
+    first.sign_out(false, false, &()).unwrap();
 }

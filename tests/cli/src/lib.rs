@@ -60,9 +60,19 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it in a process group of its own, as a shell does.
+    /// Starts it in a process group of its own, as a shell does, and with the signals that a shell gives it:
+    /// what these tests themselves were told to ignore (`nohup`) is not to reach it.
     pub fn start(command: &mut Command) -> Self {
         use std::os::unix::process::CommandExt;
+        let as_usual = || {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                // SAFETY: a plain system call that may be made between fork and exec.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // SAFETY: the closure makes system calls only.
+        unsafe { command.pre_exec(as_usual) };
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
