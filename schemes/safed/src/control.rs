@@ -5,8 +5,8 @@
 //! reader waits only while a request runs; what was read of a request is wiped.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -32,6 +32,9 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
 /// An error number.
 pub type Errno = i32;
+
+/// Is called when a reader would not wait.
+pub type Watcher = Box<dyn Fn() + Send + Sync>;
 
 /// Takes what a reader waits for.
 pub type ReadAnswer = Box<dyn FnOnce(Result<&[u8], Errno>) + Send>;
@@ -62,7 +65,8 @@ struct State {
     output: VecDeque<u8>,
     progress: Vec<u8>,
     running: bool,
-    waiting: VecDeque<(usize, ReadAnswer)>,
+    /// A number to know it by, the size of its buffer, and where the answer goes.
+    waiting: VecDeque<(u64, usize, ReadAnswer)>,
 }
 
 impl State {
@@ -70,7 +74,7 @@ impl State {
     fn answers(&mut self) -> Vec<(ReadAnswer, Zeroizing<Vec<u8>>)> {
         let mut answers = Vec::new();
         while !self.waiting.is_empty() && (!self.output.is_empty() || !self.running) {
-            if let Some((size, answer)) = self.waiting.pop_front() {
+            if let Some((_, size, answer)) = self.waiting.pop_front() {
                 answers.push((answer, self.take(size)));
             }
         }
@@ -91,6 +95,7 @@ pub struct Conversation {
     state: Mutex<State>,
     ended: Condvar,
     closed: AtomicBool,
+    watcher: OnceLock<Watcher>,
 }
 
 impl Conversation {
@@ -103,7 +108,30 @@ impl Conversation {
             state: Mutex::default(),
             ended: Condvar::new(),
             closed: AtomicBool::new(false),
+            watcher: OnceLock::new(),
         })
+    }
+
+    /// Who opened it: user and group.
+    pub fn opener(&self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
+    /// Calls `watcher` from now on whenever there is something to read; only the first one counts.
+    pub fn watch(&self, watcher: Watcher) {
+        let _ = self.watcher.set(watcher);
+    }
+
+    /// Whether a reader would be answered at once.
+    pub fn is_readable(&self) -> bool {
+        let state = self.state.lock();
+        !state.output.is_empty() || !state.running
+    }
+
+    fn tell_watcher(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher();
+        }
     }
 
     /// Takes a part of a request; runs what is whole. EBUSY when too much waits already.
@@ -180,6 +208,7 @@ impl Conversation {
                 (state.answers(), !state.running)
             };
             send(answers);
+            self.tell_watcher();
             if done {
                 self.ended.notify_all();
                 return;
@@ -213,6 +242,12 @@ impl Conversation {
     /// Hands `answer` what there is to read, at most `size` bytes; nothing when no request runs. If
     /// one runs and has said nothing new, the answer comes later, or is EAGAIN unless `wait`.
     pub fn read(self: &Arc<Self>, size: usize, wait: bool, answer: ReadAnswer) {
+        self.read_as(0, size, wait, answer);
+    }
+
+    /// The same for a reader that may not want to wait to the end: [`Conversation::withdraw`] knows it by
+    /// `reader`.
+    pub fn read_as(self: &Arc<Self>, reader: u64, size: usize, wait: bool, answer: ReadAnswer) {
         let mut state = self.state.lock();
         if !state.running && state.output.is_empty() {
             // Who reads has written its request, also without a line end.
@@ -228,7 +263,7 @@ impl Conversation {
         }
         let now = if state.output.is_empty() && state.running {
             if wait {
-                state.waiting.push_back((size, answer));
+                state.waiting.push_back((reader, size, answer));
                 return;
             }
             Err(libc::EAGAIN)
@@ -242,11 +277,23 @@ impl Conversation {
         }
     }
 
+    /// A reader waits no longer; `false` if it does not wait (any more).
+    pub fn withdraw(&self, reader: u64) -> bool {
+        let mut state = self.state.lock();
+        let place = state
+            .waiting
+            .iter()
+            .position(|(other, ..)| *other == reader);
+        place
+            .and_then(|place| state.waiting.remove(place))
+            .is_some()
+    }
+
     /// The caller has closed it: a request that can stop will, and nobody is answered any more.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let waiting = std::mem::take(&mut self.state.lock().waiting);
-        for (_, answer) in waiting {
+        for (_, _, answer) in waiting {
             answer(Ok(&[]));
         }
     }
@@ -262,6 +309,7 @@ impl Conversation {
             state.answers()
         };
         send(answers);
+        self.tell_watcher();
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -85,6 +85,20 @@ pub struct Signed {
     snapshots: Mutex<HashMap<String, Weak<Tree>>>,
 }
 
+impl Signed {
+    /// Whether a tree is this session's home or one of its snapshots.
+    pub fn shows(&self, tree: &Tree) -> bool {
+        let is_it = |other: &Tree| other.key == tree.key;
+        is_it(&self.home)
+            || tree.kind == TreeKind::Snapshot
+                && self
+                    .snapshots
+                    .lock()
+                    .values()
+                    .any(|snapshot| snapshot.upgrade().is_some_and(|snapshot| is_it(&snapshot)))
+    }
+}
+
 /// What a front does for the daemon.
 pub trait Front: Send + Sync {
     /// Takes over everything that programs wrote and the system still holds back.
@@ -109,6 +123,7 @@ pub struct Daemon {
     problems: Mutex<VecDeque<String>>,
     next_key: AtomicU64,
     front: OnceLock<Box<dyn Front>>,
+    for_everybody: AtomicBool,
 }
 
 impl Daemon {
@@ -124,7 +139,18 @@ impl Daemon {
             problems: Mutex::default(),
             next_key: AtomicU64::new(1),
             front: OnceLock::new(),
+            for_everybody: AtomicBool::new(false),
         })
+    }
+
+    /// Lets every user sign in, each for itself: for a daemon that is the system's own.
+    pub fn serve_everybody(&self) {
+        self.for_everybody.store(true, Ordering::Release);
+    }
+
+    /// Whether a user may sign in here: root, the one the daemon runs for, or everybody.
+    pub fn may_sign_in(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.uid || self.for_everybody.load(Ordering::Acquire)
     }
 
     /// Connects the front; only the first one counts.

@@ -6,8 +6,11 @@
 //! daemon panic, and if a handler did, that one request fails and the mount lives on.
 
 pub mod control;
+mod cursor;
 pub mod daemon;
 #[cfg(target_os = "linux")]
 pub mod fuse;
 pub mod namespace;
+pub mod permission;
 pub mod process;
+pub mod scheme;

@@ -1,4 +1,4 @@
-//! `safed`: serves `safe:` at a mount point until it is told to end.
+//! `safed`: serves `safe:` until it is told to end: on Linux at a mount point, on Redox as the scheme.
 //!
 //! What always holds here: secrets in this process's memory are kept from core dumps and debuggers
 //! before the first one arrives; SIGTERM, SIGINT and an unmount by somebody else end every session, whose
@@ -14,28 +14,37 @@ use clap::Parser;
 use safed::daemon::Daemon;
 use safed::process::{self, Signals};
 
-/// Serves `safe:` at a mount point.
+/// Serves `safe:`.
 #[derive(Parser)]
 #[command(name = "safed", version)]
 struct Arguments {
-    /// The folder to mount at.
-    #[arg(long, value_name = "DIR")]
-    mount: PathBuf,
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    place: Place,
     /// The folder for local state (default: SAFE_STATE, or the user's state folder).
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// The store for requests that name none (default: SAFE_STORE, or a folder of the user's).
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Nobody else gets to the mount point: show the session to whoever asks (only root needs to say).
-    #[arg(long)]
-    one_user: bool,
-    /// Write one byte to this open file once mounted, and close it.
+    /// Write one byte to this open file once it serves, and close it.
     #[arg(long, value_name = "FD")]
     ready_fd: Option<RawFd>,
     /// Stay in the foreground. It always does; accepted for the sake of service files.
     #[arg(long)]
     foreground: bool,
+}
+
+/// Where to serve; the scheme on Redox has its name.
+#[cfg(target_os = "linux")]
+#[derive(clap::Args)]
+struct Place {
+    /// The folder to mount at.
+    #[arg(long, value_name = "DIR")]
+    mount: PathBuf,
+    /// Nobody else gets to the mount point: show the session to whoever asks (only root needs to say).
+    #[arg(long)]
+    one_user: bool,
 }
 
 fn main() -> ExitCode {
@@ -64,33 +73,34 @@ fn serve(arguments: Arguments) -> Result<(), String> {
     let absolute = |path: PathBuf| {
         std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))
     };
-    let (state, point) = (absolute(state)?, absolute(arguments.mount)?);
+    let state = absolute(state)?;
+    #[cfg(target_os = "linux")]
+    let place = Place {
+        mount: absolute(arguments.place.mount)?,
+        ..arguments.place
+    };
     let _ = std::env::set_current_dir("/");
 
     let daemon = Daemon::new(state, store, process::uid());
-    serve_mounted(
-        &daemon,
-        &point,
-        arguments.one_user,
-        arguments.ready_fd,
-        &signals,
-    )
+    #[cfg(target_os = "linux")]
+    return serve_mounted(&daemon, &place, arguments.ready_fd, &signals);
+    #[cfg(target_os = "redox")]
+    return serve_scheme(&daemon, arguments.ready_fd, &signals);
 }
 
 #[cfg(target_os = "linux")]
 fn serve_mounted(
     daemon: &Arc<Daemon>,
-    point: &std::path::Path,
-    one_user: bool,
+    place: &Place,
     ready_fd: Option<RawFd>,
     signals: &Signals,
 ) -> Result<(), String> {
     use safed::fuse;
     let options = fuse::Options {
-        one_user,
+        one_user: place.one_user,
         threads: None,
     };
-    let mounted = fuse::mount(daemon, point, &options).map_err(|error| error.to_string())?;
+    let mounted = fuse::mount(daemon, &place.mount, &options).map_err(|error| error.to_string())?;
     say_ready(ready_fd);
     signals.wait(|| mounted.is_finished());
     let broken = mounted.is_broken();
@@ -102,18 +112,24 @@ fn serve_mounted(
     Ok(())
 }
 
-#[cfg(not(target_os = "linux"))]
-fn serve_mounted(
-    _: &Arc<Daemon>,
-    _: &std::path::Path,
-    _: bool,
-    _: Option<RawFd>,
-    _: &Signals,
+#[cfg(target_os = "redox")]
+fn serve_scheme(
+    daemon: &Arc<Daemon>,
+    ready_fd: Option<RawFd>,
+    signals: &Signals,
 ) -> Result<(), String> {
-    Err("this system has no FUSE: its own front serves `safe:`".to_owned())
+    use safed::scheme::redox;
+    let served = redox::serve(daemon)?;
+    redox::say_ready();
+    if ready_fd.is_some() {
+        say_ready(ready_fd);
+    }
+    signals.wait(|| served.is_finished());
+    end_sessions(daemon);
+    Ok(())
 }
 
-/// Says that the mount is there: a byte to the file asked for, else a line on stdout.
+/// Says that `safe:` is there: a byte to the file asked for, else a line on stdout.
 fn say_ready(fd: Option<RawFd>) {
     let done = match fd {
         Some(fd) => {

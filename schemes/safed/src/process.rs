@@ -77,6 +77,9 @@ pub fn uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Where a daemon of the system keeps its state and its store, when nobody says otherwise: it has no home.
+const OF_THE_SYSTEM: &str = "/var/lib/safeos";
+
 fn folder(own: &str, base: &str, under_home: &str) -> Result<PathBuf, String> {
     let absolute = |name: &str| {
         std::env::var_os(name)
@@ -85,6 +88,9 @@ fn folder(own: &str, base: &str, under_home: &str) -> Result<PathBuf, String> {
     };
     if let Some(base) = absolute(base) {
         return Ok(base.join("safeos"));
+    }
+    if cfg!(target_os = "redox") && uid() == 0 {
+        return Ok(PathBuf::from(OF_THE_SYSTEM));
     }
     absolute("HOME")
         .map(|home| home.join(under_home).join("safeos"))

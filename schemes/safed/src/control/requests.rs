@@ -58,10 +58,10 @@ fn signed(conversation: &Conversation) -> Result<(Arc<Signed>, Arc<Session>), Er
     Ok((signed, session))
 }
 
-/// Who may sign in: root and the user the daemon runs for, and who has no session yet.
+/// Who may sign in: root and whom the daemon is for, and who has no session yet.
 fn may_sign_in(conversation: &Conversation) -> Result<(), ErrorReply> {
     let daemon = &conversation.control.daemon;
-    if conversation.uid != 0 && conversation.uid != daemon.uid {
+    if !daemon.may_sign_in(conversation.uid) {
         let message = "this SafeOS belongs to another user: start your own with `safe login NAME`";
         return Err(refused("forbidden", message));
     }

@@ -15,12 +15,13 @@ use parking_lot::Mutex;
 use safeos_session::{Attr, DirEntry, Error, FileKind, NewNode, RenameMode, Seek, SetAttr};
 
 use super::convert;
-use super::cursor::Cursor;
 use super::nodes::{self, Node, Nodes};
 use super::writes::Writes;
 use crate::control::{Control, Conversation};
+use crate::cursor::Cursor;
 use crate::daemon::Tree;
 use crate::namespace::{Namespace, Place};
+use crate::permission::without_set_id;
 
 /// How long the kernel may rely on what it was told of a tree: this mount is its only writer, and
 /// changes that come from elsewhere are announced.
@@ -486,17 +487,4 @@ impl Front {
             }
         }
     }
-}
-
-/// The permission bits without set-user-id, and without set-group-id where the group may execute
-/// (elsewhere that bit means mandatory locking). `None`: nothing to take away.
-fn without_set_id(attr: &Attr) -> Option<u16> {
-    if attr.kind == FileKind::Directory {
-        return None;
-    }
-    let mut perm = attr.perm & !0o4000;
-    if perm & 0o0010 != 0 {
-        perm &= !0o2000;
-    }
-    (perm != attr.perm).then_some(perm)
 }

@@ -2,7 +2,6 @@
 
 mod broken;
 mod convert;
-mod cursor;
 mod filesystem;
 mod front;
 mod mount;

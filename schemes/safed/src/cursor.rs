@@ -1,11 +1,11 @@
 //! Reading a directory in steps.
 //!
-//! Volumes continue after a *name*, the kernel continues at a *number*. A cursor numbers the entries
+//! Volumes continue after a *name*, kernels continue at a *number*. A cursor numbers the entries
 //! as it hands them out and remembers which name has which number: exactly for the last few
 //! thousand, every thousandth before. So `seekdir` finds its place again, and a directory of any
 //! size costs bounded memory.
 //!
-//! What always holds here: entry 0 is `.`, 1 is `..`; the number that goes with an entry is where to
+//! What always holds here: entry 0 is `.`, 1 is `..` (a front that lists neither begins with 2); the number that goes with an entry is where to
 //! continue after it.
 
 use std::collections::VecDeque;

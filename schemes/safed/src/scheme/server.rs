@@ -1,0 +1,343 @@
+//! The threads that take requests from the kernel and answer them.
+//!
+//! What always holds here: some thread always waits for the next request, however many others wait for
+//! a store (up to a number that no user of one computer reaches); a request is answered exactly once; the
+//! caller's memory is never touched after that. A handler that panics costs its one request.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use safeos_session::Change;
+
+use super::front::{Front, Outcome, Ticket, Waiting};
+use super::wire::{self, Call, Cqe, Done, ECANCELED, EIO, Errno, Message, Sqe};
+use crate::control::Conversation;
+use crate::daemon::{self, Daemon, Tree};
+
+/// The way to the kernel and back.
+pub trait Wire: Send + Sync {
+    /// Waits for the next message; `None` when there will be no more.
+    fn next(&self) -> Option<Sqe>;
+    /// Sends an answer or an event.
+    fn send(&self, answer: Cqe);
+}
+
+/// Threads that there are at most: so many requests may wait for a store at once.
+const THREADS_MAX: usize = 256;
+/// Threads that stay although there is nothing to do.
+const IDLE_MAX: usize = 6;
+/// What a thread keeps of its scratch from one request to the next.
+const SCRATCH_KEPT: usize = 1 << 20;
+/// A cancellation that comes while its request is between two threads is remembered for so long.
+const EARLY_KEPT: Duration = Duration::from_millis(100);
+const STACK: usize = 1 << 20;
+
+/// How it stands with the request of a thread; the tag is in the low half.
+const IDLE: u64 = 0;
+const RUNNING: u64 = 1 << 32;
+const COMMITTED: u64 = 2 << 32;
+const CANCELLED: u64 = 3 << 32;
+
+/// A thread's request.
+struct Slot {
+    state: AtomicU64,
+}
+
+/// The right to answer what a slot holds.
+struct Claim<'a> {
+    slot: &'a Slot,
+    tag: u32,
+}
+
+impl Ticket for Claim<'_> {
+    fn commit(&self) -> Result<(), Errno> {
+        let tag = u64::from(self.tag);
+        let to = COMMITTED | tag;
+        match self.slot.state.compare_exchange(
+            RUNNING | tag,
+            to,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => Ok(()),
+            Err(state) if state == to => Ok(()),
+            Err(_) => Err(ECANCELED),
+        }
+    }
+}
+
+/// A read that waits for a conversation.
+struct Reader {
+    conversation: Arc<Conversation>,
+    number: u64,
+    cancelled: AtomicBool,
+}
+
+/// Serves a daemon's namespace over a wire.
+pub struct Server {
+    front: Arc<Front>,
+    wire: Arc<dyn Wire>,
+    slots: Mutex<Vec<Arc<Slot>>>,
+    threads: AtomicUsize,
+    idle: AtomicUsize,
+    ended: AtomicBool,
+    readers: Mutex<HashMap<u32, Arc<Reader>>>,
+    next_reader: AtomicU64,
+    early: Mutex<Vec<(u32, Instant)>>,
+    early_count: AtomicUsize,
+}
+
+impl Server {
+    /// A server of `daemon`, which from now on tells it who comes and goes.
+    pub fn new(daemon: &Arc<Daemon>, wire: Arc<dyn Wire>) -> Arc<Self> {
+        let events = Arc::clone(&wire);
+        let front = Arc::new(Front::new(
+            daemon,
+            Arc::new(move |event| events.send(event)),
+        ));
+        daemon.set_front(Box::new(Told(Arc::clone(&front))));
+        Arc::new(Self {
+            front,
+            wire,
+            slots: Mutex::default(),
+            threads: AtomicUsize::new(0),
+            idle: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            readers: Mutex::default(),
+            next_reader: AtomicU64::new(1),
+            early: Mutex::default(),
+            early_count: AtomicUsize::new(0),
+        })
+    }
+
+    /// The handle to register as the root of the scheme.
+    pub fn scheme_root(&self) -> Result<usize, Errno> {
+        self.front.scheme_root()
+    }
+
+    /// Starts to answer.
+    pub fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        for _ in 0..2 {
+            self.start_thread()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel will send nothing any more.
+    pub fn is_finished(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn start_thread(self: &Arc<Self>) -> std::io::Result<()> {
+        self.threads.fetch_add(1, Ordering::AcqRel);
+        let server = Arc::clone(self);
+        let thread = std::thread::Builder::new()
+            .name("safed-scheme".to_owned())
+            .stack_size(STACK);
+        let started = thread.spawn(move || server.work());
+        if started.is_err() {
+            self.threads.fetch_sub(1, Ordering::AcqRel);
+        }
+        started.map(drop)
+    }
+
+    /// Takes requests until there are no more, or enough others do.
+    fn work(self: Arc<Self>) {
+        let slot = Arc::new(Slot {
+            state: AtomicU64::new(IDLE),
+        });
+        self.slots.lock().push(Arc::clone(&slot));
+        let mut scratch = Vec::new();
+        while self.idle.fetch_add(1, Ordering::AcqRel) < IDLE_MAX {
+            let next = self.wire.next();
+            let others = self.idle.fetch_sub(1, Ordering::AcqRel) - 1;
+            let Some(sqe) = next else {
+                self.ended.store(true, Ordering::Release);
+                break;
+            };
+            if others == 0 && self.threads.load(Ordering::Acquire) < THREADS_MAX {
+                // Nobody else would hear of the next request. Without a thread it waits.
+                let _ = self.start_thread();
+            }
+            self.take(&sqe, &slot, &mut scratch);
+            scratch.clear();
+            if scratch.capacity() > SCRATCH_KEPT {
+                scratch = Vec::new();
+            }
+        }
+        if !self.is_finished() {
+            self.idle.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.threads.fetch_sub(1, Ordering::AcqRel);
+        self.slots.lock().retain(|other| !Arc::ptr_eq(other, &slot));
+    }
+
+    fn take(self: &Arc<Self>, sqe: &Sqe, slot: &Slot, scratch: &mut Vec<u8>) {
+        // SAFETY: the message is the kernel's, which keeps its memory until the answer is sent; that is
+        // done once, by whoever commits.
+        match unsafe { wire::decode(sqe) } {
+            Message::Call(call) => {
+                slot.state
+                    .store(RUNNING | u64::from(call.tag), Ordering::Release);
+                self.answer(&call, slot, scratch);
+                slot.state.store(IDLE, Ordering::Release);
+            }
+            Message::Cancel(tag) => self.cancel(tag),
+            Message::Close(id) => self.guard("close", || self.front.close(id)),
+            Message::Detach { id, pid } => self.guard("detach", || self.front.detach(id, pid)),
+            Message::Nothing => {}
+        }
+    }
+
+    /// Runs a handler; whether it came to its end.
+    fn guard(&self, what: &str, handler: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(handler)).is_err() {
+            let line = format!("the request {what} failed inside the daemon; please report this");
+            self.front.daemon().problem(line);
+        }
+    }
+
+    fn answer(self: &Arc<Self>, call: &Call, slot: &Slot, scratch: &mut Vec<u8>) {
+        let claim = Claim {
+            slot,
+            tag: call.tag,
+        };
+        if self.early_count.load(Ordering::Acquire) > 0 && self.was_cancelled(call.tag) {
+            if claim.commit().is_ok() {
+                self.wire.send(wire::answer(call.tag, Err(ECANCELED)));
+            }
+            return;
+        }
+        let mut outcome = Outcome::Now(Err(EIO));
+        self.guard("of a program", || {
+            outcome = self.front.perform(call, &claim, scratch);
+        });
+        match outcome {
+            Outcome::Now(answer) => {
+                if claim.commit().is_err() {
+                    // Somebody else has answered, and the caller's memory is gone. What was opened for
+                    // it is closed again.
+                    if let Ok(Done::Opened { id, .. }) = answer {
+                        self.front.close(id);
+                    }
+                    return;
+                }
+                if answer.is_ok()
+                    && let Some(output) = call.ask.output()
+                {
+                    // SAFETY: committed and not answered: the memory is there.
+                    unsafe { output.fill(scratch) };
+                }
+                self.wire.send(wire::answer(call.tag, answer));
+            }
+            Outcome::Later(waiting) => self.wait(call.tag, waiting, &claim),
+        }
+    }
+
+    /// Answers a read when its conversation has something to say.
+    fn wait(self: &Arc<Self>, tag: u32, waiting: Waiting, claim: &Claim<'_>) {
+        let reader = Arc::new(Reader {
+            conversation: waiting.conversation,
+            number: self.next_reader.fetch_add(1, Ordering::Relaxed),
+            cancelled: AtomicBool::new(false),
+        });
+        // Known before it is given up here: a cancellation finds it in one of both places.
+        self.readers.lock().insert(tag, Arc::clone(&reader));
+        if claim.commit().is_err() {
+            self.readers.lock().remove(&tag);
+            return;
+        }
+        let server = Arc::clone(self);
+        let to = waiting.to;
+        let answer = Box::new(move |answer: Result<&[u8], Errno>| {
+            server.readers.lock().remove(&tag);
+            let answer = answer.map(|data| {
+                // SAFETY: who withdraws a reader first answers it; this one was not withdrawn.
+                Done::Value(unsafe { to.fill(data) })
+            });
+            server.wire.send(wire::answer(tag, answer));
+        });
+        let (conversation, number) = (&reader.conversation, reader.number);
+        self.guard("of .ctl", || {
+            conversation.read_as(number, waiting.size, true, answer);
+        });
+        if reader.cancelled.load(Ordering::Acquire) {
+            self.withdraw(tag, &reader);
+        }
+    }
+
+    /// Ends a waiting read, if it still waits.
+    fn withdraw(&self, tag: u32, reader: &Reader) -> bool {
+        let still = reader.conversation.withdraw(reader.number);
+        if still {
+            self.readers.lock().remove(&tag);
+            self.wire.send(wire::answer(tag, Err(ECANCELED)));
+        }
+        still
+    }
+
+    /// Ends a request whose caller does not want to wait. What cannot be taken back goes on to its end.
+    fn cancel(&self, tag: u32) {
+        let running = RUNNING | u64::from(tag);
+        let cancelled = CANCELLED | u64::from(tag);
+        let mut known = false;
+        for slot in self.slots.lock().iter() {
+            let state = &slot.state;
+            let found =
+                state.compare_exchange(running, cancelled, Ordering::AcqRel, Ordering::Acquire);
+            match found {
+                Ok(_) => {
+                    self.wire.send(wire::answer(tag, Err(ECANCELED)));
+                    return;
+                }
+                Err(state) => known |= state == COMMITTED | u64::from(tag),
+            }
+        }
+        let reader = self.readers.lock().get(&tag).cloned();
+        if let Some(reader) = reader {
+            reader.cancelled.store(true, Ordering::Release);
+            self.withdraw(tag, &reader);
+        } else if !known {
+            let mut early = self.early.lock();
+            early.retain(|(_, at)| at.elapsed() < EARLY_KEPT);
+            early.push((tag, Instant::now()));
+            self.early_count.store(early.len(), Ordering::Release);
+        }
+    }
+
+    /// Whether a cancellation overtook its request.
+    fn was_cancelled(&self, tag: u32) -> bool {
+        let mut early = self.early.lock();
+        early.retain(|(_, at)| at.elapsed() < EARLY_KEPT);
+        let place = early.iter().position(|(other, _)| *other == tag);
+        if let Some(place) = place {
+            early.swap_remove(place);
+        }
+        self.early_count.store(early.len(), Ordering::Release);
+        place.is_some()
+    }
+}
+
+/// The front as the daemon knows it.
+struct Told(Arc<Front>);
+
+impl daemon::Front for Told {
+    fn flush(&self) {
+        self.0.memory.sync_all();
+    }
+
+    fn changed(&self, tree: &Arc<Tree>, change: Change) {
+        // Nothing is remembered here but what programs have mapped.
+        if let Change::Node(ino) = change {
+            self.0.memory.changed((tree.key, ino));
+        }
+    }
+
+    fn turned(&self) {
+        self.0.turned();
+    }
+}
