@@ -23,6 +23,11 @@ macro_rules! cases {
 cases! {
     content: written_bytes_are_read, cat_and_cp;
     names: ls_shows_names_and_kinds, mkdir_and_rmdir, mv_and_rm;
+    links: ln_makes_a_second_name, ln_s_is_followed, links_that_lead_nowhere;
+    more: append_is_at_the_end, open_says_what_is_wrong, a_shell_is_in_its_directory,
+        exec_reads_at_places, a_mapped_file_is_the_file, shared_mappings_are_one,
+        record_locks_of_one_program, ftruncate_cuts_and_grows, futimens_sets_times, fchmod_is_kept,
+        fsync_and_statvfs, removed_files_stay_while_open, a_hundred_thousand_entries;
 }
 
 /// A file with this content, for cases.

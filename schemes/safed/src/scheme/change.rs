@@ -33,10 +33,10 @@ struct Target {
 }
 
 impl Front {
-    /// Who acts through a handle: who opened it, or for the root that the kernel hands out the caller,
-    /// where the kernel vouches for it.
+    /// Who acts through a handle: the caller where the kernel vouches for it, else who opened it. The roots
+    /// that logins are given are nobody's.
     fn actor(&self, handle: &Handle, caller: Option<Who>) -> Result<Who, Errno> {
-        handle.who.or(caller).ok_or(EACCES)
+        caller.or(handle.who).ok_or(EACCES)
     }
 
     /// The place that a path names for a change; its last name need not exist.

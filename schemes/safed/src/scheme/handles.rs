@@ -97,7 +97,7 @@ pub enum What {
 
 /// Something open.
 pub struct Handle {
-    /// Who opened it. `None`: the root that the kernel hands out.
+    /// Who opened it. `None`: a root that the kernel or a login hands out.
     pub who: Option<Who>,
     pub view: View,
     pub what: What,

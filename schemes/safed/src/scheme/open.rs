@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use safeos_session::{Attr, Error, FileKind, NewNode, SetAttr};
 
 use super::front::{Front, Ticket};
-use super::handles::{At, Handle, Held, Key, NewLink, What};
+use super::handles::{At, Handle, Held, Key, NewLink, View, What};
 use super::walk::{Last, Node, Spot, Walk};
 use super::wire::{Done, EBADF};
 use super::wire::{
@@ -300,8 +300,12 @@ impl Front {
         who: Who,
     ) -> Result<Done, Errno> {
         let positioned = !matches!(what, What::Conversation(_));
+        // What root hands to a login as its `safe` must not act as root there.
+        let handed_out = matches!(spot.view, View::Session(_))
+            && matches!(what, What::Place(Place::Root))
+            && who.is_root();
         let id = self.handles.insert(Handle {
-            who: Some(who),
+            who: (!handed_out).then_some(who),
             view: spot.view,
             what,
             read: flags.read && !flags.stat,
