@@ -53,6 +53,9 @@ pub enum Error {
     /// Bytes that are damaged or missing; the message names them. Other files are not concerned.
     #[error("{0}")]
     Damaged(String),
+    /// The answer is on a store elsewhere, and the caller did not want to wait for it.
+    #[error("this has to be fetched first; ask again")]
+    WouldWait,
     /// The session was signed out.
     #[error("this session has ended; sign in again")]
     Ended,
@@ -90,6 +93,7 @@ impl Error {
             Self::NotPermitted => 1,
             Self::NotFound => 2,
             Self::Stopped => 4,
+            Self::WouldWait => 11,
             Self::InUse => 16,
             Self::Exists => 17,
             Self::NotDirectory => 20,
@@ -133,6 +137,7 @@ impl Error {
         match self {
             Self::Account(error) => error.retry(),
             Self::Store(error) => error.retry(),
+            Self::WouldWait => true,
             _ => false,
         }
     }

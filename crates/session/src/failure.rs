@@ -31,10 +31,8 @@ impl From<TreeError> for Fault {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
-            // Only sources that fetch by themselves are turned into plain errors.
-            Fault::Missing(at) => {
-                Self::Damaged(format!("a node of pack {} is not in memory", at.pack))
-            }
+            // Sources that fetch by themselves say so only to who does not want to wait.
+            Fault::Missing(_) => Self::WouldWait,
             Fault::Failed(error) => error,
         }
     }
@@ -46,6 +44,7 @@ impl From<TreeError> for Error {
             TreeError::Store(
                 error @ (safeos_store::Error::Missing { .. } | safeos_store::Error::Damaged { .. }),
             ) => Self::Damaged(error.to_string()),
+            TreeError::NotCached(_) => Self::WouldWait,
             TreeError::Store(error) => Self::Store(error),
             TreeError::Record(error) => Self::Account(error.into()),
             other => Self::Damaged(other.to_string()),

@@ -22,6 +22,7 @@ pub mod model;
 mod names;
 mod open;
 mod packs;
+mod patience;
 mod problems;
 mod public;
 mod publish;
@@ -33,6 +34,7 @@ mod time;
 mod volume;
 
 pub use error::{Error, Result};
+pub use patience::without_waiting;
 pub use public::open_public;
 pub use report::{Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step};
 pub use safeos_account::{Credentials, Secret};

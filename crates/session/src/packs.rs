@@ -14,6 +14,7 @@ use safeos_store::{Error as StoreError, Kind, Store};
 use safeos_tree::{Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, Place, directory};
 
 use crate::cache::PackCache;
+use crate::patience;
 use crate::{Progress, Result, Step};
 
 /// How many blocks are remembered for deduplication: about 100 bytes each.
@@ -203,6 +204,7 @@ impl Objects for Packs {
         }
         let chunk = match cache.get(&at.pack) {
             Some(chunk) => chunk,
+            None if patience::has_none() => return Err(TreeError::NotCached(*at)),
             None => self.download(cache, &at.pack)?,
         };
         let start = at.offset as usize;

@@ -17,6 +17,8 @@ pub struct Computer {
     pub kernel: Arc<Kernel>,
     /// The daemon.
     pub daemon: Arc<Daemon>,
+    /// What answers the kernel.
+    pub server: Arc<Server>,
     /// The store of all homes; it can be told to be slow.
     pub store: Arc<MemoryStore>,
     /// The handle that is the root of the scheme.
@@ -34,12 +36,17 @@ impl Default for Computer {
 impl Computer {
     /// A computer that nobody is signed in to.
     pub fn new() -> Self {
+        Self::over(|kernel| kernel)
+    }
+
+    /// The same, with something between the daemon and the kernel.
+    pub fn over(wire: impl FnOnce(Arc<dyn Wire>) -> Arc<dyn Wire>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let url = format!("file://{}/store", state.path().display());
         let daemon = Daemon::new(state.path().join("state"), url, 0);
         daemon.serve_everybody();
         let kernel = Kernel::new();
-        let server = Server::new(&daemon, Arc::clone(&kernel) as Arc<dyn Wire>);
+        let server = Server::new(&daemon, wire(Arc::clone(&kernel) as Arc<dyn Wire>));
         let root = server.scheme_root().unwrap();
         server.start().unwrap();
         // Elsewhere, as homes on a network are: what was not read yet has to be fetched.
@@ -50,6 +57,7 @@ impl Computer {
         Self {
             kernel,
             daemon,
+            server,
             store: Arc::new(store),
             root,
             state,

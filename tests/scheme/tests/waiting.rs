@@ -87,6 +87,28 @@ fn a_signal_ends_a_read_that_waits() {
 }
 
 #[test]
+fn who_does_not_want_to_wait_is_told_so() {
+    let (_computer, process) = with_far_file(Duration::from_secs(1));
+    let far = process
+        .open_raw("/scheme/safe/home/far", O_RDONLY | O_NONBLOCK)
+        .unwrap();
+    let mut buf = vec![0; 1000];
+    let start = Instant::now();
+    assert_eq!(process.read_at(far, &mut buf, 50_000), Err(EAGAIN));
+    assert!(start.elapsed() < Duration::from_millis(500));
+    // It is fetched meanwhile.
+    while process.read_at(far, &mut buf, 50_000) == Err(EAGAIN) {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never came");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(process.read_at(far, &mut buf, 50_000), Ok(1000));
+    let near = process
+        .open_raw("/scheme/safe/home/near", O_RDONLY | O_NONBLOCK)
+        .unwrap();
+    assert_eq!(process.read_at(near, &mut buf, 0), Ok(4));
+}
+
+#[test]
 fn a_signal_may_come_before_its_request_is_looked_at() {
     let (computer, process) = with_far_file(Duration::from_millis(200));
     let far = process.open("/scheme/safe/home/far", How::READ).unwrap();

@@ -6,19 +6,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use safeos_session::{Attr, FileKind, SetAttr, Space};
+use safeos_session::{Attr, Error, SetAttr, without_waiting};
 
 use super::handles::{Handle, Handles, Held, Key, View, What};
 use super::locks::{Locks, Owner};
 use super::memory::Memory;
-use super::walk::MOUNTED_AT;
-use super::wire::{self, Ask, Call, Done, Errno, Lent, Listing};
-use super::wire::{
-    EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, ENOTDIR, EOPNOTSUPP, EPERM, ESPIPE, ESRCH, EXDEV,
-};
+use super::wire::{self, Ask, Call, Done, Errno, Lent};
+use super::wire::{EACCES, EAGAIN, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, EPERM, ESRCH};
 use crate::control::{Control, Conversation};
 use crate::daemon::{Daemon, Signed};
 use crate::namespace::{Namespace, Place};
@@ -26,8 +23,9 @@ use crate::permission::{Who, without_set_id};
 
 /// The most bytes that one read gives; who wants more asks again.
 const READ_MAX: usize = 64 << 20;
-/// The most bytes of entries that one listing gives.
-const LIST_MAX: usize = 1 << 20;
+
+/// Reads at once for those who do not wait for them.
+const FETCHING_MAX: usize = 16;
 
 /// The right to answer a request: whoever commits first, the one who works on it or the one who cancels it.
 pub trait Ticket {
@@ -60,11 +58,12 @@ pub struct Front {
     pub(super) memory: Memory,
     locks: Locks,
     notify: Notify,
+    fetching: Arc<AtomicUsize>,
     /// The conversations whose events somebody wants, by handle.
     watched: Arc<Mutex<HashMap<usize, (bool, bool)>>>,
 }
 
-fn errno(error: safeos_session::Error) -> Errno {
+fn errno(error: Error) -> Errno {
     error.errno()
 }
 
@@ -82,6 +81,7 @@ impl Front {
             memory: Memory::default(),
             locks: Locks::default(),
             notify,
+            fetching: Arc::default(),
             watched: Arc::default(),
         }
     }
@@ -290,11 +290,12 @@ impl Front {
             Ok(handle) => handle,
             Err(errno) => return Outcome::Now(Err(errno)),
         };
+        let nonblock = nonblock || handle.nonblock.load(Ordering::Relaxed);
         if let What::Conversation(conversation) = &handle.what
             && handle.read
         {
             let size = to.len();
-            if nonblock || handle.nonblock.load(Ordering::Relaxed) {
+            if nonblock {
                 return Outcome::Now(read_now(conversation, size, scratch));
             }
             let conversation = Arc::clone(conversation);
@@ -304,7 +305,42 @@ impl Front {
                 to,
             });
         }
-        Outcome::Now(self.read_bytes(&handle, to.len(), offset, scratch))
+        let len = to.len();
+        if !nonblock {
+            return Outcome::Now(self.read_bytes(&handle, len, offset, scratch));
+        }
+        let answer = without_waiting(|| self.read_bytes(&handle, len, offset, scratch));
+        if answer == Err(EAGAIN) {
+            scratch.clear();
+            self.fetch(&handle, len, offset);
+        }
+        Outcome::Now(answer)
+    }
+
+    /// Reads what somebody did not want to wait for, so that it is there when it is asked for again.
+    fn fetch(&self, handle: &Arc<Handle>, len: usize, offset: u64) {
+        let fetching = Arc::clone(&self.fetching);
+        if fetching.fetch_add(1, Ordering::AcqRel) >= FETCHING_MAX {
+            fetching.fetch_sub(1, Ordering::AcqRel);
+            return;
+        }
+        let handle = Arc::clone(handle);
+        let thread = std::thread::Builder::new().name("safed-fetch".to_owned());
+        let started = thread.spawn({
+            let fetching = Arc::clone(&fetching);
+            move || {
+                if let What::Node(held) = &handle.what {
+                    let mut data = Vec::new();
+                    // An error comes again with the next read.
+                    let len = len.min(READ_MAX);
+                    let _ = held.tree.volume.read(held.ino, offset, len, &mut data);
+                }
+                fetching.fetch_sub(1, Ordering::AcqRel);
+            }
+        });
+        if started.is_err() {
+            fetching.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     fn read_bytes(&self, handle: &Handle, len: usize, offset: u64, out: &mut Vec<u8>) -> Answer {
@@ -312,10 +348,11 @@ impl Front {
             What::Place(_) | What::Sessions | What::Directory(..) => return Err(EISDIR),
             _ if !handle.read => return Err(EBADF),
             What::Node(held) => {
-                self.memory.sync(held.key())?;
+                let len = len.min(READ_MAX);
+                self.memory.sync_range(held.key(), offset, len)?;
                 held.tree
                     .volume
-                    .read(held.ino, offset, len.min(READ_MAX), out)
+                    .read(held.ino, offset, len, out)
                     .map_err(errno)?;
             }
             What::Link(held) => {
@@ -382,145 +419,6 @@ impl Front {
         Ok(())
     }
 
-    /// The attributes of what is open, and the number of its tree.
-    pub(super) fn attr(&self, handle: &Handle) -> Answer<(u64, Attr)> {
-        let place = |place: &Place| self.namespace.attr(place).map_err(errno);
-        Ok(match &handle.what {
-            What::Node(held) | What::Link(held) | What::Directory(held, _) => {
-                (held.tree.key, self.attr_of(held)?)
-            }
-            What::Place(at) => {
-                if let View::Session(signed) = &handle.view {
-                    self.is_signed(signed)?;
-                }
-                (
-                    0,
-                    Attr {
-                        ino: place_number(at),
-                        ..place(at)?
-                    },
-                )
-            }
-            What::Sessions => (
-                0,
-                Attr {
-                    perm: 0o111,
-                    ..place(&Place::Public)?
-                },
-            ),
-            What::Conversation(_) => (
-                0,
-                Attr {
-                    ino: place_number(&Place::Control),
-                    ..place(&Place::Control)?
-                },
-            ),
-            What::Text(text) => {
-                let attr = place(&Place::Status)?;
-                let size = text.len() as u64;
-                (
-                    0,
-                    Attr {
-                        ino: place_number(&Place::Status),
-                        size,
-                        ..attr
-                    },
-                )
-            }
-            What::NewLink(link) => match *link.made.lock() {
-                Some(ino) => {
-                    let attr = link.dir.tree.volume.attr(ino).map_err(errno)?;
-                    (link.dir.tree.key, attr)
-                }
-                None => {
-                    let kind = FileKind::Symlink;
-                    (
-                        link.dir.tree.key,
-                        Attr {
-                            kind,
-                            perm: 0o777,
-                            ..place(&Place::Status)?
-                        },
-                    )
-                }
-            },
-            What::Ended => return Err(ENODEV),
-        })
-    }
-
-    fn stat(&self, id: usize, out: &mut Vec<u8>) -> Answer {
-        let handle = self.handles.get(id)?;
-        let (tree, attr) = self.attr(&handle)?;
-        wire::stat_bytes(tree, &attr, out);
-        Ok(NOTHING)
-    }
-
-    fn size(&self, id: usize) -> Answer {
-        let handle = self.handles.get(id)?;
-        if matches!(handle.what, What::Conversation(_)) {
-            return Err(ESPIPE);
-        }
-        let (_, attr) = self.attr(&handle)?;
-        Ok(Done::Value(
-            usize::try_from(attr.size).unwrap_or(usize::MAX >> 1),
-        ))
-    }
-
-    fn space(&self, id: usize, out: &mut Vec<u8>) -> Answer {
-        let handle = self.handles.get(id)?;
-        let uid = match &handle.view {
-            View::Session(signed) => Some(signed.uid),
-            View::Common => handle.who.map(|who| who.uid),
-        };
-        let space = match handle.held() {
-            Some(held) => held.tree.volume.space().map_err(errno)?,
-            None => match uid.and_then(|uid| self.namespace.daemon().signed(uid)) {
-                Some(signed) => signed.home.volume.space().map_err(errno)?,
-                None => Space::default(),
-            },
-        };
-        wire::space_bytes(&space, out);
-        Ok(NOTHING)
-    }
-
-    /// Where a handle is, as an absolute path that opens it again.
-    fn full_path(&self, handle: &Handle) -> Answer<String> {
-        let inside = match handle.held() {
-            Some(held) => self.path_in_tree(handle, held)?,
-            None => handle.path.to_string(),
-        };
-        let mut path = MOUNTED_AT.to_owned();
-        if !inside.is_empty() {
-            path.push('/');
-            path.push_str(&inside);
-        }
-        Ok(path)
-    }
-
-    fn path(&self, id: usize, room: usize, out: &mut Vec<u8>) -> Answer {
-        let handle = self.handles.get(id)?;
-        let path = self.full_path(&handle)?;
-        out.extend_from_slice(path.as_bytes());
-        out.truncate(room);
-        Ok(Done::Value(out.len()))
-    }
-
-    fn relative(&self, id: usize, dir: usize, room: usize, out: &mut Vec<u8>) -> Answer {
-        let path = self.full_path(&*self.handles.get(id)?)?;
-        let base = self.full_path(&*self.handles.get(dir)?)?;
-        let rest = path.strip_prefix(&base).ok_or(EXDEV)?;
-        let rest = match rest.strip_prefix('/') {
-            Some(rest) => rest,
-            None if rest.is_empty() => "",
-            None => return Err(EXDEV),
-        };
-        if rest.len() > room {
-            return Err(EINVAL);
-        }
-        out.extend_from_slice(rest.as_bytes());
-        Ok(Done::Value(out.len()))
-    }
-
     fn events(&self, id: usize, read: bool, write: bool) -> Answer {
         let handle = self.handles.get(id)?;
         let What::Conversation(conversation) = &handle.what else {
@@ -537,72 +435,6 @@ impl Front {
         }));
         let readable = read && conversation.is_readable();
         Ok(Done::Value(wire::event_bits(readable, write)))
-    }
-
-    fn list(&self, id: usize, room: usize, header: u16, at: u64, out: &mut Vec<u8>) -> Answer {
-        let handle = self.handles.get(id)?;
-        out.resize(room.min(LIST_MAX), 0);
-        let mut listing = Listing::new(out, header)?;
-        // Whether an entry did not fit.
-        let mut full = false;
-        match &handle.what {
-            What::Directory(held, shared) => {
-                if !handle.read {
-                    return Err(EBADF);
-                }
-                // Taken out so that no lock is held while the volume works; a second reader of the same
-                // handle meanwhile starts with an empty memory, which is only slower.
-                let mut cursor = std::mem::take(&mut *shared.lock());
-                let volume = &*held.tree.volume;
-                let result = cursor.read(volume, held.ino, at, |next, entry| {
-                    // A name that is no text cannot be said here, nor asked for.
-                    let Ok(name) = std::str::from_utf8(&entry.name) else {
-                        return true;
-                    };
-                    full = !listing.add(next, entry.attr.ino, entry.attr.kind, name);
-                    !full
-                });
-                *shared.lock() = cursor;
-                // What was listed before an error stands.
-                if let Err(error) = result
-                    && listing.is_empty()
-                {
-                    return Err(errno(error));
-                }
-            }
-            What::Place(place) if !matches!(place, Place::Control | Place::Status) => {
-                let uid = match &handle.view {
-                    View::Session(signed) => {
-                        self.is_signed(signed)?;
-                        signed.uid
-                    }
-                    View::Common => handle.who.ok_or(EACCES)?.uid,
-                };
-                let names = self.namespace.list(place, uid).map_err(errno)?;
-                let skip = usize::try_from(at).unwrap_or(usize::MAX);
-                for (index, name) in names.iter().enumerate().skip(skip) {
-                    let kind = if name.folder {
-                        FileKind::Directory
-                    } else {
-                        FileKind::File
-                    };
-                    let number = name.place.as_ref().map_or(u64::MAX, place_number);
-                    full = !listing.add(index as u64 + 1, number, kind, &name.name);
-                    if full {
-                        break;
-                    }
-                }
-            }
-            What::Sessions => return Err(EACCES),
-            What::Ended => return Err(ENODEV),
-            _ => return Err(ENOTDIR),
-        }
-        if full && listing.is_empty() {
-            return Err(EINVAL);
-        }
-        let written = listing.finish();
-        out.truncate(written);
-        Ok(Done::Value(written))
     }
 
     fn sync(&self, id: usize) -> Answer {
@@ -666,7 +498,7 @@ fn read_now(conversation: &Arc<Conversation>, size: usize, out: &mut Vec<u8>) ->
     });
     // Not waiting, it is answered before this returns.
     conversation.read(size, false, answer);
-    let data = receiver.try_recv().map_err(|_| wire::EAGAIN)??;
+    let data = receiver.try_recv().map_err(|_| EAGAIN)??;
     out.extend_from_slice(&data);
     Ok(Done::Value(out.len()))
 }
@@ -678,16 +510,4 @@ fn part(data: &[u8], len: usize, offset: u64, out: &mut Vec<u8>) {
         .min(data.len());
     let to = from.saturating_add(len).min(data.len());
     out.extend_from_slice(&data[from..to]);
-}
-
-/// The number that a place of the namespace shows.
-fn place_number(place: &Place) -> u64 {
-    match place {
-        Place::Root => 1,
-        Place::Control => 2,
-        Place::Status => 3,
-        Place::Snapshots => 4,
-        Place::Public => 5,
-        Place::Tree(tree) => tree.root,
-    }
 }

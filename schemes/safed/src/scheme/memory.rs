@@ -331,6 +331,23 @@ impl Memory {
         }
     }
 
+    /// Writes back what of a range of a file was changed through mappings: somebody is about to read it.
+    pub fn sync_range(&self, key: Key, offset: u64, len: usize) -> Result<(), Errno> {
+        let Some(file) = self.find(key) else {
+            return Ok(());
+        };
+        let Ok(from) = usize::try_from(offset) else {
+            return Ok(());
+        };
+        let (from, end) = (from / PAGE * PAGE, from.saturating_add(len));
+        let file = file.lock();
+        for range in file.mapped.iter().filter(|range| range.writable) {
+            let to = page_up(end).unwrap_or(usize::MAX).min(range.to);
+            file.write_back(from.max(range.from), to)?;
+        }
+        Ok(())
+    }
+
     /// Writes everything of a file back.
     pub fn sync(&self, key: Key) -> Result<(), Errno> {
         match self.find(key) {

@@ -200,7 +200,7 @@ impl Front {
                 // Held now, it may still have gone just before.
                 let attr = self.attr_of(&held)?;
                 self.may_open(&held, &attr, flags, who)?;
-                if flags.truncate && flags.write && attr.kind == FileKind::File && !flags.stat {
+                if flags.truncate && attr.kind == FileKind::File && !flags.stat {
                     ticket.commit()?;
                     self.cut(&held, &attr, 0, who)?;
                 }

@@ -145,13 +145,22 @@ impl Server {
         started.map(drop)
     }
 
-    /// Takes requests until there are no more, or enough others do.
-    fn work(self: Arc<Self>) {
+    /// Somebody to answer requests: each thread needs one of its own.
+    pub fn worker(self: &Arc<Self>) -> Worker {
         let slot = Arc::new(Slot {
             state: AtomicU64::new(IDLE),
         });
         self.slots.lock().push(Arc::clone(&slot));
-        let mut scratch = Vec::new();
+        Worker {
+            server: Arc::clone(self),
+            slot,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes requests until there are no more, or enough others do.
+    fn work(self: Arc<Self>) {
+        let mut worker = self.worker();
         while self.idle.fetch_add(1, Ordering::AcqRel) < IDLE_MAX {
             let next = self.wire.next();
             let others = self.idle.fetch_sub(1, Ordering::AcqRel) - 1;
@@ -163,23 +172,17 @@ impl Server {
                 // Nobody else would hear of the next request. Without a thread it waits.
                 let _ = self.start_thread();
             }
-            self.take(&sqe, &slot, &mut scratch);
-            scratch.clear();
-            if scratch.capacity() > SCRATCH_KEPT {
-                scratch = Vec::new();
-            }
+            // SAFETY: the message is the kernel's, which keeps its memory until the answer is sent.
+            unsafe { worker.take(&sqe) };
         }
         if !self.is_finished() {
             self.idle.fetch_sub(1, Ordering::AcqRel);
         }
         self.threads.fetch_sub(1, Ordering::AcqRel);
-        self.slots.lock().retain(|other| !Arc::ptr_eq(other, &slot));
     }
 
-    fn take(self: &Arc<Self>, sqe: &Sqe, slot: &Slot, scratch: &mut Vec<u8>) {
-        // SAFETY: the message is the kernel's, which keeps its memory until the answer is sent; that is
-        // done once, by whoever commits.
-        match unsafe { wire::decode(sqe) } {
+    fn take(self: &Arc<Self>, message: Message, slot: &Slot, scratch: &mut Vec<u8>) {
+        match message {
             Message::Call(call) => {
                 slot.state
                     .store(RUNNING | u64::from(call.tag), Ordering::Release);
@@ -319,6 +322,37 @@ impl Server {
         }
         self.early_count.store(early.len(), Ordering::Release);
         place.is_some()
+    }
+}
+
+/// Answers requests, one at a time.
+pub struct Worker {
+    server: Arc<Server>,
+    slot: Arc<Slot>,
+    scratch: Vec<u8>,
+}
+
+impl Worker {
+    /// Does what a message asks. The answer goes over the server's wire: mostly before this returns, else
+    /// when there is one.
+    ///
+    /// # Safety
+    /// The addresses in the message must be mapped as its lengths say, until it is answered.
+    pub unsafe fn take(&mut self, sqe: &Sqe) {
+        // SAFETY: the caller's promise is the same; it is answered once, by whoever commits.
+        let message = unsafe { wire::decode(sqe) };
+        self.server.take(message, &self.slot, &mut self.scratch);
+        self.scratch.clear();
+        if self.scratch.capacity() > SCRATCH_KEPT {
+            self.scratch = Vec::new();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let own = |other: &Arc<Slot>| Arc::ptr_eq(other, &self.slot);
+        self.server.slots.lock().retain(|other| !own(other));
     }
 }
 
