@@ -204,6 +204,12 @@ fn a_user_signs_up_and_out_through_the_control_file() {
         text.lines().last().unwrap().to_owned()
     };
     let account = r#""name": "ada", "password": "correct horse""#;
+    // The daemon is root and must not be made to write where the user may not.
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = format!(r#""store": "file://{}/store""#, folder.path().display());
+    let answer = say(&format!(r#"{{"sign_up": {{{account}, {elsewhere}}}}}"#));
+    assert!(answer.contains("forbidden"), "{answer}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     let answer = say(&format!(
         r#"{{"sign_up": {{{account}, "small_memory": true}}}}"#
     ));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use safeos_account::SecretKey;
 use safeos_control::{ErrorReply, Reply, Request, SignIn, SignOut, SignUp};
 use safeos_session::{Credentials, Error, Limits, Options, Secret, Session};
+use safeos_store::Store;
 use serde::Serialize;
 use serde_json::json;
 
@@ -69,6 +70,21 @@ fn may_sign_in(conversation: &Conversation) -> Result<(), ErrorReply> {
         return Err(failed(Error::InUse));
     }
     Ok(())
+}
+
+/// The store that a request names, or the daemon's own. A daemon that serves everybody works as root, and a
+/// user must not have it make or write a folder of the user's choice.
+fn store(conversation: &Conversation, named: Option<&str>) -> Result<Arc<dyn Store>, ErrorReply> {
+    let daemon = &conversation.control.daemon;
+    let url = named.unwrap_or(&daemon.store);
+    let own = conversation.uid == 0 || conversation.uid == daemon.uid || url == daemon.store;
+    if !own && url.trim_start().to_ascii_lowercase().starts_with("file:") {
+        let message = format!(
+            "{url}: only root may name a folder as the store of this computer's SafeOS; leave the store out, or name a server's"
+        );
+        return Err(refused("forbidden", message));
+    }
+    daemon.open_store(url).map_err(failed)
 }
 
 struct Opening {
@@ -139,8 +155,7 @@ fn open(
     let _one_at_a_time = control.signing_in.lock();
     may_sign_in(conversation)?;
     let daemon = &control.daemon;
-    let url = opening.store.as_deref().unwrap_or(&daemon.store);
-    let store = daemon.open_store(url).map_err(failed)?;
+    let store = store(conversation, opening.store.as_deref())?;
     let options = Options {
         store: Arc::clone(&store),
         state: daemon.state.clone(),
@@ -228,7 +243,7 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
         }
         Request::Copy(request) => {
             daemon.flush();
-            let to = daemon.open_store(&request.to).map_err(failed)?;
+            let to = store(conversation, Some(&request.to))?;
             let done = session.copy_to(&*to, listener);
             reply(done.map(|done| Reply::ok(&done)))
         }
