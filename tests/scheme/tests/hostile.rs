@@ -329,6 +329,15 @@ fn calls_of_no_known_kind() {
     let wait = std::time::Duration::from_millis(50);
     assert!(computer.kernel.wait_for(&pending, wait).is_none());
     assert_eq!(one.get_flags(fd), Ok(0));
+    // Links that lead out of the scheme: the C library follows them.
+    for (name, target) in [
+        ("away", "/file/etc/hostname"),
+        ("up", "../../../etc/hostname"),
+    ] {
+        let path = format!("/scheme/safe/home/{name}");
+        one.symlink(target, &path).unwrap();
+        assert_eq!(one.open(&path, How::READ), Err(EXDEV), "{name}");
+    }
     // What mv across schemes looks like: the kernel takes the other scheme's name away.
     assert_eq!(
         one.rename("/scheme/safe/home/a", "/scheme/safe/tmp/b"),

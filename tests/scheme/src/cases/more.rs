@@ -53,7 +53,7 @@ pub fn a_shell_is_in_its_directory(files: &dyn Files, dir: &str) {
     files.rename(&format!("{dir}/work"), &format!("{dir}/moved")).unwrap();
     assert_eq!(files.path_of(fd).as_deref(), Ok(format!("{dir}/moved").as_str()));
     files.close(fd);
-    files.chdir("/scheme/safe").unwrap();
+    files.chdir("/").unwrap();
 }
 
 /// The loader's reads: the head, then segments at their places, past the end too.
@@ -142,7 +142,8 @@ pub fn ftruncate_cuts_and_grows(files: &dyn Files, dir: &str) {
     holds(files, &path, b"0123\0\0\0\0");
     files.truncate(fd, 1 << 40).unwrap();
     assert_eq!(files.seek_end(fd), Ok(1 << 40));
-    assert_eq!(files.truncate(fd, u64::MAX), Err(EFBIG));
+    // Systems differ in what they call it.
+    assert!(matches!(files.truncate(fd, u64::MAX), Err(EFBIG | EINVAL)));
     files.truncate(fd, 0).unwrap();
     assert_eq!(files.fstat(fd).unwrap().size, 0);
     files.close(fd);
@@ -176,7 +177,10 @@ pub fn fchmod_is_kept(files: &dyn Files, dir: &str) {
     files.chmod(fd, 0o4751).unwrap();
     assert_eq!(files.fstat(fd).unwrap().perm, 0o4751);
     files.write(fd, b"y").unwrap();
-    assert_eq!(files.fstat(fd).unwrap().perm, 0o0751);
+    let written = files.fstat(fd).unwrap();
+    // Root's writes leave the set-id bits.
+    let left = if written.uid == 0 { 0o4751 } else { 0o0751 };
+    assert_eq!(written.perm, left);
     files.close(fd);
     let meta = files.stat(&path).unwrap();
     let fd = open(files, &path);
