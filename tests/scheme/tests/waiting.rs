@@ -62,6 +62,45 @@ fn a_read_that_waits_delays_no_other() {
 }
 
 #[test]
+fn one_user_does_not_take_all_threads() {
+    let (computer, process) = with_far_file(Duration::from_secs(3));
+    let far = process.open("/scheme/safe/home/far", How::READ).unwrap();
+    let other = computer.process(UID + 1);
+    computer
+        .store
+        .delay(Method::GetChunks, Duration::from_secs(3));
+    let mut bufs = vec![vec![0; 100]; 600];
+    let start = Instant::now();
+    let mut pending: Vec<_> = bufs
+        .iter_mut()
+        .map(|buf| process.submit_read(far, buf, 50_000))
+        .collect();
+    for _ in 0..20 {
+        assert!(other.stat("/scheme/safe/status").is_ok());
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    // One that was held back can be given up as well.
+    let last = pending.pop().unwrap();
+    computer.kernel.interrupt(&last);
+    assert_eq!(computer.kernel.wait(last).map(drop), Err(EINTR));
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    for pending in pending {
+        assert_eq!(
+            computer.kernel.wait(pending).map(|answer| answer.value),
+            Ok(100)
+        );
+    }
+}
+
+#[test]
 fn a_signal_ends_a_read_that_waits() {
     let (computer, process) = with_far_file(Duration::from_secs(2));
     let far = process.open("/scheme/safe/home/far", How::READ).unwrap();

@@ -260,6 +260,40 @@ pub enum Message {
 }
 
 impl Ask {
+    /// The handle that it is about.
+    pub fn handle(&self) -> Option<usize> {
+        match self {
+            Self::Open { .. } | Self::Refuse(_) => None,
+            Self::Unlink { dir: id, .. }
+            | Self::RenameAt { from: (id, _), .. }
+            | Self::Dup { id, .. }
+            | Self::Read { id, .. }
+            | Self::Write { id, .. }
+            | Self::Size { id }
+            | Self::Chmod { id, .. }
+            | Self::Chown { id, .. }
+            | Self::GetFlags { id }
+            | Self::SetFlags { id, .. }
+            | Self::Events { id, .. }
+            | Self::Path { id, .. }
+            | Self::RelativePath { id, .. }
+            | Self::Rename { id, .. }
+            | Self::Link { id, .. }
+            | Self::LinkAt { id, .. }
+            | Self::Stat { id, .. }
+            | Self::Space { id, .. }
+            | Self::Sync { id }
+            | Self::Truncate { id, .. }
+            | Self::Times { id, .. }
+            | Self::List { id, .. }
+            | Self::Map { id, .. }
+            | Self::Unmap { id, .. }
+            | Self::Lock { id, .. }
+            | Self::Unlock { id, .. }
+            | Self::FindLock { id, .. } => Some(*id),
+        }
+    }
+
     /// The memory that the answer's bytes go to.
     pub fn output(&self) -> Option<Lent> {
         match self {

@@ -119,6 +119,13 @@ impl Front {
         held.tree.volume.attr(held.ino).map_err(errno)
     }
 
+    /// Whose request it is, as far as that can be believed.
+    pub fn user(&self, call: &Call) -> u32 {
+        let handle = call.ask.handle().and_then(|id| self.handles.any(id).ok());
+        let who = handle.and_then(|handle| handle.who);
+        who.map_or(call.uid, |who| who.uid)
+    }
+
     /// Answers a request. Bytes for the caller's memory are put into `scratch`.
     pub fn perform(&self, call: &Call, ticket: &dyn Ticket, scratch: &mut Vec<u8>) -> Outcome {
         let answer = match &call.ask {

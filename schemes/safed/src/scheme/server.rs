@@ -4,10 +4,10 @@
 //! a store (up to a number that no user of one computer reaches); a request is answered exactly once; the
 //! caller's memory is never touched after that. A handler that panics costs its one request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -30,6 +30,10 @@ pub trait Wire: Send + Sync {
 const THREADS_MAX: usize = 256;
 /// Threads that stay although there is nothing to do.
 const IDLE_MAX: usize = 6;
+/// From so many on it counts whose requests they work on.
+const THREADS_MANY: usize = 64;
+/// The most threads that one user's requests have; more of them wait until one of these is done.
+const THREADS_OF_USER: usize = 128;
 /// What a thread keeps of its scratch from one request to the next.
 const SCRATCH_KEPT: usize = 1 << 20;
 /// A cancellation that comes while its request is between two threads is remembered for so long.
@@ -45,6 +49,7 @@ const CANCELLED: u64 = 3 << 32;
 /// A thread's request.
 struct Slot {
     state: AtomicU64,
+    user: AtomicU32,
 }
 
 /// The right to answer what a slot holds.
@@ -89,6 +94,9 @@ pub struct Server {
     next_reader: AtomicU64,
     early: Mutex<Vec<(u32, Instant)>>,
     early_count: AtomicUsize,
+    /// Requests of users who have enough threads, with the user.
+    held_back: Mutex<VecDeque<(u32, Call)>>,
+    held_back_count: AtomicUsize,
 }
 
 impl Server {
@@ -111,6 +119,8 @@ impl Server {
             next_reader: AtomicU64::new(1),
             early: Mutex::default(),
             early_count: AtomicUsize::new(0),
+            held_back: Mutex::default(),
+            held_back_count: AtomicUsize::new(0),
         })
     }
 
@@ -149,6 +159,7 @@ impl Server {
     pub fn worker(self: &Arc<Self>) -> Worker {
         let slot = Arc::new(Slot {
             state: AtomicU64::new(IDLE),
+            user: AtomicU32::new(0),
         });
         self.slots.lock().push(Arc::clone(&slot));
         Worker {
@@ -184,16 +195,81 @@ impl Server {
     fn take(self: &Arc<Self>, message: Message, slot: &Slot, scratch: &mut Vec<u8>) {
         match message {
             Message::Call(call) => {
-                slot.state
-                    .store(RUNNING | u64::from(call.tag), Ordering::Release);
-                self.answer(&call, slot, scratch);
-                slot.state.store(IDLE, Ordering::Release);
+                let Some(call) = self.hold_back(call, slot) else {
+                    return;
+                };
+                self.work_on(&call, slot, scratch);
+                while self.held_back_count.load(Ordering::SeqCst) > 0
+                    && let Some((user, call)) = self.next_held_back()
+                {
+                    slot.user.store(user, Ordering::Relaxed);
+                    scratch.clear();
+                    self.work_on(&call, slot, scratch);
+                }
             }
             Message::Cancel(tag) => self.cancel(tag),
             Message::Close(id) => self.guard("close", || self.front.close(id)),
             Message::Detach { id, pid } => self.guard("detach", || self.front.detach(id, pid)),
             Message::Nothing => {}
         }
+    }
+
+    fn work_on(self: &Arc<Self>, call: &Call, slot: &Slot, scratch: &mut Vec<u8>) {
+        slot.state
+            .store(RUNNING | u64::from(call.tag), Ordering::SeqCst);
+        self.answer(call, slot, scratch);
+        slot.state.store(IDLE, Ordering::SeqCst);
+    }
+
+    /// How many threads work on requests of a user.
+    fn threads_of(&self, user: u32) -> usize {
+        let works = |slot: &Arc<Slot>| {
+            slot.state.load(Ordering::SeqCst) != IDLE && slot.user.load(Ordering::Relaxed) == user
+        };
+        self.slots.lock().iter().filter(|slot| works(slot)).count()
+    }
+
+    /// Keeps a request for later if its user has all the threads that one user may have: others' would
+    /// wait for this user's stores. `None`: it is kept.
+    fn hold_back(&self, call: Call, slot: &Slot) -> Option<Call> {
+        if self.threads.load(Ordering::Relaxed) < THREADS_MANY {
+            return Some(call);
+        }
+        let user = self.front.user(&call);
+        slot.user.store(user, Ordering::Relaxed);
+        let mut held_back = self.held_back.lock();
+        // Counted first: whoever is done from here on looks for it.
+        self.held_back_count.fetch_add(1, Ordering::SeqCst);
+        if self.threads_of(user) < THREADS_OF_USER {
+            self.held_back_count.fetch_sub(1, Ordering::SeqCst);
+            // Before the next one is counted.
+            slot.state
+                .store(RUNNING | u64::from(call.tag), Ordering::SeqCst);
+            return Some(call);
+        }
+        held_back.push_back((user, call));
+        None
+    }
+
+    /// The first request that was kept and may go on now.
+    fn next_held_back(&self) -> Option<(u32, Call)> {
+        let mut held_back = self.held_back.lock();
+        let mut full: Vec<u32> = Vec::new();
+        let place = held_back.iter().position(|(user, _)| {
+            if full.contains(user) {
+                return false;
+            }
+            let free = self.threads_of(*user) < THREADS_OF_USER;
+            if !free {
+                full.push(*user);
+            }
+            free
+        })?;
+        let next = held_back.remove(place);
+        if next.is_some() {
+            self.held_back_count.fetch_sub(1, Ordering::SeqCst);
+        }
+        next
     }
 
     /// Runs a handler; whether it came to its end.
@@ -304,12 +380,25 @@ impl Server {
         if let Some(reader) = reader {
             reader.cancelled.store(true, Ordering::Release);
             self.withdraw(tag, &reader);
+        } else if self.cancel_held_back(tag) {
+            self.wire.send(wire::answer(tag, Err(ECANCELED)));
         } else if !known {
             let mut early = self.early.lock();
             early.retain(|(_, at)| at.elapsed() < EARLY_KEPT);
             early.push((tag, Instant::now()));
             self.early_count.store(early.len(), Ordering::Release);
         }
+    }
+
+    /// Takes a request away that was kept for later.
+    fn cancel_held_back(&self, tag: u32) -> bool {
+        let mut held_back = self.held_back.lock();
+        let place = held_back.iter().position(|(_, call)| call.tag == tag);
+        let found = place.and_then(|place| held_back.remove(place)).is_some();
+        if found {
+            self.held_back_count.fetch_sub(1, Ordering::SeqCst);
+        }
+        found
     }
 
     /// Whether a cancellation overtook its request.
