@@ -57,13 +57,29 @@ fn kind(from: fs::FileType) -> Kind {
     }
 }
 
-fn record_lock(fd: Fd, kind: libc::c_int, start: u64, len: u64) -> Result<()> {
-    // SAFETY: a lock is plain numbers, for which zeros will do.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = kind as _;
-    lock.l_whence = libc::SEEK_SET as _;
-    lock.l_start = start as _;
-    lock.l_len = len as _;
+/// `struct flock`, which the `libc` crate lacks for Redox; there and on Linux it is this.
+#[repr(C)]
+struct RecordLock {
+    kind: libc::c_short,
+    whence: libc::c_short,
+    start: libc::off_t,
+    len: libc::off_t,
+    pid: libc::pid_t,
+}
+
+/// `F_RDLCK`, `F_WRLCK` and `F_UNLCK`.
+const SHARED: libc::c_short = 0;
+const EXCLUSIVE: libc::c_short = 1;
+const UNLOCKED: libc::c_short = 2;
+
+fn record_lock(fd: Fd, kind: libc::c_short, start: u64, len: u64) -> Result<()> {
+    let lock = RecordLock {
+        kind,
+        whence: libc::SEEK_SET as _,
+        start: start as _,
+        len: len as _,
+        pid: 0,
+    };
     // SAFETY: the lock lives until the call returns.
     checked(unsafe { libc::fcntl(fd as RawFd, libc::F_SETLK, &raw const lock) }).map(drop)
 }
@@ -249,16 +265,12 @@ impl Files for System {
     }
 
     fn lock(&self, fd: Fd, start: u64, len: u64, exclusive: bool) -> Result<()> {
-        let kind = if exclusive {
-            libc::F_WRLCK
-        } else {
-            libc::F_RDLCK
-        };
-        record_lock(fd, kind as _, start, len)
+        let kind = if exclusive { EXCLUSIVE } else { SHARED };
+        record_lock(fd, kind, start, len)
     }
 
     fn unlock(&self, fd: Fd, start: u64, len: u64) -> Result<()> {
-        record_lock(fd, libc::F_UNLCK as _, start, len)
+        record_lock(fd, UNLOCKED, start, len)
     }
 }
 
