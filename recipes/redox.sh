@@ -1,9 +1,9 @@
 # Sourced by build.sh: SafeOS's crates, compiled for Redox on a computer that is not one.
 # shellcheck disable=SC2034,SC2154 # build.sh's variables
 #
-# What the image carries. `safed` and `orbital-login` join when their fronts for Redox stand.
+# What the image carries. `orbital-login` joins when it exists.
 redox_libraries=(safeos-record safeos-store safeos-tree safeos-account safeos-session safeos-control)
-redox_programs=(safe)
+redox_programs=(safe safed)
 
 redox_target=x86_64-unknown-redox
 # Folder of the cargo and rustc to use, and whether they build the standard library themselves.

@@ -41,16 +41,16 @@ pub fn open_says_what_is_wrong(files: &dyn Files, dir: &str) {
 
 /// The current directory, and paths from it.
 pub fn a_shell_is_in_its_directory(files: &dyn Files, dir: &str) {
-    files.mkdir(&format!("{dir}/work"), 0o755).unwrap();
+    files.mkdir(&format!("{dir}/inner"), 0o755).unwrap();
     files.chdir(dir).unwrap();
-    files.chdir("work").unwrap();
+    files.chdir("inner").unwrap();
     file(files, "here", b"x");
-    holds(files, &format!("{dir}/work/here"), b"x");
-    holds(files, "../work/./here", b"x");
+    holds(files, &format!("{dir}/inner/here"), b"x");
+    holds(files, "../inner/./here", b"x");
     let fd = files.open(".", How::READ).unwrap();
-    assert_eq!(files.path_of(fd).as_deref(), Ok(format!("{dir}/work").as_str()));
+    assert_eq!(files.path_of(fd).as_deref(), Ok(format!("{dir}/inner").as_str()));
     // It follows a directory that moves.
-    files.rename(&format!("{dir}/work"), &format!("{dir}/moved")).unwrap();
+    files.rename(&format!("{dir}/inner"), &format!("{dir}/moved")).unwrap();
     assert_eq!(files.path_of(fd).as_deref(), Ok(format!("{dir}/moved").as_str()));
     files.close(fd);
     files.chdir("/").unwrap();
