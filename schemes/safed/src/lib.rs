@@ -14,3 +14,4 @@ pub mod namespace;
 pub mod permission;
 pub mod process;
 pub mod scheme;
+pub mod supervise;

@@ -7,12 +7,13 @@
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use clap::Parser;
 use safed::daemon::Daemon;
 use safed::process::{self, Signals};
+use safed::supervise::supervise;
 
 /// Serves `safe:`.
 #[derive(Parser)]
@@ -30,6 +31,9 @@ struct Arguments {
     /// Write one byte to this open file once it serves, and close it.
     #[arg(long, value_name = "FD")]
     ready_fd: Option<RawFd>,
+    /// Serve in a process of its own, and start it again when it dies: for an init that does not.
+    #[arg(long)]
+    supervise: bool,
     /// Stay in the foreground. It always does; accepted for the sake of service files.
     #[arg(long)]
     foreground: bool,
@@ -61,6 +65,9 @@ fn main() -> ExitCode {
 fn serve(arguments: Arguments) -> Result<(), String> {
     process::harden().map_err(|error| format!("cannot protect its memory: {error}"))?;
     let signals = Signals::block().map_err(|error| format!("cannot take signals: {error}"))?;
+    if arguments.supervise {
+        return supervised(&arguments, &signals);
+    }
     let state = match arguments.state {
         Some(state) => state,
         None => process::default_state()?,
@@ -101,7 +108,7 @@ fn serve_mounted(
         threads: None,
     };
     let mounted = fuse::mount(daemon, &place.mount, &options).map_err(|error| error.to_string())?;
-    say_ready(ready_fd);
+    tell_ready(ready_fd);
     signals.wait(|| mounted.is_finished());
     let broken = mounted.is_broken();
     mounted.unmount(|| end_sessions(daemon));
@@ -118,18 +125,57 @@ fn serve_scheme(
     ready_fd: Option<RawFd>,
     signals: &Signals,
 ) -> Result<(), String> {
-    use safed::scheme::redox;
-    let served = redox::serve(daemon)?;
-    redox::say_ready();
-    if ready_fd.is_some() {
-        say_ready(ready_fd);
-    }
+    let served = safed::scheme::redox::serve(daemon)?;
+    tell_ready(ready_fd);
     signals.wait(|| served.is_finished());
     end_sessions(daemon);
     Ok(())
 }
 
-/// Says that `safe:` is there: a byte to the file asked for, else a line on stdout.
+/// Serves in a child. Who waits for readiness hears of the first one's, from here.
+fn supervised(arguments: &Arguments, signals: &Signals) -> Result<(), String> {
+    let program =
+        std::env::current_exe().map_err(|error| format!("cannot find its own program: {error}"))?;
+    let command = |ready_fd: RawFd| {
+        let mut command = Command::new(&program);
+        #[cfg(target_os = "linux")]
+        {
+            command.arg("--mount").arg(&arguments.place.mount);
+            command.args(arguments.place.one_user.then_some("--one-user"));
+        }
+        #[cfg(target_os = "redox")]
+        command.env_remove(safed::scheme::redox::INIT_NOTIFY);
+        for (option, value) in [
+            (
+                "--state",
+                arguments.state.as_ref().map(|path| path.as_os_str()),
+            ),
+            ("--store", arguments.store.as_ref().map(|url| url.as_ref())),
+        ] {
+            if let Some(value) = value {
+                command.arg(option).arg(value);
+            }
+        }
+        command.arg("--ready-fd").arg(ready_fd.to_string());
+        command
+    };
+    let ready_fd = arguments.ready_fd;
+    supervise(signals, command, move || tell_ready(ready_fd))
+}
+
+/// Says that `safe:` is there: to init where it listens, and as it was asked for.
+fn tell_ready(fd: Option<RawFd>) {
+    #[cfg(target_os = "redox")]
+    {
+        safed::scheme::redox::say_ready();
+        if fd.is_none() {
+            return;
+        }
+    }
+    say_ready(fd);
+}
+
+/// A byte to the file asked for, else a line on stdout.
 fn say_ready(fd: Option<RawFd>) {
     let done = match fd {
         Some(fd) => {

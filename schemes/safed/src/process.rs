@@ -55,8 +55,8 @@ impl Signals {
         }
     }
 
-    /// Waits for one of them, or until `or` is true.
-    pub fn wait(&self, or: impl Fn() -> bool) {
+    /// Waits for one of them, or until `or` is true; whether one came.
+    pub fn wait(&self, mut or: impl FnMut() -> bool) -> bool {
         let look = libc::timespec {
             tv_sec: 0,
             tv_nsec: LOOK_EVERY_MS * 1_000_000,
@@ -65,9 +65,10 @@ impl Signals {
             // SAFETY: the set and the time live until the call returns; no information is asked for.
             let signal = unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &look) };
             if signal > 0 {
-                return;
+                return true;
             }
         }
+        false
     }
 }
 

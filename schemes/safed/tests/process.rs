@@ -6,11 +6,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 fn start(folder: &TempDir, point: &Path) -> Child {
+    start_with(folder, point, &[])
+}
+
+fn start_with(folder: &TempDir, point: &Path, more: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_safed"))
+        .args(more)
         .arg("--mount")
         .arg(point)
         .arg("--state")
@@ -145,6 +151,68 @@ fn what_a_killed_daemon_left_is_cleared_away() {
     assert!(text.contains("mounted on it already"), "{text}");
     terminate(&daemon, libc::SIGTERM);
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+/// The daemon under a supervisor, when there is one other than `before`.
+fn child_of(supervisor: &Child, before: u32) -> u32 {
+    let children = format!("/proc/{0}/task/{0}/children", supervisor.id());
+    loop {
+        let text = fs::read_to_string(&children).unwrap();
+        if let Some(child) = text.split_whitespace().next().map(|id| id.parse().unwrap())
+            && child != before
+        {
+            return child;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_supervisor_starts_it_again_with_what_was_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("safe");
+    fs::create_dir(&point).unwrap();
+    let mut supervisor = start_with(&folder, &point, &["--supervise"]);
+    wait_ready(&mut supervisor);
+    assert!(ask(&point, SIGN_UP).starts_with("{\"ok\""));
+    let mut daemon = child_of(&supervisor, 0);
+    for turn in 0..3 {
+        let file = fs::File::create(point.join(format!("home/{turn}"))).unwrap();
+        file.sync_all().unwrap();
+        drop(file);
+        // SAFETY: plain numbers; the supervisor has not waited for its child yet.
+        assert_eq!(unsafe { libc::kill(daemon as i32, libc::SIGKILL) }, 0);
+        daemon = child_of(&supervisor, daemon);
+        while !point.join("status").exists() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(!point.join("home").exists());
+        assert!(ask(&point, SIGN_IN).starts_with("{\"ok\""));
+        for turn in 0..=turn {
+            assert!(point.join(format!("home/{turn}")).exists(), "{turn}");
+        }
+    }
+    terminate(&supervisor, libc::SIGTERM);
+    assert_eq!(supervisor.wait().unwrap().code(), Some(0));
+    assert!(!mounted(&point));
+}
+
+#[test]
+fn a_supervisor_gives_up_what_never_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none");
+    let mut supervisor = start_with(&folder, &none, &["--supervise"]);
+    assert_eq!(supervisor.wait().unwrap().code(), Some(1));
+    let mut text = String::new();
+    supervisor
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text.matches("does not exist").count(), 3, "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.contains("gave up after 3 tries"), "{text}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::daemon::Daemon;
 /// The scheme's name.
 const NAME: &str = "safe";
 /// Where init says which descriptor it listens at.
-const INIT_NOTIFY: &str = "INIT_NOTIFY";
+pub const INIT_NOTIFY: &str = "INIT_NOTIFY";
 
 /// The kernel at the other end of the scheme's socket. Messages go as they are, byte for byte.
 struct Kernel(Socket);
