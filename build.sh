@@ -21,6 +21,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 . recipes/redox.sh
 . recipes/image.sh
+. recipes/guest.sh
 
 help() {
     cat <<'TEXT'
@@ -41,6 +42,10 @@ help() {
                        take them out again
   qemu --redox-tree DIR
                        start that image in QEMU
+  qemu-test --redox-tree DIR
+  qemu-test --image FILE --sysroot DIR [--firmware FILE]
+                       start a copy of a Redox image in QEMU and test SafeOS inside of it; DIR has relibc's lib
+                       and include
   help                 this text
 
 Missing tools are installed with the system's package manager (as root or with sudo), or the line to
@@ -280,7 +285,7 @@ section() {
     fi
 }
 
-scripts=(build.sh .ci/run recipes/redox.sh recipes/image.sh tests/image/run)
+scripts=(build.sh .ci/run recipes/redox.sh recipes/image.sh recipes/guest.sh tests/image/run tests/qemu/cc)
 check_scripts() {
     local script
     for script in "${scripts[@]}"; do bash -n "$script" || return 1; done
@@ -362,6 +367,7 @@ test_all() {
     section "tests" run_tests
     section "redox" redox_section
     section "image" test_image
+    section "guest" guest_section
     section "fuzz targets" smoke_fuzz
     printf '\n==== all of it: %d s\n' $((SECONDS - start))
     local sum
@@ -401,6 +407,7 @@ case $command in
     redox) redox "$@" ;;
     image) image "$@" ;;
     qemu) qemu "$@" ;;
+    qemu-test) qemu_test "$@" ;;
     help | -h | --help) help ;;
     *)
         say "there is no command '$command'"

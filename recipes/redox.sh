@@ -11,6 +11,8 @@ redox_rust=
 redox_std=
 # Why there is none.
 redox_why=
+# A folder with relibc's files: then programs are linked too, optimised, with the host's C compiler.
+redox_sysroot=
 
 # A Redox toolchain: its compiler in PATH, and a rustc that has Redox's standard library.
 redox_toolchain_here() {
@@ -104,14 +106,24 @@ setup_redox() {
 redox_cargo() {
     local command=$1 setting=(RUSTC="$redox_rust/rustc") flags=(--locked --target "$redox_target")
     shift
-    flags+=(--target-dir "$CARGO_TARGET_DIR/redox")
-    # Only whether it compiles counts: half the time of an optimised build.
-    flags+=(--config 'profile.dev.opt-level=0' --config 'profile.dev.package."*".opt-level=0' --config 'profile.dev.debug=false')
+    if [ -n "$redox_sysroot" ]; then
+        flags+=(--target-dir "$CARGO_TARGET_DIR/redox-guest" --release --config 'profile.release.panic="abort"')
+        flags+=(--config 'profile.release.debug=false')
+    else
+        flags+=(--target-dir "$CARGO_TARGET_DIR/redox")
+        # Only whether it compiles counts: half the time of an optimised build.
+        flags+=(--config 'profile.dev.opt-level=0' --config 'profile.dev.package."*".opt-level=0' --config 'profile.dev.debug=false')
+    fi
     if [ -n "$redox_std" ]; then
         setting+=(RUSTC_BOOTSTRAP=1)
         flags+=('-Zbuild-std=std,panic_abort')
     fi
-    if have "$redox_target-gcc"; then
+    if [ -n "$redox_sysroot" ]; then
+        setting+=("REDOX_SYSROOT=$redox_sysroot" "CC_x86_64_unknown_redox=$root/tests/qemu/cc" AR_x86_64_unknown_redox=ar
+            "CARGO_TARGET_X86_64_UNKNOWN_REDOX_LINKER=$root/tests/qemu/cc"
+            # A C library made by the same compiler has parts of Rust's own library in it, under the same names.
+            CARGO_TARGET_X86_64_UNKNOWN_REDOX_RUSTFLAGS=-Cmetadata=safeos)
+    elif have "$redox_target-gcc"; then
         setting+=("CC_x86_64_unknown_redox=$redox_target-gcc" "AR_x86_64_unknown_redox=$redox_target-ar"
             "CARGO_TARGET_X86_64_UNKNOWN_REDOX_LINKER=$redox_target-gcc")
     else

@@ -1,0 +1,113 @@
+//! The emulated computer, and its serial line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+const EMULATOR: &str = "qemu-system-x86_64";
+const MEMORY_MIB: &str = "2048";
+/// A line longer than this is cut: it is nothing of ours.
+const LINE_MAX: usize = 4096;
+
+/// A running computer.
+pub struct Machine {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Machine {
+    /// Starts it without a display or a network; everything it says goes to `log` too.
+    pub fn start(disk: &Path, firmware: Option<&Path>, log: &Path) -> Result<Self, String> {
+        let mut command = Command::new(EMULATOR);
+        // Redox does not start in the KVM of a virtual machine, and not with two emulated processors. The processor has
+        // a random source; without one the daemon makes no keys.
+        command.args([
+            "-accel",
+            "tcg,thread=single",
+            "-cpu",
+            "max",
+            "-machine",
+            "q35",
+        ]);
+        command.args(["-smp", "1", "-m", MEMORY_MIB, "-nic", "none"]);
+        command.args([
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+            "-serial",
+            "stdio",
+            "-no-reboot",
+        ]);
+        command.args(["-device", "nvme,drive=disk,serial=safeos", "-drive"]);
+        command.arg(format!(
+            "file={},format=raw,if=none,id=disk",
+            disk.display()
+        ));
+        if let Some(firmware) = firmware {
+            command.arg("-bios").arg(firmware);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .map_err(|error| format!("{EMULATOR} cannot be started: {error}"))?;
+        let output = child.stdout.take().ok_or("no serial line")?;
+        let mut log = File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let (say, lines) = channel();
+        std::thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                match output.read_until(b'\n', &mut line) {
+                    Ok(1..) => {}
+                    _ => break,
+                }
+                let _ = log.write_all(&line);
+                line.truncate(LINE_MAX);
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if say.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { child, lines })
+    }
+
+    /// The next line, before `until`; `None` when the time is over, an error when the computer is off.
+    pub fn line(&self, until: Instant) -> Result<Option<String>, Off> {
+        let left = until.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(left) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(Off),
+        }
+    }
+
+    /// Waits for the power to go off; `None` if it stays on.
+    pub fn off(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + limit;
+        while Instant::now() < until {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        None
+    }
+}
+
+/// The computer is off.
+pub struct Off;
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,42 @@
+//! Results in the form of Rust's tests.
+
+/// What has passed and what has not.
+#[derive(Default)]
+pub struct Report {
+    passed: u64,
+    failed: Vec<String>,
+}
+
+impl Report {
+    /// A test that passed.
+    pub fn passed(&mut self, name: &str, took: &str) {
+        self.passed += 1;
+        let took = if took.is_empty() {
+            String::new()
+        } else {
+            format!(" ({took})")
+        };
+        println!("test guest::{name} ... ok{took}");
+    }
+
+    /// A test that did not, and why.
+    pub fn failed(&mut self, name: &str, why: &[String]) {
+        self.failed.push(name.to_owned());
+        println!("test guest::{name} ... FAILED");
+        for line in why {
+            println!("    {line}");
+        }
+    }
+
+    /// The last line; whether all is well.
+    pub fn finish(self) -> bool {
+        let good = self.failed.is_empty() && self.passed > 0;
+        println!(
+            "\ntest result: {}. {} passed; {} failed; 0 ignored",
+            if good { "ok" } else { "FAILED" },
+            self.passed,
+            self.failed.len()
+        );
+        good
+    }
+}
