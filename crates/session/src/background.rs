@@ -3,11 +3,9 @@
 //! Where nothing is paid for, a home is published seconds after the last change, and at the latest some
 //! seconds after the first; where records are paid for, when it has been quiet for long.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::home::Home;
 use crate::{Error, Result, Session};
@@ -92,7 +90,7 @@ impl Background {
     }
 
     fn tell(&self) {
-        *self.stop.0.lock() = true;
+        *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.1.notify_all();
         self.home.ahead.end();
     }
@@ -105,16 +103,18 @@ impl Drop for Background {
     }
 }
 
+/// Of the standard library: what other locks wait for a time on Redox keeps the processor busy.
 struct Stop(Arc<(Mutex<bool>, Condvar)>);
 
 impl Stop {
     /// Waits; `true` when it is time to end.
     fn wait(&self, time: Duration) -> bool {
-        let mut stopped = self.0.0.lock();
-        if !*stopped {
-            self.0.1.wait_for(&mut stopped, time);
+        let stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stopped || time.is_zero() {
+            return *stopped;
         }
-        *stopped
+        let waited = self.0.1.wait_timeout(stopped, time);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

@@ -6,10 +6,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 use safeos_control::{ErrorReply, Reply, Request, RequestLines};
 use safeos_session::{Progress, Step};
 use zeroize::Zeroizing;
@@ -93,7 +93,6 @@ pub struct Conversation {
     gid: u32,
     control: Arc<Control>,
     state: Mutex<State>,
-    ended: Condvar,
     closed: AtomicBool,
     watcher: OnceLock<Watcher>,
 }
@@ -106,7 +105,6 @@ impl Conversation {
             gid,
             control,
             state: Mutex::default(),
-            ended: Condvar::new(),
             closed: AtomicBool::new(false),
             watcher: OnceLock::new(),
         })
@@ -159,8 +157,14 @@ impl Conversation {
         state.progress.clear();
         drop(state);
         let conversation = Arc::clone(self);
+        // Closed when the request has ended.
+        let (running, ended) = mpsc::channel::<()>();
+        let work = move || {
+            conversation.work();
+            drop(running);
+        };
         let thread = std::thread::Builder::new().name("safed-request".to_owned());
-        if thread.spawn(move || conversation.work()).is_err() {
+        if thread.spawn(work).is_err() {
             self.control.running.fetch_sub(1, Ordering::AcqRel);
             let mut state = self.state.lock();
             state.queue.clear();
@@ -170,7 +174,7 @@ impl Conversation {
         let conversation = Arc::clone(self);
         let thread = std::thread::Builder::new().name("safed-heartbeat".to_owned());
         // Without it a reader only hears less often.
-        let _ = thread.spawn(move || conversation.beat());
+        let _ = thread.spawn(move || conversation.beat(&ended));
         Ok(())
     }
 
@@ -210,32 +214,32 @@ impl Conversation {
             send(answers);
             self.tell_watcher();
             if done {
-                self.ended.notify_all();
                 return;
             }
         }
     }
 
     /// Repeats the last progress to readers that wait, until the request has ended.
-    fn beat(&self) {
-        let mut state = self.state.lock();
-        while state.running {
-            let waited = self.ended.wait_for(&mut state, HEARTBEAT);
-            if waited.timed_out() && state.running && !state.waiting.is_empty() {
-                let again = if state.progress.is_empty() {
-                    progress(Step {
-                        what: "working".to_owned(),
-                        done: 0,
-                        total: 0,
-                        unit: String::new(),
-                    })
-                } else {
-                    state.progress.clone()
-                };
-                state.output.extend(again);
-                let answers = state.answers();
-                MutexGuard::unlocked(&mut state, || send(answers));
+    fn beat(&self, ended: &mpsc::Receiver<()>) {
+        while ended.recv_timeout(HEARTBEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let mut state = self.state.lock();
+            if !state.running || state.waiting.is_empty() {
+                continue;
             }
+            let again = if state.progress.is_empty() {
+                progress(Step {
+                    what: "working".to_owned(),
+                    done: 0,
+                    total: 0,
+                    unit: String::new(),
+                })
+            } else {
+                state.progress.clone()
+            };
+            state.output.extend(again);
+            let answers = state.answers();
+            drop(state);
+            send(answers);
         }
     }
 
