@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 #ifdef WITHOUT_DL_FIND_OBJECT
-/* The host's unwinder asks this first; told that nothing is known, it walks the program headers. */
+/* The host's unwinder asks this. It is told that nothing is known and gives up: these programs abort on a panic. */
 int _dl_find_object(void *address, void *result)
 {
     (void)address;

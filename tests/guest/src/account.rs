@@ -42,7 +42,9 @@ impl User {
         let mut command = Command::new("/usr/bin/safe");
         command.args(arguments);
         command.env("SAFE_PASSWORD_FILE", self.password());
-        command.env("HOME", "/tmp");
+        let home = format!("/tmp/home-{}", self.name);
+        let _ = std::fs::create_dir(&home);
+        command.env("HOME", home);
         let (status, said) = run_for(&mut command, LIMIT);
         match status {
             Some(status) if status.success() => Ok(said),

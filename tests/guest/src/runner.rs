@@ -101,7 +101,7 @@ pub fn run_for(command: &mut Command, limit: Duration) -> (Option<ExitStatus>, S
         match child.try_wait() {
             Ok(Some(status)) => break Some(status),
             Ok(None) if start.elapsed() < limit => {
-                std::thread::sleep(Duration::from_millis(10));
+                std::thread::sleep(Duration::from_millis(30));
             }
             _ => {
                 let _ = child.kill();

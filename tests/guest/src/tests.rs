@@ -61,9 +61,9 @@ pub const PARTS: &[Part] = &[
             programs::a_shell_works_in_it as ANA.uid, 120;
             programs::a_program_runs_from_it as ANA.uid, 120;
             programs::record_locks_hold_between_programs as ANA.uid, 60;
-            waiting::a_read_that_does_not_wait_says_again as ANA.uid, 120;
-            waiting::a_signal_ends_a_waiting_read as BOB.uid, 120;
-            waiting::an_event_tells_of_an_answer as BOB.uid, 120;
+            waiting::a_read_that_does_not_wait_says_again as BOB.uid, 300;
+            waiting::a_signal_ends_a_waiting_read as BOB.uid, 300;
+            waiting::an_event_tells_of_an_answer as BOB.uid, 300;
             login::two_logins_each_have_a_safe_of_their_own as ROOT, 480;
             daemon::a_killed_daemon_comes_back_with_what_was_synced as ROOT, 480;
             login::after_sign_out_every_handle_answers_an_error as ANA.uid, 240;

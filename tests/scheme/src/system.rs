@@ -233,6 +233,14 @@ impl Files for System {
         Ok((space.f_blocks as u64 * block, space.f_bavail as u64 * block))
     }
 
+    #[cfg(target_os = "redox")]
+    fn path_of(&self, fd: Fd) -> Result<String> {
+        let mut buf = [0; 4096];
+        let len = libredox::call::fpath(fd, &mut buf).map_err(|error| error.errno())?;
+        String::from_utf8(buf[..len].to_vec()).map_err(|_| libc::EINVAL)
+    }
+
+    #[cfg(not(target_os = "redox"))]
     fn path_of(&self, fd: Fd) -> Result<String> {
         let before = std::env::current_dir().map_err(errno)?;
         // SAFETY: takes a number only.

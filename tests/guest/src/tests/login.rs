@@ -20,7 +20,7 @@ pub fn a_user_signs_up_and_in() {
     ANA.safe(&["signup", ANA.name]);
     let again = ANA.try_safe(&["signup", ANA.name]);
     assert!(
-        again.as_ref().is_err_and(|said| said.contains("exists")),
+        again.as_ref().is_err_and(|said| said.contains("is in use")),
         "{again:?}"
     );
     ANA.sign_in();

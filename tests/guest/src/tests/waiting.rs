@@ -39,10 +39,10 @@ pub fn a_read_that_does_not_wait_says_again() {
             }
             Err(error) => panic!("{error}"),
         }
-        assert!(start.elapsed() < Duration::from_secs(90));
+        assert!(start.elapsed() < Duration::from_secs(240));
     }
-    assert!(again > 0, "every read had something at once");
     let said = String::from_utf8_lossy(&said);
+    assert!(again > 0, "every read had something at once: {said}");
     assert!(said.contains("unknown_name"), "{said}");
 }
 
