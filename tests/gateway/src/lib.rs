@@ -2,6 +2,7 @@
 // Test support: a failed expectation is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod air;
 pub mod liar;
 pub mod plain;
 

@@ -131,6 +131,9 @@ pub(super) fn of_status(
         ),
         404 if code == "missing_record" => Trouble::Missing(said.and_then(|said| said.error.address)),
         404 => Trouble::Lie("there is nothing where a gateway has its records: check host and port".into()),
+        400 if code == "wrong_bytes" => Trouble::away(format!(
+            "what was sent did not arrive as it was sent ({message}); over https that could not be"
+        )),
         // Our requests are in order: this one was changed on the way, or whoever answers is no gateway.
         400 | 405 | 411 | 413..=415 | 431 => Trouble::Lie(message),
         416 => Trouble::Damaged("it has no such bytes".into()),
