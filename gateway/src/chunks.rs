@@ -25,11 +25,13 @@ pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>, head: Heade
         .get(header::RANGE)
         .and_then(|value| Range::parse(value.to_str().ok()?));
     let mut room = gate.budget.room(MAX_CHUNK_SIZE).await?;
+    let anew = head.contains_key(header::CACHE_CONTROL);
+    let own = gate.clone();
     let found = gate
         .store(move |store| match range {
-            None => store
-                .get_chunk(&at)
-                .map(|chunk| Some(Part::whole(chunk.into_bytes()))),
+            None => own
+                .chunk(store, &at, anew)
+                .map(|bytes| Some(Part::whole(bytes))),
             Some(range) => part(store, &at, range),
         })
         .await?

@@ -8,7 +8,10 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use hashlink::LruCache;
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use safeos_record::Address;
 use safeos_store::Store;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -20,6 +23,9 @@ use crate::rate::Rate;
 use crate::tokens::{Access, Tokens};
 use crate::{Limits, Options};
 
+/// How many chunks are remembered as verified: some 70 bytes each.
+const VERIFIED_MAX: usize = 65_536;
+
 /// What the handlers share.
 pub(crate) struct Gate {
     store: Arc<dyn Store>,
@@ -29,6 +35,8 @@ pub(crate) struct Gate {
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
     tokens: Option<Tokens>,
+    /// Chunks that were verified once on their way out, and their lengths.
+    verified: Mutex<LruCache<Address, u32>>,
     pub(crate) allow_delete: bool,
     pub(crate) limits: Limits,
     log: Arc<dyn Fn(&str) + Send + Sync>,
@@ -52,6 +60,7 @@ impl Gate {
             rate: Rate::new(limits.rate),
             metrics: Metrics::default(),
             tokens,
+            verified: Mutex::new(LruCache::new(VERIFIED_MAX)),
             allow_delete: options.allow_delete,
             limits,
             log: options.log.clone(),
@@ -85,6 +94,28 @@ impl Gate {
                 why: String::new(),
             })
         })
+    }
+
+    /// A whole chunk. One that was verified on its way out before is not verified again for each reader, who does it
+    /// in any case, and asks for it `anew` if it is wrong; a store elsewhere is asked for it and verified as ever.
+    pub(crate) fn chunk(
+        &self,
+        store: &dyn Store,
+        address: &Address,
+        anew: bool,
+    ) -> safeos_store::Result<Bytes> {
+        if store.traits().local && !anew {
+            let known = self.verified.lock().get(address).copied();
+            // What does not fit any more is read, and verified, as the first time.
+            if let Some(len) = known
+                && let Ok(bytes) = store.read_part(address, 0, len)
+            {
+                return Ok(bytes);
+            }
+        }
+        let bytes = store.get_chunk(address)?.into_bytes();
+        self.verified.lock().insert(*address, bytes.len() as u32);
+        Ok(bytes)
     }
 
     /// What the client is told of the store's error; whoever runs the gateway hears it too.

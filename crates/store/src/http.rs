@@ -55,7 +55,7 @@ impl HttpStore {
     /// The store at these gateways (base URLs without a path), which all serve the same records. Nothing is
     /// asked yet. `url` is what the store is called in messages.
     pub fn open(url: &str, gateways: Vec<String>, options: &HttpOptions) -> Result<Self> {
-        let token = options.token(&gateways)?;
+        let tokens = options.tokens(&gateways)?;
         let parallel = options.parallel.max(1);
         let tls = options.tls()?;
         let agent = agent::agent(&options.network, options.patience, tls, parallel);
@@ -68,7 +68,7 @@ impl HttpStore {
                 agent,
                 network: options.network.clone(),
                 patience: options.patience,
-                token,
+                tokens,
             },
         })
     }
@@ -155,8 +155,13 @@ impl HttpStore {
     }
 
     fn get_one(&self, address: &Address) -> Result<Chunk> {
-        let found = self.try_each(&mut |gateway, _| {
-            let ask = Ask::get(chunk_path(address), MAX_CHUNK_SIZE);
+        let found = self.try_each(&mut |gateway, first| {
+            // After a wrong answer one that was looked at anew, by the gateway and whatever lies between.
+            let anew = (header::CACHE_CONTROL, "no-cache".to_owned());
+            let ask = Ask {
+                header: (!first).then_some(anew),
+                ..Ask::get(chunk_path(address), MAX_CHUNK_SIZE)
+            };
             match self.caller.ask(gateway, &ask) {
                 Ok((_, _, bytes)) => believed(*address, bytes),
                 Err(Trouble::Missing(which)) if which != Some(*address) => Err(other_answer()),

@@ -296,6 +296,31 @@ fn wrong_bytes_for_an_address_are_never_taken() {
     }
 }
 
+/// A gateway that has sent a chunk before looks at it anew for one who got it damaged, and says that it is.
+#[test]
+fn damage_that_came_later_is_found_by_who_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = safeos_store::file_url(folder.path()).unwrap();
+    let server = Server::start(safeos_store::open(&url).unwrap(), &Options::default()).unwrap();
+    let far = client(&[&server.url()]);
+    let wanted = chunk(1, 100_000);
+    far.put_chunks(std::slice::from_ref(&wanted)).unwrap();
+    assert_eq!(far.get_chunk(&wanted.address()).unwrap(), wanted);
+    let name = wanted.address().to_string();
+    let path = folder.path().join("chunks").join(&name[..2]).join(&name);
+    let mut bytes = wanted.bytes().to_vec();
+    bytes[77] ^= 1;
+    // In its place, as a bad disk would have it.
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+    let error = far.get_chunk(&wanted.address()).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("damaged on the gateway's store"),
+        "{error}"
+    );
+}
+
 /// Says, in due form, that there is no such record.
 fn missing(asked: &Asked) -> Reply {
     let address = asked.line.split(['/', ' ']).find(|word| word.len() == 64);

@@ -87,6 +87,8 @@ impl Computer {
             .env("SAFE_STORE", self.store_url())
             .env("SAFE_PASSWORD_FILE", &self.password)
             .env("SAFE_MOUNT", &self.mount)
+            .env_remove("SAFE_TOKEN_FILE")
+            .env_remove("SAFE_CA_FILE")
             .env("TMPDIR", &self.temporary)
             .env("RUST_BACKTRACE", "1");
         command

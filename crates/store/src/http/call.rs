@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, header};
 use ureq::{Agent, Error as HttpError};
-use zeroize::Zeroizing;
 
 use super::Patience;
 use super::agent::{Deadline, until};
 use super::network::Network;
+use super::settings::Tokens;
 use super::trouble::{Trouble, of_status, one_line};
 
 /// Most bytes of an error's body.
@@ -58,8 +58,7 @@ pub(super) struct Caller {
     pub(super) agent: Agent,
     pub(super) network: Arc<dyn Network>,
     pub(super) patience: Patience,
-    /// The value of the header `Authorization`.
-    pub(super) token: Option<Zeroizing<String>>,
+    pub(super) tokens: Tokens,
 }
 
 impl Caller {
@@ -98,7 +97,8 @@ impl Caller {
         if let Some((name, value)) = &ask.header {
             request = request.header(name, value);
         }
-        if let Some(token) = &self.token {
+        let token = self.tokens.get(base);
+        if let Some(token) = token {
             let mut value = HeaderValue::from_str(token).map_err(|_| {
                 Trouble::Refused("the token has characters that no token has".into())
             })?;
@@ -128,13 +128,7 @@ impl Caller {
         // A failure whose body does not come is the failure that its status says.
         let said = read_whole(&head.headers, &mut body, FAILURE_BYTES_MAX).unwrap_or_default();
         let location = text(&head.headers, &header::LOCATION);
-        Err(of_status(
-            status,
-            location,
-            after,
-            self.token.is_some(),
-            &said,
-        ))
+        Err(of_status(status, location, after, token.is_some(), &said))
     }
 }
 
@@ -170,6 +164,9 @@ pub(super) fn of_io(error: &io::Error) -> Trouble {
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return of_http(inner);
     }
+    if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return of_tls(inner);
+    }
     match error.kind() {
         io::ErrorKind::InvalidData => Trouble::Lie(format!("its answer makes no sense: {error}")),
         io::ErrorKind::UnexpectedEof => {
@@ -187,7 +184,7 @@ fn of_http(error: &HttpError) -> Trouble {
     match error {
         HttpError::Io(error) => of_io(error),
         HttpError::HostNotFound => Trouble::away("its name is not known: check the host"),
-        HttpError::Rustls(error) => Trouble::Refused(of_tls(error)),
+        HttpError::Rustls(error) => of_tls(error),
         HttpError::Tls(why) => Trouble::Refused(format!("TLS does not work with it: {why}")),
         HttpError::Protocol(_) | HttpError::LargeResponseHeader(..) | HttpError::Http(_) => {
             Trouble::Lie(format!(
@@ -199,14 +196,17 @@ fn of_http(error: &HttpError) -> Trouble {
     }
 }
 
-fn of_tls(error: &rustls::Error) -> String {
+fn of_tls(error: &rustls::Error) -> Trouble {
     match error {
-        rustls::Error::InvalidCertificate(why) => format!(
-            "its certificate is not accepted ({why:?}): check the URL and this computer's date; for a certificate of your own name the file of who signed it in SAFE_CA_FILE"
-        ),
-        other => format!(
-            "TLS does not work with it: {}",
+        rustls::Error::InvalidCertificate(_) => Trouble::Refused(format!(
+            "{}: check the URL and this computer's date; for a certificate of your own name the file of who signed it in SAFE_CA_FILE",
+            one_line(&error.to_string())
+        )),
+        // Damage on the way, which this is there for.
+        rustls::Error::DecryptError => Trouble::away("what came was damaged on the way"),
+        other => Trouble::Lie(format!(
+            "TLS does not work with it ({}): see whether it serves https",
             one_line(&other.to_string())
-        ),
+        )),
     }
 }

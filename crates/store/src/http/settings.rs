@@ -1,5 +1,6 @@
 //! What the HTTP client is told by its caller and by the environment: never by the URL.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,13 +14,13 @@ use zeroize::Zeroizing;
 use super::network::{Network, System};
 use crate::{Error, Result};
 
-/// The variable that names a file with a bearer token.
+/// The variable that names a file with bearer tokens.
 pub const TOKEN_FILE: &str = "SAFE_TOKEN_FILE";
 /// The variable that names a file with the certificates (PEM) of who may vouch for a gateway, instead of the
 /// public ones.
 pub const CA_FILE: &str = "SAFE_CA_FILE";
 /// Most bytes of these files.
-const TOKEN_BYTES_MAX: u64 = 4096;
+const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 const CA_BYTES_MAX: u64 = 4 << 20;
 
 /// How long a client waits for what.
@@ -59,7 +60,7 @@ impl Patience {
 /// How to reach gateways.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// A file whose first line is the bearer token.
+    /// A file of bearer tokens: lines of `TOKEN`, or `URL TOKEN` for that gateway alone.
     pub token_file: Option<PathBuf>,
     /// A file of certificates (PEM) that vouch for the gateway, instead of the public ones.
     pub ca_file: Option<PathBuf>,
@@ -98,29 +99,32 @@ impl HttpOptions {
         }
     }
 
-    /// The value of the header that carries the token.
-    pub(super) fn token(&self, gateways: &[String]) -> Result<Option<Zeroizing<String>>> {
+    /// For each gateway the value of the header that carries its token, if it has one.
+    pub(super) fn tokens(&self, gateways: &[String]) -> Result<Tokens> {
+        let mut tokens = Tokens::new();
         let Some(path) = &self.token_file else {
-            return Ok(None);
+            return Ok(tokens);
         };
-        if let Some(open) = gateways.iter().find(|url| !is_private(url)) {
-            return Err(Error::Refused {
-                url: open.clone(),
-                why: format!(
-                    "the token in {} would be sent to it for everybody on the way to read: use https://, or unset {TOKEN_FILE}",
-                    path.display()
-                ),
-            });
-        }
         let text = read(path, TOKEN_FILE, TOKEN_BYTES_MAX)?;
-        let line = text.lines().next().unwrap_or_default().trim();
-        if line.is_empty() || !line.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::Url(format!(
-                "the first line of {} ({TOKEN_FILE}) is no token: it must be one word of letters, digits and signs",
-                path.display()
-            )));
+        let given = parse_tokens(&text, path)?;
+        for gateway in gateways {
+            let own = given.iter().find(|(of, _)| *of == Some(gateway.as_str()));
+            let any = given.iter().find(|(of, _)| of.is_none());
+            let Some((_, token)) = own.or(any) else {
+                continue;
+            };
+            if !is_private(gateway) {
+                return Err(Error::Refused {
+                    url: gateway.clone(),
+                    why: format!(
+                        "the token in {} would be sent to it for everybody on the way to read: use https://, or unset {TOKEN_FILE}",
+                        path.display()
+                    ),
+                });
+            }
+            tokens.insert(gateway.clone(), Zeroizing::new(format!("Bearer {token}")));
         }
-        Ok(Some(Zeroizing::new(format!("Bearer {line}"))))
+        Ok(tokens)
     }
 
     pub(super) fn tls(&self) -> Result<TlsConfig> {
@@ -141,6 +145,43 @@ impl HttpOptions {
         }
         Ok(tls.root_certs(RootCerts::Specific(Arc::new(roots))).build())
     }
+}
+
+/// By gateway.
+pub(super) type Tokens = BTreeMap<String, Zeroizing<String>>;
+
+/// Lines of `TOKEN`, for whatever gateway is opened, or `URL TOKEN`, for that one alone.
+fn parse_tokens<'a>(text: &'a str, path: &Path) -> Result<Vec<(Option<&'a str>, &'a str)>> {
+    let wrong = |number: usize, why: &str| {
+        Error::Url(format!(
+            "line {number} of {} ({TOKEN_FILE}) {why}: write TOKEN, or URL TOKEN for one gateway alone",
+            path.display()
+        ))
+    };
+    let mut tokens = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let mut words = line.split_whitespace();
+        let (url, token) = match (words.next(), words.next(), words.next()) {
+            (None, ..) => continue,
+            (Some(token), None, _) => (None, token),
+            (Some(url), Some(token), None) if url.contains("://") => {
+                (Some(url.trim_end_matches('/')), token)
+            }
+            _ => return Err(wrong(number, "is no token")),
+        };
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong(number, "has a character that no token has"));
+        }
+        if url.is_none() && cfg!(target_os = "redox") {
+            // One daemon opens the stores that any user names.
+            return Err(wrong(number, "does not say which gateway it is for"));
+        }
+        tokens.push((url, token));
+    }
+    if tokens.is_empty() {
+        return Err(wrong(1, "holds no token"));
+    }
+    Ok(tokens)
 }
 
 fn no_certificates(path: &Path, why: &str) -> Error {
@@ -171,4 +212,55 @@ fn read(path: &Path, setting: &str, max: u64) -> Result<Zeroizing<String>> {
             ))
         })?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_to_whom_it_is_for_and_never_in_the_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let tokens = |text: &str, gateways: &[&str]| {
+            std::fs::write(&path, text).unwrap();
+            let options = HttpOptions {
+                token_file: Some(path.clone()),
+                ..HttpOptions::default()
+            };
+            let gateways: Vec<_> = gateways.iter().map(|url| (*url).to_owned()).collect();
+            options.tokens(&gateways)
+        };
+        let (a, b) = ("https://a", "https://b:1");
+        let both = tokens("any\nhttps://b:1/ for-b\n", &[a, b]).unwrap();
+        assert_eq!(
+            (both[a].as_str(), both[b].as_str()),
+            ("Bearer any", "Bearer for-b")
+        );
+        let one = tokens("\nhttps://b:1 for-b\n", &[a, b]).unwrap();
+        assert_eq!((one.len(), one[b].as_str()), (1, "Bearer for-b"));
+        for open in [
+            "http://a",
+            "http://127.0.0.1.example:1",
+            "http://10.0.0.1:80",
+        ] {
+            let error = tokens("any", &[open]).unwrap_err();
+            assert!(error.to_string().contains("https://"), "{error}");
+        }
+        for own in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:5"] {
+            assert_eq!(tokens("any", &[own]).unwrap().len(), 1, "{own}");
+        }
+        for (text, says) in [
+            ("", "holds no token"),
+            ("two words", "is no token"),
+            ("https://a one two", "is no token"),
+            ("t\u{f6}ken", "character"),
+        ] {
+            let error = tokens(text, &[a]).unwrap_err().to_string();
+            assert!(
+                error.contains(says) && error.contains("SAFE_TOKEN_FILE"),
+                "{error}"
+            );
+        }
+    }
 }
