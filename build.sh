@@ -356,7 +356,7 @@ test_all() {
     setup_basics
     setup_test_tools
     # Nothing of the user's own sessions reaches the tests.
-    unset SAFE_STATE SAFE_STORE SAFE_MOUNT SAFE_PASSWORD_FILE SAFE_NEW_PASSWORD_FILE SAFE_SECRET_KEY_FILE
+    unset SAFE_STATE SAFE_STORE SAFE_MOUNT SAFE_TOKEN_FILE SAFE_CA_FILE SAFE_PASSWORD_FILE SAFE_NEW_PASSWORD_FILE SAFE_SECRET_KEY_FILE
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
     section "scripts" check_scripts

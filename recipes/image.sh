@@ -132,8 +132,8 @@ stage() {
     schemes=$(login_schemes) || die "$tree/config/base.toml has no login schemes in the form known here: SafeOS's users could not open safe:"
     SCHEMES=$schemes awk '$0 == "@LOGIN_SCHEMES@" { print ENVIRON["SCHEMES"]; next } { print }' recipes/safeos.toml >"$to/$image_config"
     # The workspace without its tests, whose crates nobody needs here.
-    local source=$to/$image_place/safed/source folders=(crates schemes cli)
-    members='"crates/*", "schemes/safed", "cli"'
+    local source=$to/$image_place/safed/source folders=(crates schemes cli gateway)
+    members='"crates/*", "schemes/safed", "cli", "gateway"'
     if [ -f orbital-login/Cargo.toml ]; then
         folders+=(orbital-login)
         members+=', "orbital-login"'

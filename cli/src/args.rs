@@ -206,9 +206,64 @@ pub struct Whose {
     pub secret_key: bool,
 }
 
+/// How a gateway serves.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Serve {
+    /// Where to listen; 0.0.0.0:PORT is every network this computer is in, port 0 any free port
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8420")]
+    pub listen: String,
+
+    /// The store to serve [default: SAFE_STORE, or file: in ~/.local/share/safeos/store]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+
+    /// The certificate chain (PEM): serve https
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = ValueHint::FilePath)]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
+    pub tls_key: Option<PathBuf>,
+
+    /// Serve only those who send a token of this file: lines of `read TOKEN` or `write TOKEN`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+
+    /// A store in front of the other one that remembers chunks which were fetched
+    #[arg(long, value_name = "URL", conflicts_with = "mirror")]
+    pub cache: Option<String>,
+
+    /// The most that the cache holds, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 4096, requires = "cache")]
+    pub cache_max: u64,
+
+    /// A second store that gets everything the first one gets
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+
+    /// Let clients remove chunks, as `safe store gc` does
+    #[arg(long)]
+    pub allow_delete: bool,
+
+    /// Requests a second that one address may make; 0 for any number
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub rate: u32,
+
+    /// Connections at once
+    #[arg(long, value_name = "COUNT", default_value_t = 1024)]
+    pub connections: usize,
+
+    /// Memory for records on their way, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub memory: usize,
+}
+
 /// `safe store …`
 #[derive(Subcommand, Debug)]
 pub enum Store {
+    /// Serve a store to other computers over HTTP, until it is told to end (Ctrl-C, SIGTERM)
+    Serve(Serve),
+
     /// Count the store's records
     Stats {
         #[command(flatten)]
@@ -335,6 +390,7 @@ mod tests {
             "safe store stats --store file:///s",
             "safe store copy file:///a file:///b",
             "safe store gc --dry-run",
+            "safe store serve --listen 0.0.0.0:443 --store file:///s --tls-cert c --tls-key k --token-file t --mirror file:///m",
             "safe completions bash",
             "safe man /tmp/x",
         ] {

@@ -5,6 +5,7 @@ mod generate;
 mod history;
 mod public;
 mod run;
+mod serve;
 mod session;
 mod store;
 

@@ -21,13 +21,16 @@ use crate::output::{bytes, plural};
 use crate::progress::Progress;
 use crate::signals;
 
-/// Records looked at in one step: with the largest chunks some 64 MiB of memory.
-const STEP: usize = 16;
+/// Records looked at in one step: so many, …
+const STEP_RECORDS: usize = 256;
+/// … and so many bytes of them, unless it is one.
+const STEP_BYTES: u64 = 48 << 20;
 const PAGE: usize = 4096;
 
 /// `safe store …`
 pub fn store(context: &Context, what: Command) -> Result<()> {
     match what {
+        Command::Serve(how) => super::serve::serve(context, &how),
         Command::Stats { at } => stats(context, &at),
         Command::Check { at, whose, records } => check(context, &at, &whose, records),
         Command::Copy { from, to, whose } => copy(context, &from, &to, &whose),
@@ -238,10 +241,9 @@ fn copy_records(context: &Context, from: &str, to: &str) -> Result<Value> {
                 }
                 to.put_chunks(&found)?;
                 records += found.len() as u64;
-                bytes += entries
+                bytes += found
                     .iter()
-                    .filter(|entry| found.iter().any(|chunk| chunk.address() == entry.address))
-                    .map(|entry| entry.len)
+                    .map(|chunk| chunk.bytes().len() as u64)
                     .sum::<u64>();
             } else {
                 for address in &pointers {
@@ -303,13 +305,26 @@ fn each(store: &dyn Store, mut visit: impl FnMut(&[Entry]) -> Result<()>) -> Res
             return Ok(());
         };
         after = Some((last.kind, last.address));
-        for entries in page.chunks(STEP) {
+        let mut rest = page.as_slice();
+        while !rest.is_empty() {
             if let Some(signal) = signals::asked() {
                 return Err(Failure::stopped(signal));
             }
+            let entries;
+            (entries, rest) = rest.split_at(step(rest));
             visit(entries)?;
         }
     }
+}
+
+/// How many of these are looked at in one step.
+fn step(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fit = entries.iter().take(STEP_RECORDS).take_while(|entry| {
+        bytes += entry.len;
+        bytes <= STEP_BYTES
+    });
+    fit.count().clamp(1, entries.len().max(1))
 }
 
 /// Asks in the open session, or in one of `--account` for the time of the command.

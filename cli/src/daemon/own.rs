@@ -61,6 +61,14 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr);
+        // Relative paths are of the folder we are in, not of the daemon's.
+        for name in [safeos_store::TOKEN_FILE, safeos_store::CA_FILE] {
+            if let Some(path) = std::env::var_os(name).filter(|path| !path.is_empty())
+                && let Ok(path) = std::path::absolute(path)
+            {
+                command.env(name, path);
+            }
+        }
         // SAFETY: between fork and exec only two system calls are made, which allocate nothing.
         unsafe {
             command.pre_exec(move || {

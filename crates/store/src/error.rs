@@ -45,6 +45,14 @@ pub enum Error {
         /// The counter that is there now.
         current: Option<u64>,
     },
+    /// The store does not do this for us: an unknown token, a redirect, a certificate nobody vouches for.
+    #[error("the store {url} refuses: {why}")]
+    Refused {
+        /// The store.
+        url: String,
+        /// What it refuses and what to do.
+        why: String,
+    },
     /// The disk or the quota is full.
     #[error("the store {url} is full: {why}")]
     Full {
@@ -75,6 +83,7 @@ impl Error {
             Self::Missing { .. } => "missing_record",
             Self::Damaged { .. } => "damaged_record",
             Self::Conflict { .. } => "conflict",
+            Self::Refused { .. } => "store_refused",
             Self::Full { .. } => "store_full",
             Self::Broken { .. } => "store_broken",
         }

@@ -8,6 +8,7 @@
 mod check;
 mod error;
 mod file;
+mod http;
 mod memory;
 mod url;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 pub use error::{Error, Result};
 pub use file::FileStore;
+pub use http::{CA_FILE, HttpOptions, HttpStore, Link, Network, Patience, TOKEN_FILE, wire};
 pub use memory::{MemoryState, MemoryStore, Method};
 use safeos_record::{Address, Chunk, Pointer};
 use serde::{Deserialize, Serialize};
@@ -121,9 +123,14 @@ pub trait Store: Send + Sync {
     }
 }
 
-/// Opens a store by its URL: `file:///path` (made when missing), or [`Error::Url`] for what is none.
+/// Opens a store by its URL: `file:///path` (made when missing), `http://host:port` or `https://host`, several of
+/// these with commas between them for gateways to the same store; [`Error::Url`] for what is none.
 pub fn open(url: &str) -> Result<Arc<dyn Store>> {
     match url::parse(url)? {
         url::Parsed::File(path) => Ok(Arc::new(FileStore::open(url, &path)?)),
+        url::Parsed::Http(gateways) => {
+            let options = HttpOptions::from_environment();
+            Ok(Arc::new(HttpStore::open(url, gateways, &options)?))
+        }
     }
 }

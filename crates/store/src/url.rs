@@ -12,6 +12,8 @@ use crate::{Error, Result};
 pub(crate) enum Parsed {
     /// A folder; the path is absolute.
     File(PathBuf),
+    /// Gateways to one store: `http://host:port` or `https://host:port` each, nothing after the port.
+    Http(Vec<String>),
 }
 
 pub(crate) fn parse(url: &str) -> Result<Parsed> {
@@ -23,14 +25,17 @@ pub(crate) fn parse(url: &str) -> Result<Parsed> {
                 file_url(Path::new(url))?
             ));
         }
-        return wrong("is not a store: use file:///path");
+        return wrong(NONE);
     };
     match scheme {
         "file" => {}
-        "http" | "https" | "autonomi" => {
-            return wrong("is a kind of store this version cannot open yet: use file:///path");
+        "http" | "https" => return gateways(url),
+        "autonomi" => {
+            return wrong(
+                "is a kind of store this version cannot open yet: use file:///path or https://host",
+            );
         }
-        _ => return wrong("is not a store: use file:///path"),
+        _ => return wrong(NONE),
     }
     let path = match rest.strip_prefix("//") {
         Some(after) => {
@@ -55,6 +60,68 @@ pub(crate) fn parse(url: &str) -> Result<Parsed> {
         return wrong("has a NUL in its path, which no file name can have");
     }
     Ok(Parsed::File(PathBuf::from(OsString::from_vec(bytes))))
+}
+
+const NONE: &str = "is not a store: use file:///path or https://host";
+/// Most gateways of one store.
+const GATEWAYS_MAX: usize = 8;
+
+/// Gateways with commas between them.
+fn gateways(url: &str) -> Result<Parsed> {
+    let gateways: Vec<String> = url.split(',').map(gateway).collect::<Result<_>>()?;
+    if gateways.len() > GATEWAYS_MAX {
+        return Err(Error::Url(format!(
+            "“{}” names more than {GATEWAYS_MAX} gateways",
+            shown(url)
+        )));
+    }
+    Ok(Parsed::Http(gateways))
+}
+
+fn gateway(url: &str) -> Result<String> {
+    let wrong = |why: &str| Err(Error::Url(format!("“{}” {why}", shown(url))));
+    let url = url.trim();
+    let (scheme, rest) = match url.split_once("://") {
+        Some(("http", rest)) => ("http", rest),
+        Some(("https", rest)) => ("https", rest),
+        _ => return wrong("is not a gateway: use https://host or http://host:port"),
+    };
+    let host = rest.strip_suffix('/').unwrap_or(rest);
+    if host.contains('@') {
+        // Whoever sees the URL would see the secret: it is not repeated.
+        return Err(Error::Url(
+            "the store's URL holds a name or password: put the token into a file that only you can read, and name the file in SAFE_TOKEN_FILE".into(),
+        ));
+    }
+    if host.contains(['/', '?', '#']) {
+        return wrong(
+            "has something after host and port: a gateway is https://host or http://host:port",
+        );
+    }
+    // [v6] in brackets, else a name or address and perhaps a port.
+    let (name, port) = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => (
+            address,
+            port.strip_prefix(':').or(port.is_empty().then_some("80")),
+        ),
+        Some(_) => return wrong("has an address in brackets that is none"),
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, Some("80")),
+        },
+    };
+    if name.is_empty() {
+        return wrong("names no host: use https://host or http://host:port");
+    }
+    let of_host = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    if !name.chars().all(of_host) {
+        return wrong("has a character that no host has");
+    }
+    let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return wrong("has a port that is none: use a number from 1 to 65535");
+    }
+    Ok(format!("{scheme}://{host}"))
 }
 
 /// The URL of the store in this folder; an error when the path is not absolute.
@@ -103,8 +170,53 @@ mod tests {
     use super::*;
 
     fn path(url: &str) -> String {
-        let Parsed::File(path) = parse(url).unwrap();
+        let Parsed::File(path) = parse(url).unwrap() else {
+            panic!("{url}")
+        };
         path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn gateways_are_named_in_these_ways() {
+        for (url, gateways) in [
+            ("http://host:8080", &["http://host:8080"][..]),
+            ("https://a.b-c.example/", &["https://a.b-c.example"]),
+            ("http://127.0.0.1:1", &["http://127.0.0.1:1"]),
+            ("http://[::1]:8080", &["http://[::1]:8080"]),
+            ("https://a,https://b:1", &["https://a", "https://b:1"]),
+        ] {
+            let gateways = gateways.iter().map(|&url| url.to_owned()).collect();
+            assert_eq!(parse(url).unwrap(), Parsed::Http(gateways), "{url}");
+        }
+        for (url, says) in [
+            ("http://", "names no host"),
+            ("http://:80", "names no host"),
+            ("http:host", "is not a gateway"),
+            ("http://host/path", "after host and port"),
+            ("http://host?x", "after host and port"),
+            ("http://ho st", "character"),
+            ("http://höst", "character"),
+            ("http://host:", "port"),
+            ("http://host:0", "port"),
+            ("http://host:65536", "port"),
+            ("http://host:+1", "port"),
+            ("http://[::1", "character"),
+            ("http://[x]:1", "brackets"),
+            ("http://a,", "is not a gateway"),
+            ("http://a,file:///b", "is not a gateway"),
+            (
+                "http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a",
+                "more than",
+            ),
+        ] {
+            let message = parse(url).unwrap_err().to_string();
+            assert!(message.contains(says), "{url}: {message}");
+        }
+        let message = parse("https://ana:secret@host").unwrap_err().to_string();
+        assert!(
+            !message.contains("secret") && message.contains("SAFE_TOKEN_FILE"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -132,8 +244,6 @@ mod tests {
             ("file:///a%+1", "write % as %25"),
             ("file:///a%00b", "NUL"),
             ("file:///a?b", "%3F"),
-            ("http://host:8080", "cannot open yet"),
-            ("https://host", "cannot open yet"),
             ("autonomi:", "cannot open yet"),
             ("s3://bucket", "use file:///path"),
         ] {

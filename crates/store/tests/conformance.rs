@@ -3,17 +3,41 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{LARGE, chunk, open, owner, pointer};
+use safeos_gateway::{Cached, Mirrored, Options, Server};
 use safeos_record::{Address, FINAL_COUNTER, Pointer, Target};
-use safeos_store::{Entry, Error, Kind, MemoryStore, Stats, Store};
+use safeos_store::{Entry, Error, HttpOptions, HttpStore, Kind, MemoryStore, Stats, Store};
 
 /// Runs a test on a fresh store of every kind.
 fn on_every_store(test: impl Fn(&dyn Store)) {
     test(&MemoryStore::default());
     let folder = tempfile::tempdir().unwrap();
     test(&open(&folder.path().join("a new folder")));
+    over_a_gateway(Arc::new(MemoryStore::default()), &test);
+    over_a_gateway(
+        Arc::new(open(&folder.path().join("behind a gateway"))),
+        &test,
+    );
+    // What a gateway puts in front of a store, or behind it, is a store as well.
+    let memory = || Arc::new(MemoryStore::default());
+    test(&Cached::new(memory(), memory(), 1 << 20).unwrap());
+    test(&Mirrored::new(memory(), memory(), Arc::new(|_| {})));
+}
+
+/// The same at the other end of a real connection.
+fn over_a_gateway(store: Arc<dyn Store>, test: &impl Fn(&dyn Store)) {
+    let options = Options {
+        allow_delete: true,
+        ..Options::default()
+    };
+    let server = Server::start(store, &options).unwrap();
+    let gateways = vec![server.url()];
+    let client = HttpStore::open(&server.url(), gateways, &HttpOptions::default()).unwrap();
+    test(&client);
+    server.stop();
 }
 
 const LENGTHS: [usize; 7] = [0, 1, 4096, LARGE - 1, LARGE, 1_000_000, 4 * 1024 * 1024];

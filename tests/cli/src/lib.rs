@@ -110,6 +110,11 @@ impl Running {
         }
     }
 
+    /// All it has written so far.
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+
     /// Types.
     pub fn write(&mut self, text: &str) {
         let input = self.child.stdin.as_mut().unwrap();

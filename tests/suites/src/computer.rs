@@ -27,6 +27,8 @@ pub struct Computer {
     pub store: PathBuf,
     /// Where it mounts.
     pub mount: PathBuf,
+    /// Instead of the folder.
+    url: Option<String>,
     password: PathBuf,
     temporary: PathBuf,
 }
@@ -45,8 +47,17 @@ impl Computer {
             state: place.folder(&format!("{label}.state")),
             store: store.to_path_buf(),
             mount: place.folder(label),
+            url: None,
             temporary: place.folder(&format!("{label}.tmp")),
             password,
+        }
+    }
+
+    /// A computer called `label` with the store at a URL.
+    pub fn with_url(place: &Place, label: &str, url: &str) -> Self {
+        Self {
+            url: Some(url.to_owned()),
+            ..Self::new(place, label)
         }
     }
 
@@ -76,6 +87,8 @@ impl Computer {
             .env("SAFE_STORE", self.store_url())
             .env("SAFE_PASSWORD_FILE", &self.password)
             .env("SAFE_MOUNT", &self.mount)
+            .env_remove("SAFE_TOKEN_FILE")
+            .env_remove("SAFE_CA_FILE")
             .env("TMPDIR", &self.temporary)
             .env("RUST_BACKTRACE", "1");
         command
@@ -83,7 +96,10 @@ impl Computer {
 
     /// The store as a URL.
     pub fn store_url(&self) -> String {
-        format!("file://{}", self.store.display())
+        match &self.url {
+            Some(url) => url.clone(),
+            None => format!("file://{}", self.store.display()),
+        }
     }
 
     /// Runs `safe` to its end, well or not.

@@ -1,0 +1,594 @@
+//! The `http:` and `https:` stores: records at a gateway, or at several that serve the same store.
+//!
+//! What always holds here: what a gateway answers is checked as if an enemy had sent it. Chunks are held
+//! against their addresses, pointers against their owners' keys, lengths against limits before there is
+//! room for them. A gateway that does not answer, or answers what cannot be true, is left for the next one
+//! of the list; every call ends in bounded time.
+
+mod agent;
+mod call;
+mod network;
+mod settings;
+mod trouble;
+pub mod wire;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, POINTER_LEN, Pointer};
+use ureq::http::{Method, header};
+
+use self::call::{Ask, Caller, of_io, text};
+pub use self::network::{Link, Network};
+pub use self::settings::{CA_FILE, HttpOptions, Patience, TOKEN_FILE};
+use self::trouble::{Trouble, one_line};
+use self::wire::{Outcome, Page};
+use crate::check::{checked_chunk, checked_pointer};
+use crate::{Entry, Error, Kind, Result, Stats, Store, Traits};
+
+const USER_AGENT: &str = "safeos";
+/// Chunks of more bytes are put by themselves, not in a batch.
+const ALONE_BYTES: usize = 256 * 1024;
+/// Most bytes of a batch that is put.
+const BATCH_BYTES: usize = 4 << 20;
+/// Most chunks fetched with one request.
+const FETCH_MAX: usize = 16;
+/// A listed record, in bytes of JSON.
+const LISTED_BYTES_MAX: usize = 160;
+/// Most bytes of small JSON answers.
+const JSON_BYTES_MAX: usize = 64 * 1024;
+
+/// Records at gateways.
+pub struct HttpStore {
+    url: String,
+    /// Base URLs, without a slash at the end.
+    gateways: Vec<String>,
+    /// The one that answered last.
+    preferred: AtomicUsize,
+    parallel: usize,
+    caller: Caller,
+}
+
+impl HttpStore {
+    /// The store at these gateways (base URLs without a path), which all serve the same records. Nothing is
+    /// asked yet. `url` is what the store is called in messages.
+    pub fn open(url: &str, gateways: Vec<String>, options: &HttpOptions) -> Result<Self> {
+        let tokens = options.tokens(&gateways)?;
+        let parallel = options.parallel.max(1);
+        let tls = options.tls()?;
+        let agent = agent::agent(&options.network, options.patience, tls, parallel);
+        Ok(Self {
+            url: url.to_owned(),
+            gateways,
+            preferred: AtomicUsize::new(0),
+            parallel,
+            caller: Caller {
+                agent,
+                network: options.network.clone(),
+                patience: options.patience,
+                tokens,
+            },
+        })
+    }
+
+    /// Asks gateways until one of them has answered what can be true. `first` of `ask` tells whether nothing
+    /// of this was asked before.
+    fn try_each<T>(
+        &self,
+        ask: &mut dyn FnMut(&str, bool) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let count = self.gateways.len();
+        let start = self.preferred.load(Ordering::Relaxed);
+        let mut first = true;
+        let mut pause = self.caller.patience.again;
+        // Of each gateway, what went wrong last.
+        let mut troubles: Vec<Option<Trouble>> = vec![None; count];
+        for round in 0.. {
+            let mut wait: Option<Duration> = None;
+            for number in (0..count).map(|n| (start + n) % count) {
+                let (Some(gateway), Some(last)) =
+                    (self.gateways.get(number), troubles.get_mut(number))
+                else {
+                    continue;
+                };
+                if last.as_ref().is_some_and(|last| last.tries() <= round) {
+                    continue;
+                }
+                match ask(gateway, first) {
+                    Ok(answer) => {
+                        self.preferred.store(number, Ordering::Relaxed);
+                        return Ok(answer);
+                    }
+                    Err(trouble) => {
+                        if trouble.tries() > round + 1 {
+                            let after = match trouble {
+                                Trouble::Away { after, .. } => after,
+                                _ => None,
+                            };
+                            let after = after
+                                .unwrap_or_default()
+                                .min(self.caller.patience.stall / 4);
+                            wait = Some(wait.unwrap_or_default().max(after));
+                        }
+                        *last = Some(trouble);
+                    }
+                }
+                first = false;
+            }
+            let Some(after) = wait else { break };
+            self.caller.network.sleep(pause.max(after));
+            pause *= 3;
+        }
+        let worst = troubles.into_iter().flatten().max_by_key(Trouble::rank);
+        Err(worst.unwrap_or_else(|| Trouble::away("no gateway is named")))
+    }
+
+    /// Does independent pieces of work, some at a time, each in its turn.
+    fn in_parallel<J: Sync, T: Send>(&self, jobs: &[J], work: impl Fn(&J) -> T + Sync) -> Vec<T> {
+        let threads = self.parallel.min(jobs.len());
+        if threads < 2 {
+            return jobs.iter().map(work).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(jobs.len()));
+        let some = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(job) = jobs.get(number) else { return };
+                let outcome = work(job);
+                done.lock().push((number, outcome));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                let helper = std::thread::Builder::new().name("gateway".into());
+                // A thread that cannot be started is one helper less.
+                drop(helper.spawn_scoped(scope, some));
+            }
+            some();
+        });
+        let mut done = done.into_inner();
+        done.sort_unstable_by_key(|(number, _)| *number);
+        done.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    fn get_one(&self, address: &Address) -> Result<Chunk> {
+        let found = self.try_each(&mut |gateway, first| {
+            // After a wrong answer one that was looked at anew, by the gateway and whatever lies between.
+            let anew = (header::CACHE_CONTROL, "no-cache".to_owned());
+            let ask = Ask {
+                header: (!first).then_some(anew),
+                ..Ask::get(chunk_path(address), MAX_CHUNK_SIZE)
+            };
+            match self.caller.ask(gateway, &ask) {
+                Ok((_, _, bytes)) => believed(*address, bytes),
+                Err(Trouble::Missing(which)) if which != Some(*address) => Err(other_answer()),
+                Err(trouble) => Err(trouble),
+            }
+        });
+        found.map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Chunk, *address))))
+    }
+
+    /// Fetches at most [`FETCH_MAX`] chunks with one request, and the rest of them with another one as long as there
+    /// is somebody to ask.
+    fn get_some(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
+        let mut found: Vec<Option<Result<Chunk, Trouble>>> = vec![None; addresses.len()];
+        let outcome = self.try_each(&mut |gateway, _| {
+            let open: Vec<usize> = (0..addresses.len())
+                .filter(|n| !matches!(found.get(*n), Some(Some(Ok(_)))))
+                .collect();
+            let asked: Vec<Address> = open
+                .iter()
+                .filter_map(|n| addresses.get(*n).copied())
+                .collect();
+            let body = wire::write_addresses(&asked);
+            let most = asked.len() * (MAX_CHUNK_SIZE + 5);
+            let ask = Ask::post("/v1/chunks/get", &body, most);
+            let mut worst: Option<Trouble> = None;
+            self.caller.stream(gateway, &ask, &mut |_, _, body| {
+                for (number, address) in open.iter().zip(&asked) {
+                    let (outcome, bytes) = wire::read_answer(body).map_err(|e| of_io(&e))?;
+                    let chunk = match outcome {
+                        Outcome::Found => believed(*address, bytes),
+                        Outcome::Missing if bytes == address.as_bytes() => {
+                            Err(Trouble::Missing(Some(*address)))
+                        }
+                        Outcome::Missing => Err(other_answer()),
+                        Outcome::Damaged => Err(Trouble::Damaged(said(&bytes))),
+                        Outcome::Failed => Err(Trouble::away(said(&bytes))),
+                    };
+                    if let Err(trouble) = &chunk
+                        && worst.as_ref().is_none_or(|w| w.rank() < trouble.rank())
+                    {
+                        worst = Some(trouble.clone());
+                    }
+                    if let Some(place) = found.get_mut(*number) {
+                        // What one gateway could not give must not be forgotten for what another has not got.
+                        match (&place, &chunk) {
+                            (Some(Err(before)), Err(now)) if before.rank() > now.rank() => {}
+                            _ => *place = Some(chunk),
+                        }
+                    }
+                }
+                at_end(body)
+            })?;
+            worst.map_or(Ok(()), Err)
+        });
+        let rest = outcome.err().unwrap_or(Trouble::Missing(None));
+        addresses
+            .iter()
+            .zip(found)
+            .map(|(address, found)| {
+                found
+                    .unwrap_or_else(|| Err(rest.clone()))
+                    .map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Chunk, *address))))
+            })
+            .collect()
+    }
+
+    /// Puts chunks with one request. One whose answer was lost is asked for before it is sent again.
+    fn put_some(&self, chunks: &[&Chunk]) -> Result<()> {
+        let mut open = chunks.to_vec();
+        let outcome = self.try_each(&mut |gateway, first| {
+            if !first {
+                let addresses: Vec<Address> = open.iter().map(|chunk| chunk.address()).collect();
+                let mut there = self.has_at(gateway, &addresses)?.into_iter();
+                open.retain(|_| !there.next().unwrap_or(false));
+            }
+            match open.as_slice() {
+                [] => Ok(()),
+                [chunk] => {
+                    let ask = Ask {
+                        method: Method::PUT,
+                        body: Some(chunk.bytes()),
+                        ..Ask::get(chunk_path(&chunk.address()), JSON_BYTES_MAX)
+                    };
+                    self.caller.ask(gateway, &ask).map(drop)
+                }
+                several => {
+                    let body = wire::write_chunks(several);
+                    let ask = Ask::post("/v1/chunks/put", &body, JSON_BYTES_MAX);
+                    self.caller.ask(gateway, &ask).map(drop)
+                }
+            }
+        });
+        outcome.map_err(|trouble| trouble.into_error(&self.url, None))
+    }
+
+    fn has_at(&self, gateway: &str, addresses: &[Address]) -> Result<Vec<bool>, Trouble> {
+        let body = wire::write_addresses(addresses);
+        let ask = Ask::post("/v1/chunks/has", &body, body.len());
+        let (_, _, answer) = self.caller.ask(gateway, &ask)?;
+        wire::read_there(addresses, &answer).ok_or_else(other_answer)
+    }
+
+    fn get_pointer_at(&self, gateway: &str, address: &Address) -> Result<Option<Pointer>, Trouble> {
+        let ask = Ask::get(pointer_path(address), POINTER_LEN);
+        match self.caller.ask(gateway, &ask) {
+            Ok((_, _, bytes)) => match checked_pointer(*address, Some(&bytes)) {
+                Ok(pointer) => Ok(pointer),
+                Err(Error::Damaged { why, .. }) => Err(Trouble::Lie(why)),
+                Err(other) => Err(Trouble::Lie(other.to_string())),
+            },
+            Err(Trouble::Missing(which)) if which == Some(*address) => Ok(None),
+            Err(Trouble::Missing(_)) => Err(other_answer()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// A set that gateways call a conflict: with what they have now.
+    fn settle(
+        &self,
+        pointer: &Pointer,
+        expected: Option<u64>,
+        asked_before: bool,
+        claimed: Option<u64>,
+    ) -> Result<(), Trouble> {
+        let there = self
+            .get_pointer(&pointer.address())
+            .map_err(|error| Trouble::away(error.to_string()))?;
+        let current = there.as_ref().map(Pointer::counter);
+        // The answer to an earlier try was lost: it is this very state, signature and all.
+        if asked_before && there.as_ref() == Some(pointer) {
+            return Ok(());
+        }
+        let moves = there.is_none_or(|there| pointer.replaces(&there));
+        if current == expected && moves {
+            return Err(Trouble::Lie(format!(
+                "it says that the pointer has moved (to {claimed:?}), but it has not"
+            )));
+        }
+        Err(Trouble::Conflict(current))
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        max: usize,
+        fits: impl Fn(&T) -> bool,
+    ) -> Result<T> {
+        let answer = self.try_each(&mut |gateway, _| {
+            let (_, head, body) = self.caller.ask(gateway, &Ask::get(path.to_owned(), max))?;
+            let digest = head.get(wire::DIGEST).map(|digest| digest.as_bytes());
+            if digest != Some(Address::of(&body).to_string().as_bytes()) {
+                return Err(other_answer());
+            }
+            let answer = serde_json::from_slice(&body)
+                .map_err(|error| Trouble::Lie(format!("its answer makes no sense: {error}")))?;
+            if fits(&answer) {
+                Ok(answer)
+            } else {
+                Err(other_answer())
+            }
+        });
+        answer.map_err(|trouble| trouble.into_error(&self.url, None))
+    }
+}
+
+/// What came is well-formed, but no answer to what was asked.
+fn other_answer() -> Trouble {
+    Trouble::Lie("its answer does not fit what it was asked".into())
+}
+
+fn chunk_path(address: &Address) -> String {
+    format!("/v1/chunks/{address}")
+}
+
+fn pointer_path(address: &Address) -> String {
+    format!("/v1/pointers/{address}")
+}
+
+/// The chunk, unless these are not its bytes.
+fn believed(address: Address, bytes: Vec<u8>) -> Result<Chunk, Trouble> {
+    checked_chunk(address, Some(bytes.into())).map_err(|error| match error {
+        Error::Damaged { why, .. } => Trouble::Lie(why),
+        other => Trouble::Lie(other.to_string()),
+    })
+}
+
+fn said(bytes: &[u8]) -> String {
+    one_line(&String::from_utf8_lossy(bytes))
+}
+
+/// Reads the end of an answer, without which the connection is not used again.
+fn at_end(body: &mut dyn std::io::Read) -> Result<(), Trouble> {
+    match body.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(Trouble::Lie("its answer goes on after its end".into())),
+        Err(error) => Err(of_io(&error)),
+    }
+}
+
+impl Store for HttpStore {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            local: false,
+            paid: false,
+        }
+    }
+
+    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        let mut jobs: Vec<Vec<&Chunk>> = Vec::new();
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for chunk in chunks {
+            if chunk.bytes().len() > ALONE_BYTES {
+                jobs.push(vec![chunk]);
+                continue;
+            }
+            if bytes + wire::framed_len(chunk) > BATCH_BYTES || batch.len() == wire::HAS_MAX {
+                jobs.push(std::mem::take(&mut batch));
+                bytes = 0;
+            }
+            bytes += wire::framed_len(chunk);
+            batch.push(chunk);
+        }
+        if !batch.is_empty() {
+            jobs.push(batch);
+        }
+        self.in_parallel(&jobs, |job| self.put_some(job))
+            .into_iter()
+            .collect()
+    }
+
+    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
+        if let [address] = addresses {
+            return vec![self.get_one(address)];
+        }
+        let each = addresses.len().div_ceil(self.parallel).clamp(1, FETCH_MAX);
+        let jobs: Vec<&[Address]> = addresses.chunks(each).collect();
+        self.in_parallel(&jobs, |job| self.get_some(job))
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+        let end = u64::from(offset) + u64::from(len);
+        let none = || Error::Damaged {
+            kind: Kind::Chunk,
+            address: *address,
+            why: format!("it has no bytes {offset}+{len}"),
+        };
+        if end > MAX_CHUNK_SIZE as u64 {
+            // Missing, rather than too short, if it is not there at all.
+            return self.get_one(address).and_then(|_| Err(none()));
+        }
+        if len == 0 {
+            let chunk = self.get_one(address)?;
+            return if offset as usize <= chunk.bytes().len() {
+                Ok(Bytes::new())
+            } else {
+                Err(none())
+            };
+        }
+        let part = self.try_each(&mut |gateway, _| {
+            let ask = Ask {
+                header: Some((header::RANGE, format!("bytes={offset}-{}", end - 1))),
+                ..Ask::get(chunk_path(address), MAX_CHUNK_SIZE)
+            };
+            let (status, _, bytes) = self.caller.ask(gateway, &ask)?;
+            let bytes = Bytes::from(bytes);
+            // A server or proxy may know no ranges.
+            let part = if status == 206 {
+                bytes
+            } else {
+                bytes.slice(bytes.len().min(offset as usize)..bytes.len().min(end as usize))
+            };
+            if part.len() != len as usize {
+                return Err(Trouble::Damaged(format!("it has no bytes {offset}+{len}")));
+            }
+            Ok(part)
+        });
+        part.map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Chunk, *address))))
+    }
+
+    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
+        let jobs: Vec<&[Address]> = addresses.chunks(wire::HAS_MAX).collect();
+        let answers = self.in_parallel(&jobs, |job| {
+            self.try_each(&mut |gateway, _| self.has_at(gateway, job))
+        });
+        let mut there = Vec::with_capacity(addresses.len());
+        for answer in answers {
+            there.extend(answer.map_err(|trouble| trouble.into_error(&self.url, None))?);
+        }
+        Ok(there)
+    }
+
+    /// Of several gateways all are asked, and the newest state counts: an old one is as well signed as a new
+    /// one.
+    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
+        let of_record =
+            |trouble: Trouble| trouble.into_error(&self.url, Some((Kind::Pointer, *address)));
+        if self.gateways.len() == 1 {
+            return self
+                .try_each(&mut |gateway, _| self.get_pointer_at(gateway, address))
+                .map_err(of_record);
+        }
+        for round in 0.. {
+            let answers = self.in_parallel(&self.gateways, |gateway| {
+                self.get_pointer_at(gateway, address)
+            });
+            let mut newest: Option<Option<Pointer>> = None;
+            let mut worst: Option<Trouble> = None;
+            for answer in answers {
+                match (answer, &newest) {
+                    (Ok(Some(one)), Some(Some(other))) if !one.replaces(other) => {}
+                    (Ok(None), Some(_)) => {}
+                    (Ok(answer), _) => newest = Some(answer),
+                    (Err(trouble), _) => {
+                        if worst
+                            .as_ref()
+                            .is_none_or(|worst| worst.rank() < trouble.rank())
+                        {
+                            worst = Some(trouble);
+                        }
+                    }
+                }
+            }
+            match (newest, worst) {
+                (Some(newest), None) => return Ok(newest),
+                (Some(Some(newest)), Some(_)) => return Ok(Some(newest)),
+                // Nobody has it, but somebody did not say: it may be there.
+                (_, Some(worst)) if worst.tries() <= round + 1 => return Err(of_record(worst)),
+                (None, None) => break,
+                _ => self
+                    .caller
+                    .network
+                    .sleep(self.caller.patience.again * 3_u32.pow(round)),
+            }
+        }
+        Err(of_record(Trouble::away("no gateway is named")))
+    }
+
+    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
+        let address = pointer.address();
+        let condition = match expected {
+            Some(counter) => (header::IF_MATCH, wire::tag(counter)),
+            None => (header::IF_NONE_MATCH, "*".to_owned()),
+        };
+        let outcome = self.try_each(&mut |gateway, first| {
+            let ask = Ask {
+                method: Method::PUT,
+                header: Some(condition.clone()),
+                body: Some(pointer.as_bytes()),
+                ..Ask::get(pointer_path(&address), JSON_BYTES_MAX)
+            };
+            match self.caller.ask(gateway, &ask) {
+                Ok((_, head, _)) => {
+                    let counter = text(&head, &header::ETAG).and_then(wire::read_tag);
+                    if counter.is_none_or(|counter| counter == pointer.counter()) {
+                        Ok(Ok(()))
+                    } else {
+                        Err(Trouble::Lie(
+                            "it says it has set the pointer to another counter".into(),
+                        ))
+                    }
+                }
+                Err(Trouble::Conflict(claimed)) => {
+                    match self.settle(pointer, expected, !first, claimed) {
+                        // Settled with all of them: no other need be asked.
+                        Err(conflict @ Trouble::Conflict(_)) => Ok(Err(conflict)),
+                        other => other.map(Ok),
+                    }
+                }
+                Err(trouble) => Err(trouble),
+            }
+        });
+        outcome
+            .and_then(|settled| settled)
+            .map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Pointer, address))))
+    }
+
+    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
+        let limit = limit.min(wire::LIST_MAX);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let mut path = format!("/v1/list?limit={limit}");
+        if let Some(place) = after {
+            path.push_str("&after=");
+            path.push_str(&wire::write_place(place));
+        }
+        let asked = after.map(wire::write_place);
+        // A list that does not go forward would be read for ever.
+        let fits = |page: &Page| {
+            let mut last = after;
+            let forward = page.records.iter().all(|listed| {
+                let place = Some((listed.kind, listed.address));
+                std::mem::replace(&mut last, place) < place
+            });
+            page.after == asked && page.records.len() <= limit && forward
+        };
+        let page = self.json(&path, limit * LISTED_BYTES_MAX + JSON_BYTES_MAX, fits)?;
+        Ok(page.records.into_iter().map(Entry::from).collect())
+    }
+
+    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
+        let outcomes = self.in_parallel(addresses, |address| {
+            let gone = self.try_each(&mut |gateway, _| {
+                let ask = Ask {
+                    method: Method::DELETE,
+                    ..Ask::get(chunk_path(address), JSON_BYTES_MAX)
+                };
+                self.caller.ask(gateway, &ask).map(drop)
+            });
+            match gone {
+                Ok(()) => Ok(1),
+                Err(Trouble::Missing(_)) => Ok(0),
+                Err(trouble) => Err(trouble.into_error(&self.url, None)),
+            }
+        });
+        outcomes.into_iter().sum()
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        self.json("/v1/stats", JSON_BYTES_MAX, |_| true)
+    }
+}

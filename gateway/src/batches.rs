@@ -1,0 +1,142 @@
+//! Several chunks with one request.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body::Frame;
+use safeos_record::{Address, MAX_CHUNK_SIZE};
+use safeos_store::Error;
+use safeos_store::wire::{self, ADDRESS_LEN, BODY_BYTES_MAX, GET_MAX, HAS_MAX};
+use tokio::sync::mpsc;
+
+use crate::answer::{Outcome, Refusal};
+use crate::budget::tie;
+use crate::gate::{Gate, Shared};
+
+/// How many chunks are read with one call of the store.
+const STEP: usize = 4;
+
+async fn addresses(gate: &Gate, body: Body, max: usize) -> Outcome<Vec<Address>> {
+    let (body, _room) = gate.body(body, max * ADDRESS_LEN).await?;
+    wire::read_addresses(&body, max).ok_or_else(|| {
+        Refusal::bad(
+            "bad_body",
+            format!("the body must be from 1 to {max} addresses of {ADDRESS_LEN} bytes each"),
+        )
+    })
+}
+
+/// `POST /v1/chunks/has`
+pub(crate) async fn has(State(gate): Shared, request: Request) -> Outcome {
+    let addresses = addresses(&gate, request.into_body(), HAS_MAX).await?;
+    let there = gate
+        .store(move |store| {
+            store.has_chunks(&addresses).map(|there| {
+                let there = addresses.iter().zip(there).filter(|(_, there)| *there);
+                there.map(|(address, _)| *address).collect::<Vec<_>>()
+            })
+        })
+        .await?
+        .map_err(|error| gate.refusal(&error))?;
+    Ok(Bytes::from(wire::write_addresses(&there)).into_response())
+}
+
+/// `POST /v1/chunks/put`: all of them are stored when it is answered.
+pub(crate) async fn put(State(gate): Shared, request: Request) -> Outcome {
+    let (body, room) = gate.body(request.into_body(), BODY_BYTES_MAX).await?;
+    // The chunks are copies of their own.
+    let copies = gate.budget.room(body.len()).await?;
+    gate.store(move |store| {
+        let _rooms = (room, copies);
+        let chunks = wire::read_chunks(body).map_err(|why| Refusal::bad("wrong_bytes", why))?;
+        Ok(store.put_chunks(&chunks))
+    })
+    .await??
+    .map_err(|error| gate.refusal(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /v1/chunks/get`: an answer for each, in order, while they are read.
+pub(crate) async fn get(State(gate): Shared, request: Request) -> Outcome {
+    let addresses = addresses(&gate, request.into_body(), GET_MAX).await?;
+    let (say, heard) = mpsc::channel(1);
+    tokio::spawn(answer(gate, addresses, say));
+    Response::builder()
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .body(Body::new(Parts(heard)))
+        .map_err(|error| Refusal::bad("bad_request", error.to_string()))
+}
+
+/// Gives answers as long as somebody listens. A failure within ends the answer early, which its reader notices.
+async fn answer(gate: Arc<Gate>, addresses: Vec<Address>, say: mpsc::Sender<Bytes>) {
+    for step in addresses.chunks(STEP) {
+        let asked = step.to_vec();
+        let Ok(mut room) = gate.budget.room(step.len() * MAX_CHUNK_SIZE).await else {
+            return;
+        };
+        let found = gate.store(move |store| store.get_chunks(&asked)).await;
+        let Ok(found) = found else { return };
+        let parts: Vec<Bytes> = found
+            .into_iter()
+            .flat_map(|outcome| match outcome {
+                Ok(chunk) => {
+                    let len = chunk.bytes().len();
+                    let head = wire::answer_head(wire::Outcome::Found, len);
+                    [Bytes::copy_from_slice(&head), chunk.into_bytes()]
+                }
+                Err(error) => told(&gate, &error),
+            })
+            .collect();
+        let bytes: usize = parts.iter().map(Bytes::len).sum();
+        gate.metrics
+            .bytes_out
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+        room.shrink(bytes);
+        let room = Arc::new(room);
+        for part in parts {
+            if say.send(tie(part, room.clone())).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn told(gate: &Gate, error: &Error) -> [Bytes; 2] {
+    let outcome = match error {
+        Error::Missing { address, .. } => {
+            let head = wire::answer_head(wire::Outcome::Missing, ADDRESS_LEN);
+            return [head.to_vec().into(), address.as_bytes().to_vec().into()];
+        }
+        Error::Damaged { .. } => wire::Outcome::Damaged,
+        _ => wire::Outcome::Failed,
+    };
+    let mut message = gate.refusal(error).message.into_bytes();
+    message.truncate(wire::MESSAGE_BYTES_MAX);
+    let head = wire::answer_head(outcome, message.len());
+    [Bytes::copy_from_slice(&head), message.into()]
+}
+
+/// A body that comes in parts.
+struct Parts(mpsc::Receiver<Bytes>);
+
+impl http_body::Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0
+            .poll_recv(context)
+            .map(|part| part.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}

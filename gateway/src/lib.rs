@@ -1,0 +1,33 @@
+//! The gateway: a server that holds or forwards records for others, over HTTP. `docs/gateway.md` is its
+//! reference.
+//!
+//! What always holds here: nothing is stored that was not verified first; nobody is trusted with how long,
+//! how much or how fast; memory for records is bounded by one number. A gateway has no secret of its users: it is
+//! trusted with availability only.
+//!
+//! Imports go down: `server` → `service` → `api` → `chunks`, `batches`, `pointers`, `about`, `guard` →
+//! `gate` → `answer`, `budget`, `metrics`, `rate`, `tokens`; `layers` stand between the gate and a store.
+
+mod about;
+mod answer;
+mod api;
+mod batches;
+mod budget;
+mod chunks;
+mod gate;
+mod guard;
+mod layers;
+mod metrics;
+mod options;
+mod patient;
+mod pointers;
+mod rate;
+mod server;
+mod service;
+mod tls;
+mod tokens;
+
+pub use layers::{Cached, Mirrored};
+pub use options::{Limits, Options};
+pub use server::{Error, Server};
+pub use service::Service;

@@ -1,0 +1,48 @@
+//! What the tests of gateways share: records, a gateway that lies, and a network that loses.
+// Test support: a failed expectation is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod air;
+pub mod liar;
+pub mod plain;
+
+use std::time::Duration;
+
+use safeos_record::{Address, Chunk, OwnerKey, Pointer, Target};
+use safeos_store::{HttpOptions, HttpStore, Patience};
+
+/// A chunk of this length; other seeds, other bytes.
+pub fn chunk(seed: u64, len: usize) -> Chunk {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let bytes: Vec<u8> = (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 24) as u8
+        })
+        .collect();
+    Chunk::new(bytes).unwrap()
+}
+
+/// A state of the pointer of owner `seed`.
+pub fn pointer(seed: u8, counter: u64) -> Pointer {
+    let target = Target::Chunk(Address([counter as u8; 32]));
+    Pointer::sign(&OwnerKey::from_seed(&[seed; 32]), counter, target).unwrap()
+}
+
+/// A client that soon loses its patience.
+pub fn client(gateways: &[&str]) -> HttpStore {
+    let options = HttpOptions {
+        patience: Patience {
+            connect: Duration::from_secs(2),
+            stall: Duration::from_millis(300),
+            request: Duration::from_millis(600),
+            slowest: 4 << 20,
+            again: Duration::from_millis(5),
+        },
+        ..HttpOptions::default()
+    };
+    let urls = gateways.iter().map(|url| (*url).to_owned()).collect();
+    HttpStore::open(&gateways.join(","), urls, &options).unwrap()
+}
