@@ -9,18 +9,21 @@ guest_programs=(safed safe safe-guest)
 guest_image=
 guest_sysroot=
 guest_firmware=
+# Names of tests, with commas between them, where not all are wanted.
+guest_only=
 
 # guest_places ARGUMENT…: takes the command's arguments.
 guest_places() {
     local tree=
     while [ $# -gt 0 ]; do
         case $1 in
-            --image | --sysroot | --firmware | --redox-tree)
+            --image | --sysroot | --firmware | --only | --redox-tree)
                 [ $# -ge 2 ] || die "$1 wants a path after it"
                 case $1 in
                     --image) guest_image=$(absolute "$2") ;;
                     --sysroot) guest_sysroot=$(absolute "$2") ;;
                     --firmware) guest_firmware=$(absolute "$2") ;;
+                    --only) guest_only=$2 ;;
                     --redox-tree) tree=$(absolute "$2") ;;
                 esac
                 shift 2
@@ -96,7 +99,7 @@ guest_test() {
     }
     cargo build --release --locked -p safeos-qemu-tests || return 1
     "$CARGO_TARGET_DIR/release/safeos-qemu-tests" --image "$guest_image" --programs "$work/programs" --work "$work" \
-        ${guest_firmware:+--firmware "$guest_firmware"}
+        ${guest_firmware:+--firmware "$guest_firmware"} ${guest_only:+--only "$guest_only"}
     status=$?
     if [ $status -eq 0 ]; then rm -rf "$work"; else say "what is left to look at: $work"; fi
     return $status

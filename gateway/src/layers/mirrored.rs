@@ -5,13 +5,12 @@
 //! not got a chunk or has it damaged, and never for a pointer as long as the first has one: two stores that
 //! both decide about a pointer would lose updates.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_store::{Entry, Error, Kind, Result, Stats, Store, Traits};
 
@@ -73,7 +72,7 @@ impl Mirrored {
 
 impl Drop for Mirrored {
     fn drop(&mut self) {
-        *self.both.end.lock() = true;
+        *self.both.end() = true;
         self.both.wake.notify_all();
         if let Some(follower) = self.follower.take() {
             // If it panicked, it has said so.
@@ -90,25 +89,33 @@ impl Both {
                 "the mirror did not take {what} and is brought up to date later: {error}"
             ));
         }
+        // With the lock, or one who has just looked and is about to wait would not hear of it.
+        let _ended = self.end();
         self.wake.notify_all();
     }
 
+    fn end(&self) -> MutexGuard<'_, bool> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn follow(&self) {
-        let mut ended = self.end.lock();
+        let mut ended = self.end();
         while !*ended {
             if self.behind.swap(false, Ordering::Relaxed) {
                 drop(ended);
                 let outcome = self.catch_up();
-                ended = self.end.lock();
+                ended = self.end();
                 if let Err(error) = outcome {
                     self.behind.store(true, Ordering::Relaxed);
                     (self.log)(&format!("the mirror is not up to date: {error}"));
                     if !*ended {
-                        self.wake.wait_for(&mut ended, AGAIN);
+                        let waited = self.wake.wait_timeout(ended, AGAIN);
+                        ended = waited.unwrap_or_else(PoisonError::into_inner).0;
                     }
                 }
             } else {
-                self.wake.wait(&mut ended);
+                let waited = self.wake.wait(ended);
+                ended = waited.unwrap_or_else(PoisonError::into_inner);
             }
         }
     }
@@ -123,7 +130,7 @@ impl Both {
             };
             after = Some((last.kind, last.address));
             for entries in page.chunks(STEP) {
-                if *self.end.lock() {
+                if *self.end() {
                     return Ok(());
                 }
                 self.copy(entries)?;

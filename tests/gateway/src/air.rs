@@ -374,6 +374,8 @@ impl Air {
     }
 
     /// Waits until nobody who is present computes, or seems to wait for somebody who is not.
+    // It never runs on Redox.
+    #[allow(clippy::disallowed_methods)]
     fn quiet(&self) {
         let mut state = self.state.lock();
         let mut changes = state.changes;

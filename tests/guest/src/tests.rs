@@ -66,14 +66,14 @@ pub const PARTS: &[Part] = &[
             waiting::an_event_tells_of_an_answer as BOB.uid, 300;
             login::two_logins_each_have_a_safe_of_their_own as ROOT, 480;
             daemon::a_killed_daemon_comes_back_with_what_was_synced as ROOT, 480;
-            login::after_sign_out_every_handle_answers_an_error as ANA.uid, 240;
-            reboot::the_home_is_left_for_the_next_start as ANA.uid, 240;
+            login::after_sign_out_every_handle_answers_an_error as ANA.uid, 900;
+            reboot::the_home_is_left_for_the_next_start as ANA.uid, 900;
         },
     },
     Part {
         first: tests! {
-            reboot::the_home_is_there_again as ANA.uid, 240;
-            reboot::the_store_checks_clean as ANA.uid, 240;
+            reboot::the_home_is_there_again as ANA.uid, 900;
+            reboot::the_store_checks_clean as ANA.uid, 900;
         },
         cases: false,
         then: &[],

@@ -40,7 +40,7 @@ pub fn copy(image: &Path, work: &Path) -> Result<PathBuf, String> {
 }
 
 /// Puts the programs and the services that start them into the image.
-pub fn put(image: &Path, programs: &Path) -> Result<(), String> {
+pub fn put(image: &Path, programs: &Path, only: &[String]) -> Result<(), String> {
     let mut files = vec![];
     for name in PROGRAMS {
         let path = programs.join(name);
@@ -53,6 +53,10 @@ pub fn put(image: &Path, programs: &Path) -> Result<(), String> {
             0o644,
             text.as_bytes().to_vec(),
         ));
+    }
+    if !only.is_empty() {
+        let path = "var/lib/safe-guest/only".to_owned();
+        files.push((path, 0o644, only.join("\n").into_bytes()));
     }
     let file = File::options()
         .read(true)

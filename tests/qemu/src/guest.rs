@@ -18,8 +18,8 @@ const OFF_MAX: Duration = Duration::from_secs(60);
 /// Lines of a failed test that are repeated.
 const SAID_MAX: usize = 60;
 
-/// Listens to one part; whether the next one can follow.
-pub fn listen(mut machine: Machine, part: usize, report: &mut Report) -> bool {
+/// Listens to one part; whether the next one can follow. `some`: there may be no test in it.
+pub fn listen(mut machine: Machine, part: usize, some: bool, report: &mut Report) -> bool {
     let mut running: Option<String> = None;
     let mut said = Vec::new();
     let mut until = Instant::now() + START_MAX;
@@ -78,7 +78,7 @@ pub fn listen(mut machine: Machine, part: usize, report: &mut Report) -> bool {
     }
     let end = format!("part_{part}_ends_and_the_power_goes_off");
     match machine.off(OFF_MAX) {
-        Some(status) if status.success() && heard > 0 => {
+        Some(status) if status.success() && (heard > 0 || some) => {
             report.passed(&end, "");
             true
         }

@@ -142,6 +142,8 @@ impl Kernel {
     }
 
     /// Waits for an answer for some time.
+    // It never runs on Redox.
+    #[allow(clippy::disallowed_methods)]
     pub fn wait_for(&self, pending: &Pending, time: Duration) -> Option<Result<Answer, Errno>> {
         let until = Instant::now() + time;
         let mut done = self.done.lock();
