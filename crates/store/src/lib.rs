@@ -123,11 +123,24 @@ pub trait Store: Send + Sync {
     }
 }
 
+/// The same place, as a path from the current directory where that is `/` on Redox.
+///
+/// There an absolute path is opened by way of the system's namespace manager, which on older systems is waiting meanwhile
+/// for the scheme that it was last asked for: a daemon that serves one would wait for itself. A path from the current
+/// directory goes to the file system at once.
+pub fn from_here(path: std::path::PathBuf) -> std::path::PathBuf {
+    let in_root = || std::env::current_dir().is_ok_and(|dir| dir.parent().is_none());
+    match path.strip_prefix("/") {
+        Ok(rest) if cfg!(target_os = "redox") && in_root() => rest.to_owned(),
+        _ => path,
+    }
+}
+
 /// Opens a store by its URL: `file:///path` (made when missing), `http://host:port` or `https://host`, several of
 /// these with commas between them for gateways to the same store; [`Error::Url`] for what is none.
 pub fn open(url: &str) -> Result<Arc<dyn Store>> {
     match url::parse(url)? {
-        url::Parsed::File(path) => Ok(Arc::new(FileStore::open(url, &path)?)),
+        url::Parsed::File(path) => Ok(Arc::new(FileStore::open(url, &from_here(path))?)),
         url::Parsed::Http(gateways) => {
             let options = HttpOptions::from_environment();
             Ok(Arc::new(HttpStore::open(url, gateways, &options)?))

@@ -88,7 +88,7 @@ fn serve(arguments: Arguments) -> Result<(), String> {
     };
     let _ = std::env::set_current_dir("/");
 
-    let daemon = Daemon::new(state, store, process::uid());
+    let daemon = Daemon::new(safeos_store::from_here(state), store, process::uid());
     #[cfg(target_os = "linux")]
     return serve_mounted(&daemon, &place, arguments.ready_fd, &signals);
     #[cfg(target_os = "redox")]
