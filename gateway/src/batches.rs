@@ -1,17 +1,13 @@
 //! Several chunks with one request.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body::Frame;
 use safeos_record::{Address, MAX_CHUNK_SIZE};
 use safeos_store::Error;
 use safeos_store::wire::{self, ADDRESS_LEN, BODY_BYTES_MAX, GET_MAX, HAS_MAX};
@@ -20,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::answer::{Outcome, Refusal};
 use crate::budget::tie;
 use crate::gate::{Gate, Shared};
+use crate::pieces::Pieces;
 
 /// How many chunks are read with one call of the store.
 const STEP: usize = 4;
@@ -71,7 +68,7 @@ pub(crate) async fn get(State(gate): Shared, request: Request) -> Outcome {
     tokio::spawn(answer(gate, addresses, say));
     Response::builder()
         .header(header::CONTENT_TYPE, "application/octet-stream")
-        .body(Body::new(Parts(heard)))
+        .body(Body::new(Pieces::new(heard, None)))
         .map_err(|error| Refusal::bad("bad_request", error.to_string()))
 }
 
@@ -122,21 +119,4 @@ fn told(gate: &Gate, error: &Error) -> [Bytes; 2] {
     message.truncate(wire::MESSAGE_BYTES_MAX);
     let head = wire::answer_head(outcome, message.len());
     [Bytes::copy_from_slice(&head), message.into()]
-}
-
-/// A body that comes in parts.
-struct Parts(mpsc::Receiver<Bytes>);
-
-impl http_body::Body for Parts {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0
-            .poll_recv(context)
-            .map(|part| part.map(|bytes| Ok(Frame::data(bytes))))
-    }
 }

@@ -1,16 +1,24 @@
 //! Chunks, one at a time.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::response::Builder;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 use safeos_store::{Error, Kind, Store};
+use tokio::sync::mpsc;
 
 use crate::answer::{Outcome, Refusal};
 use crate::budget::tie;
-use crate::gate::Shared;
+use crate::gate::{Gate, Shared};
+use crate::pieces::Pieces;
+
+/// Bytes of a large chunk that are read with one call.
+const PIECE: u32 = 256 * 1024;
 
 /// The address in a path.
 pub(crate) fn address(text: &str) -> Outcome<Address> {
@@ -24,14 +32,23 @@ pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>, head: Heade
     let range = head
         .get(header::RANGE)
         .and_then(|value| Range::parse(value.to_str().ok()?));
-    let mut room = gate.budget.room(MAX_CHUNK_SIZE).await?;
     let anew = head.contains_key(header::CACHE_CONTROL);
-    let own = gate.clone();
+    if range.is_none()
+        && !anew
+        && let Some(len) = gate.verified(&at).filter(|len| *len > PIECE)
+    {
+        let (say, heard) = mpsc::channel(1);
+        tokio::spawn(pieces(gate, at, len, say));
+        return answer(&at)
+            .body(Body::new(Pieces::new(heard, Some(len.into()))))
+            .map_err(|error| Refusal::bad("bad_request", error.to_string()));
+    }
+    let mut room = gate.budget.room(MAX_CHUNK_SIZE).await?;
     let found = gate
         .store(move |store| match range {
-            None => own
-                .chunk(store, &at, anew)
-                .map(|bytes| Some(Part::whole(bytes))),
+            None => store
+                .get_chunk(&at)
+                .map(|chunk| Some(Part::whole(chunk.into_bytes()))),
             Some(range) => part(store, &at, range),
         })
         .await?
@@ -43,14 +60,12 @@ pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>, head: Heade
             "the chunk has no such bytes",
         ));
     };
+    if found.from.is_none() {
+        gate.is_verified(at, found.bytes.len());
+    }
     room.shrink(found.bytes.len());
     let bytes = tie(found.bytes, room);
-    let mut response = Response::builder()
-        .header(header::CONTENT_TYPE, "application/octet-stream")
-        .header(header::ACCEPT_RANGES, "bytes")
-        .header(header::ETAG, format!("\"{at}\""))
-        // A chunk never changes: whatever lies between may keep it.
-        .header(header::CACHE_CONTROL, "max-age=31536000, immutable");
+    let mut response = answer(&at);
     if let Some(from) = found.from {
         let last = from + bytes.len() as u64 - 1;
         let total = found
@@ -64,6 +79,35 @@ pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>, head: Heade
     response
         .body(Body::from(bytes))
         .map_err(|error| Refusal::bad("bad_request", error.to_string()))
+}
+
+fn answer(at: &Address) -> Builder {
+    Response::builder()
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::ETAG, format!("\"{at}\""))
+        // A chunk never changes: whatever lies between may keep it.
+        .header(header::CACHE_CONTROL, "max-age=31536000, immutable")
+}
+
+/// Gives a chunk piece by piece as long as somebody listens: a piece stays in the processor's cache on its way from
+/// the file to the line, a whole chunk does not. What cannot be read ends the answer early, which its reader notices.
+async fn pieces(gate: Arc<Gate>, at: Address, len: u32, say: mpsc::Sender<Bytes>) {
+    let mut from = 0;
+    while from < len {
+        let count = PIECE.min(len - from);
+        let Ok(room) = gate.budget.room(count as usize).await else {
+            return;
+        };
+        let piece = gate
+            .store(move |store| store.read_part(&at, from, count))
+            .await;
+        let Ok(Ok(piece)) = piece else { return };
+        if say.send(tie(piece, room)).await.is_err() {
+            return;
+        }
+        from += count;
+    }
 }
 
 /// `PUT`: stored when it is answered.

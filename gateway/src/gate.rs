@@ -96,26 +96,18 @@ impl Gate {
         })
     }
 
-    /// A whole chunk. One that was verified on its way out before is not verified again for each reader, who does it
-    /// in any case, and asks for it `anew` if it is wrong; a store elsewhere is asked for it and verified as ever.
-    pub(crate) fn chunk(
-        &self,
-        store: &dyn Store,
-        address: &Address,
-        anew: bool,
-    ) -> safeos_store::Result<Bytes> {
-        if store.traits().local && !anew {
-            let known = self.verified.lock().get(address).copied();
-            // What does not fit any more is read, and verified, as the first time.
-            if let Some(len) = known
-                && let Ok(bytes) = store.read_part(address, 0, len)
-            {
-                return Ok(bytes);
-            }
-        }
-        let bytes = store.get_chunk(address)?.into_bytes();
-        self.verified.lock().insert(*address, bytes.len() as u32);
-        Ok(bytes)
+    /// The length of a chunk that was verified on its way out before. It is not verified again for each reader, who
+    /// does it in any case. A store elsewhere is asked, and what it sends verified, as ever.
+    pub(crate) fn verified(&self, address: &Address) -> Option<u32> {
+        let local = self.store.traits().local;
+        local
+            .then(|| self.verified.lock().get(address).copied())
+            .flatten()
+    }
+
+    /// Takes note of one.
+    pub(crate) fn is_verified(&self, address: Address, len: usize) {
+        self.verified.lock().insert(address, len as u32);
     }
 
     /// What the client is told of the store's error; whoever runs the gateway hears it too.

@@ -20,6 +20,7 @@ mod layers;
 mod metrics;
 mod options;
 mod patient;
+mod pieces;
 mod pointers;
 mod rate;
 mod server;
