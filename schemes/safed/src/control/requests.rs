@@ -1,6 +1,7 @@
 //! What is asked on `.ctl`, and the answers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use safeos_account::SecretKey;
 use safeos_control::{ErrorReply, Reply, Request, SignIn, SignOut, SignUp};
@@ -165,6 +166,11 @@ fn open(
         limits: Limits::default(),
     };
     let session = how(opening.credentials, options).map_err(failed)?;
+    // Whoever asked has gone meanwhile: nobody would know of the session, and it would keep others out.
+    if conversation.closed.load(Ordering::Acquire) {
+        let _ = session.sign_out(false, true, &());
+        return Err(failed(Error::Stopped));
+    }
     let account = session.account();
     let attached = daemon.attach(
         conversation.uid,
