@@ -108,13 +108,22 @@ fn comes_to_an_end(seed: u64, run: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// The names of this process's threads.
+/// The tests here: each has a thread while it waits for its turn.
+const TESTS: [&str; 3] = [
+    "homes_over_a_bad_line_lose_nothing_and_pay_nothing_twice",
+    "words_that_change_places_unnoticed_change_nothing",
+    "a_seed_replays_a_run",
+];
+
+/// The names of this process's threads, but for those of tests.
 fn threads() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     tasks
         .flatten()
         .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
         .map(|name| name.trim().to_owned())
+        // The system keeps the first fifteen letters.
+        .filter(|name| !TESTS.iter().any(|test| test.starts_with(name.as_str())))
         .collect()
 }
 
