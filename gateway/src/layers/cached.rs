@@ -62,7 +62,8 @@ impl Cached {
         };
         let mut bytes = stats.bytes;
         let mut rounds = stats.chunks.div_ceil(FORGET_AT_ONCE as u64) + 1;
-        while bytes > self.bytes_max / 10 * 9 && rounds > 0 {
+        let goal = self.bytes_max / 10 * 9;
+        while bytes > goal && rounds > 0 {
             rounds -= 1;
             let mut place = [0; 32];
             let started = random_bytes(&mut place).is_ok();
@@ -76,11 +77,18 @@ impl Cached {
                 found = self.cache.list(None, FORGET_AT_ONCE).unwrap_or_default();
                 found.retain(|entry| entry.kind == Kind::Chunk);
             }
+            // No more than is needed.
+            let mut left = bytes;
+            found.retain(|entry| {
+                let too_much = left > goal;
+                left = left.saturating_sub(if too_much { entry.len } else { 0 });
+                too_much
+            });
             let addresses: Vec<Address> = found.iter().map(|entry| entry.address).collect();
             if addresses.is_empty() || self.cache.delete_chunks(&addresses).is_err() {
                 break;
             }
-            bytes = bytes.saturating_sub(found.iter().map(|entry| entry.len).sum());
+            bytes = left;
         }
         self.bytes.store(bytes, Ordering::Relaxed);
     }
@@ -218,7 +226,7 @@ mod tests {
             cached.put_chunks(&[chunk]).unwrap();
             assert!(cache.stats().unwrap().bytes <= 51_000);
         }
-        assert!(cache.stats().unwrap().bytes > 10_000);
+        assert!(cache.stats().unwrap().bytes > 40_000);
         assert_eq!(store.stats().unwrap().chunks, 200);
     }
 }
