@@ -201,7 +201,7 @@ impl Marker {
         let waited_for = self.folder.join("lease.wanted").exists();
         if fs::read(&held).is_ok_and(|now| now.starts_with(&self.token)) {
             // What stays behind is taken over after `STALE`.
-            drop(fs::remove_file(&held));
+            drop(remove(&held));
         }
         if waited_for {
             // Those that wait look every `POLL_MAX`; let them be first.
@@ -233,8 +233,15 @@ fn content(token: &[u8; 16], renewals: u64) -> [u8; 24] {
     bytes
 }
 
+/// On Redox a removal goes by way of the namespace manager, which older systems have wait for the very request that
+/// waits for the lease; a renaming goes to the file system at once. So one file is left there, under another name.
 fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+    let removed = if cfg!(target_os = "redox") {
+        fs::rename(path, path.with_file_name("lease.gone"))
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
