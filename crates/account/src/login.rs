@@ -31,6 +31,8 @@ pub struct Login {
     /// A better version for which there was not enough memory.
     skipped: Option<Error>,
     pub(crate) marker_cost: Cost,
+    /// What an account that is made has in its packet.
+    settings: Settings,
 }
 
 impl Login {
@@ -68,7 +70,13 @@ impl Login {
             others,
             skipped,
             marker_cost,
+            settings: Settings::default(),
         })
+    }
+
+    /// The same, for an account that is made with these settings.
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 
     /// The name as given.
@@ -102,6 +110,7 @@ impl Login {
             others,
             skipped: skipped.or_else(|| self.skipped.clone()),
             marker_cost: self.marker_cost,
+            settings: self.settings.clone(),
         }))
     }
 
@@ -120,7 +129,7 @@ impl Login {
             first_counter: FIRST_COUNTER,
             home_key: Key::random().map_err(Error::from)?,
             name: self.given_name.clone(),
-            settings: Settings::default(),
+            settings: self.settings.clone(),
         };
         let account = Account::new(self, &packet);
         step("making the home");

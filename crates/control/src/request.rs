@@ -20,6 +20,9 @@ pub struct SignUp {
     /// A secret key that the person already has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key: Option<Secret>,
+    /// The private key of the wallet that pays, on a store where records are paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet_key: Option<Secret>,
     /// Generate a secret key; the answer shows it once.
     #[serde(default)]
     pub generate_secret_key: bool,
@@ -63,6 +66,9 @@ pub struct SignOut {
     /// If publishing fails, keep the changes in the encrypted stage and end the session all the same.
     #[serde(default)]
     pub keep_stage: bool,
+    /// Do not publish at all: the changes stay in the encrypted stage until the next sign-in on this computer.
+    #[serde(default)]
+    pub later: bool,
 }
 
 /// Changes the password.

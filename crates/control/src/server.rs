@@ -121,6 +121,7 @@ mod tests {
                 password: secret("p\"\\\n"),
                 store: None,
                 secret_key: None,
+                wallet_key: Some(secret("0xff")),
                 generate_secret_key: true,
                 remember: false,
                 small_memory: false,
@@ -136,6 +137,7 @@ mod tests {
             Request::SignOut(SignOut {
                 wipe: true,
                 keep_stage: false,
+                later: true,
             }),
             Request::Status,
             Request::Sync,

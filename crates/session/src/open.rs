@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use safeos_account::{Account, Credentials, Error as AccountError, Head, Login};
+use safeos_account::{Account, Credentials, Error as AccountError, Head, Login, Settings};
 use safeos_record::{Address, random_bytes};
 use safeos_store::Store;
 use safeos_tree::{Batch, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree};
@@ -32,7 +32,7 @@ impl Session {
         steps(progress)("stretching the password");
         let login = Login::derive(&credentials)?;
         drop(credentials);
-        Self::make(&login, options, progress)
+        Self::make(login, options, progress)
     }
 
     /// The same with the password guarded by 64 MiB of memory instead of 256 MiB: for an account that is to be
@@ -45,13 +45,20 @@ impl Session {
         steps(progress)("stretching the password");
         let login = Login::derive_small(&credentials)?;
         drop(credentials);
-        Self::make(&login, options, progress)
+        Self::make(login, options, progress)
     }
 
-    fn make(login: &Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
+    fn make(login: Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
         let step = steps(progress);
         let owner = options.owner;
-        let (account, head) = login.sign_up::<Error>(
+        if let (Some(key), Some(purse)) = (&options.wallet, options.store.purse()) {
+            purse.fund(key.expose())?;
+        }
+        let settings = Settings {
+            wallet: options.wallet.clone(),
+            ..Settings::default()
+        };
+        let (account, head) = login.with_settings(settings).sign_up::<Error>(
             &*options.store,
             |account| {
                 let keys = Keys::new(account.home_key());
@@ -138,11 +145,17 @@ fn open(
     if let Some(seen) = local.seen(account.home_key())?
         && !options.accept_older
         && (head.counter() < seen.counter
-            || head.counter() == seen.counter && head.address() != seen.head)
+            // With the same counter the lower target is the one that a network keeps.
+            || head.counter() == seen.counter && head.address() > seen.head)
     {
         return Err(Error::RolledBack);
     }
 
+    if let Some(purse) = options.store.purse()
+        && let Some(key) = account.settings(&head)?.wallet
+    {
+        purse.fund(key.expose())?;
+    }
     let keys = Keys::new(account.home_key());
     let cache = if options.store.traits().local {
         None

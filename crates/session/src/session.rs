@@ -54,6 +54,8 @@ pub struct Options {
     pub remember: bool,
     /// Accept a head older than one this computer has seen.
     pub accept_older: bool,
+    /// The key of the wallet that pays, for an account that is made where records are paid for.
+    pub wallet: Option<Secret>,
     /// Memory and disk.
     pub limits: Limits,
 }
@@ -216,7 +218,7 @@ impl Session {
             nodes: totals.nodes,
             unpublished_bytes: unpublished,
             records,
-            cost: String::new(),
+            cost: packs.cost(),
             published: utc(facts.published),
             problems,
         }
@@ -333,6 +335,30 @@ impl Session {
         }
         self.local.clean(!self.remember || wipe, wipe)?;
         published
+    }
+
+    /// Ends the session without publishing: what is not published stays, encrypted, on this computer and goes on from
+    /// the next sign-in on it.
+    pub fn sign_out_later(self: &Arc<Self>) -> Result<Published> {
+        self.home.alive()?;
+        let background = self.background.lock().take();
+        if let Some(background) = background {
+            background.stop();
+        }
+        let kept = self.home.log_all();
+        if kept.is_err() {
+            let mut background = self.background.lock();
+            if background.is_none() {
+                *background = Some(Background::start(self)?);
+            }
+        }
+        kept?;
+        self.home.end();
+        self.ended.store(true, Ordering::SeqCst);
+        Ok(Published {
+            changed: true,
+            ..Published::default()
+        })
     }
 
     pub(crate) fn reader(&self) -> &Arc<Reader> {

@@ -128,6 +128,7 @@ fn a_home_is_read_from_the_document_alone() {
             owner: (1000, 1000),
             remember: false,
             accept_older: false,
+            wallet: None,
             limits: Limits::default(),
         },
         &(),

@@ -93,6 +93,7 @@ struct Opening {
     store: Option<String>,
     remember: bool,
     accept_older: bool,
+    wallet: Option<Secret>,
 }
 
 fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>) -> Answer {
@@ -118,6 +119,7 @@ fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>
         store: request.store,
         remember: request.remember,
         accept_older: false,
+        wallet: request.wallet_key.as_ref().map(secret),
     };
     let small = request.small_memory;
     open(conversation, opening, shown, |credentials, options| {
@@ -139,6 +141,7 @@ fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>
         store: request.store,
         remember: request.remember,
         accept_older: request.accept_older,
+        wallet: None,
     };
     open(conversation, opening, None, |credentials, options| {
         Session::sign_in(credentials, options, listener)
@@ -163,6 +166,7 @@ fn open(
         owner: (conversation.uid, conversation.gid),
         remember: opening.remember,
         accept_older: opening.accept_older,
+        wallet: opening.wallet,
         limits: Limits::default(),
     };
     let session = how(opening.credentials, options).map_err(failed)?;
@@ -201,9 +205,12 @@ fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<
     let (signed, session) = signed(conversation)?;
     let daemon = &conversation.control.daemon;
     daemon.flush();
-    let published = session
-        .sign_out(request.wipe, request.keep_stage, listener)
-        .map_err(failed)?;
+    let published = if request.later {
+        session.sign_out_later()
+    } else {
+        session.sign_out(request.wipe, request.keep_stage, listener)
+    };
+    let published = published.map_err(failed)?;
     daemon.detach(&signed);
     Ok(Reply::ok(&published))
 }
