@@ -157,6 +157,11 @@ impl PackCache {
         Ok(self.shared.index.lock().pinned.keys().copied().collect())
     }
 
+    /// Bytes of them.
+    pub(crate) fn pinned_bytes(&self) -> u64 {
+        self.shared.index.lock().pinned_bytes
+    }
+
     /// Makes a pinned pack an ordinary cached one; its length, if it was pinned.
     pub(crate) fn unpin(&self, address: &Address) -> Option<u64> {
         if !self.shared.index.lock().pinned.contains_key(address) {

@@ -146,11 +146,19 @@ impl Packs {
             let Spent {
                 records, payments, ..
             } = spent;
+            if records == 0 {
+                return String::new();
+            }
             format!(
                 "{} for {records} records in {payments} payments",
                 spent.money
             )
         })
+    }
+
+    /// Bytes of packs that wait for their upload.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.cache.as_ref().map_or(0, PackCache::pinned_bytes)
     }
 
     /// Whether packs come from elsewhere.

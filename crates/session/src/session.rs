@@ -201,7 +201,7 @@ impl Session {
         let unpublished = if facts.are_newest(self.home.changes()) {
             0
         } else {
-            (self.home.unpublished() + self.home.stage.bytes()).max(1)
+            (self.home.unpublished() + self.home.stage.bytes() + packs.waiting_bytes()).max(1)
         };
         let mut problems = self.home.problems.list();
         problems.extend(
