@@ -97,7 +97,11 @@ pub enum Command {
     Status,
 
     /// Publish everything written so far; when it returns, it survives the loss of this computer
-    Sync,
+    Sync {
+        /// Where records are paid for: let this and later uploads of the session cost so much each
+        #[arg(long, value_name = "ANT")]
+        spend: Option<String>,
+    },
 
     /// Change the password
     Passwd {
@@ -401,6 +405,7 @@ mod tests {
             "safe logout --later",
             "safe status",
             "safe sync",
+            "safe sync --spend 12.5",
             "safe passwd --password-stdin",
             "safe log -n 3",
             "safe restore 2026-11-22T10:11:12.123Z docs/a --to docs/b --replace",

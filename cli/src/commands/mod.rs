@@ -50,7 +50,7 @@ pub fn run(args: Args) -> Result<u8> {
         Command::Logout { wipe, keep, later } => account::logout(&context, wipe, keep, later)?,
         Command::Passwd { password_stdin } => account::passwd(&context, password_stdin)?,
         Command::Status => session::status(&context)?,
-        Command::Sync => session::sync(&context)?,
+        Command::Sync { spend } => session::sync(&context, spend)?,
         Command::Run {
             account,
             signup,

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::Context;
 use crate::failure::{Failure, Result};
+use crate::output::plural;
 use crate::password;
 use crate::terminal;
 
@@ -30,7 +31,8 @@ pub fn for_sign_up(context: &Context, url: &str, stdin: bool) -> Result<Option<Z
     let cost = purse.estimate(records)?;
     let has = purse.balance()?;
     context.output.note(&format!(
-        "signing up stores {records} records for about {cost}; the wallet {address} has {has}"
+        "signing up stores {} for about {cost}; the wallet {address} has {has}",
+        plural(records, "record")
     ));
     enough(purse, cost)?;
     agreed(cost)?;

@@ -31,7 +31,7 @@ pub use client::{Client, ClientError};
 pub use path::PathText;
 pub use reply::{ErrorReply, Progress, Reply};
 pub use request::{
-    ChangePassword, Collect, Copy, Log, Publish, Request, Restore, SignIn, SignOut, SignUp,
+    ChangePassword, Collect, Copy, Log, Publish, Request, Restore, SignIn, SignOut, SignUp, Spend,
 };
 pub use secret::Secret;
 pub use server::{RequestLines, parse_request};

@@ -131,6 +131,14 @@ pub struct Copy {
     pub to: String,
 }
 
+/// Agrees to what one upload may cost from now on, where records are paid for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spend {
+    /// Tokens of the network, as a decimal number.
+    pub max: String,
+}
+
 /// No arguments.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,6 +172,8 @@ pub enum Request {
     Collect(Collect),
     /// Copy everything to another store.
     Copy(Copy),
+    /// Agree to what an upload may cost.
+    Spend(Spend),
 }
 
 const NAMES: &[&str] = &[
@@ -179,6 +189,7 @@ const NAMES: &[&str] = &[
     "check",
     "collect",
     "copy",
+    "spend",
 ];
 
 impl Request {
@@ -197,6 +208,7 @@ impl Request {
             Self::Check => "check",
             Self::Collect(_) => "collect",
             Self::Copy(_) => "copy",
+            Self::Spend(_) => "spend",
         }
     }
 
@@ -215,6 +227,7 @@ impl Request {
             "check" => arguments.read().map(|Nothing {}| Self::Check)?,
             "collect" => Self::Collect(arguments.read()?),
             "copy" => Self::Copy(arguments.read()?),
+            "spend" => Self::Spend(arguments.read()?),
             _ => {
                 let short: String = name.chars().take(40).collect();
                 return Err(E::unknown_variant(&short, NAMES));

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         ChangePassword, Collect, Copy, Log, PathText, Publish, Restore, Secret, SignIn, SignOut,
-        SignUp,
+        SignUp, Spend,
     };
 
     fn secret(text: &str) -> Secret {
@@ -141,6 +141,7 @@ mod tests {
             }),
             Request::Status,
             Request::Sync,
+            Request::Spend(Spend { max: "1.5".into() }),
             Request::ChangePassword(ChangePassword {
                 old: secret("a"),
                 new: secret("b"),

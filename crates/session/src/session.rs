@@ -337,6 +337,18 @@ impl Session {
         published
     }
 
+    /// One upload may cost so much from now on, where records are paid for.
+    pub fn spend_at_most(&self, tokens: safeos_store::Amount) -> Result<()> {
+        self.home.alive()?;
+        match self.home.packs.store().purse() {
+            Some(purse) => {
+                purse.set_limit(Some(tokens));
+                Ok(())
+            }
+            None => Err(Error::Invalid("nothing is paid for on this store")),
+        }
+    }
+
     /// Ends the session without publishing: what is not published stays, encrypted, on this computer and goes on from
     /// the next sign-in on it.
     pub fn sign_out_later(self: &Arc<Self>) -> Result<Published> {

@@ -9,11 +9,11 @@ use ant_core::data::client::upload::{
     MerkleUploadPayment, UploadAdapter, UploadPayment, UploadRecord,
 };
 use ant_core::data::client::upload_state::{PaymentAttempt, UploadState};
-use ant_core::data::{Client, Error as Theirs, PaymentMode, U256};
+use ant_core::data::{Client, DEFAULT_MERKLE_THRESHOLD, Error as Theirs, PaymentMode, U256};
 use ant_protocol::evm::journal::{PaymentReceipt, PaymentRequest, SignedPayment};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use safeos_record::Address;
+use safeos_record::{Address, MAX_CHUNK_SIZE, random_bytes};
 use safeos_store::{Amount, Error, Result, Upload};
 
 use crate::failure;
@@ -23,6 +23,8 @@ use crate::purse::{Wallets, amount};
 
 /// Most chunks that are paid for and stored as one: the leaves of the largest tree of a merkle payment.
 const TOGETHER_MAX: usize = 256;
+/// Most chunks that are paid for one by one, in one transaction.
+const PAID_TOGETHER: usize = 64;
 /// In the client's checkpoint: an attempt for which nothing was signed yet.
 const NOTHING_SIGNED: &str = "nothing signed";
 
@@ -61,11 +63,48 @@ pub(crate) async fn upload(
         let done: HashSet<_> = ours.into_iter().collect();
         open.retain(|address| !done.contains(address));
     }
+    if open.len() > PAID_TOGETHER {
+        // Several payments: before the first one it is looked whether all of them were agreed to.
+        let each = price(client, url).await?;
+        let paid = billed(open.len() as u64).0;
+        let sum = U256::from(each.0).saturating_mul(U256::from(paid));
+        wallets.allows(Amount(0), sum, open.len())?;
+    }
     for some in open.chunks(TOGETHER_MAX) {
         let mut entry = journal.begin(What::Chunks, some.to_vec());
         uploader.store(&mut entry, some, Vec::new()).await?;
     }
     Ok(())
+}
+
+/// What a chunk costs today that is certainly not there.
+pub(crate) async fn price(client: &Client, url: &str) -> Result<Amount> {
+    let mut address = [0; 32];
+    random_bytes(&mut address).map_err(|error| Error::Broken {
+        url: url.to_owned(),
+        why: error.to_string(),
+    })?;
+    let plan = client
+        .prepare_chunk_payment_plan(address, MAX_CHUNK_SIZE as u64)
+        .await
+        .map_err(|error| failure::of(url, &error))?;
+    Ok(plan.map_or(Amount(0), |plan| amount(plan.payment.total_amount())))
+}
+
+/// For how many records so many are paid, and with how many payments: a tree is paid for as if all its leaves were
+/// taken.
+pub(crate) fn billed(records: u64) -> (u64, u64) {
+    const TREE: u64 = TOGETHER_MAX as u64;
+    let last = records % TREE;
+    let (last_paid, last_payments) = if last >= DEFAULT_MERKLE_THRESHOLD as u64 {
+        (last.next_power_of_two(), 1)
+    } else {
+        (last, last.div_ceil(PAID_TOGETHER as u64))
+    };
+    (
+        records / TREE * TREE + last_paid,
+        records / TREE + last_payments,
+    )
 }
 
 struct Uploader<'a> {
@@ -413,5 +452,26 @@ impl UploadAdapter for Adapter<'_> {
     fn record_stored(&self, _: usize, _: usize) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         self.up.from.stored(self.before + done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::billed;
+
+    #[test]
+    fn what_is_billed() {
+        for (records, billed_for) in [
+            (0, (0, 0)),
+            (1, (1, 1)),
+            (63, (63, 1)),
+            (64, (64, 1)),
+            (65, (128, 1)),
+            (256, (256, 1)),
+            (257, (257, 2)),
+            (400, (512, 2)),
+        ] {
+            assert_eq!(billed(records), billed_for, "{records}");
+        }
     }
 }

@@ -89,7 +89,7 @@ impl Wallets {
             Some(limit) if sum > limit => Err(Error::Dear {
                 url: self.url.clone(),
                 why: format!(
-                    "storing {records} records would cost {sum} ANT, and no more than {limit} was agreed to: nothing more was paid; raise {} to go on",
+                    "storing {records} records would cost {sum} ANT, and no more than {limit} was agreed to: nothing more was paid; `safe sync --spend AMOUNT` agrees to more, or {} in the environment",
                     crate::SPEND_MAX
                 ),
             }),

@@ -4,7 +4,7 @@ use std::time::Duration;
 use ant_core::data::{Client, Error as Theirs};
 use ant_protocol::DATA_TYPE_CHUNK;
 use futures::StreamExt;
-use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, Pointer, random_bytes};
+use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, Pointer};
 use safeos_store::{
     Amount, Entry, Error, Kind, Money, Purse, Result, Spent, Stats, Store, Traits, Upload,
 };
@@ -12,7 +12,7 @@ use safeos_store::{
 use crate::journal::Journal;
 use crate::link::Link;
 use crate::place::Place;
-use crate::purse::{Wallets, amount};
+use crate::purse::Wallets;
 use crate::{chunks, failure, pointers};
 
 /// Chunks fetched at once.
@@ -27,12 +27,8 @@ const CHAIN_MAX: Duration = Duration::from_secs(60);
 const UPLOAD_MAX: Duration = Duration::from_secs(1200);
 /// … and this for every chunk.
 const UPLOAD_EACH: Duration = Duration::from_secs(60);
-/// From so many chunks on they are paid for with one tree.
-const TREE_FROM: u64 = ant_core::data::DEFAULT_MERKLE_THRESHOLD as u64;
-/// Leaves of the largest tree.
-const TREE_MAX: u64 = 256;
-/// Single payments of one transaction.
-const PAID_TOGETHER: u64 = 64;
+/// What an upload may cost without anybody having agreed to more: some 850 records, or 3 GiB, at the lowest price.
+const SPEND_UNASKED: Amount = Amount(10_000_000_000_000_000_000);
 
 /// Records on the network.
 pub struct AutonomiStore {
@@ -45,9 +41,10 @@ pub struct AutonomiStore {
 impl AutonomiStore {
     /// The network of this manifest, or the main one. Nothing is asked yet. Payments are noted under `state`.
     pub fn open(url: &str, manifest: Option<&Path>, state: &Path) -> Result<Self> {
-        let limit = match std::env::var(crate::SPEND_MAX) {
-            Ok(text) if !text.is_empty() => Some(text.parse()?),
-            _ => None,
+        let limit = std::env::var(crate::SPEND_MAX).unwrap_or_default();
+        let limit = match limit.as_str() {
+            "" => Some(SPEND_UNASKED),
+            limit => Some(limit.parse()?),
         };
         let place = Place::find(url, manifest)?;
         // The heads' place says nothing about who pays: one journal for a network.
@@ -230,25 +227,8 @@ impl Purse for AutonomiStore {
         let what = "asking for prices";
         self.link.run(what, GET_MAX, &self.go_on(), async {
             let client = self.link.client().await?;
-            // What a chunk costs that is certainly not there.
-            let mut address = [0; 32];
-            random_bytes(&mut address).map_err(|error| Error::Broken {
-                url: self.url.clone(),
-                why: error.to_string(),
-            })?;
-            let plan = client
-                .prepare_chunk_payment_plan(address, MAX_CHUNK_SIZE as u64)
-                .await
-                .map_err(|error| self.failed(&error))?;
-            let each = plan.map_or(Amount(0), |plan| amount(plan.payment.total_amount()));
-            // A tree is paid for as if all its leaves were taken.
-            let (paid, payments) = if records >= TREE_FROM {
-                let last = (records % TREE_MAX).next_power_of_two();
-                let trees = records.div_ceil(TREE_MAX);
-                (records / TREE_MAX * TREE_MAX + last, trees)
-            } else {
-                (records, records.div_ceil(PAID_TOGETHER))
-            };
+            let each = chunks::price(&client, &self.url).await?;
+            let (paid, payments) = chunks::billed(records);
             Ok(Money {
                 tokens: Amount(each.0.saturating_mul(u128::from(paid))),
                 gas: self.wallets.gas(payments, records).await?,

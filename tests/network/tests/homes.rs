@@ -35,13 +35,15 @@ fn homes_live_on_a_network_of_real_nodes() {
         place,
     };
     let step = |what: &str, began: Instant| say(&format!("{what}: {:?}", began.elapsed()));
-    let steps: [(&str, fn(&mut World)); 6] = [
+    type Step = fn(&mut World);
+    let steps: [(&str, Step); 7] = [
         ("records", records),
         ("two computers", two_computers),
         ("nodes die", nodes_die),
         ("nothing is paid twice", nothing_is_paid_twice),
         ("a wallet runs dry", a_wallet_runs_dry),
         ("other stores", other_stores),
+        ("heads elsewhere", heads_elsewhere),
     ];
     for (what, work) in steps {
         let began = Instant::now();
@@ -413,6 +415,31 @@ fn other_stores(world: &mut World) {
     assert_eq!(world.chain.payments(), before);
     let check = ["store", "check", "--account", "ana"];
     safe(&copies, &check).ok();
+}
+
+/// Chunks on the network, pointers in a folder; and a sign-out that leaves publishing for later.
+fn heads_elsewhere(world: &mut World) {
+    let heads = world.place.folder("heads");
+    let url = format!("{}?head=file://{}", world.url, heads.display());
+    let computer = Computer::with_url(&world.place, "heads first", &url);
+    let done = world.sign_up(&computer, "eva", &world.key).ok();
+    assert!(done.stderr.contains("stores 1 record for"), "{done:?}");
+    world.login(&computer, "eva");
+    std::fs::write(computer.home().join("later"), b"later").unwrap();
+    let written = list(&computer.home());
+    let before = world.chain.payments();
+    safe(&computer, &["logout", "--later"]).ok();
+    assert_eq!(world.chain.payments(), before, "it was published");
+    world.login(&computer, "eva");
+    assert_same(&written, &list(&computer.home()));
+    // Too dear, and agreed to.
+    safe(&computer, &["--json", "sync", "--spend", "0.000001"]).code(1);
+    safe(&computer, &["sync", "--spend", "1"]).ok();
+    safe(&computer, &["logout"]).ok();
+    let other = Computer::with_url(&world.place, "heads second", &url);
+    world.login(&other, "eva");
+    assert_same(&written, &list(&other.home()));
+    safe(&other, &["logout"]).ok();
 }
 
 /// The network is stopped and started again on its folder, by the command this time.

@@ -260,6 +260,14 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
             let done = session.copy_to(&*to, listener);
             reply(done.map(|done| Reply::ok(&done)))
         }
+        Request::Spend(request) => {
+            let max = request
+                .max
+                .parse()
+                .map_err(|error| failed(Error::Store(error)))?;
+            let spent = session.spend_at_most(max);
+            reply(spent.map(|()| Reply::ok(&())))
+        }
         Request::SignUp(_) | Request::SignIn(_) | Request::SignOut(_) => {
             Err(refused("failed", "this request is answered elsewhere"))
         }
