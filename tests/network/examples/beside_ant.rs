@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ant_core::data::{Client, ClientConfig, DevnetManifest, EvmNetwork, Wallet};
 use safeos_devnet::WALLET_KEY;
-use safeos_network_tests::{Chain, alone, key_file, start, url};
+use safeos_network_tests::{Chain, NODES, alone, key_file, start, url};
 use safeos_suite_tests::{Computer, Place, Random, run_for};
 
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -45,7 +45,7 @@ fn main() {
     }
     alone();
     let place = Place::new();
-    let network = start(&place.folder("network"));
+    let network = start(&place.folder("network"), NODES);
     let bench = Bench {
         url: url(&network.manifest()),
         chain: Chain::of(&network.manifest()),

@@ -25,7 +25,7 @@ fn homes_live_on_a_network_of_real_nodes() {
     alone();
     let place = Place::new();
     let began = Instant::now();
-    let network = start(&place.folder("network"));
+    let network = start(&place.folder("network"), NODES);
     say(&format!("the network: ready in {:?}", began.elapsed()));
     let mut world = World {
         key: key_file(place.path(), "key", WALLET_KEY),
@@ -471,7 +471,7 @@ fn a_second_start(mut world: World) {
     assert_eq!(error(&failed)["code"], "store_unreachable", "{failed:?}");
 
     let folder = world.place.folder("network");
-    let options = safeos_network_tests::options(&folder);
+    let options = safeos_network_tests::options(&folder, NODES);
     let mut command: Command = gone.command();
     command
         .env("SAFE_NODE", options.node)
