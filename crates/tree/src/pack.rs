@@ -73,7 +73,7 @@ impl PackWriter {
     }
 
     /// Seals an object into the pack, which must have room for it.
-    pub fn add(&mut self, keys: &Keys, plain: Plain) -> Result<Place> {
+    pub fn add(&mut self, keys: &Keys, plain: Plain<'_>) -> Result<Place> {
         if !self.fits(plain.sealed_len()) {
             return Err(Error::Format("the pack is full"));
         }
