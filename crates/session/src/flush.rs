@@ -64,7 +64,9 @@ impl Home {
         for ino in self.files.all() {
             self.log_file(ino)?;
         }
-        self.stage.sync(self.stage.end())
+        self.stage.sync(self.stage.end())?;
+        // Also packs that nothing came to refer to yet: they are not to wait for ever.
+        self.packs.sync()
     }
 
     /// Appends what the stage does not have of a file.
