@@ -29,6 +29,7 @@ pub use account::Account;
 pub use error::{Error, Result};
 pub use head::{COMMIT_LEN_MAX, Head};
 pub use login::Login;
+pub use name::{check_name, check_new_password};
 pub use packet::Settings;
 pub use secret::{Credentials, Secret};
 pub use secret_key::SecretKey;

@@ -20,6 +20,7 @@
 //! | `collect` | `records`, `bytes` |
 //! | `copy` | `records`, `bytes`, `skipped` |
 
+mod ask;
 mod client;
 mod path;
 mod reply;
@@ -27,6 +28,7 @@ mod request;
 mod secret;
 mod server;
 
+pub use ask::ask;
 pub use client::{Client, ClientError};
 pub use path::PathText;
 pub use reply::{ErrorReply, Progress, Reply};
