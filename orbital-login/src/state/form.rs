@@ -226,6 +226,7 @@ impl Form {
             generate_secret_key: self.with_key,
             remember: self.remember,
             small_memory: false,
+            generate_recovery_key: false,
         }))
     }
 
