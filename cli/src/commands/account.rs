@@ -151,6 +151,7 @@ pub fn recover(
     let (words, new) = password::recovery(stdin)?;
     let request = Request::Recover(Recover {
         recovery_key: secret(words),
+        name: None,
         new_password: secret(new),
         store: store_named(context, store),
         remember: false,

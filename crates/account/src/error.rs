@@ -67,6 +67,11 @@ pub enum Error {
         "no account on this store has this recovery sheet: check the store, and that it is the account's newest sheet"
     )]
     UnknownRecoveryKey,
+    /// The recovery key opens an account that is not called so.
+    #[error(
+        "this recovery sheet belongs to another account than “{0}”: give the name of its account"
+    )]
+    RecoveryKeyOfAnother(String),
     /// The recovery key was replaced.
     #[error("this recovery sheet was replaced: use the newer one")]
     RecoveryKeyReplaced,
@@ -118,6 +123,7 @@ impl Error {
             Self::BadSecretKey(_) => "bad_secret_key",
             Self::BadRecoveryKey(_) => "bad_recovery_key",
             Self::UnknownRecoveryKey => "unknown_recovery_key",
+            Self::RecoveryKeyOfAnother(_) => "recovery_key_of_another",
             Self::RecoveryKeyReplaced => "recovery_key_replaced",
             Self::BadSettings(_) => "bad_settings",
             Self::NoMemory { .. } => "no_memory",

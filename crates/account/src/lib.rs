@@ -38,7 +38,7 @@ pub use login::Login;
 pub use name::{check_name, check_new_password};
 pub use packet::Settings;
 pub use recover::Recovered;
-pub use recovery_key::RecoveryKey;
+pub use recovery_key::{RecoveryKey, WORDS as RECOVERY_WORDS};
 pub use secret::{Credentials, Secret};
 pub use secret_key::SecretKey;
 

@@ -29,14 +29,18 @@ pub struct Recovered {
 
 impl Account {
     /// Opens the account of a recovery key and sets a new password, which closes the old one for good. A new password
-    /// that is the old one just opens it.
+    /// that is the old one just opens it. Nothing is set if the account is not called `name`, where one is given.
     pub fn recover(
         store: &dyn Store,
         key: &RecoveryKey,
+        name: Option<&str>,
         new: &Secret,
         step: &dyn Fn(&str),
     ) -> Result<Recovered> {
         check_new_password(new)?;
+        let name = name
+            .map(|typed| Name::parse(typed).map(|name| (typed, name)))
+            .transpose()?;
         step("finding the account");
         let Record { keys, secret_key } = Door::of(key).look(store)?;
         let mut opened = Vec::new();
@@ -58,6 +62,11 @@ impl Account {
             Some(known) if known.has(key) => Some(known.led_by(key)),
             _ => return Err(Error::RecoveryKeyReplaced),
         };
+        if let Some((typed, name)) = name
+            && name != account.name
+        {
+            return Err(Error::RecoveryKeyOfAnother(typed.trim().to_owned()));
+        }
         step("setting the new password");
         let keys = account.derive(&normal_password(new)?)?;
         // What an interrupted change of password has left, unless somebody has worked with it since.

@@ -17,7 +17,7 @@ fn sign_up_with(store: &dyn Store, key: &RecoveryKey) -> Result<(Account, Head)>
 }
 
 fn recover(store: &dyn Store, key: &RecoveryKey, new: &str) -> Result<Recovered> {
-    Account::recover(store, key, &secret(new), &|_| ())
+    Account::recover(store, key, None, &secret(new), &|_| ())
 }
 
 fn key() -> RecoveryKey {
@@ -40,6 +40,14 @@ fn the_key_alone_opens_the_account_and_sets_a_password() {
         "weak_password"
     );
     sign_in(&store, "ana", PASSWORD).unwrap();
+
+    let named = |name| {
+        let found = Account::recover(&store, &key, Some(name), &secret(PASSWORD), &|_| ());
+        code(found.map(drop))
+    };
+    assert_eq!(named("bob"), "recovery_key_of_another");
+    assert_eq!(named("a/b"), "bad_name");
+    assert_eq!(named(" ANA"), "ok");
 
     let found = recover(&store, &key, NEW).unwrap();
     assert_eq!(found.account.name(), "Ana");

@@ -40,6 +40,9 @@ pub struct SignUp {
 pub struct Recover {
     /// The words of the recovery sheet.
     pub recovery_key: Secret,
+    /// Only if the account is called so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The password that is to hold.
     pub new_password: Secret,
     /// The URL of the store; the daemon's default when missing.

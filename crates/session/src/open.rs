@@ -69,9 +69,10 @@ impl Session {
     }
 
     /// Opens the home of an account whose password is forgotten, by its recovery key, and sets a new password. The
-    /// store must be there.
+    /// store must be there. With a `name` only the account that is called so.
     pub fn recover(
         key: &RecoveryKey,
+        name: Option<&str>,
         new: &Secret,
         options: Options,
         progress: &dyn Progress,
@@ -80,7 +81,7 @@ impl Session {
             account,
             head,
             before,
-        } = Account::recover(&*options.store, key, new, &steps(progress))?;
+        } = Account::recover(&*options.store, key, name, new, &steps(progress))?;
         let state = options.state.clone();
         let session = open(account, head, options, false, progress)?;
         // What this computer remembers opens with the old password.

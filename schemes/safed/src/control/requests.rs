@@ -163,7 +163,7 @@ fn recover(conversation: &Conversation, request: &Recover, listener: &Listener<'
     };
     open(conversation, opening, |options| {
         let new = secret(&request.new_password);
-        let session = Session::recover(&key, &new, options, listener)?;
+        let session = Session::recover(&key, request.name.as_deref(), &new, options, listener)?;
         let shown = Shown {
             secret_key: session.secret_key(),
             recovery_key: None,
