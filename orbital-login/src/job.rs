@@ -2,7 +2,7 @@
 //!
 //! What always holds here: one job runs at a time, and each ends with exactly one [`Outcome`].
 
-use safeos_control::{Secret, SignIn, SignUp};
+use safeos_control::{Recover, Secret, SignIn, SignUp};
 
 use crate::trouble::Trouble;
 
@@ -16,6 +16,8 @@ pub enum Job {
     SignIn(SignIn),
     /// Make an account and open it.
     SignUp(SignUp),
+    /// Open an account with its recovery sheet and set a new password.
+    Recover(Recover),
     /// Prepare a session that leaves nothing behind.
     Guest,
     /// Run the launcher in the session and wait for its end.
@@ -60,8 +62,10 @@ pub struct Opened {
     pub account: String,
     /// The store's URL.
     pub store: String,
-    /// A secret key that was just made, to be shown once.
+    /// A secret key that was just made, or is needed again, to be shown once.
     pub secret_key: Option<Secret>,
+    /// A recovery key that was just made, to be shown once.
+    pub recovery_key: Option<Secret>,
     /// From this computer's memory: the store is out of reach.
     pub offline: bool,
 }

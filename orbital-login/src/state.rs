@@ -34,6 +34,8 @@ pub enum Target {
     Again,
     /// The field for the secret key.
     SecretKey,
+    /// The field for the words of the recovery sheet.
+    Words,
     /// The field for the server's address.
     Server,
     /// Show the password.
@@ -44,12 +46,16 @@ pub enum Target {
     OtherForm,
     /// Show or hide the field for the secret key.
     UseKey,
+    /// To the form that sets a new password with the recovery sheet.
+    Forgotten,
     /// A session without an account.
     Guest,
     /// Remember the account on this computer.
     Remember,
     /// Make a secret key with the account.
     WithKey,
+    /// Make a recovery sheet with the account.
+    WithSheet,
     /// Show or hide where accounts live.
     Places,
     /// One of the places.
@@ -87,7 +93,12 @@ impl Target {
     pub const fn is_text(self) -> bool {
         matches!(
             self,
-            Self::Name | Self::Password | Self::Again | Self::SecretKey | Self::Server
+            Self::Name
+                | Self::Password
+                | Self::Again
+                | Self::SecretKey
+                | Self::Words
+                | Self::Server
         )
     }
 }
@@ -179,15 +190,17 @@ pub struct Working {
     pub stopping: bool,
 }
 
-/// The secret key, shown once.
+/// Keys, each shown once, one after the other.
 #[derive(Debug)]
 pub struct Sheet {
     /// The account's name.
     pub account: String,
     /// Its store.
     pub store: String,
-    /// The key.
-    pub key: Secret,
+    /// The secret key, which is shown first.
+    pub secret_key: Option<Secret>,
+    /// The words of the recovery sheet.
+    pub recovery_key: Option<Secret>,
 }
 
 /// A session with the launcher in it.
@@ -221,7 +234,7 @@ pub enum Screen {
     Form(Form),
     /// Waiting for a session to open.
     Working(Working),
-    /// The sheet with the secret key.
+    /// The sheet with a key.
     Sheet(Sheet),
     /// The session.
     Running(Running),
@@ -432,7 +445,11 @@ impl State {
         } = working;
         if stopping {
             // It was quicker than the wish to stop it.
-            return self.leave(opened.account, true, Some(Trouble::stopped()), effects);
+            let after = match form.mode {
+                Mode::Recover => Trouble::new("password_set", ""),
+                Mode::SignIn | Mode::Create => Trouble::stopped(),
+            };
+            return self.leave(opened.account, true, Some(after), effects);
         }
         if form.remember && !guest {
             let store = form.place.url();
@@ -451,17 +468,16 @@ impl State {
         // The form goes here, and its secrets with it.
         drop(form);
         self.notice = None;
-        match opened.secret_key {
-            Some(key) => {
-                self.focus = Target::Screen;
-                self.show(Screen::Sheet(Sheet {
-                    account: opened.account,
-                    store: opened.store,
-                    key,
-                }));
-            }
-            None => self.launch(opened.account, opened.offline, effects),
+        if opened.secret_key.is_none() && opened.recovery_key.is_none() {
+            return self.launch(opened.account, opened.offline, effects);
         }
+        self.focus = Target::Screen;
+        self.show(Screen::Sheet(Sheet {
+            account: opened.account,
+            store: opened.store,
+            secret_key: opened.secret_key,
+            recovery_key: opened.recovery_key,
+        }));
     }
 
     fn launch(&mut self, account: String, offline: bool, effects: &mut Vec<Effect>) {
@@ -515,9 +531,14 @@ impl State {
     /// Back to the form, with the reason.
     fn refused(&mut self, working: Working, trouble: &Trouble) {
         let mut form = working.form;
-        let notice = explain(trouble, form.name.as_str(), &form.place, form.key_shown);
+        let mut notice = explain(trouble, form.name.as_str(), &form.place, form.key_shown);
         if trouble.code == "stopped" {
             form.wipe();
+            if form.mode == Mode::Recover {
+                notice.text =
+                    "The new password may hold already: try it, or use the sheet once more."
+                        .to_owned();
+            }
         }
         self.focus = form.after_refusal(&notice);
         self.show(Screen::Form(form));

@@ -85,6 +85,8 @@ pub enum Field {
     Password,
     /// The secret key.
     SecretKey,
+    /// The words of the recovery sheet.
+    Words,
     /// The server's address.
     Server,
 }
@@ -173,6 +175,22 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
             Notice::new("This password holds no more", message).at(Field::Password)
         }
         "bad_secret_key" => Notice::new("The secret key is mistyped", message).at(Field::SecretKey),
+        "bad_recovery_key" => Notice::new("Look at the sheet again", message).at(Field::Words),
+        "unknown_recovery_key" => Notice::new(
+            "This sheet opens nothing here",
+            format!("{} has no account with it. Look where the account lives, and whether there is a newer sheet.", place.words()),
+        )
+        .at(Field::Words),
+        "recovery_key_of_another" => Notice::new(
+            "This sheet is another account's",
+            format!("It does not open “{name}”. Type the name of the account it was made for."),
+        )
+        .at(Field::Name),
+        "recovery_key_replaced" => Notice::new(
+            "This sheet was replaced",
+            "It opens nothing any more. Look for the newer one.",
+        )
+        .at(Field::Words),
         "store_unreachable" => Notice::new(
             "The account is out of reach",
             format!("{message} Check the cable or the wireless network, then try again. An account that is remembered here opens offline."),
@@ -212,6 +230,7 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
         )
         .then(Next::Again),
         "stopped" => Notice::calm("Stopped", "Nothing was changed."),
+        "password_set" => Notice::calm("Stopped", "The new password holds already: sign in with it."),
         "no_daemon" | "daemon_gone" | "daemon_failed" | "daemon_missing" => Notice::new(
             "SafeOS does not answer",
             format!("{message} What was saved is not lost. It is started again when you try again."),
@@ -262,6 +281,10 @@ mod tests {
         "weak_password",
         "bad_name",
         "bad_secret_key",
+        "bad_recovery_key",
+        "unknown_recovery_key",
+        "recovery_key_of_another",
+        "recovery_key_replaced",
         "no_memory",
         "no_randomness",
         "wrong_clock",

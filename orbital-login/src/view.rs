@@ -89,6 +89,8 @@ pub enum Item {
     Code(Zeroizing<String>),
     /// A key in its groups.
     Key(Zeroizing<String>),
+    /// Words, numbered.
+    Words(Zeroizing<String>),
     /// A little more room.
     Gap,
 }

@@ -124,6 +124,10 @@ impl Working {
                 let name = request.name.clone();
                 self.open(id, &name, Request::SignUp(request))
             }
+            Job::Recover(request) => {
+                let name = request.name.clone().unwrap_or_default();
+                self.open(id, &name, Request::Recover(request))
+            }
             Job::Guest => match self.host.enter_guest() {
                 Ok(()) => {
                     self.guest = true;
@@ -171,7 +175,8 @@ impl Working {
 
     fn open(&mut self, id: JobId, name: &str, request: Request) -> Outcome {
         self.step(id, "starting");
-        let is_new = matches!(request, Request::SignUp(_));
+        // Neither is done without the store.
+        let online = matches!(request, Request::SignUp(_) | Request::Recover(_));
         if let Err(trouble) = self.host.enter(name) {
             return self.not_opened(trouble);
         }
@@ -185,9 +190,10 @@ impl Working {
                     account: text("account").unwrap_or_else(|| name.to_owned()),
                     store: text("store").unwrap_or_default(),
                     secret_key: text("secret_key").map(Secret::new),
+                    recovery_key: text("recovery_key").map(Secret::new),
                     offline: false,
                 };
-                if !is_new && let Ok(status) = self.ask(id, Request::Status) {
+                if !online && let Ok(status) = self.ask(id, Request::Status) {
                     opened.offline = status.get("offline") == Some(&Value::Bool(true));
                 }
                 Outcome::Opened(opened)

@@ -12,6 +12,7 @@ use orbital_login::view::{Item, view};
 use proptest::prelude::*;
 use safeos_control::Secret;
 
+const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 const PASSWORD: &str = "correct horse battery";
 
 fn fresh() -> State {
@@ -157,6 +158,7 @@ fn nothing_secret_stays_when_the_screen_is_left() {
     for target in [
         Target::OtherForm,
         Target::Guest,
+        Target::Forgotten,
         Target::Account(1),
         Target::Someone,
     ] {
@@ -272,6 +274,87 @@ fn a_key_pressed_too_often_stops_and_skips_nothing() {
     press(&mut state, Key::Tab);
     let (_, job) = started(press(&mut state, Key::Enter));
     assert_eq!(job, Job::Launch);
+}
+
+#[test]
+fn both_keys_are_shown_one_after_the_other() {
+    let mut state = fresh();
+    let (id, _) = sign_in(&mut state);
+    let outcome = Outcome::Opened(Opened {
+        account: "ana".to_owned(),
+        secret_key: Some(Secret::new(
+            "60RK4-CSM6M-V3EE1-SC5H6-6S35C-SJ9RC".to_owned(),
+        )),
+        recovery_key: Some(Secret::new(WORDS.to_owned())),
+        ..Opened::default()
+    });
+    assert_eq!(state.update(Event::Done(id, outcome)), []);
+    let shows = |state: &State, word: &str| {
+        view(state).card.iter().any(|item| match item {
+            Item::Key(text) | Item::Words(text) => text.contains(word),
+            _ => false,
+        })
+    };
+    assert!(shows(&state, "60RK4") && !shows(&state, "sausage"));
+    assert_eq!(click(&mut state, Target::Continue), []);
+    assert!(!shows(&state, "60RK4") && shows(&state, "sausage"));
+    // Pressed too often: the second one is not skipped.
+    assert_eq!(press(&mut state, Key::Enter), []);
+    assert!(!format!("{state:?}").contains("sausage"));
+    let (_, job) = started(click(&mut state, Target::Continue));
+    assert_eq!(job, Job::Launch);
+}
+
+#[test]
+fn a_forgotten_password_is_replaced() {
+    let mut state = remembering(&["ana"]);
+    click(&mut state, Target::Forgotten);
+    assert_eq!((form(&state).chosen, state.focus), (Some(0), Target::Words));
+    write(&mut state, &WORDS.replace("year", "yaer"));
+    assert!(
+        form(&state)
+            .words_hint()
+            .is_some_and(|hint| hint.contains("word 4"))
+    );
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    assert_eq!(press(&mut state, Key::Enter), []);
+    assert_eq!(state.focus, Target::Words);
+    for _ in 0..200 {
+        press(&mut state, Key::Backspace);
+    }
+    write(&mut state, WORDS);
+    assert_eq!(form(&state).words_hint(), None);
+    let (id, job) = started(click(&mut state, Target::Submit));
+    let Job::Recover(request) = job else {
+        panic!("{job:?}")
+    };
+    assert_eq!(request.name.as_deref(), Some("ana"));
+    assert_eq!(request.recovery_key.expose(), WORDS);
+    assert_eq!(request.new_password.expose(), PASSWORD);
+    // Whoever stops it is not told that nothing was changed.
+    let says = |state: &State| state.notice.as_ref().unwrap().text.clone();
+    press(&mut state, Key::Escape);
+    state.update(Event::Done(id, Outcome::Failed(Trouble::stopped())));
+    assert!(says(&state).contains("may hold already"));
+    click(&mut state, Target::Words);
+    write(&mut state, WORDS);
+    click(&mut state, Target::Password);
+    write(&mut state, PASSWORD);
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    let (id, _) = started(press(&mut state, Key::Enter));
+    let trouble = Trouble::new("recovery_key_replaced", "the message");
+    state.update(Event::Done(id, Outcome::Failed(trouble)));
+    assert_eq!(state.focus, Target::Words);
+    press(&mut state, Key::Escape);
+    assert_eq!(
+        (form(&state).mode, form(&state).chosen),
+        (Mode::SignIn, Some(0))
+    );
+    assert!(form(&state).is_wiped());
 }
 
 #[test]
@@ -412,6 +495,8 @@ const CODES: &[&str] = &[
     "rolled_back",
     "in_use",
     "bad_secret_key",
+    "unknown_recovery_key",
+    "recovery_key_of_another",
     "bad_store_url",
     "weak_password",
     "no_randomness",
@@ -472,7 +557,7 @@ impl World {
                 Effect::Start(id, job) => {
                     assert!(self.pending.is_none(), "two jobs at once");
                     let kind = match job {
-                        Job::SignIn(_) | Job::SignUp(_) | Job::Guest => {
+                        Job::SignIn(_) | Job::SignUp(_) | Job::Recover(_) | Job::Guest => {
                             assert!(!self.open, "two sessions");
                             What::Open
                         }
@@ -505,6 +590,9 @@ impl World {
                     secret_key: choice
                         .is_multiple_of(4)
                         .then(|| Secret::new("60RK4-CSM6M".to_owned())),
+                    recovery_key: choice
+                        .is_multiple_of(6)
+                        .then(|| Secret::new(WORDS.to_owned())),
                     ..Opened::default()
                 })
             }
@@ -534,7 +622,13 @@ fn check(state: &State, world: &World) {
     );
     if let Screen::Form(form) = &state.screen {
         assert!(state.menu.is_some() || order.len() > 3);
-        for typed in [&form.name, &form.password, &form.again, &form.key] {
+        for typed in [
+            &form.name,
+            &form.password,
+            &form.again,
+            &form.key,
+            &form.words,
+        ] {
             assert!(typed.is_wiped());
         }
     }

@@ -14,7 +14,7 @@ use orbital_login::session::{Options, System};
 use orbital_login::state::{Effect, Event};
 use orbital_login::trouble::Trouble;
 use orbital_login::worker::Worker;
-use safeos_control::{Secret, SignIn, SignUp};
+use safeos_control::{Recover, Secret, SignIn, SignUp};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PASSWORD: &str = "correct horse battery";
@@ -162,9 +162,10 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
         generate_secret_key: true,
         remember: false,
         small_memory: true,
+        generate_recovery_key: true,
     };
     let made = opened(login.run(Job::SignUp(sign_up.clone())));
-    let key = made.secret_key.unwrap();
+    let (key, words) = (made.secret_key.unwrap(), made.recovery_key.unwrap());
     assert_eq!((made.account.as_str(), made.offline), ("ana", false));
     // A desktop that is not there is no reason not to leave in order.
     assert_eq!(code(login.run(Job::Launch)), "launcher_missing");
@@ -199,6 +200,25 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
         }
     }
     opened(login.run(sign_in(PASSWORD, Some(&key))));
+    assert_eq!(login.run(Job::Leave { keep: false }), Outcome::Left(None));
+
+    // The password is forgotten.
+    let recover = |name: &str| {
+        Job::Recover(Recover {
+            recovery_key: words.clone(),
+            name: Some(name.to_owned()),
+            new_password: Secret::new("another password".to_owned()),
+            store: None,
+            remember: false,
+            accept_older: false,
+        })
+    };
+    assert_eq!(code(login.run(recover("bob"))), "recovery_key_of_another");
+    let again = opened(login.run(recover("ana")));
+    assert_eq!(again.secret_key.as_ref(), Some(&key));
+    assert_eq!(login.run(Job::Leave { keep: false }), Outcome::Left(None));
+    assert_eq!(code(login.run(sign_in(PASSWORD, Some(&key)))), "retired");
+    opened(login.run(sign_in("another password", Some(&key))));
     assert_eq!(login.run(Job::Leave { keep: false }), Outcome::Left(None));
     login.worker.finish();
     assert_eq!(left(), before);

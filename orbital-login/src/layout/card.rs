@@ -231,7 +231,34 @@ impl Flow<'_> {
                     self.put(rect, part, None);
                 }
             }
+            Item::Words(words) => self.numbered(words),
             Item::Gap => self.y += 4.0 * self.scale,
+        }
+    }
+
+    /// Words in three columns, numbered downwards.
+    fn numbered(&mut self, words: &str) {
+        const COLUMNS: usize = 3;
+        let words: Vec<&str> = words.split(' ').collect();
+        let rows = words.len().div_ceil(COLUMNS);
+        for row in 0..rows {
+            let line = self.row(24.0);
+            for column in 0..COLUMNS {
+                let place = column * rows + row;
+                let Some(word) = words.get(place) else {
+                    continue;
+                };
+                let left = line.x + line.w * column as i32 / COLUMNS as i32;
+                let number = Rect::new(left, line.y, self.px(40.0), line.h);
+                let text = Zeroizing::new(format!("{}.", place + 1));
+                let part = Part::Words(text, Look::Body, Tone::Muted, Align::Middle);
+                self.put(number, part, None);
+                let rest = line.x + line.w * (column as i32 + 1) / COLUMNS as i32;
+                let rect = Rect::new(number.right(), line.y, rest - number.right(), line.h);
+                let text = Zeroizing::new((*word).to_owned());
+                let part = Part::Words(text, Look::Button, Tone::Plain, Align::Left);
+                self.put(rect, part, None);
+            }
         }
     }
 

@@ -100,10 +100,23 @@ impl State {
                     self.focus = Target::SecretKey;
                 }
             }
+            Target::WithSheet => form.with_sheet = !form.with_sheet,
             Target::OtherForm => {
-                form.switch();
+                form.turn_to(match form.mode {
+                    Mode::SignIn => Mode::Create,
+                    Mode::Create | Mode::Recover => Mode::SignIn,
+                });
                 self.notice = None;
                 self.focus = Target::Name;
+            }
+            Target::Forgotten => {
+                form.turn_to(Mode::Recover);
+                self.notice = None;
+                self.focus = if form.name.is_empty() {
+                    Target::Name
+                } else {
+                    Target::Words
+                };
             }
             Target::Account(index) => {
                 if let Some(account) = self.accounts.get(index) {
@@ -138,6 +151,7 @@ impl State {
             Err(notice) => {
                 self.focus = match notice.field {
                     Some(crate::trouble::Field::Name) if form.chosen.is_none() => Target::Name,
+                    Some(crate::trouble::Field::Words) => Target::Words,
                     Some(crate::trouble::Field::Server) => {
                         form.places_shown = true;
                         Target::Server
@@ -176,6 +190,11 @@ impl State {
 
     fn go_on(&mut self, effects: &mut Vec<Effect>) {
         if let Screen::Sheet(sheet) = &mut self.screen {
+            // One after the other: each must be seen.
+            if sheet.secret_key.take().is_some() && sheet.recovery_key.is_some() {
+                self.focus = Target::Screen;
+                return;
+            }
             let account = std::mem::take(&mut sheet.account);
             self.launch(account, false, effects);
         }
@@ -202,9 +221,7 @@ impl State {
                 } else {
                     Mode::SignIn
                 };
-                if form.mode != wanted {
-                    form.switch();
-                }
+                form.turn_to(wanted);
                 self.focus = Target::Password;
             }
             Next::SecretKey => {

@@ -72,8 +72,11 @@ impl State {
             return;
         };
         let next = match focus {
-            Target::Name if form.password.is_empty() => Some(Target::Password),
-            Target::Password if form.mode == Mode::Create && form.again.is_empty() => {
+            Target::Name if form.mode == Mode::Recover && form.words.is_empty() => {
+                Some(Target::Words)
+            }
+            Target::Name | Target::Words if form.password.is_empty() => Some(Target::Password),
+            Target::Password if form.sets_password() && form.again.is_empty() => {
                 (!form.password.is_empty()).then_some(Target::Again)
             }
             Target::Password if form.key_shown && form.key.is_empty() => Some(Target::SecretKey),
@@ -94,10 +97,10 @@ impl State {
         match &mut self.screen {
             Screen::Working(_) => self.activate(Target::Stop, effects),
             Screen::Form(form) => {
-                let create = form.mode == Mode::Create;
+                let other = form.mode != Mode::SignIn;
                 form.wipe();
                 self.notice = None;
-                if create {
+                if other {
                     self.activate(Target::OtherForm, effects);
                 } else {
                     self.focus = if form.chosen.is_some() {

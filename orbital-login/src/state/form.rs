@@ -3,8 +3,8 @@
 //! What always holds here: what is secret is wiped when the form is dropped, when the other form is shown,
 //! and when a password turned out wrong.
 
-use safeos_account::{Secret as AccountSecret, check_name, check_new_password};
-use safeos_control::{SignIn, SignUp};
+use safeos_account::{RecoveryKey, Secret as AccountSecret, check_name, check_new_password};
+use safeos_control::{Recover, SignIn, SignUp};
 
 use super::{Place, Target};
 use crate::job::Job;
@@ -20,6 +20,8 @@ pub enum Mode {
     SignIn,
     /// To make one.
     Create,
+    /// To open one with its recovery sheet and set a new password.
+    Recover,
 }
 
 /// The fields.
@@ -37,10 +39,14 @@ pub struct Form {
     pub again: Typed,
     /// The secret key.
     pub key: Typed,
-    /// Its field is shown.
+    /// The words of the recovery sheet.
+    pub words: Typed,
+    /// The secret key's field is shown.
     pub key_shown: bool,
     /// A key is to be made.
     pub with_key: bool,
+    /// A recovery sheet is to be made.
+    pub with_sheet: bool,
     /// The password is readable.
     pub reveal: bool,
     /// The account is to be remembered.
@@ -65,8 +71,10 @@ impl Form {
             password: Typed::new(),
             again: Typed::new(),
             key: Typed::new(),
+            words: Typed::new(),
             key_shown: false,
             with_key: false,
+            with_sheet: false,
             reveal: false,
             remember: false,
             place: Place::default(),
@@ -78,6 +86,7 @@ impl Form {
 
     /// For a remembered account.
     pub fn choose(&mut self, index: usize, account: &Remembered) {
+        self.turn_to(Mode::SignIn);
         self.wipe();
         self.chosen = Some(index);
         self.name = Typed::of(&account.name);
@@ -92,16 +101,23 @@ impl Form {
         *self = Self::sign_in();
     }
 
-    /// The other form, with the same name and place.
-    pub fn switch(&mut self) {
+    /// Another form, with the same name and place; a remembered account can be recovered, and not be created.
+    pub fn turn_to(&mut self, mode: Mode) {
+        if self.mode == mode {
+            return;
+        }
         self.wipe();
-        self.chosen = None;
         self.key_shown = false;
-        self.remember = false;
-        self.mode = match self.mode {
-            Mode::SignIn => Mode::Create,
-            Mode::Create => Mode::SignIn,
-        };
+        if mode == Mode::Create || self.mode == Mode::Create {
+            self.chosen = None;
+            self.remember = false;
+        }
+        self.mode = mode;
+    }
+
+    /// Whether a password is set here: judged, and typed twice.
+    pub fn sets_password(&self) -> bool {
+        self.mode != Mode::SignIn
     }
 
     /// Forgets every secret.
@@ -109,6 +125,7 @@ impl Form {
         self.password.clear();
         self.again.clear();
         self.key.clear();
+        self.words.clear();
         self.reveal = false;
         self.accept_older = false;
         self.strength = None;
@@ -117,7 +134,7 @@ impl Form {
     /// Whether every secret is gone from memory.
     #[doc(hidden)]
     pub fn is_wiped(&self) -> bool {
-        [&self.password, &self.again, &self.key]
+        [&self.password, &self.again, &self.key, &self.words]
             .iter()
             .all(|typed| typed.is_empty() && typed.is_wiped())
     }
@@ -127,7 +144,8 @@ impl Form {
         match target {
             Target::Name if self.chosen.is_none() => Some(&mut self.name),
             Target::Password => Some(&mut self.password),
-            Target::Again if self.mode == Mode::Create => Some(&mut self.again),
+            Target::Again if self.sets_password() => Some(&mut self.again),
+            Target::Words if self.mode == Mode::Recover => Some(&mut self.words),
             Target::SecretKey if self.key_shown => Some(&mut self.key),
             Target::Server => Some(&mut self.place.server),
             _ => None,
@@ -136,7 +154,7 @@ impl Form {
 
     /// What follows from a field that has changed.
     pub fn edited(&mut self, target: Target) {
-        if self.mode == Mode::Create && matches!(target, Target::Password | Target::Name) {
+        if self.sets_password() && matches!(target, Target::Password | Target::Name) {
             self.strength = (!self.password.is_empty())
                 .then(|| estimate(self.password.as_str(), self.name.as_str()));
         }
@@ -157,6 +175,21 @@ impl Form {
         let (first, second) = (self.password.as_str(), self.again.as_str());
         (!second.is_empty() && !first.starts_with(second))
             .then_some("This differs from the password above.")
+    }
+
+    fn recovery_key(&self) -> safeos_account::Result<RecoveryKey> {
+        RecoveryKey::parse(&AccountSecret::new(self.words.as_str().to_owned()))
+    }
+
+    /// What is wrong with the words of the sheet; nothing while there are too few.
+    pub fn words_hint(&self) -> Option<String> {
+        let typed = self.words.as_str().split_whitespace().count();
+        if typed < safeos_account::RECOVERY_WORDS {
+            return None;
+        }
+        self.recovery_key()
+            .err()
+            .map(|error| sentence(&error.to_string()))
     }
 
     /// The job, or what is missing and where.
@@ -182,6 +215,15 @@ impl Form {
                 Field::Server,
                 "Which server?",
                 "Type its address, for instance https://home.example.",
+            );
+        }
+        if self.mode == Mode::Recover
+            && let Err(error) = self.recovery_key()
+        {
+            return missing(
+                Field::Words,
+                "Look at the sheet again",
+                &sentence(&error.to_string()),
             );
         }
         if self.password.is_empty() {
@@ -218,6 +260,16 @@ impl Form {
                 "Type the same password twice.",
             );
         }
+        if self.mode == Mode::Recover {
+            return Ok(Job::Recover(Recover {
+                recovery_key: self.words.to_secret(),
+                name: Some(name),
+                new_password: self.password.to_secret(),
+                store: self.place.url(),
+                remember: self.remember,
+                accept_older: self.accept_older,
+            }));
+        }
         Ok(Job::SignUp(SignUp {
             name,
             password: self.password.to_secret(),
@@ -226,7 +278,7 @@ impl Form {
             generate_secret_key: self.with_key,
             remember: self.remember,
             small_memory: false,
-            generate_recovery_key: false,
+            generate_recovery_key: self.with_sheet,
         }))
     }
 
@@ -245,6 +297,7 @@ impl Form {
                 Target::Password
             }
             Some(Field::SecretKey) => Target::SecretKey,
+            Some(Field::Words) => Target::Words,
             Some(Field::Server) => {
                 self.places_shown = true;
                 Target::Server

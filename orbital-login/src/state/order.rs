@@ -45,8 +45,11 @@ impl State {
         if form.chosen.is_none() {
             order.push(Target::Name);
         }
+        if form.mode == Mode::Recover {
+            order.push(Target::Words);
+        }
         order.extend([Target::Password, Target::Reveal]);
-        if form.mode == Mode::Create {
+        if form.sets_password() {
             order.push(Target::Again);
         }
         if form.key_shown {
@@ -60,7 +63,7 @@ impl State {
             }
         }
         if form.mode == Mode::Create {
-            order.push(Target::WithKey);
+            order.extend([Target::WithSheet, Target::WithKey]);
         }
         order.push(Target::Remember);
         if self
@@ -80,7 +83,7 @@ impl State {
         }
         order.push(Target::OtherForm);
         if form.mode == Mode::SignIn {
-            order.push(Target::Guest);
+            order.extend([Target::Forgotten, Target::Guest]);
         }
         order
     }

@@ -12,6 +12,7 @@ const DOT: &str = "•";
 pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
     let mut items = Vec::new();
     let create = form.mode == Mode::Create;
+    let recover = form.mode == Mode::Recover;
     match form.chosen.and_then(|index| state.accounts.get(index)) {
         Some(account) => {
             items.push(Item::Avatar(
@@ -22,21 +23,26 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
         }
         None => {
             items.push(Item::Mark);
-            items.push(Item::Title(
-                if create {
-                    "Create an account"
-                } else {
-                    "Sign in"
-                }
-                .to_owned(),
-            ));
+            let title = match form.mode {
+                Mode::SignIn => "Sign in",
+                Mode::Create => "Create an account",
+                Mode::Recover => "Set a new password",
+            };
+            items.push(Item::Title(title.to_owned()));
         }
+    }
+    if recover {
+        let text = "With the twelve words of the recovery sheet. The forgotten password opens nothing any more then.";
+        items.push(Item::Text(Tone::Muted, text.to_owned()));
     }
     if form.chosen.is_none() {
         items.push(name(form));
     }
+    if recover {
+        items.push(words(form));
+    }
     items.push(password(state, form));
-    if create {
+    if form.sets_password() {
         if let Some(strength) = form.strength {
             items.push(Item::Meter(strength.score, strength.words.to_owned()));
         }
@@ -56,6 +62,11 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
     places(state, form, &mut items);
     if create {
         items.push(Item::Check(
+            Target::WithSheet,
+            "Recovery sheet, for a forgotten password",
+            form.with_sheet,
+        ));
+        items.push(Item::Check(
             Target::WithKey,
             "Add a secret key, shown once on a sheet",
             form.with_key,
@@ -72,7 +83,12 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
     items.extend(state.notice.clone().map(Item::Notice));
     items.push(Item::Button(
         Target::Submit,
-        if create { "Create account" } else { "Sign in" }.to_owned(),
+        match form.mode {
+            Mode::SignIn => "Sign in",
+            Mode::Create => "Create account",
+            Mode::Recover => "Set it and sign in",
+        }
+        .to_owned(),
     ));
     links(state, form, &mut items);
     items
@@ -90,6 +106,18 @@ fn name(form: &Form) -> Item {
     })
 }
 
+fn words(form: &Form) -> Item {
+    Item::Field(Field {
+        target: Target::Words,
+        label: "Recovery sheet",
+        text: Zeroizing::new(form.words.as_str().to_owned()),
+        placeholder: "its twelve words",
+        caret: form.words.caret(),
+        hint: form.words_hint().map(|hint| (Tone::Wrong, hint)),
+        reveal: None,
+    })
+}
+
 /// As it is, or as dots.
 fn shown(typed: &Typed, reveal: bool) -> Zeroizing<String> {
     Zeroizing::new(if reveal {
@@ -103,7 +131,11 @@ fn password(state: &State, form: &Form) -> Item {
     let in_focus = matches!(state.focus, Target::Password | Target::Again);
     Item::Field(Field {
         target: Target::Password,
-        label: "Password",
+        label: if form.mode == Mode::Recover {
+            "New password"
+        } else {
+            "Password"
+        },
         text: shown(&form.password, form.reveal),
         placeholder: "",
         caret: form.password.caret(),
@@ -185,11 +217,13 @@ fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
 
 fn links(state: &State, form: &Form, items: &mut Vec<Item>) {
     let link = |target, words: &str| (target, words.to_owned());
-    if form.mode == Mode::Create {
-        items.push(Item::Links(vec![link(
-            Target::OtherForm,
-            "I have an account: sign in",
-        )]));
+    let back = match form.mode {
+        Mode::SignIn => None,
+        Mode::Create => Some("I have an account: sign in"),
+        Mode::Recover => Some("Back to signing in"),
+    };
+    if let Some(words) = back {
+        items.push(Item::Links(vec![link(Target::OtherForm, words)]));
         return;
     }
     let others: Vec<_> = state
@@ -221,6 +255,7 @@ fn links(state: &State, form: &Form, items: &mut Vec<Item>) {
     items.push(Item::Links(vec![
         link(Target::UseKey, key),
         link(Target::OtherForm, "Create an account"),
+        link(Target::Forgotten, "Forgotten password"),
         link(Target::Guest, "Guest session"),
     ]));
 }

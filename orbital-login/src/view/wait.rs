@@ -1,5 +1,6 @@
 //! The items of screens without a form: waiting, the sheet, the end of a session.
 
+use safeos_control::Secret;
 use zeroize::Zeroizing;
 
 use super::{Item, Tone, colour_of, initials};
@@ -13,6 +14,7 @@ fn words(what: &str) -> String {
         "starting" => "Starting SafeOS…",
         "stretching the password" => "Making the keys from your password…",
         "finding the account" => "Finding the account…",
+        "setting the new password" => "Setting the new password…",
         "opening the account" => "Opening the account…",
         "looking whether this computer remembers the account" => {
             "No connection: looking on this computer…"
@@ -63,7 +65,7 @@ pub(super) fn working(working: &Working) -> Vec<Item> {
     person(if working.guest { "" } else { name }, &mut items);
     items.push(Item::Title(match (working.guest, working.form.mode) {
         (true, _) => "Guest session".to_owned(),
-        (false, Mode::SignIn) => format!("Welcome, {name}"),
+        (false, Mode::SignIn | Mode::Recover) => format!("Welcome, {name}"),
         (false, Mode::Create) => format!("Creating {name}"),
     }));
     if working.stopping {
@@ -77,19 +79,49 @@ pub(super) fn working(working: &Working) -> Vec<Item> {
     items
 }
 
-/// The secret key, once.
+/// The keys, one after the other.
 pub(super) fn sheet(sheet: &Sheet) -> Vec<Item> {
+    match (&sheet.secret_key, &sheet.recovery_key) {
+        (Some(key), _) => secret_key(sheet, key),
+        (None, Some(words)) => recovery(&sheet.account, words),
+        (None, None) => vec![go_on()],
+    }
+}
+
+fn go_on() -> Item {
+    Item::Button(Target::Continue, "I have kept it: start".to_owned())
+}
+
+/// The recovery sheet.
+fn recovery(account: &str, words: &Secret) -> Vec<Item> {
+    let words = Zeroizing::new(words.expose().to_owned());
+    vec![
+        Item::Title("Your recovery sheet".to_owned()),
+        Item::Text(
+            Tone::Plain,
+            format!(
+                "If you forget the password, these twelve words open {account} and set another one. They are shown only now: write them down or photograph them."
+            ),
+        ),
+        Item::Code(words.clone()),
+        Item::Words(words),
+        Item::Text(
+            Tone::Muted,
+            "Who has them needs no password. Keep them where only you look.".to_owned(),
+        ),
+        go_on(),
+    ]
+}
+
+/// The secret key.
+fn secret_key(sheet: &Sheet, key: &Secret) -> Vec<Item> {
     // Short, so that its squares are large. A folder of this computer says nothing elsewhere.
     let store = if sheet.store.starts_with("file:") {
         ""
     } else {
         &sheet.store
     };
-    let code = Zeroizing::new(format!(
-        "SafeOS {} {} {store}",
-        sheet.account,
-        sheet.key.expose()
-    ));
+    let code = Zeroizing::new(format!("SafeOS {} {} {store}", sheet.account, key.expose()));
     vec![
         Item::Title("Your secret key".to_owned()),
         Item::Text(
@@ -100,12 +132,15 @@ pub(super) fn sheet(sheet: &Sheet) -> Vec<Item> {
             ),
         ),
         Item::Code(Zeroizing::new(code.trim_end().to_owned())),
-        Item::Key(Zeroizing::new(sheet.key.expose().to_owned())),
+        Item::Key(Zeroizing::new(key.expose().to_owned())),
         Item::Text(
             Tone::Muted,
             "Who finds it cannot open the account without the password. Nobody can replace either of them.".to_owned(),
         ),
-        Item::Button(Target::Continue, "I have kept it: start".to_owned()),
+        match sheet.recovery_key {
+            Some(_) => Item::Button(Target::Continue, "I have kept it: go on".to_owned()),
+            None => go_on(),
+        },
     ]
 }
 

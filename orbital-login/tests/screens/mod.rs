@@ -8,6 +8,8 @@ use orbital_login::state::{Abilities, Clock, Effect, Event, Kind, State, Target}
 use orbital_login::trouble::Trouble;
 use safeos_control::Secret;
 
+const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+
 /// A screen and its name.
 pub type Named = (&'static str, State);
 
@@ -75,11 +77,12 @@ fn refused(code: &str, message: &str, dark: bool) -> State {
     state
 }
 
-fn opened(state: &mut State, id: JobId, key: Option<&str>) -> JobId {
+fn opened(state: &mut State, id: JobId, key: Option<&str>, words: Option<&str>) -> JobId {
     let opened = Opened {
         account: "ana.lopez".to_owned(),
         store: "file:///var/lib/safeos/store".to_owned(),
         secret_key: key.map(|key| Secret::new(key.to_owned())),
+        recovery_key: words.map(|words| Secret::new(words.to_owned())),
         offline: false,
     };
     job(state.update(Event::Done(id, Outcome::Opened(opened)))).map_or(0, |(id, _)| id)
@@ -125,8 +128,23 @@ pub fn all(dark: bool) -> Vec<Named> {
     screens.push(("working", state));
 
     let (mut state, id) = signing_in(dark);
-    opened(&mut state, id, Some("60RK4-CSM6M-V3EE1-SC5H6-6S35C-SJ9RC"));
+    opened(
+        &mut state,
+        id,
+        Some("60RK4-CSM6M-V3EE1-SC5H6-6S35C-SJ9RC"),
+        None,
+    );
     screens.push(("sheet", state));
+
+    let (mut state, id) = signing_in(dark);
+    opened(&mut state, id, None, Some(WORDS));
+    screens.push(("recovery", state));
+
+    let mut state = new(&[], dark);
+    write(&mut state, "ana.lopez");
+    click(&mut state, Target::Forgotten);
+    write(&mut state, &WORDS.replace("winner", "wimmer"));
+    screens.push(("forgotten", state));
 
     let (mut state, id) = signing_in(dark);
     let offline = Opened {
@@ -138,7 +156,7 @@ pub fn all(dark: bool) -> Vec<Named> {
     screens.push(("starting", state));
 
     let (mut state, id) = signing_in(dark);
-    let id = opened(&mut state, id, None);
+    let id = opened(&mut state, id, None, None);
     let leave = job(state.update(Event::Done(id, Outcome::LauncherEnded(None))));
     let id = leave.map_or(0, |(id, _)| id);
     state.update(Event::Step(id, step("uploading", 4, 7)));
