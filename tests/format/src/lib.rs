@@ -5,7 +5,7 @@ mod account;
 mod bytes;
 mod tree;
 
-pub use account::{Account, public, sign_in};
+pub use account::{Account, public, recover, sign_in};
 pub use tree::{Commit, Entry, Home};
 
 /// An address or a key.
