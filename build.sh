@@ -32,6 +32,9 @@ help() {
                        without a name it asks for one; without a command it opens your shell
   test                 set up, then every test
   bench [-- ARGUMENTS] set up, then the benchmark beside gocryptfs, rclone and a pass-through mount
+  devnet [-- ARGUMENTS]
+                       build and start a local network of real nodes, for development; ARGUMENTS go to
+                       `safe devnet`
   setup                only install what is needed and build
   redox                compile what a Redox image carries for x86_64-unknown-redox, without a Redox toolchain
                        if need be
@@ -237,6 +240,26 @@ setup_screen() {
     wanted=()
 }
 sdl_here() { pkg-config --exists sdl2; }
+# The chain of a local network: anvil, whose program the package for this kind of computer carries.
+anvil_version=1.7.1
+setup_anvil() {
+    [ -z "${SAFE_ANVIL:-}" ] || return 0
+    local machine package folder=$cache/anvil-$anvil_version
+    case $(uname -m) in
+        x86_64) machine=amd64 ;;
+        aarch64) machine=arm64 ;;
+        *) die "anvil, the chain of local networks, is not made for $(uname -m): name one in SAFE_ANVIL" ;;
+    esac
+    package=@foundry-rs/anvil-linux-$machine
+    export SAFE_ANVIL=$folder/node_modules/$package/bin/anvil
+    [ ! -x "$SAFE_ANVIL" ] || return 0
+    want npm npm
+    install_wanted
+    say "installing: anvil $anvil_version"
+    npm install --prefix "$folder" --no-audit --no-fund --ignore-scripts --loglevel error "$package@$anvil_version" >&2 \
+        || die "anvil, the chain of local networks, cannot be installed: try \`npm install $package@$anvil_version\` by hand and name its bin/anvil in SAFE_ANVIL"
+    chmod +x "$SAFE_ANVIL"
+}
 
 # rust_component NAME PACKAGE-OF-RUSTC-WEB PACKAGE: a part of the compiler that came without it.
 rust_component() {
@@ -361,7 +384,8 @@ smoke_fuzz() {
 
 log=
 run_tests() {
-    cargo build --locked -p safe -p safed -p orbital-login $(window_feature) || return 1
+    # All at once: built by themselves, the programs would have other features of the same crates and be built twice.
+    cargo build --workspace --bins --tests $(window_feature) --locked || return 1
     # The programs that the tests of mounted homes start.
     SAFEOS_BIN=$CARGO_TARGET_DIR/debug cargo test --workspace $(window_feature) --locked --no-fail-fast 2>&1 | tee "$log"
 }
@@ -373,8 +397,9 @@ test_all() {
     local start=$SECONDS
     setup_basics
     setup_test_tools
+    setup_anvil
     # Nothing of the user's own sessions reaches the tests.
-    unset SAFE_STATE SAFE_STORE SAFE_MOUNT SAFE_TOKEN_FILE SAFE_CA_FILE SAFE_PASSWORD_FILE SAFE_NEW_PASSWORD_FILE SAFE_SECRET_KEY_FILE
+    unset SAFE_STATE SAFE_STORE SAFE_MOUNT SAFE_TOKEN_FILE SAFE_CA_FILE SAFE_WALLET_KEY_FILE SAFE_SPEND_MAX SAFE_NODE SAFE_PASSWORD_FILE SAFE_NEW_PASSWORD_FILE SAFE_SECRET_KEY_FILE
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
     section "scripts" check_scripts
@@ -403,6 +428,14 @@ test_all() {
     [ ${#failed[@]} -eq 0 ]
 }
 
+devnet() {
+    [ "${1:-}" != -- ] || shift
+    setup_basics
+    setup_anvil
+    cargo build --release --locked -p safe -p safed -p safeos-node
+    exec "$CARGO_TARGET_DIR/release/safe" devnet "$@"
+}
+
 bench() {
     [ "${1:-}" != -- ] || shift
     setup_basics
@@ -421,6 +454,7 @@ case $command in
     run) run "$@" ;;
     test) test_all ;;
     bench) bench "$@" ;;
+    devnet) devnet "$@" ;;
     setup) setup ;;
     redox) redox "$@" ;;
     image) image "$@" ;;

@@ -108,13 +108,20 @@ pub enum Command {
         /// next sign-in here
         #[arg(long)]
         keep: bool,
+        /// Do not publish now: the changes stay encrypted on this computer, and go on from your next sign-in here
+        #[arg(long, conflicts_with_all = ["wipe", "keep"])]
+        later: bool,
     },
 
     /// Show how the session stands
     Status,
 
     /// Publish everything written so far; when it returns, it survives the loss of this computer
-    Sync,
+    Sync {
+        /// Where records are paid for: let this and later uploads of the session cost so much each
+        #[arg(long, value_name = "ANT")]
+        spend: Option<String>,
+    },
 
     /// Change the password
     Passwd {
@@ -195,6 +202,9 @@ pub enum Command {
     #[command(subcommand)]
     Store(Store),
 
+    /// Run a local network of real nodes, for development, until it is told to end (Ctrl-C, SIGTERM)
+    Devnet(Devnet),
+
     /// Print shell completions
     Completions {
         /// The shell
@@ -231,6 +241,19 @@ pub struct Whose {
     /// The account has a secret key besides the password
     #[arg(long, requires = "account")]
     pub secret_key: bool,
+}
+
+/// A local network.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Devnet {
+    /// The folder that everything is kept in; a network is started again on the same one
+    /// [default: devnet in the state folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+
+    /// How many nodes, at least 7
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    pub nodes: usize,
 }
 
 /// How a gateway serves.
@@ -406,8 +429,10 @@ mod tests {
             "safe signup ana --store file:///s --secret-key",
             "safe login ana --store file:///s --mount /m --remember --accept-older",
             "safe logout --wipe --keep",
+            "safe logout --later",
             "safe status",
             "safe sync",
+            "safe sync --spend 12.5",
             "safe passwd --password-stdin",
             "safe log -n 3",
             "safe restore 2026-11-22T10:11:12.123Z docs/a --to docs/b --replace",
@@ -418,6 +443,7 @@ mod tests {
             "safe store copy file:///a file:///b",
             "safe store gc --dry-run",
             "safe store serve --listen 0.0.0.0:443 --store file:///s --tls-cert c --tls-key k --token-file t --mirror file:///m",
+            "safe devnet --dir /n --nodes 8",
             "safe completions bash",
             "safe man /tmp/x",
         ] {

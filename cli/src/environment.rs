@@ -44,6 +44,7 @@ const REMOVED: &[&str] = &[
     crate::password::PASSWORD_FILE,
     crate::password::NEW_PASSWORD_FILE,
     crate::password::SECRET_KEY_FILE,
+    safeos_store_autonomi::WALLET_KEY_FILE,
     "OLDPWD",
 ];
 

@@ -22,6 +22,21 @@ pub const SECRET_KEY_FILE: &str = "SAFE_SECRET_KEY_FILE";
 /// The file with the words of the recovery sheet, for scripts.
 pub const RECOVERY_KEY_FILE: &str = "SAFE_RECOVERY_KEY_FILE";
 
+/// The key of the wallet that pays: from its file, the next line of standard input, or asked for.
+pub fn wallet_key(stdin: bool) -> Result<Zeroizing<String>> {
+    // Its own file first: what is on standard input is the password, as everywhere.
+    if let Some(key) = from(false, safeos_store_autonomi::WALLET_KEY_FILE)? {
+        return Ok(key);
+    }
+    match from(stdin, safeos_store_autonomi::WALLET_KEY_FILE)? {
+        Some(key) => Ok(key),
+        None => not_empty(
+            ask_hidden("Private key of the wallet that pays: ")?,
+            "the wallet key",
+        ),
+    }
+}
+
 /// The password of an account that exists.
 pub fn existing(name: &str, stdin: bool) -> Result<Zeroizing<String>> {
     match from(stdin, PASSWORD_FILE)? {

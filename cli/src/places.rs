@@ -101,6 +101,14 @@ impl Places {
         })
     }
 
+    /// Opens a store by its URL.
+    pub fn open(&self, url: &str) -> safeos_store::Result<std::sync::Arc<dyn safeos_store::Store>> {
+        let options = safeos_store_autonomi::Options {
+            state: self.state.clone(),
+        };
+        safeos_store_autonomi::open(url, &options)
+    }
+
     /// The store named by `--store`, or the default one.
     pub fn store(&self, named: Option<&str>) -> String {
         named.unwrap_or(&self.store).to_owned()

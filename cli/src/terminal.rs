@@ -44,6 +44,19 @@ pub fn ask_hidden(prompt: &str) -> Result<Zeroizing<String>> {
     }
 }
 
+/// Asks a question on the terminal; no where there is none.
+pub fn asks(question: &str) -> Result<bool> {
+    let opened = OpenOptions::new().read(true).write(true).open("/dev/tty");
+    let Ok(mut terminal) = opened else {
+        return Ok(false);
+    };
+    let answer = terminal
+        .write_all(question.as_bytes())
+        .and_then(|()| read_line(&mut &terminal))
+        .map_err(|error| Failure::system("reading from the terminal failed", &error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
 /// Reads one line byte by byte (what follows it belongs to somebody else) and drops its end.
 pub fn read_line(input: &mut impl Read) -> io::Result<Zeroizing<String>> {
     // All the room at once: a buffer that grew would leave copies behind.

@@ -9,8 +9,8 @@ use safeos_control::{
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::Context;
 use super::session::{self, Published};
+use super::{Context, money};
 use crate::args::Account;
 use crate::conversation::{ask, ask_for};
 use crate::daemon::{self, Daemon, Temporary};
@@ -63,11 +63,14 @@ pub fn sign_up(
     recovery_sheet: bool,
 ) -> Result<Request> {
     let password = password::new(&account.name, account.password_stdin)?;
+    let url = context.places.store(account.store.as_deref());
+    let wallet_key = money::for_sign_up(context, &url, account.password_stdin)?;
     Ok(Request::SignUp(SignUp {
         name: account.name.clone(),
         password: secret(password),
         store: store_named(context, account.store.as_deref()),
         secret_key: None,
+        wallet_key: wallet_key.map(secret),
         generate_secret_key: account.secret_key,
         remember,
         small_memory,
@@ -282,7 +285,7 @@ fn prepare(mount: &Path) -> Result<bool> {
 }
 
 /// `safe logout`
-pub fn logout(context: &Context, wipe: bool, keep: bool) -> Result<()> {
+pub fn logout(context: &Context, wipe: bool, keep: bool, later: bool) -> Result<()> {
     let places = &context.places;
     let mount = places.session()?;
     let note = places.noted(&mount);
@@ -295,6 +298,7 @@ pub fn logout(context: &Context, wipe: bool, keep: bool) -> Result<()> {
     let request = Request::SignOut(SignOut {
         wipe,
         keep_stage: keep,
+        later,
     });
     let published = match ask_for::<Published>(&mount, request, context.output.json) {
         Ok((published, _)) => Some(published),
@@ -324,6 +328,9 @@ pub fn logout(context: &Context, wipe: bool, keep: bool) -> Result<()> {
     ended?;
     let published = published.unwrap_or_default();
     context.output.answer(&json!(published), || {
+        if later {
+            return "signed out; what is not published yet waits, encrypted, on this computer for your next sign-in here".to_owned();
+        }
         format!("signed out; {}", session::published_text(&published))
     })
 }

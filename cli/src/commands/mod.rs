@@ -1,8 +1,11 @@
 //! The commands, each in the file of its idea.
 
 mod account;
+#[cfg(target_os = "linux")]
+mod devnet;
 mod generate;
 mod history;
+mod money;
 mod public;
 mod run;
 mod serve;
@@ -53,10 +56,10 @@ pub fn run(args: Args) -> Result<u8> {
             remember,
             accept_older,
         } => account::login(&context, &account, remember, accept_older)?,
-        Command::Logout { wipe, keep } => account::logout(&context, wipe, keep)?,
+        Command::Logout { wipe, keep, later } => account::logout(&context, wipe, keep, later)?,
         Command::Passwd { password_stdin } => account::passwd(&context, password_stdin)?,
         Command::Status => session::status(&context)?,
-        Command::Sync => session::sync(&context)?,
+        Command::Sync { spend } => session::sync(&context, spend)?,
         Command::Run {
             account,
             signup,
@@ -83,6 +86,14 @@ pub fn run(args: Args) -> Result<u8> {
             public::get(&context, &url, dir.as_deref(), store.as_deref())?;
         }
         Command::Store(what) => store::store(&context, what)?,
+        #[cfg(target_os = "linux")]
+        Command::Devnet(how) => devnet::devnet(&context, &how)?,
+        #[cfg(not(target_os = "linux"))]
+        Command::Devnet(_) => {
+            return Err(crate::failure::Failure::usage(
+                "a local network runs on Linux: serve it from there with `safe store serve`",
+            ));
+        }
         Command::Completions { .. } | Command::Man { .. } => {}
     }
     Ok(0)

@@ -142,6 +142,7 @@ fn leave(context: &Context, mount: &Path, daemon: &mut Daemon) -> Result<()> {
         Request::SignOut(SignOut {
             wipe: false,
             keep_stage,
+            later: false,
         })
     };
     let failure = match ask_for::<Published>(mount, request(false), context.output.json) {

@@ -34,7 +34,7 @@ pub fn serve(context: &Context, how: &Serve) -> Result<()> {
         },
         log: log.clone(),
     };
-    let server = Server::start(store(&url, how, log)?, &options)
+    let server = Server::start(store(context, &url, how, log)?, &options)
         .map_err(|error| Failure::new("gateway_failed", error))?;
     let ready = json!({"ready": true, "url": server.url(), "store": url});
     context
@@ -58,19 +58,24 @@ pub fn serve(context: &Context, how: &Serve) -> Result<()> {
 }
 
 /// The store, with what stands in front of it or behind it.
-fn store(url: &str, how: &Serve, log: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Arc<dyn Store>> {
-    let store = safeos_store::open(url)?;
+fn store(
+    context: &Context,
+    url: &str,
+    how: &Serve,
+    log: Arc<dyn Fn(&str) + Send + Sync>,
+) -> Result<Arc<dyn Store>> {
+    let store = context.places.open(url)?;
     if let Some(cache) = &how.cache {
         different(url, cache, "--cache")?;
         let bytes_max = how.cache_max.saturating_mul(1 << 20);
-        let cache = safeos_store::open(cache)?;
+        let cache = context.places.open(cache)?;
         return Ok(Arc::new(Cached::new(store, cache, bytes_max)?));
     }
     if let Some(mirror) = &how.mirror {
         different(url, mirror, "--mirror")?;
         return Ok(Arc::new(Mirrored::new(
             store,
-            safeos_store::open(mirror)?,
+            context.places.open(mirror)?,
             log,
         )));
     }

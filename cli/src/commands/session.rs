@@ -1,10 +1,10 @@
 //! How a session stands, and publishing it.
 
-use safeos_control::Request;
+use safeos_control::{Request, Spend};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use crate::conversation::ask_for;
+use crate::conversation::{ask, ask_for};
 use crate::failure::{Result, one_line};
 use crate::output::{bytes, plural};
 
@@ -88,8 +88,11 @@ fn status_text(status: &Status) -> String {
 }
 
 /// `safe sync`
-pub fn sync(context: &Context) -> Result<()> {
+pub fn sync(context: &Context, spend: Option<String>) -> Result<()> {
     let mount = context.places.session()?;
+    if let Some(max) = spend {
+        ask(&mount, Request::Spend(Spend { max }), context.output.json)?;
+    }
     let (published, value) = ask_for(&mount, Request::Sync, context.output.json)?;
     context.output.answer(&value, || published_text(&published))
 }

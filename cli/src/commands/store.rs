@@ -70,7 +70,7 @@ fn url(context: &Context, at: &At) -> String {
 }
 
 /// Opens a store that must be there: looking at one does not make one.
-fn open(url: &str) -> Result<Arc<dyn Store>> {
+fn open(context: &Context, url: &str) -> Result<Arc<dyn Store>> {
     if let Some(path) = url.strip_prefix("file://")
         && !path.contains('%')
         && !Path::new(path).is_dir()
@@ -80,12 +80,12 @@ fn open(url: &str) -> Result<Arc<dyn Store>> {
             format!("there is no store at {url}: check the path, or name another with --store"),
         ));
     }
-    Ok(safeos_store::open(url)?)
+    Ok(context.places.open(url)?)
 }
 
 fn stats(context: &Context, at: &At) -> Result<()> {
     let url = url(context, at);
-    let stats = open(&url)?.stats()?;
+    let stats = open(context, &url)?.stats()?;
     let value = json!({
         "store": url,
         "chunks": stats.chunks,
@@ -143,7 +143,7 @@ fn check(context: &Context, at: &At, whose: &Whose, records: bool) -> Result<()>
 /// Reads every record; the store itself verifies what it hands out.
 fn check_records(context: &Context, url: &str) -> Result<Value> {
     const SHOWN_MAX: usize = 1000;
-    let store = open(url)?;
+    let store = open(context, url)?;
     let stats = store.stats()?;
     let total = stats.chunks + stats.pointers;
     let mut done = 0;
@@ -212,7 +212,7 @@ fn copy(context: &Context, from: &str, to: &str, whose: &Whose) -> Result<()> {
 
 /// Copies every record. Pointers come last: until they are there, nobody looks for what they lead to.
 fn copy_records(context: &Context, from: &str, to: &str) -> Result<Value> {
-    let (from, to) = (open(from)?, safeos_store::open(to)?);
+    let (from, to) = (open(context, from)?, context.places.open(to)?);
     let stats = from.stats()?;
     let total = stats.chunks + stats.pointers;
     let (mut records, mut bytes, mut skipped) = (0_u64, 0_u64, 0_u64);
@@ -411,7 +411,7 @@ mod tests {
         let missing = folder.path().join("missing");
         let url = format!("file://{}", missing.display());
         for failure in [
-            open(&url).err().unwrap(),
+            open(&context(), &url).err().unwrap(),
             check_records(&context(), &url).unwrap_err(),
         ] {
             assert_eq!(failure.code, "store_unreachable");

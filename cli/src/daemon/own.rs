@@ -58,6 +58,8 @@ impl Daemon {
             .current_dir("/")
             .env_remove(crate::password::PASSWORD_FILE)
             .env_remove(crate::password::SECRET_KEY_FILE)
+            // An account pays with its own wallet.
+            .env_remove(safeos_store_autonomi::WALLET_KEY_FILE)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr);

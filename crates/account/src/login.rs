@@ -34,6 +34,8 @@ pub struct Login {
     pub(crate) marker_cost: Cost,
     /// For an account that is to be made.
     recovery_key: Option<RecoveryKey>,
+    /// What an account that is made has in its packet.
+    settings: Settings,
 }
 
 impl Login {
@@ -72,6 +74,7 @@ impl Login {
             skipped,
             marker_cost,
             recovery_key: None,
+            settings: Settings::default(),
         })
     }
 
@@ -81,6 +84,11 @@ impl Login {
             recovery_key: Some(key),
             ..self
         }
+    }
+
+    /// The same, for an account that is made with these settings.
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
     }
 
     /// The name as given.
@@ -115,6 +123,7 @@ impl Login {
             skipped: skipped.or_else(|| self.skipped.clone()),
             marker_cost: self.marker_cost,
             recovery_key: self.recovery_key.clone(),
+            settings: self.settings.clone(),
         }))
     }
 
@@ -133,7 +142,7 @@ impl Login {
             first_counter: FIRST_COUNTER,
             home_key: Key::random().map_err(Error::from)?,
             name: self.given_name.clone(),
-            settings: Settings::default(),
+            settings: self.settings.clone(),
             recovery: self.recovery_key.clone().map(|current| RecoveryKeys {
                 current,
                 replaced: None,

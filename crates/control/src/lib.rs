@@ -36,7 +36,7 @@ pub use path::PathText;
 pub use reply::{ErrorReply, Progress, Reply};
 pub use request::{
     ChangePassword, Collect, Copy, Log, NewRecoveryKey, Publish, Recover, Request, Restore, SignIn,
-    SignOut, SignUp,
+    SignOut, SignUp, Spend,
 };
 pub use secret::Secret;
 pub use server::{RequestLines, parse_request};

@@ -20,6 +20,9 @@ pub struct SignUp {
     /// A secret key that the person already has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key: Option<Secret>,
+    /// The private key of the wallet that pays, on a store where records are paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet_key: Option<Secret>,
     /// Generate a secret key; the answer shows it once.
     #[serde(default)]
     pub generate_secret_key: bool,
@@ -96,6 +99,9 @@ pub struct SignOut {
     /// If publishing fails, keep the changes in the encrypted stage and end the session all the same.
     #[serde(default)]
     pub keep_stage: bool,
+    /// Do not publish at all: the changes stay in the encrypted stage until the next sign-in on this computer.
+    #[serde(default)]
+    pub later: bool,
 }
 
 /// Changes the password.
@@ -158,6 +164,14 @@ pub struct Copy {
     pub to: String,
 }
 
+/// Agrees to what one upload may cost from now on, where records are paid for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spend {
+    /// Tokens of the network, as a decimal number.
+    pub max: String,
+}
+
 /// No arguments.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +209,8 @@ pub enum Request {
     Collect(Collect),
     /// Copy everything to another store.
     Copy(Copy),
+    /// Agree to what an upload may cost.
+    Spend(Spend),
 }
 
 const NAMES: &[&str] = &[
@@ -212,6 +228,7 @@ const NAMES: &[&str] = &[
     "check",
     "collect",
     "copy",
+    "spend",
 ];
 
 impl Request {
@@ -232,6 +249,7 @@ impl Request {
             Self::Check => "check",
             Self::Collect(_) => "collect",
             Self::Copy(_) => "copy",
+            Self::Spend(_) => "spend",
         }
     }
 
@@ -252,6 +270,7 @@ impl Request {
             "check" => arguments.read().map(|Nothing {}| Self::Check)?,
             "collect" => Self::Collect(arguments.read()?),
             "copy" => Self::Copy(arguments.read()?),
+            "spend" => Self::Spend(arguments.read()?),
             _ => {
                 let short: String = name.chars().take(40).collect();
                 return Err(E::unknown_variant(&short, NAMES));

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         ChangePassword, Collect, Copy, Log, NewRecoveryKey, PathText, Publish, Recover, Restore,
-        Secret, SignIn, SignOut, SignUp,
+        Secret, SignIn, SignOut, SignUp, Spend,
     };
 
     fn secret(text: &str) -> Secret {
@@ -121,6 +121,7 @@ mod tests {
                 password: secret("p\"\\\n"),
                 store: None,
                 secret_key: None,
+                wallet_key: Some(secret("0xff")),
                 generate_secret_key: true,
                 remember: false,
                 small_memory: false,
@@ -148,9 +149,11 @@ mod tests {
             Request::SignOut(SignOut {
                 wipe: true,
                 keep_stage: false,
+                later: true,
             }),
             Request::Status,
             Request::Sync,
+            Request::Spend(Spend { max: "1.5".into() }),
             Request::ChangePassword(ChangePassword {
                 old: secret("a"),
                 new: secret("b"),

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::home::Home;
-use crate::{Error, Result, Session};
+use crate::{Error, Progress, Result, Session, Step};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(250);
@@ -106,6 +106,15 @@ impl Drop for Background {
 /// Of the standard library: what other locks wait for a time on Redox keeps the processor busy.
 struct Stop(Arc<(Mutex<bool>, Condvar)>);
 
+/// What is published in the background stops when the session does.
+impl Progress for Stop {
+    fn step(&self, _: Step) {}
+
+    fn stopped(&self) -> bool {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Stop {
     /// Waits; `true` when it is time to end.
     fn wait(&self, time: Duration) -> bool {
@@ -173,7 +182,7 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
         let look = !paid && first_change.is_none() && now - looked >= LOOK_EVERY;
         if (due || look) && now >= not_before {
             looked = now;
-            match session.publish(&()) {
+            match session.publish(stop) {
                 Ok(_) => {
                     retry = RETRY_FIRST;
                     if session.facts.lock().are_newest(home.changes()) {
@@ -183,7 +192,7 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
                         first_change = Some(Instant::now());
                     }
                 }
-                Err(Error::Ended) => return,
+                Err(Error::Ended | Error::Stopped) => return,
                 Err(_) => {
                     not_before = Instant::now() + retry;
                     retry = (retry * 2).min(RETRY_LAST);

@@ -157,10 +157,15 @@ impl PackCache {
         Ok(self.shared.index.lock().pinned.keys().copied().collect())
     }
 
-    /// Makes a pinned pack an ordinary cached one.
-    pub(crate) fn unpin(&self, address: &Address) {
+    /// Bytes of them.
+    pub(crate) fn pinned_bytes(&self) -> u64 {
+        self.shared.index.lock().pinned_bytes
+    }
+
+    /// Makes a pinned pack an ordinary cached one; its length, if it was pinned.
+    pub(crate) fn unpin(&self, address: &Address) -> Option<u64> {
         if !self.shared.index.lock().pinned.contains_key(address) {
-            return;
+            return None;
         }
         let (from, to) = (
             self.shared.pinned_path(address),
@@ -171,14 +176,16 @@ impl PackCache {
             // Uploading it once more after a restart would do no harm either.
             drop(remove(&from));
         }
-        {
+        let len = {
             let mut index = self.shared.index.lock();
             let len = index.remove_pinned(address);
             if moved {
                 index.add_cached(*address, len);
             }
-        }
+            len
+        };
         self.shared.evict();
+        Some(len)
     }
 
     /// Bytes of all packs, as far as they have been counted.

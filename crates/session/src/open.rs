@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use safeos_account::{
     Account, Credentials, Error as AccountError, Head, Login, Recovered, RecoveryKey, Secret,
+    Settings,
 };
 use safeos_record::{Address, random_bytes};
 use safeos_store::Store;
@@ -65,7 +66,7 @@ impl Session {
         if let Some(key) = wishes.recovery_key {
             login = login.with_recovery_key(key);
         }
-        Self::make(&login, options, progress)
+        Self::make(login, options, progress)
     }
 
     /// Opens the home of an account whose password is forgotten, by its recovery key, and sets a new password. The
@@ -91,10 +92,17 @@ impl Session {
         Ok(session)
     }
 
-    fn make(login: &Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
+    fn make(login: Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
         let step = steps(progress);
         let owner = options.owner;
-        let (account, head) = login.sign_up::<Error>(
+        if let (Some(key), Some(purse)) = (&options.wallet, options.store.purse()) {
+            purse.fund(key.expose())?;
+        }
+        let settings = Settings {
+            wallet: options.wallet.clone(),
+            ..Settings::default()
+        };
+        let (account, head) = login.with_settings(settings).sign_up::<Error>(
             &*options.store,
             |account| {
                 let keys = Keys::new(account.home_key());
@@ -190,11 +198,17 @@ fn open(
     if let Some(seen) = local.seen(account.home_key())?
         && !options.accept_older
         && (head.counter() < seen.counter
-            || head.counter() == seen.counter && head.address() != seen.head)
+            // With the same counter the lower target is the one that a network keeps.
+            || head.counter() == seen.counter && head.address() > seen.head)
     {
         return Err(Error::RolledBack);
     }
 
+    if let Some(purse) = options.store.purse()
+        && let Some(key) = account.settings(&head)?.wallet
+    {
+        purse.fund(key.expose())?;
+    }
     let keys = Keys::new(account.home_key());
     let cache = if options.store.traits().local {
         None

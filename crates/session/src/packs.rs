@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hashlink::LruCache;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk};
-use safeos_store::{Error as StoreError, Kind, Store};
+use safeos_store::{Error as StoreError, Kind, Spent, Store, Upload};
 use safeos_tree::{Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, Place, directory};
 
 use crate::cache::PackCache;
@@ -19,8 +19,6 @@ use crate::{Progress, Result, Step};
 
 /// How many blocks are remembered for deduplication: about 100 bytes each.
 const KNOWN_BLOCKS_MAX: usize = 200_000;
-/// How many packs are uploaded with one call of the store.
-const UPLOAD_BATCH: usize = 8;
 
 /// The packs of one home.
 pub(crate) struct Packs {
@@ -108,36 +106,18 @@ impl Packs {
             return self.sync();
         };
         let waiting = cache.pinned()?;
-        let total = waiting.len() as u64;
-        for (done, addresses) in waiting.chunks(UPLOAD_BATCH).enumerate() {
-            progress.step(Step {
-                what: "uploading".into(),
-                done: (done * UPLOAD_BATCH) as u64,
-                total,
-                unit: "records".into(),
-            });
-            if progress.stopped() {
-                return Err(crate::Error::Stopped);
-            }
-            let there = self.store.has_chunks(addresses)?;
-            let mut chunks = Vec::new();
-            for (address, there) in addresses.iter().zip(there) {
-                if !there {
-                    let chunk = cache.get(address).ok_or_else(|| {
-                        crate::Error::Damaged(format!(
-                            "the pack {address} that waits for its upload is damaged on this computer's disk"
-                        ))
-                    })?;
-                    chunks.push(chunk);
-                }
-            }
-            self.store.put_chunks(&chunks)?;
-            self.count(&chunks);
-            for address in addresses {
-                cache.unpin(address);
-            }
-        }
-        Ok(())
+        let batch = Waiting {
+            packs: self,
+            cache,
+            progress,
+            total: waiting.len() as u64,
+        };
+        self.store
+            .upload(&waiting, &batch)
+            .map_err(|error| match error {
+                StoreError::Stopped { .. } if progress.stopped() => crate::Error::Stopped,
+                error => error.into(),
+            })
     }
 
     /// Counts records that were put.
@@ -165,6 +145,28 @@ impl Packs {
             self.records.load(Ordering::Relaxed),
             self.bytes.load(Ordering::Relaxed),
         )
+    }
+
+    /// What was paid for records, in words; empty where nothing is.
+    pub(crate) fn cost(&self) -> String {
+        let spent = self.store.purse().map(safeos_store::Purse::spent);
+        spent.map_or_else(String::new, |spent| {
+            let Spent {
+                records, payments, ..
+            } = spent;
+            if records == 0 {
+                return String::new();
+            }
+            format!(
+                "{} for {records} records in {payments} payments",
+                spent.money
+            )
+        })
+    }
+
+    /// Bytes of packs that wait for their upload.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.cache.as_ref().map_or(0, PackCache::pinned_bytes)
     }
 
     /// Whether packs come from elsewhere.
@@ -198,6 +200,44 @@ impl Packs {
             }
         }
         Ok(chunk)
+    }
+}
+
+/// Packs on this computer's disk that wait for their upload.
+struct Waiting<'a> {
+    packs: &'a Packs,
+    cache: &'a PackCache,
+    progress: &'a dyn Progress,
+    total: u64,
+}
+
+impl Upload for Waiting<'_> {
+    fn load(&self, address: &Address) -> Result<Chunk, StoreError> {
+        self.cache.get(address).ok_or_else(|| StoreError::Damaged {
+            kind: Kind::Chunk,
+            address: *address,
+            why: "it waits for its upload and is damaged on this computer's disk".into(),
+        })
+    }
+
+    fn stored(&self, done: u64) {
+        self.progress.step(Step {
+            what: "uploading".into(),
+            done,
+            total: self.total,
+            unit: "records".into(),
+        });
+    }
+
+    fn settled(&self, addresses: &[Address]) {
+        let lengths = addresses.iter().filter_map(|a| self.cache.unpin(a));
+        let lengths: Vec<u64> = lengths.collect();
+        let records = lengths.len() as u64;
+        self.packs.count_others((records, lengths.iter().sum()));
+    }
+
+    fn stopped(&self) -> bool {
+        self.progress.stopped()
     }
 }
 

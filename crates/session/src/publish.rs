@@ -78,7 +78,8 @@ impl Publisher<'_> {
             }
             say("looking for changes of other computers");
             if let Some(theirs) = self.account.fetch_head_after(store, &line.head)? {
-                if theirs.counter() <= line.head.counter() {
+                // Of two states with the same counter a network keeps one: that may be theirs.
+                if !theirs.pointer().replaces(line.head.pointer()) {
                     return Err(Error::RolledBack);
                 }
                 say("merging");

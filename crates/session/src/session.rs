@@ -54,6 +54,8 @@ pub struct Options {
     pub remember: bool,
     /// Accept a head older than one this computer has seen.
     pub accept_older: bool,
+    /// The key of the wallet that pays, for an account that is made where records are paid for.
+    pub wallet: Option<Secret>,
     /// Memory and disk.
     pub limits: Limits,
 }
@@ -199,7 +201,7 @@ impl Session {
         let unpublished = if facts.are_newest(self.home.changes()) {
             0
         } else {
-            (self.home.unpublished() + self.home.stage.bytes()).max(1)
+            (self.home.unpublished() + self.home.stage.bytes() + packs.waiting_bytes()).max(1)
         };
         let mut problems = self.home.problems.list();
         problems.extend(
@@ -216,7 +218,7 @@ impl Session {
             nodes: totals.nodes,
             unpublished_bytes: unpublished,
             records,
-            cost: String::new(),
+            cost: packs.cost(),
             published: utc(facts.published),
             problems,
         }
@@ -354,6 +356,42 @@ impl Session {
         }
         self.local.clean(!self.remember || wipe, wipe)?;
         published
+    }
+
+    /// One upload may cost so much from now on, where records are paid for.
+    pub fn spend_at_most(&self, tokens: safeos_store::Amount) -> Result<()> {
+        self.home.alive()?;
+        match self.home.packs.store().purse() {
+            Some(purse) => {
+                purse.set_limit(Some(tokens));
+                Ok(())
+            }
+            None => Err(Error::Invalid("nothing is paid for on this store")),
+        }
+    }
+
+    /// Ends the session without publishing: what is not published stays, encrypted, on this computer and goes on from
+    /// the next sign-in on it.
+    pub fn sign_out_later(self: &Arc<Self>) -> Result<Published> {
+        self.home.alive()?;
+        let background = self.background.lock().take();
+        if let Some(background) = background {
+            background.stop();
+        }
+        let kept = self.home.log_all();
+        if kept.is_err() {
+            let mut background = self.background.lock();
+            if background.is_none() {
+                *background = Some(Background::start(self)?);
+            }
+        }
+        kept?;
+        self.home.end();
+        self.ended.store(true, Ordering::SeqCst);
+        Ok(Published {
+            changed: true,
+            ..Published::default()
+        })
     }
 
     pub(crate) fn reader(&self) -> &Arc<Reader> {

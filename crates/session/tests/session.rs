@@ -30,6 +30,7 @@ fn options(store: &Arc<dyn Store>, state: &Path) -> Options {
         owner: (1000, 1000),
         remember: false,
         accept_older: false,
+        wallet: None,
         limits: Limits {
             dirty_bytes_max: 4 << 20,
             ..Limits::default()

@@ -61,6 +61,30 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+    /// Records are paid for here and the wallet cannot: there is none, or it has run dry.
+    #[error("the store {url} wants to be paid: {why}")]
+    Unpaid {
+        /// The store.
+        url: String,
+        /// What is missing and what to do.
+        why: String,
+    },
+    /// It would cost more than was agreed to.
+    #[error("the store {url}: {why}")]
+    Dear {
+        /// The store.
+        url: String,
+        /// What it would cost and what to do.
+        why: String,
+    },
+    /// Whoever asked for it has ended it.
+    #[error(
+        "the store {url}: the upload was stopped; it goes on where it was when it is begun again"
+    )]
+    Stopped {
+        /// The store.
+        url: String,
+    },
     /// The store's own files are damaged or cannot be used.
     #[error("the store {url} cannot be used: {why}")]
     Broken {
@@ -85,6 +109,9 @@ impl Error {
             Self::Conflict { .. } => "conflict",
             Self::Refused { .. } => "store_refused",
             Self::Full { .. } => "store_full",
+            Self::Unpaid { .. } => "wallet_empty",
+            Self::Dear { .. } => "too_dear",
+            Self::Stopped { .. } => "stopped",
             Self::Broken { .. } => "store_broken",
         }
     }

@@ -10,6 +10,8 @@ mod error;
 mod file;
 mod http;
 mod memory;
+mod purse;
+mod upload;
 mod url;
 
 use std::sync::Arc;
@@ -19,9 +21,11 @@ pub use error::{Error, Result};
 pub use file::FileStore;
 pub use http::{CA_FILE, HttpOptions, HttpStore, Link, Network, Patience, TOKEN_FILE, wire};
 pub use memory::{MemoryState, MemoryStore, Method};
+pub use purse::{Amount, Money, Purse, Spent};
 use safeos_record::{Address, Chunk, Pointer};
 use serde::{Deserialize, Serialize};
-pub use url::file_url;
+pub use upload::{Upload, in_batches};
+pub use url::{Autonomi, Parsed, file_url, parse};
 
 /// What a store is like, for the policies of those above it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,6 +90,17 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Stores chunks that `from` loads in its turn; interrupted and called again, it goes on. This is the way for
+    /// many: a store that pays for records pays for them together.
+    fn upload(&self, addresses: &[Address], from: &dyn Upload) -> Result<()> {
+        in_batches(self, addresses, from)
+    }
+
+    /// How records are paid for, where they are.
+    fn purse(&self) -> Option<&dyn Purse> {
+        None
+    }
+
     /// Fetches chunks, each with its own outcome, in the order of `addresses`.
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>>;
 
@@ -148,13 +163,17 @@ pub fn from_here(path: std::path::PathBuf) -> std::path::PathBuf {
 }
 
 /// Opens a store by its URL: `file:///path` (made when missing), `http://host:port` or `https://host`, several of
-/// these with commas between them for gateways to the same store; [`Error::Url`] for what is none.
+/// these with commas between them for gateways to the same store; [`Error::Url`] for what is none. The network's
+/// client is a crate above this one, which opens `autonomi:` too.
 pub fn open(url: &str) -> Result<Arc<dyn Store>> {
-    match url::parse(url)? {
-        url::Parsed::File(path) => Ok(Arc::new(FileStore::open(url, &from_here(path))?)),
-        url::Parsed::Http(gateways) => {
+    match parse(url)? {
+        Parsed::File(path) => Ok(Arc::new(FileStore::open(url, &from_here(path))?)),
+        Parsed::Http(gateways) => {
             let options = HttpOptions::from_environment();
             Ok(Arc::new(HttpStore::open(url, gateways, &options)?))
         }
+        Parsed::Autonomi(_) => Err(Error::Url(format!(
+            "“{url}” cannot be reached from here by itself: use a gateway to it, https://host, which `safe store serve` makes"
+        ))),
     }
 }

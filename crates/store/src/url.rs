@@ -8,15 +8,27 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Result};
 
 /// A store URL, taken apart.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Parsed {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
     /// A folder; the path is absolute.
     File(PathBuf),
     /// Gateways to one store: `http://host:port` or `https://host:port` each, nothing after the port.
     Http(Vec<String>),
+    /// The network.
+    Autonomi(Autonomi),
 }
 
-pub(crate) fn parse(url: &str) -> Result<Parsed> {
+/// What an `autonomi:` URL names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Autonomi {
+    /// The manifest of a local network; `None`: the main one.
+    pub manifest: Option<PathBuf>,
+    /// The URL of the store that keeps pointers, where they are not on the network.
+    pub head: Option<String>,
+}
+
+/// Takes a store URL apart; [`Error::Url`] for what is none.
+pub fn parse(url: &str) -> Result<Parsed> {
     let wrong = |why: &str| Err(Error::Url(format!("“{}” {why}", shown(url))));
     let Some((scheme, rest)) = url.split_once(':') else {
         if url.starts_with('/') {
@@ -30,39 +42,79 @@ pub(crate) fn parse(url: &str) -> Result<Parsed> {
     match scheme {
         "file" => {}
         "http" | "https" => return gateways(url),
-        "autonomi" => {
-            return wrong(
-                "is a kind of store this version cannot open yet: use file:///path or https://host",
-            );
-        }
+        "autonomi" => return autonomi(url, rest).map(Parsed::Autonomi),
         _ => return wrong(NONE),
     }
+    if rest.contains(['?', '#']) {
+        return wrong("has a ? or # in its path: write ? as %3F and # as %23");
+    }
+    local_path(rest)
+        .map(Parsed::File)
+        .or_else(|why| wrong(&format!("{why} file:///path")))
+}
+
+/// The path after a scheme, from `//`, `//localhost` or nothing on; else what is wrong with it, to be followed by what
+/// to write.
+fn local_path(rest: &str) -> Result<PathBuf, &'static str> {
     let path = match rest.strip_prefix("//") {
         Some(after) => {
             let (host, path) = after.split_at(after.find('/').unwrap_or(after.len()));
             if !host.is_empty() && host != "localhost" {
-                return wrong("names a computer: a file: store is on this one, use file:///path");
+                return Err("names a computer: the path is on this one, use");
             }
             path
         }
         None => rest,
     };
     if !path.starts_with('/') {
-        return wrong("has no absolute path: use file:///path");
-    }
-    if path.contains(['?', '#']) {
-        return wrong("has a ? or # in its path: write ? as %3F and # as %23");
+        return Err("has no absolute path: use");
     }
     let Some(bytes) = decode(path) else {
-        return wrong("has a % without two hexadecimal digits after it: write % as %25");
+        return Err("has a % without two hexadecimal digits after it: write % as %25, as in");
     };
     if bytes.contains(&0) {
-        return wrong("has a NUL in its path, which no file name can have");
+        return Err("has a NUL in its path, which no file name can have: use");
     }
-    Ok(Parsed::File(PathBuf::from(OsString::from_vec(bytes))))
+    Ok(PathBuf::from(OsString::from_vec(bytes)))
 }
 
-const NONE: &str = "is not a store: use file:///path or https://host";
+/// `autonomi:`, or `autonomi:///path/manifest.json`; after either perhaps `?head=URL`.
+fn autonomi(url: &str, rest: &str) -> Result<Autonomi> {
+    let wrong = |why: &str| Err(Error::Url(format!("“{}” {why}", shown(url))));
+    if rest.contains('#') {
+        return wrong("has a #: write # as %23");
+    }
+    let (place, query) = match rest.split_once('?') {
+        Some((place, query)) => (place, Some(query)),
+        None => (rest, None),
+    };
+    let head = match query {
+        None => None,
+        Some(query) => match query.strip_prefix("head=") {
+            Some(head) if !head.is_empty() => Some(head.to_owned()),
+            _ => {
+                return wrong(
+                    "has something after the ? that is not head=URL, the store that keeps the head",
+                );
+            }
+        },
+    };
+    if let Some(head) = &head
+        && let Parsed::Autonomi(_) = parse(head)?
+    {
+        return wrong("keeps its head on the network anyway: leave ?head= out");
+    }
+    let manifest = match place {
+        "" | "//" => None,
+        place => match local_path(place) {
+            Ok(path) => Some(path),
+            Err(why) => return wrong(&format!("{why} autonomi:///path/manifest.json")),
+        },
+    };
+    Ok(Autonomi { manifest, head })
+}
+
+const NONE: &str = "is not a store: use file:///path, https://host or autonomi:";
 /// Most gateways of one store.
 const GATEWAYS_MAX: usize = 8;
 
@@ -220,6 +272,47 @@ mod tests {
     }
 
     #[test]
+    fn the_network_is_named_in_these_ways() {
+        let network = |manifest: Option<&str>, head: Option<&str>| {
+            Parsed::Autonomi(Autonomi {
+                manifest: manifest.map(PathBuf::from),
+                head: head.map(str::to_owned),
+            })
+        };
+        for (url, parsed) in [
+            ("autonomi:", network(None, None)),
+            ("autonomi://", network(None, None)),
+            (
+                "autonomi:///a%20b/m.json",
+                network(Some("/a b/m.json"), None),
+            ),
+            ("autonomi:/m.json", network(Some("/m.json"), None)),
+            (
+                "autonomi:?head=file:///heads",
+                network(None, Some("file:///heads")),
+            ),
+            (
+                "autonomi:///m.json?head=https://a,https://b",
+                network(Some("/m.json"), Some("https://a,https://b")),
+            ),
+        ] {
+            assert_eq!(parse(url).unwrap(), parsed, "{url}");
+        }
+        for (url, says) in [
+            ("autonomi:main", "autonomi:///path"),
+            ("autonomi://host/m.json", "names a computer"),
+            ("autonomi:?heads=x", "head=URL"),
+            ("autonomi:?head=", "head=URL"),
+            ("autonomi:?head=nonsense", "not a store"),
+            ("autonomi:?head=autonomi:", "leave ?head= out"),
+            ("autonomi:#x", "%23"),
+        ] {
+            let message = parse(url).unwrap_err().to_string();
+            assert!(message.contains(says), "{url}: {message}");
+        }
+    }
+
+    #[test]
     fn files_are_named_in_these_ways() {
         assert_eq!(path("file:///srv/store"), "/srv/store");
         assert_eq!(path("file://localhost/srv/store"), "/srv/store");
@@ -244,7 +337,6 @@ mod tests {
             ("file:///a%+1", "write % as %25"),
             ("file:///a%00b", "NUL"),
             ("file:///a?b", "%3F"),
-            ("autonomi:", "cannot open yet"),
             ("s3://bucket", "use file:///path"),
         ] {
             let message = parse(url).unwrap_err().to_string();

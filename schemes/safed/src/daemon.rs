@@ -276,12 +276,19 @@ impl Daemon {
         Ok(tree)
     }
 
-    /// A store by its URL, the same one for all who use it.
+    /// A store by its URL, the same one for all who use it; where records are paid for, one of its own for each
+    /// who does, with a wallet of its own.
     pub fn open_store(&self, url: &str) -> safeos_store::Result<Arc<dyn Store>> {
+        let options = safeos_store_autonomi::Options {
+            state: self.state.clone(),
+        };
+        if let safeos_store::Parsed::Autonomi(_) = safeos_store::parse(url)? {
+            return safeos_store_autonomi::open(url, &options);
+        }
         if let Some(store) = self.stores.lock().get(url).and_then(Weak::upgrade) {
             return Ok(store);
         }
-        let store = safeos_store::open(url)?;
+        let store = safeos_store_autonomi::open(url, &options)?;
         let mut stores = self.stores.lock();
         if let Some(store) = stores.get(url).and_then(Weak::upgrade) {
             return Ok(store);

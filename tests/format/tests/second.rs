@@ -122,6 +122,7 @@ fn options(store: &Arc<dyn Store>, state: &Path) -> Options {
         owner: (1000, 1000),
         remember: false,
         accept_older: false,
+        wallet: None,
         limits: Limits::default(),
     }
 }

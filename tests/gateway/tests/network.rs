@@ -200,6 +200,7 @@ fn options(store: &Arc<dyn Store>, state: &tempfile::TempDir) -> Options {
         owner: (1000, 1000),
         remember: false,
         accept_older: false,
+        wallet: None,
         limits: Limits::default(),
     }
 }

@@ -89,6 +89,7 @@ impl Computer {
             owner: (uid, 100),
             remember: false,
             accept_older: false,
+            wallet: None,
             limits: Limits::default(),
         };
         (credentials, options)

@@ -40,6 +40,7 @@ fn options(store: &Arc<Tap>, state: &FsPath) -> Options {
         owner: (1000, 1000),
         remember: false,
         accept_older: false,
+        wallet: None,
         limits: Limits::default(),
     }
 }

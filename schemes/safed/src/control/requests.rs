@@ -93,6 +93,7 @@ struct Opening {
     store: Option<String>,
     remember: bool,
     accept_older: bool,
+    wallet: Option<Secret>,
 }
 
 fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>) -> Answer {
@@ -130,6 +131,7 @@ fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>
         store: request.store,
         remember: request.remember,
         accept_older: false,
+        wallet: request.wallet_key.as_ref().map(secret),
     };
     open(conversation, opening, |options| {
         let session = Session::sign_up_with(credentials, wishes, options, listener)?;
@@ -147,6 +149,7 @@ fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>
         store: request.store,
         remember: request.remember,
         accept_older: request.accept_older,
+        wallet: None,
     };
     open(conversation, opening, |options| {
         let session = Session::sign_in(credentials, options, listener)?;
@@ -196,6 +199,7 @@ fn open(
         owner: (conversation.uid, conversation.gid),
         remember: opening.remember,
         accept_older: opening.accept_older,
+        wallet: opening.wallet,
         limits: Limits::default(),
     };
     let (session, shown) = how(options).map_err(failed)?;
@@ -241,9 +245,12 @@ fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<
     let (signed, session) = signed(conversation)?;
     let daemon = &conversation.control.daemon;
     daemon.flush();
-    let published = session
-        .sign_out(request.wipe, request.keep_stage, listener)
-        .map_err(failed)?;
+    let published = if request.later {
+        session.sign_out_later()
+    } else {
+        session.sign_out(request.wipe, request.keep_stage, listener)
+    };
+    let published = published.map_err(failed)?;
     daemon.detach(&signed);
     Ok(Reply::ok(&published))
 }
@@ -297,6 +304,14 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
             let to = store(conversation, Some(&request.to))?;
             let done = session.copy_to(&*to, listener);
             reply(done.map(|done| Reply::ok(&done)))
+        }
+        Request::Spend(request) => {
+            let max = request
+                .max
+                .parse()
+                .map_err(|error| failed(Error::Store(error)))?;
+            let spent = session.spend_at_most(max);
+            reply(spent.map(|()| Reply::ok(&())))
         }
         Request::SignUp(_) | Request::SignIn(_) | Request::Recover(_) | Request::SignOut(_) => {
             Err(refused("failed", "this request is answered elsewhere"))

@@ -1,0 +1,238 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use ant_core::data::{DevnetManifest, MultiAddr};
+use ant_protocol::DevnetEvmInfo;
+
+use crate::folder::{Contracts, Folder, Known};
+use crate::process::Process;
+use crate::{Error, Result, chain, ready};
+
+/// The key of the wallet that has all the money: anvil's first, which everybody knows.
+pub const WALLET_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+/// Where the nodes are paid to: anvil's second.
+const REWARDS: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+/// Fewer than these find no quorum.
+const NODES_MIN: usize = 7;
+/// Seven hundred megabytes of memory a thousand times would not do either.
+const NODES_MAX: usize = 100;
+/// From its start to its first price.
+const READY_MAX: Duration = Duration::from_secs(180);
+const END_MAX: Duration = Duration::from_secs(15);
+
+/// What a network is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Everything is kept here.
+    pub folder: PathBuf,
+    /// How many nodes.
+    pub nodes: usize,
+    /// The node's program: `safe-node` or `ant-node`.
+    pub node: PathBuf,
+    /// The chain's program.
+    pub anvil: PathBuf,
+}
+
+/// A local network that runs. Dropped, it ends.
+pub struct Devnet {
+    options: Options,
+    folder: Folder,
+    known: Known,
+    contracts: Contracts,
+    chain: Process,
+    nodes: Vec<Option<Process>>,
+}
+
+impl Devnet {
+    /// Starts a network, or the one of this folder again, and waits until it can be used; `stopped` says whether to
+    /// give up.
+    pub fn start(options: Options, stopped: &dyn Fn() -> bool) -> Result<Self> {
+        if !(NODES_MIN..=NODES_MAX).contains(&options.nodes) {
+            return Err(Error::NotReady(format!(
+                "a network has {NODES_MIN} to {NODES_MAX} nodes"
+            )));
+        }
+        let folder = Folder::take(&options.folder)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::NotReady(error.to_string()))?;
+        let mut known = folder.known(options.nodes)?;
+        let port = known.chain_port;
+        let chain = chain::start(&options.anvil, port, &folder.path, &folder.chain())?;
+        let contracts = match known.contracts.clone() {
+            Some(contracts) => contracts,
+            None => runtime.block_on(chain::deploy(port, WALLET_KEY))?,
+        };
+        known.contracts = Some(contracts.clone());
+        folder.keep(&known)?;
+        let mut network = Self {
+            nodes: (0..options.nodes).map(|_| None).collect(),
+            options,
+            folder,
+            known,
+            contracts,
+            chain,
+        };
+        for number in 0..network.nodes.len() {
+            network.start_node(number)?;
+        }
+        let manifest = network.manifest_now();
+        runtime.block_on(ready::wait(&manifest, READY_MAX, || {
+            if stopped() {
+                return Err(Error::Stopped);
+            }
+            network.check()
+        }))?;
+        runtime.shutdown_background();
+        network.folder.write(&network.manifest(), &manifest)?;
+        Ok(network)
+    }
+
+    /// Where the manifest is: `autonomi://` and this path is the network's URL.
+    pub fn manifest(&self) -> PathBuf {
+        self.folder.manifest()
+    }
+
+    /// The chain's URL.
+    pub fn chain_url(&self) -> String {
+        chain::url(self.known.chain_port)
+    }
+
+    fn manifest_now(&self) -> DevnetManifest {
+        let ports = &self.known.node_ports[..self.nodes.len()];
+        let bootstrap = ports
+            .iter()
+            .map(|port| MultiAddr::quic(([127, 0, 0, 1], *port).into()))
+            .collect();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        DevnetManifest {
+            base_port: ports.first().copied().unwrap_or_default(),
+            node_count: self.nodes.len(),
+            bootstrap,
+            data_dir: self.folder.path.clone(),
+            created_at: now.map_or(0, |now| now.as_secs()).to_string(),
+            evm: Some(DevnetEvmInfo {
+                rpc_url: self.chain_url(),
+                wallet_private_key: WALLET_KEY.to_owned(),
+                payment_token_address: self.contracts.token.clone(),
+                payment_vault_address: self.contracts.vault.clone(),
+            }),
+        }
+    }
+
+    /// Starts one node (again).
+    pub fn start_node(&mut self, number: usize) -> Result<()> {
+        let folder = self.folder.node(number);
+        std::fs::create_dir_all(&folder).map_err(|e| crate::folder::failed(&folder, &e))?;
+        let mut command = Command::new(&self.options.node);
+        command.arg("--root-dir").arg(&folder);
+        let port = |number: usize| self.known.node_ports.get(number).copied().unwrap_or(0);
+        let flag = |command: &mut Command, name: &str, value: &str| {
+            command.arg(name).arg(value);
+        };
+        flag(&mut command, "--port", &port(number).to_string());
+        command.args(["--ipv4-only", "--disable-webrtc-direct"]);
+        flag(&mut command, "--network-mode", "development");
+        flag(&mut command, "--metrics-port", "0");
+        // Some of the others: a node that comes back must not need one that is gone.
+        let others = (0..self.nodes.len())
+            .filter(|other| *other != number)
+            .take(3);
+        for other in others {
+            let address = format!("127.0.0.1:{}", port(other));
+            flag(&mut command, "--bootstrap", &address);
+        }
+        flag(&mut command, "--rewards-address", REWARDS);
+        flag(&mut command, "--evm-rpc-url", &self.chain_url());
+        flag(&mut command, "--evm-payment-token", &self.contracts.token);
+        flag(&mut command, "--evm-payment-vault", &self.contracts.vault);
+        let what = format!("node {number}");
+        let log = folder.join("log");
+        let process = Process::start(&what, command, &folder, &log)?;
+        if let Some(place) = self.nodes.get_mut(number) {
+            *place = Some(process);
+        }
+        Ok(())
+    }
+
+    /// Ends one node at once, as a crash would.
+    pub fn kill_node(&mut self, number: usize) {
+        if let Some(mut node) = self.nodes.get_mut(number).and_then(Option::take) {
+            node.kill();
+        }
+    }
+
+    /// An error if a process has ended that was not killed.
+    pub fn check(&mut self) -> Result<()> {
+        self.chain.check()?;
+        for node in self.nodes.iter_mut().flatten() {
+            node.check()?;
+        }
+        Ok(())
+    }
+
+    /// Ends everything in order: first the nodes, then the chain, which writes down what was paid.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let _ = std::fs::remove_file(self.manifest());
+        for node in self.nodes.iter_mut().flatten() {
+            node.ask_to_end();
+        }
+        for node in self.nodes.iter_mut().flatten() {
+            node.end(END_MAX);
+        }
+        self.nodes.clear();
+        self.chain.ask_to_end();
+        self.chain.end(END_MAX);
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Options {
+    /// A network in `folder`, with the programs found where they may be: named by the environment
+    /// (`SAFE_NODE`, `SAFE_ANVIL`), beside this program, in PATH.
+    pub fn find(folder: &Path, nodes: usize) -> Result<Self> {
+        let node = find("SAFE_NODE", &["safe-node", "ant-node"]).ok_or(Error::Missing {
+            what: "the node's program safe-node",
+            cure: "`./build.sh devnet` builds and starts it; or name one in SAFE_NODE",
+        })?;
+        let anvil = find("SAFE_ANVIL", &["anvil"]).ok_or(Error::Missing {
+            what: "the chain's program anvil",
+            cure: "`./build.sh devnet` installs it; or `npm install @foundry-rs/anvil`, and name node_modules/@foundry-rs/anvil-*/bin/anvil in SAFE_ANVIL",
+        })?;
+        Ok(Self {
+            folder: std::path::absolute(folder).map_err(|e| crate::folder::failed(folder, &e))?,
+            nodes,
+            node,
+            anvil,
+        })
+    }
+}
+
+fn find(variable: &str, names: &[&str]) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
+        return Some(named.into());
+    }
+    let beside = std::env::current_exe().ok();
+    let beside = beside.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = beside
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .collect();
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|path| path.is_file())
+}

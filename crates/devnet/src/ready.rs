@@ -1,0 +1,60 @@
+//! When a network can be used.
+
+use std::time::{Duration, Instant};
+
+use ant_core::data::{Client, ClientConfig, DevnetManifest};
+use ant_protocol::DATA_TYPE_CHUNK;
+
+use crate::{Error, Result};
+
+/// Places that are asked about.
+const PLACES: u8 = 4;
+/// Nodes that keep a record.
+const GROUP: usize = 7;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits until prices are offered for records anywhere by everybody who would keep them.
+pub(crate) async fn wait(
+    manifest: &DevnetManifest,
+    limit: Duration,
+    mut check: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let start = Instant::now();
+    let wanted = GROUP.min(manifest.node_count);
+    let mut said = String::from("no node answers");
+    let config = ClientConfig {
+        allow_loopback: true,
+        ipv6: false,
+        ..ClientConfig::default()
+    };
+    let late = |said: &str| Error::NotReady(said.to_owned());
+    let client = loop {
+        check()?;
+        match Client::connect_multiaddrs(&manifest.bootstrap, config.clone()).await {
+            Ok(client) => break client,
+            Err(error) if start.elapsed() < limit => said = error.to_string(),
+            Err(_) => return Err(late(&said)),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    let mut place = 0;
+    while place < PLACES {
+        check()?;
+        if start.elapsed() > limit {
+            return Err(late(&said));
+        }
+        let address = [place.wrapping_mul(61).wrapping_add(7); 32];
+        match client.get_store_quotes(&address, 1, DATA_TYPE_CHUNK).await {
+            Ok(quotes) if quotes.len() >= wanted => {
+                place += 1;
+                continue;
+            }
+            Ok(quotes) => said = format!("{} of {wanted} nodes offer a price", quotes.len()),
+            Err(error) => said = error.to_string(),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    // What it says of leaving is nobody's concern.
+    let _ = client.network().node().stop().await;
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The client, connected when it is first needed.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ant_core::data::{ChunkCache, Client, ClientConfig};
+use safeos_store::{Error, Result};
+use tokio::runtime::Runtime;
+
+use crate::failure;
+use crate::place::Place;
+
+/// Connecting takes no longer.
+const CONNECT_MAX: Duration = Duration::from_secs(60);
+/// How often somebody who waits looks whether to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Threads for the network's own work.
+const WORKERS: usize = 2;
+/// Chunks that the client remembers; there is a cache above this.
+const REMEMBERED: usize = 2;
+
+/// A connection to the network, with threads of its own.
+pub(crate) struct Link {
+    pub place: Place,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    client: tokio::sync::Mutex<Option<Arc<Client>>>,
+    ended: AtomicBool,
+}
+
+impl Link {
+    pub fn new(place: Place) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("autonomi")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Broken {
+                url: place.url.clone(),
+                why: format!("its threads cannot be started: {error}"),
+            })?;
+        Ok(Self {
+            place,
+            runtime: Some(runtime),
+            client: tokio::sync::Mutex::new(None),
+            ended: AtomicBool::new(false),
+        })
+    }
+
+    fn url(&self) -> &str {
+        &self.place.url
+    }
+
+    /// Runs this to its end on the calling thread, at most for `limit`, or until `stopped` says so.
+    pub fn run<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        stopped: &dyn Fn() -> bool,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let Some(runtime) = &self.runtime else {
+            return Err(self.stopped());
+        };
+        let asked = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                if stopped() || self.ended.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                done = work => done,
+                () = asked => Err(self.stopped()),
+                () = tokio::time::sleep(limit) => Err(failure::late(self.url(), what, limit)),
+            }
+        })
+    }
+
+    fn stopped(&self) -> Error {
+        Error::Stopped {
+            url: self.url().to_owned(),
+        }
+    }
+
+    /// The client; connects if it is not connected.
+    pub async fn client(&self) -> Result<Arc<Client>> {
+        let mut client = self.client.lock().await;
+        if let Some(client) = &*client {
+            return Ok(client.clone());
+        }
+        let config = ClientConfig {
+            allow_loopback: self.place.local,
+            ipv6: !self.place.local,
+            ..ClientConfig::default()
+        };
+        let connecting = Client::connect_multiaddrs(&self.place.seeds, config);
+        let connected = tokio::time::timeout(CONNECT_MAX, connecting)
+            .await
+            .map_err(|_| failure::late(self.url(), "connecting to the network", CONNECT_MAX))?
+            .map_err(|error| failure::of(self.url(), &error))?;
+        let connected = Arc::new(
+            connected
+                .with_evm_network(self.place.chain.clone())
+                .with_chunk_cache(ChunkCache::new(REMEMBERED)),
+        );
+        if connected.network_health().await.connected_peers == 0 {
+            self.close(&connected).await;
+            return Err(Error::Unreachable {
+                url: self.url().to_owned(),
+                why: "none of the peers to begin with answers: check the connection (UDP must get through), or that the local network runs".into(),
+            });
+        }
+        *client = Some(connected.clone());
+        Ok(connected)
+    }
+
+    async fn close(&self, client: &Client) {
+        // What it says of a network that it leaves is nobody's concern.
+        let _ = client.network().node().stop().await;
+    }
+
+    /// Whether there is anybody there at all, for an answer that says that there is no record.
+    pub async fn answers(&self, client: &Client) -> Result<()> {
+        if client.network_health().await.connected_peers > 0 {
+            return Ok(());
+        }
+        Err(Error::Unreachable {
+            url: self.url().to_owned(),
+            why: "no peer of the network answers".into(),
+        })
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(runtime) = self.runtime.take() {
+            // Not waited for: a lookup under way may take long, and the store may be dropped anywhere.
+            runtime.shutdown_background();
+        }
+    }
+}
