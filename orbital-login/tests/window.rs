@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(120);
 const SIZE: (usize, usize) = (1280, 800);
 const PASSWORD: &str = "correct horse battery";
+const NEW_PASSWORD: &str = "another horse battery";
 
 /// Ends with the test, however that ends.
 struct Program(Child);
@@ -164,20 +165,28 @@ fn sign_up_run_end_and_sign_in_again() {
         return;
     };
     let binary = Path::new(env!("CARGO_BIN_EXE_orbital-login"));
+    let safe = binary.with_file_name("safe");
     assert!(
-        binary.with_file_name("safed").is_file(),
-        "safed is not built: cargo build -p safed"
+        safe.is_file() && binary.with_file_name("safed").is_file(),
+        "safe and safed are not built: cargo build -p safe -p safed"
     );
     let out = place.path().join("out");
     let temporary = place.path().join("tmp");
     fs::create_dir(&out).unwrap();
     fs::create_dir(&temporary).unwrap();
-    // What it leaves running must not live on; what it copies must be there the next time.
+    let password = place.path().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    // What it leaves running must not live on; what it copies must be there the next time. The second time it makes a
+    // recovery sheet.
     let launcher = format!(
         "set -e
          if [ -f note ]; then cp note '{out}/again'; else echo kept > note; (trap '' HUP TERM; sleep 300) & echo $! > '{out}/left'; fi
-         env > '{out}/env'; touch '{out}/ran'; while [ ! -f '{out}/end' ]; do sleep 0.05; done; rm '{out}/end'",
-        out = out.display()
+         env > '{out}/env'; touch '{out}/ran'
+         if [ -f '{out}/again' ] && [ ! -f '{out}/sheet' ]; then SAFE_PASSWORD_FILE='{password}' '{safe}' --json recovery-sheet > '{out}/new'; mv '{out}/new' '{out}/sheet'; fi
+         while [ ! -f '{out}/end' ]; do sleep 0.05; done; rm '{out}/end'",
+        out = out.display(),
+        password = password.display(),
+        safe = safe.display(),
     );
     let mut command = Command::new(binary);
     command
@@ -264,8 +273,35 @@ fn sign_up_run_end_and_sign_in_again() {
         took.as_millis()
     );
     assert_eq!(fs::read_to_string(out.join("again")).unwrap(), "kept\n");
+    eventually("the sheet is made", || out.join("sheet").exists());
     fs::write(out.join("end"), "").unwrap();
     eventually("the window comes back again", || screen.shows_something());
+    std::thread::sleep(Duration::from_secs(1));
+
+    // The password is forgotten, the sheet is not.
+    let sheet = fs::read_to_string(out.join("sheet")).unwrap();
+    let sheet: serde_json::Value = serde_json::from_str(&sheet).unwrap();
+    fs::remove_file(out.join("ran")).unwrap();
+    fs::remove_file(out.join("again")).unwrap();
+    for _ in 0..8 {
+        screen.key("Tab");
+    }
+    screen.key("Return");
+    let words = sheet["recovery_key"].as_str().unwrap();
+    for text in ["ana", words, NEW_PASSWORD] {
+        screen.write(text);
+        screen.key("Return");
+    }
+    screen.write(NEW_PASSWORD);
+    settle();
+    screen.shot("7-forgotten");
+    screen.key("Return");
+    eventually("the launcher runs with a new password", || {
+        out.join("ran").exists()
+    });
+    assert_eq!(fs::read_to_string(out.join("again")).unwrap(), "kept\n");
+    fs::write(out.join("end"), "").unwrap();
+    eventually("the window comes back at last", || screen.shows_something());
     std::thread::sleep(Duration::from_secs(1));
 
     // The password is nowhere on the disk.

@@ -96,7 +96,7 @@ fn sheet(account: &str, words: &str) -> String {
     }
     let text: Vec<&str> = text.lines().map(str::trim_end).collect();
     text.join("\n")
-        + "\n\nWho has these words can open the account and set another password with `safe recover`. Write them down and keep them where only you look."
+        + "\n\nWhoever has these words can open the account and set another password with `safe recover`. Write them down and keep them where only you look."
 }
 
 /// Asks a daemon of this command's own and signs out again.
@@ -138,7 +138,7 @@ pub fn signup(
             ));
         }
         if let Some(words) = words {
-            text.push_str(&format!("\n{}", sheet(&account.name, words)));
+            text.push_str(&format!("\n\n{}", sheet(&account.name, words)));
         }
         text
     })
@@ -163,10 +163,12 @@ pub fn recover(
     let answer = ask_once(context, &context.places.store(store), request)?;
     context.output.answer(&answer, || {
         let account = answer.get("account").and_then(Value::as_str).unwrap_or("");
+        let key = secret_key_shown(&answer);
+        let option = key.map_or("", |_| " --secret-key");
         let mut text = format!(
-            "the new password of {account} is set, the old one opens nothing any more; sign in with `safe login {account}`. The recovery sheet stays valid."
+            "the new password of {account} is set, the old one opens nothing any more; sign in with `safe login {account}{option}`. The recovery sheet stays valid."
         );
-        if let Some(key) = secret_key_shown(&answer) {
+        if let Some(key) = key {
             text.push_str(&format!(
                 "\nThe account has a secret key, needed besides the password on every new computer:\n\n    {key}"
             ));

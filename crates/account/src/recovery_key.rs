@@ -66,7 +66,7 @@ impl RecoveryKey {
             let known = Zeroizing::new(word.to_lowercase());
             if Language::English.find_word(&known).is_none() {
                 return wrong(format!(
-                    "word {count} is none that recovery sheets have; look at it letter by letter"
+                    "word {count} stands on no recovery sheet; compare it letter by letter"
                 ));
             }
             if count > 1 {

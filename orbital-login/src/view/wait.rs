@@ -107,7 +107,7 @@ fn recovery(account: &str, words: &Secret) -> Vec<Item> {
         Item::Words(words),
         Item::Text(
             Tone::Muted,
-            "Who has them needs no password. Keep them where only you look.".to_owned(),
+            "Whoever has them needs no password. Keep them where only you look.".to_owned(),
         ),
         go_on(),
     ]
