@@ -213,6 +213,7 @@ impl Working {
                     let close = Request::SignOut(SignOut {
                         wipe: false,
                         keep_stage: true,
+                        later: true,
                     });
                     // It may still be on its way.
                     if self.ask(id, close).is_err() {
@@ -261,6 +262,7 @@ impl Working {
             Request::SignOut(SignOut {
                 wipe: false,
                 keep_stage,
+                later: keep_stage,
             })
         };
         let first = match self.ask(id, request(keep)) {

@@ -163,6 +163,7 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
         remember: false,
         small_memory: true,
         generate_recovery_key: true,
+        wallet_key: None,
     };
     let made = opened(login.run(Job::SignUp(sign_up.clone())));
     let (key, words) = (made.secret_key.unwrap(), made.recovery_key.unwrap());

@@ -279,6 +279,7 @@ impl Form {
             remember: self.remember,
             small_memory: false,
             generate_recovery_key: self.with_sheet,
+            wallet_key: None,
         }))
     }
 
