@@ -107,6 +107,9 @@ other_names() {
             apk:libc6-dev) echo musl-dev ;;
             *:pkg-config) echo pkgconf ;;
             dnf:sqlite3 | pacman:sqlite3 | apk:sqlite3) echo sqlite ;;
+            dnf:libssl-dev) echo openssl-devel ;;
+            pacman:libssl-dev) echo openssl ;;
+            apk:libssl-dev) echo openssl-dev ;;
             dnf:procps) echo procps-ng ;;
             pacman:procps) echo procps-ng ;;
             dnf:xvfb) echo xorg-x11-server-Xvfb ;;
@@ -205,6 +208,9 @@ setup_basics() {
     want cc gcc libc6-dev
     want pkg-config pkg-config
     want git git
+    # The network's client would compile an OpenSSL of its own, for minutes. The system's is kept up to date besides.
+    export OPENSSL_NO_VENDOR=1
+    { have pkg-config && pkg-config --exists openssl; } || wanted+=(libssl-dev)
     if have apt-get && [ ! -e /usr/include/stdlib.h ]; then wanted+=(libc6-dev); fi
     if have apt-get && [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then wanted+=(ca-certificates); fi
     install_wanted

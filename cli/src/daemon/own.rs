@@ -58,13 +58,16 @@ impl Daemon {
             .current_dir("/")
             .env_remove(crate::password::PASSWORD_FILE)
             .env_remove(crate::password::SECRET_KEY_FILE)
-            // An account pays with its own wallet.
-            .env_remove(safeos_store_autonomi::WALLET_KEY_FILE)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr);
         // Relative paths are of the folder we are in, not of the daemon's.
-        for name in [safeos_store::TOKEN_FILE, safeos_store::CA_FILE] {
+        for name in [
+            safeos_store::TOKEN_FILE,
+            safeos_store::CA_FILE,
+            // For accounts that have no wallet of their own.
+            safeos_store_autonomi::WALLET_KEY_FILE,
+        ] {
             if let Some(path) = std::env::var_os(name).filter(|path| !path.is_empty())
                 && let Ok(path) = std::path::absolute(path)
             {

@@ -21,6 +21,9 @@ const LATEST: Duration = Duration::from_secs(20);
 /// The same where records are paid for.
 const PAID_QUIET: Duration = Duration::from_secs(600);
 const PAID_LATEST: Duration = Duration::from_secs(6 * 3600);
+/// So much is published without waiting for that: enough for one payment for many records, beside which those of the
+/// head weigh little.
+const PAID_BYTES: u64 = 256 << 20;
 /// How often the store is asked for other computers' changes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// After a failure the next try waits from this …
@@ -176,8 +179,11 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
         } else {
             (QUIET, LATEST)
         };
-        let due =
-            first_change.is_some_and(|first| now - last_change >= quiet || now - first >= latest);
+        let due = first_change.is_some_and(|first| {
+            now - last_change >= quiet
+                || now - first >= latest
+                || paid && home.unpublished() + home.packs.waiting_bytes() >= PAID_BYTES
+        });
         // Publishing looks too: changes that wait for it are not to go early for that.
         let look = !paid && first_change.is_none() && now - looked >= LOOK_EVERY;
         if (due || look) && now >= not_before {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use safeos_record::Chunk;
+use safeos_record::{Chunk, MAX_CHUNK_SIZE};
 use safeos_tree::{
     BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Key, ObjectKind, Place, Plain, Source,
     Value, is_inline, trim,
@@ -25,11 +25,15 @@ use crate::{Error, Ino, Result};
 const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many packs are handed to the store at once.
 const PACKS_AT_ONCE: usize = 2;
-/// How many blocks are taken from the queue at once: two packs' worth.
-const BLOCKS_AT_ONCE: usize = 256;
-/// How many bytes two threads take by turns, one sealing while the other waits for the disk: a little less
-/// than two packs hold. In bytes, not blocks, or small files would make small packs.
-const TURN_BYTES: usize = 15 << 19;
+/// How many blocks are taken from the queue at once: as many as two packs hold, sealed and listed, and no more,
+/// which would make a third, small one. Every pack is a record, and where records are paid for that counts.
+const BLOCKS_AT_ONCE: usize = 2 * 126;
+/// What sealing and the pack's list add to an object, at most: its codec, a tag for every page, an entry.
+const SEALED_BYTES: usize = 1 + BLOCK_BYTES / 4096 * 16 + 21;
+/// How many bytes two threads take by turns, one sealing while the other waits for the disk. In bytes, not blocks, or
+/// small files would make small packs. Between this and two whole packs there is room for what the first cannot fill.
+const TURN_BYTES: usize = BLOCKS_AT_ONCE * (BLOCK_BYTES + SEALED_BYTES);
+const _: () = assert!(TURN_BYTES + BLOCK_BYTES + SEALED_BYTES < 2 * MAX_CHUNK_SIZE);
 
 /// A block on its way into a pack.
 struct Moving {
@@ -225,11 +229,12 @@ impl Home {
         let (mut start, mut bytes) = (0, 0);
         for (at, (ino, number)) in blocks.iter().enumerate() {
             let data = self.content_in_memory(*ino, *number);
-            bytes += data.map_or(0, |data| trim(&data).len());
-            if bytes >= TURN_BYTES {
-                turns.push(&blocks[start..=at]);
-                (start, bytes) = (at + 1, 0);
+            let adds = data.map_or(0, |data| trim(&data).len() + SEALED_BYTES);
+            if bytes + adds > TURN_BYTES {
+                turns.push(&blocks[start..at]);
+                (start, bytes) = (at, 0);
             }
+            bytes += adds;
         }
         if start < blocks.len() {
             turns.push(&blocks[start..]);

@@ -6,6 +6,7 @@
 mod background;
 mod cache;
 mod content;
+mod copy;
 mod disk;
 mod error;
 mod failure;

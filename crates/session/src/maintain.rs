@@ -8,12 +8,13 @@ use safeos_tree::{
     Batch, Block, Commit, FileKind, Key, ObjectKind, Tree, Value, check, directory, references,
 };
 
+use crate::copy::copy;
 use crate::home::{now, put_inode};
 use crate::look::Look;
 use crate::{Change, Checked, Collected, Copied, Error, Ino, Progress, Result, Session, Step};
 
-/// How many records are copied with one call.
-const COPY_AT_ONCE: usize = 8;
+/// How many records are read with one call.
+const READ_AT_ONCE: usize = 8;
 /// How many records are listed with one call.
 const LIST_AT_ONCE: usize = 4096;
 /// How many lines a check gives at most.
@@ -118,13 +119,13 @@ impl Session {
         };
         let packs: Vec<Address> = reached.packs.into_iter().collect();
         let mut broken = BTreeMap::new();
-        for (done, addresses) in packs.chunks(COPY_AT_ONCE).enumerate() {
+        for (done, addresses) in packs.chunks(READ_AT_ONCE).enumerate() {
             if progress.stopped() {
                 return Err(Error::Stopped);
             }
             progress.step(Step {
                 what: "checking".into(),
-                done: (done * COPY_AT_ONCE) as u64,
+                done: (done * READ_AT_ONCE) as u64,
                 total: packs.len() as u64,
                 unit: "records".into(),
             });
@@ -313,37 +314,11 @@ impl Session {
             .chain(&reached.heads)
             .copied()
             .collect();
-        let total = all.len() as u64;
-        let mut copied = Copied::default();
-        for addresses in all.chunks(COPY_AT_ONCE) {
-            if progress.stopped() {
-                return Err(Error::Stopped);
-            }
-            let there = to.has_chunks(addresses)?;
-            let missing: Vec<Address> = addresses
-                .iter()
-                .zip(&there)
-                .filter(|(_, there)| !**there)
-                .map(|(address, _)| *address)
-                .collect();
-            copied.skipped += (addresses.len() - missing.len()) as u64;
-            let chunks = from
-                .get_chunks(&missing)
-                .into_iter()
-                .collect::<Result<Vec<_>, _>>()?;
-            copied.records += chunks.len() as u64;
-            copied.bytes += chunks
-                .iter()
-                .map(|chunk| chunk.bytes().len() as u64)
-                .sum::<u64>();
-            to.put_chunks(&chunks)?;
-            progress.step(Step {
-                what: "copying".into(),
-                done: copied.records + copied.skipped,
-                total,
-                unit: "records".into(),
-            });
+        if let (Some(purse), Some(key)) = (to.purse(), self.account.read().settings(&head)?.wallet)
+        {
+            purse.fund(key.expose())?;
         }
+        let mut copied = copy(from, to, &all, progress)?;
         let account = self.account.read().clone();
         account.mark_name(to)?;
         account.copy_recovery(from, to, &head)?;

@@ -147,6 +147,7 @@ impl Uploader<'_> {
         let adapter = Adapter {
             up: self,
             entry,
+            some,
             before: self.stored.load(Ordering::Relaxed),
             done: AtomicU64::new(0),
             failure: Mutex::new(None),
@@ -192,6 +193,8 @@ fn checkpoint(url: &str, state: &UploadState) -> Result<Vec<u8>> {
 struct Adapter<'a> {
     up: &'a Uploader<'a>,
     entry: &'a Entry,
+    /// The addresses by the client's index.
+    some: &'a [[u8; 32]],
     before: u64,
     done: AtomicU64,
     /// Our own error, which the client would make a text of.
@@ -449,7 +452,12 @@ impl UploadAdapter for Adapter<'_> {
         self.ours(self.write(state))
     }
 
-    fn record_stored(&self, _: usize, _: usize) {
+    fn record_stored(&self, number: usize, _: usize) {
+        // Counted from one.
+        let address = number.checked_sub(1).and_then(|at| self.some.get(at));
+        if let Some(address) = address {
+            self.up.from.sent(&Address(*address));
+        }
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         self.up.from.stored(self.before + done);
     }

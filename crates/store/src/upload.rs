@@ -10,8 +10,16 @@ pub trait Upload: Send + Sync {
     /// One of the chunks that are uploaded; may be asked for it more than once.
     fn load(&self, address: &Address) -> Result<Chunk>;
 
+    /// Several of them, in their order.
+    fn load_some(&self, addresses: &[Address]) -> Result<Vec<Chunk>> {
+        addresses.iter().map(|address| self.load(address)).collect()
+    }
+
     /// So many of them are on the store.
     fn stored(&self, _done: u64) {}
+
+    /// This one was not there and is now.
+    fn sent(&self, _chunk: &Address) {}
 
     /// These are on the store for good: nobody needs to keep them for it any more.
     fn settled(&self, _chunks: &[Address]) {}
@@ -37,10 +45,12 @@ pub fn in_batches<S: Store + ?Sized>(
         }
         let there = store.has_chunks(batch)?;
         let missing = batch.iter().zip(there).filter(|(_, there)| !there);
-        let chunks: Vec<Chunk> = missing
-            .map(|(address, _)| from.load(address))
-            .collect::<Result<_>>()?;
+        let missing: Vec<Address> = missing.map(|(address, _)| *address).collect();
+        let chunks = from.load_some(&missing)?;
         store.put_chunks(&chunks)?;
+        for chunk in &chunks {
+            from.sent(&chunk.address());
+        }
         from.settled(batch);
     }
     from.stored(addresses.len() as u64);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ant_core::data::{Client, ClientConfig, DevnetManifest, EvmNetwork, Wallet};
 use safeos_devnet::WALLET_KEY;
-use safeos_network_tests::{Chain, alone, key_file, start, url};
+use safeos_network_tests::{Chain, NODES, alone, key_file, start, url};
 use safeos_suite_tests::{Computer, Place, Random, run_for};
 
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -45,7 +45,7 @@ fn main() {
     }
     alone();
     let place = Place::new();
-    let network = start(&place.folder("network"));
+    let network = start(&place.folder("network"), NODES);
     let bench = Bench {
         url: url(&network.manifest()),
         chain: Chain::of(&network.manifest()),
@@ -128,7 +128,7 @@ impl Bench {
         let before = self.chain.payments();
         let (took, costs) = timed(|| {
             let costs = (0..options.theirs).map(|n| {
-                let file = self.place.path().join(format!("file {n}"));
+                let file = self.place.path().join(format!("{n}.bytes"));
                 fs::write(&file, random.bytes(1024)).unwrap();
                 self.theirs.upload(&file).1
             });
@@ -164,7 +164,7 @@ impl Bench {
 
     fn throughput(&self, options: &Options) {
         let bytes = Random::new(2).bytes(options.mib << 20);
-        let file = self.place.path().join("large");
+        let file = self.place.path().join("large.bytes");
         fs::write(&file, &bytes).unwrap();
         let rate = |took: f64| options.mib as f64 / took;
 
@@ -202,7 +202,7 @@ impl Bench {
         // Another client, as ours was another computer.
         let manifest = self.theirs.manifest.clone();
         let again = Theirs::connect(&manifest);
-        let to = self.place.path().join("large again");
+        let to = self.place.path().join("large.again");
         let (down_theirs, ()) = timed(|| again.download(&map, &to));
         assert!(fs::read(&to).unwrap() == other);
         println!(

@@ -19,13 +19,13 @@ pub const NODES: usize = 10;
 ///
 /// # Panics
 /// When a program is missing; says which and how to get it.
-pub fn options(folder: &Path) -> Options {
+pub fn options(folder: &Path, nodes: usize) -> Options {
     let node = binaries::folder().join("safe-node");
     if std::env::var_os("SAFE_NODE").is_none() && node.is_file() {
         // SAFETY: called before this process has other threads that look at the environment.
         unsafe { std::env::set_var("SAFE_NODE", node) };
     }
-    Options::find(folder, NODES)
+    Options::find(folder, nodes)
         .unwrap_or_else(|error| panic!("there is no local network: {error}"))
 }
 
@@ -33,8 +33,8 @@ pub fn options(folder: &Path) -> Options {
 ///
 /// # Panics
 /// When it cannot be started; says why.
-pub fn start(folder: &Path) -> Devnet {
-    let options = options(folder);
+pub fn start(folder: &Path, nodes: usize) -> Devnet {
+    let options = options(folder, nodes);
     Devnet::start(options, &|| false)
         .unwrap_or_else(|error| panic!("the local network does not start: {error}"))
 }

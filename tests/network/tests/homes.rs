@@ -25,7 +25,7 @@ fn homes_live_on_a_network_of_real_nodes() {
     alone();
     let place = Place::new();
     let began = Instant::now();
-    let network = start(&place.folder("network"));
+    let network = start(&place.folder("network"), NODES);
     say(&format!("the network: ready in {:?}", began.elapsed()));
     let mut world = World {
         key: key_file(place.path(), "key", WALLET_KEY),
@@ -413,6 +413,22 @@ fn other_stores(world: &mut World) {
     let back = ["store", "copy", &folder, &world.url, "--account", "ana"];
     safe(&copies, &back).ok();
     assert_eq!(world.chain.payments(), before);
+    // An account that was made elsewhere, and has no wallet.
+    let elsewhere = format!("file://{}", world.place.folder("elsewhere").display());
+    let moving = Computer::with_url(&world.place, "moving", &elsewhere);
+    safe(&moving, &["signup", "fay", "--small-memory"]).ok();
+    world.login(&moving, "fay");
+    std::fs::write(moving.home().join("moved"), b"moved").unwrap();
+    let moved = list(&moving.home());
+    safe(&moving, &["logout"]).ok();
+    let forth = ["store", "copy", &elsewhere, &world.url, "--account", "fay"];
+    let failed = safe(&copies, &[&["--json"], &forth[..]].concat()).code(1);
+    assert_eq!(error(&failed)["code"], "wallet_empty", "{failed:?}");
+    let mut command = copies.command();
+    command.env(WALLET_KEY_FILE, &world.key).args(forth);
+    run_for(&mut command, LIMIT).ok();
+    read_elsewhere(world, "moved to", "fay", &moved);
+
     let check = ["store", "check", "--account", "ana"];
     safe(&copies, &check).ok();
 }
@@ -455,7 +471,7 @@ fn a_second_start(mut world: World) {
     assert_eq!(error(&failed)["code"], "store_unreachable", "{failed:?}");
 
     let folder = world.place.folder("network");
-    let options = safeos_network_tests::options(&folder);
+    let options = safeos_network_tests::options(&folder, NODES);
     let mut command: Command = gone.command();
     command
         .env("SAFE_NODE", options.node)

@@ -163,6 +163,7 @@ fn recover(conversation: &Conversation, request: &Recover, listener: &Listener<'
         store: request.store.clone(),
         remember: request.remember,
         accept_older: request.accept_older,
+        wallet: None,
     };
     open(conversation, opening, |options| {
         let new = secret(&request.new_password);
