@@ -48,7 +48,7 @@ help() {
   qemu-test --redox-tree DIR
   qemu-test --image FILE --sysroot DIR [--firmware FILE]
                        start a copy of a Redox image in QEMU and test SafeOS inside of it; DIR has relibc's lib
-                       and include
+                       and include. If the image has Orbital, the sign-in screen is tested too
   help                 this text
 
 Missing tools are installed with the system's package manager (as root or with sudo), or the line to

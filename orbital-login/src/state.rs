@@ -20,6 +20,9 @@ use crate::keyboard::Input;
 use crate::settings::{REMEMBERED_MAX, Remembered, Settings};
 use crate::trouble::{Notice, Trouble, explain};
 
+/// The keyboard layout that Redox starts with.
+const SYSTEM_KEYMAP: &str = "us";
+
 /// What can be pointed at, focused and done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Target {
@@ -280,8 +283,9 @@ pub struct State {
 impl State {
     /// The first screen.
     pub fn new(settings: Settings, keymaps: Vec<String>, abilities: Abilities) -> Self {
-        let in_use = |name: &String| settings.keymap.as_ref() == Some(name);
-        let keymap = keymaps.iter().position(in_use).unwrap_or(0);
+        // Nobody can be asked for the layout in use; until one is chosen it is the system's.
+        let in_use = settings.keymap.as_deref().unwrap_or(SYSTEM_KEYMAP);
+        let keymap = keymaps.iter().position(|name| name == in_use).unwrap_or(0);
         let mut state = Self {
             screen: Screen::Form(Form::sign_in()),
             focus: Target::Name,

@@ -9,7 +9,6 @@ mod namespace;
 mod users;
 
 use std::fs;
-use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,8 +24,8 @@ use users::Person;
 const SAFE: &str = "/scheme/safe";
 /// Programs of the system.
 const PATH: &str = "/usr/bin:/bin";
-/// Shared data of the system.
-const DATA: &str = "/usr/share:/share";
+/// Shared data of the system. `/share` is a link to it: with both, every entry stands in the menu twice.
+const DATA: &str = "/usr/share";
 const PROCESSES: &str = "/scheme/proc/ps";
 /// Programs that were asked to end get so long; those that were ended, too.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
@@ -106,7 +105,7 @@ impl Host for Redox {
         };
         let folder = std::ffi::CString::new(home.as_os_str().as_encoded_bytes())
             .map_err(|error| failed("the home's path", &error))?;
-        let (uid, gid, fd) = (person.uid, person.gid, namespace.as_raw_fd());
+        let (uid, gid, fd) = (person.uid, person.gid, namespace.raw());
         let mut command = Command::new(program);
         command
             .args(arguments)

@@ -5,9 +5,9 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use ioslice::IoSlice;
+use libredox::Fd;
 use libredox::call;
 use libredox::error::Error;
 use libredox::flag;
@@ -54,14 +54,9 @@ fn system(error: Error) -> io::Error {
     io::Error::from_raw_os_error(error.errno())
 }
 
-fn owned(fd: usize) -> io::Result<OwnedFd> {
-    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the caller has just been given the descriptor, and hands it over.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Makes the namespace; with the session of `uid` as `safe`, or without any.
-pub(super) fn of_session(uid: Option<u32>) -> io::Result<OwnedFd> {
+/// Makes the namespace; with the session of `uid` as `safe`, or without any. Its descriptor is one of Redox's own, whose
+/// numbers a C library's `int` does not hold.
+pub(super) fn of_session(uid: Option<u32>) -> io::Result<Fd> {
     let text = fs::read_to_string(SCHEMES_FILE).unwrap_or_default();
     let listed = tables::schemes_of(&text, MODEL_USER)
         .unwrap_or_else(|| DEFAULT.iter().map(|&name| name.to_owned()).collect());
@@ -70,39 +65,27 @@ pub(super) fn of_session(uid: Option<u32>) -> io::Result<OwnedFd> {
         .filter(|name| *name != SAFE)
         .map(|name| IoSlice::new(name.as_bytes()))
         .collect();
-    let full = call::mkns(&names).map_err(system)?;
-    let full_owned = owned(full)?;
+    let full = Fd::new(call::mkns(&names).map_err(system)?);
     if let Some(uid) = uid {
         let path = format!("/scheme/{SAFE}/session/{uid}");
         let root = call::open(path, flag::O_DIRECTORY | flag::O_CLOEXEC, 0).map_err(system)?;
         // Takes the root, whether it succeeds or not.
-        call::register_scheme_to_ns(full, SAFE, root).map_err(system)?;
+        call::register_scheme_to_ns(full.raw(), SAFE, root).map_err(system)?;
     }
     let mut request = [0; 2 * size_of::<usize>()];
     let (kind, permissions) = request.split_at_mut(size_of::<usize>());
     kind.copy_from_slice(&(NsDup::ShrinkPermissions as usize).to_ne_bytes());
     permissions.copy_from_slice(&NsPermissions::LIST.bits().to_ne_bytes());
-    let namespace = owned(call::dup(full, request).map_err(system)?)?;
-    drop(full_owned);
+    let namespace = Fd::new(full.dup(&request).map_err(system)?);
     // Only the child that enters it keeps it.
-    // SAFETY: sets a flag of a descriptor of ours.
-    if unsafe {
-        libc::fcntl(
-            std::os::fd::AsRawFd::as_raw_fd(&namespace),
-            libc::F_SETFD,
-            libc::FD_CLOEXEC,
-        )
-    } < 0
-    {
-        return Err(io::Error::last_os_error());
-    }
+    namespace
+        .fcntl(libc::F_SETFD as usize, libc::FD_CLOEXEC as usize)
+        .map_err(system)?;
     Ok(namespace)
 }
 
 /// Enters it for good: with the old namespace's descriptor open, the launcher could go back.
-pub(super) fn enter(namespace: RawFd) -> io::Result<()> {
-    let namespace =
-        usize::try_from(namespace).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+pub(super) fn enter(namespace: usize) -> io::Result<()> {
     let old = call::setns(namespace).map_err(system)?;
     call::close(old).map_err(system)
 }
