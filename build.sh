@@ -48,7 +48,7 @@ help() {
   qemu-test --redox-tree DIR
   qemu-test --image FILE --sysroot DIR [--firmware FILE]
                        start a copy of a Redox image in QEMU and test SafeOS inside of it; DIR has relibc's lib
-                       and include
+                       and include. If the image has Orbital, the sign-in screen is tested too
   help                 this text
 
 Missing tools are installed with the system's package manager (as root or with sudo), or the line to
@@ -112,6 +112,11 @@ other_names() {
             apk:libssl-dev) echo openssl-dev ;;
             dnf:procps) echo procps-ng ;;
             pacman:procps) echo procps-ng ;;
+            dnf:xvfb) echo xorg-x11-server-Xvfb ;;
+            pacman:xvfb) echo xorg-server-xvfb ;;
+            dnf:libsdl2-dev) echo SDL2-devel ;;
+            pacman:libsdl2-dev) echo sdl2 ;;
+            apk:libsdl2-dev) echo sdl2-dev ;;
             dnf:xz-utils | pacman:xz-utils) echo xz ;;
             *) echo "$name" ;;
         esac
@@ -227,10 +232,20 @@ setup_test_tools() {
     want make make
     want c++ g++
     install_wanted
+    setup_screen
     if ! cargo fmt --version >/dev/null 2>&1; then rust_component rustfmt rustfmt-web rustfmt; fi
     if ! cargo clippy --version >/dev/null 2>&1; then rust_component clippy rust-web-clippy rust-clippy; fi
 }
 
+# The sign-in screen's window is tested on a screen that nobody sees. Without one its test says so.
+setup_screen() {
+    want Xvfb xvfb
+    want xdotool xdotool
+    sdl_here || wanted+=(libsdl2-dev)
+    (install_wanted) || say "going on without the window of the sign-in screen"
+    wanted=()
+}
+sdl_here() { pkg-config --exists sdl2; }
 # The chain of a local network: anvil, whose program the package for this kind of computer carries.
 anvil_version=1.7.1
 setup_anvil() {
@@ -328,9 +343,11 @@ check_locks() {
         cargo metadata --locked --format-version 1 --manifest-path "$manifest" >/dev/null || return 1
     done
 }
+# The sign-in screen has a window where SDL is.
+window_feature() { ! sdl_here || echo --features orbital-login/sdl; }
 check_format() { cargo fmt --all --check; }
 # Without the crate that is there to compare with ant-protocol: 500 crates would be checked for one short file.
-check_lints() { cargo clippy --workspace --exclude safeos-compat-tests --all-targets --locked -- -D warnings; }
+check_lints() { cargo clippy --workspace --exclude safeos-compat-tests $(window_feature) --all-targets --locked -- -D warnings; }
 
 check_dependencies() {
     cargo deny --version >/dev/null 2>&1 || {
@@ -374,9 +391,9 @@ smoke_fuzz() {
 log=
 run_tests() {
     # All at once: built by themselves, the programs would have other features of the same crates and be built twice.
-    cargo build --workspace --bins --tests --locked || return 1
+    cargo build --workspace --bins --tests $(window_feature) --locked || return 1
     # The programs that the tests of mounted homes start.
-    SAFEOS_BIN=$CARGO_TARGET_DIR/debug cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
+    SAFEOS_BIN=$CARGO_TARGET_DIR/debug cargo test --workspace $(window_feature) --locked --no-fail-fast 2>&1 | tee "$log"
 }
 
 # What `image` and `qemu` do to a tree, with a tree made for it.

@@ -3,7 +3,7 @@
 #
 # The programs are linked with the host's compiler against relibc's files, so a Redox toolchain is not needed.
 
-guest_programs=(safed safe safe-guest)
+guest_programs=(safed safe safe-guest orbital-login)
 
 # Where the image and relibc's files are.
 guest_image=
@@ -78,7 +78,7 @@ guest_build() {
     local name packages=()
     for name in "${guest_programs[@]}"; do packages+=(--bin "$name"); done
     redox_sysroot=$guest_sysroot
-    redox_cargo build -p safed -p safe -p safeos-guest-tests "${packages[@]}" || return 1
+    redox_cargo build -p safed -p safe -p orbital-login -p safeos-guest-tests "${packages[@]}" || return 1
     mkdir -p "$1"
     for name in "${guest_programs[@]}"; do
         strip -o "$1/$name" "$CARGO_TARGET_DIR/redox-guest/$redox_target/release/$name" || return 1
@@ -99,6 +99,7 @@ guest_test() {
     }
     cargo build --release --locked -p safeos-qemu-tests || return 1
     "$CARGO_TARGET_DIR/release/safeos-qemu-tests" --image "$guest_image" --programs "$work/programs" --work "$work" \
+        --pictures "$CARGO_TARGET_DIR/qemu-test" \
         ${guest_firmware:+--firmware "$guest_firmware"} ${guest_only:+--only "$guest_only"}
     status=$?
     if [ $status -eq 0 ]; then rm -rf "$work"; else say "what is left to look at: $work"; fi

@@ -95,13 +95,12 @@ image_tools() {
 
 # ---- what is put in ---------------------------------------------------------------------------
 
-# The recipes whose programs exist.
+# The names of our recipes.
 image_recipes() {
     local folder
     for folder in recipes/*/; do
         folder=$(basename "$folder")
         [ -f "recipes/$folder/recipe.toml" ] || continue
-        [ "$folder" != orbital-login ] || [ -f orbital-login/Cargo.toml ] || continue
         printf '%s\n' "$folder"
     done
 }
@@ -132,14 +131,10 @@ stage() {
     schemes=$(login_schemes) || die "$tree/config/base.toml has no login schemes in the form known here: SafeOS's users could not open safe:"
     SCHEMES=$schemes awk '$0 == "@LOGIN_SCHEMES@" { print ENVIRON["SCHEMES"]; next } { print }' recipes/safeos.toml >"$to/$image_config"
     # The workspace without its tests, whose crates nobody needs here.
-    local source=$to/$image_place/safed/source folders=(crates schemes cli gateway)
-    members='"crates/*", "schemes/safed", "cli", "gateway"'
-    if [ -f orbital-login/Cargo.toml ]; then
-        folders+=(orbital-login)
-        members+=', "orbital-login"'
-    fi
+    local source=$to/$image_place/safed/source folders=(crates schemes cli gateway orbital-login)
+    members='"crates/*", "schemes/safed", "cli", "gateway", "orbital-login"'
     mkdir "$source"
-    tar -cf - --exclude=target Cargo.lock LICENSE-APACHE LICENSE-MIT "${folders[@]}" | tar -xf - -C "$source"
+    tar -cf - --exclude=target --exclude=orbital-login/tests Cargo.lock LICENSE-APACHE LICENSE-MIT "${folders[@]}" | tar -xf - -C "$source"
     sed -e "s|^members = .*|members = [$members]|" -e '/^exclude = /d' Cargo.toml >"$source/Cargo.toml"
     # Takes out of the lock file what only the tests needed; what stays keeps its version.
     (cd "$source" && cargo metadata --format-version 1 >/dev/null) \

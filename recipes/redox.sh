@@ -1,9 +1,9 @@
 # Sourced by build.sh: SafeOS's crates, compiled for Redox on a computer that is not one.
 # shellcheck disable=SC2034,SC2154 # build.sh's variables
 #
-# What the image carries. `orbital-login` joins when it exists.
+# What the image carries.
 redox_libraries=(safeos-record safeos-store safeos-tree safeos-account safeos-session safeos-control safeos-gateway)
-redox_programs=(safe safed)
+redox_programs=(safe safed orbital-login)
 
 redox_target=x86_64-unknown-redox
 # Folder of the cargo and rustc to use, and whether they build the standard library themselves.

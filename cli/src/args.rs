@@ -64,6 +64,26 @@ pub enum Command {
         /// memory
         #[arg(long)]
         small_memory: bool,
+        /// Make a recovery sheet and show it once: twelve words that open the account when the password is forgotten
+        #[arg(long)]
+        recovery_sheet: bool,
+    },
+
+    /// Set a new password with the twelve words of the recovery sheet, when the old one is forgotten
+    #[command(
+        after_help = "The words are asked for, or read from the file named by SAFE_RECOVERY_KEY_FILE; the new password likewise, or from the file \
+                      named by SAFE_NEW_PASSWORD_FILE."
+    )]
+    Recover {
+        /// The store that holds the account [default: file: in ~/.local/share/safeos/store]
+        #[arg(long, value_name = "URL")]
+        store: Option<String>,
+        /// Read the words and the new password as two lines from standard input
+        #[arg(long)]
+        password_stdin: bool,
+        /// Accept a store that shows an older state than this computer has seen
+        #[arg(long)]
+        accept_older: bool,
     },
 
     /// Sign in and mount the home
@@ -106,6 +126,13 @@ pub enum Command {
     /// Change the password
     Passwd {
         /// Read the old and the new password as two lines from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+
+    /// Make a recovery sheet for the account that is signed in, or another one in its place, which closes the old one
+    RecoverySheet {
+        /// Read the password as one line from standard input
         #[arg(long)]
         password_stdin: bool,
     },

@@ -19,6 +19,9 @@ pub const NEW_PASSWORD_FILE: &str = "SAFE_NEW_PASSWORD_FILE";
 /// The file with the secret key, for scripts.
 pub const SECRET_KEY_FILE: &str = "SAFE_SECRET_KEY_FILE";
 
+/// The file with the words of the recovery sheet, for scripts.
+pub const RECOVERY_KEY_FILE: &str = "SAFE_RECOVERY_KEY_FILE";
+
 /// The key of the wallet that pays: from its file, the next line of standard input, or asked for.
 pub fn wallet_key(stdin: bool) -> Result<Zeroizing<String>> {
     // Its own file first: what is on standard input is the password, as everywhere.
@@ -64,6 +67,30 @@ pub fn change(stdin: bool) -> Result<(Zeroizing<String>, Zeroizing<String>)> {
         None => twice("New password: ")?,
     };
     Ok((old, new))
+}
+
+/// The words of the recovery sheet and the new password: two lines of standard input, two files, or asked for.
+pub fn recovery(stdin: bool) -> Result<(Zeroizing<String>, Zeroizing<String>)> {
+    let words = match from(stdin, RECOVERY_KEY_FILE)? {
+        Some(words) => words,
+        None => not_empty(
+            ask_hidden("The twelve words of the recovery sheet: ")?,
+            "the recovery key",
+        )?,
+    };
+    let new = match from(stdin, NEW_PASSWORD_FILE)? {
+        Some(password) => password,
+        None => twice("New password: ")?,
+    };
+    Ok((words, new))
+}
+
+/// The password that holds, asked for once more.
+pub fn again(stdin: bool) -> Result<Zeroizing<String>> {
+    match from(stdin, PASSWORD_FILE)? {
+        Some(password) => Ok(password),
+        None => not_empty(ask_hidden("Password: ")?, "the password"),
+    }
 }
 
 /// The secret key of an account that has one.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safeos_control::{ChangePassword, Request, Secret, SignIn, SignOut, SignUp};
+use safeos_control::{
+    ChangePassword, NewRecoveryKey, Recover, Request, Secret, SignIn, SignOut, SignUp,
+};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -24,10 +26,10 @@ pub fn secret(mut text: Zeroizing<String>) -> Secret {
 }
 
 /// The store that a request names: a daemon of the command's own was started with it.
-fn store_named(context: &Context, account: &Account) -> Option<String> {
+fn store_named(context: &Context, store: Option<&str>) -> Option<String> {
     let places = &context.places;
-    let named = account.store.is_some() || places.store_named;
-    (daemon::SHARED && named).then(|| places.store(account.store.as_deref()))
+    let named = store.is_some() || places.store_named;
+    (daemon::SHARED && named).then(|| places.store(store))
 }
 
 /// The request that opens an account; asks for what is not given.
@@ -45,7 +47,7 @@ pub fn sign_in(
     Ok(Request::SignIn(SignIn {
         name: account.name.clone(),
         password: secret(password),
-        store: store_named(context, account),
+        store: store_named(context, account.store.as_deref()),
         secret_key: secret_key.map(secret),
         remember,
         accept_older,
@@ -58,6 +60,7 @@ pub fn sign_up(
     account: &Account,
     remember: bool,
     small_memory: bool,
+    recovery_sheet: bool,
 ) -> Result<Request> {
     let password = password::new(&account.name, account.password_stdin)?;
     let url = context.places.store(account.store.as_deref());
@@ -65,37 +68,67 @@ pub fn sign_up(
     Ok(Request::SignUp(SignUp {
         name: account.name.clone(),
         password: secret(password),
-        store: store_named(context, account),
+        store: store_named(context, account.store.as_deref()),
         secret_key: None,
         wallet_key: wallet_key.map(secret),
         generate_secret_key: account.secret_key,
         remember,
         small_memory,
+        generate_recovery_key: recovery_sheet,
     }))
 }
 
-/// What to show of the answer to a sign-up: the secret key, once.
+/// What to show of an answer: the secret key, once.
 pub fn secret_key_shown(answer: &Value) -> Option<&str> {
     answer.get("secret_key").and_then(Value::as_str)
 }
 
-/// `safe signup`
-pub fn signup(context: &Context, account: &Account, small_memory: bool) -> Result<()> {
-    let store = context.places.store(account.store.as_deref());
-    let request = sign_up(context, account, false, small_memory)?;
+fn recovery_key_shown(answer: &Value) -> Option<&str> {
+    answer.get("recovery_key").and_then(Value::as_str)
+}
+
+/// The words of a recovery sheet, to be printed or copied down: four in a row.
+fn sheet(account: &str, words: &str) -> String {
+    let mut text = format!("The recovery sheet of {account}, shown only now:\n");
+    for (place, word) in words.split(' ').enumerate() {
+        let row = if place % 4 == 0 { "\n    " } else { "" };
+        text.push_str(&format!("{row}{:>2}. {word:<10}", place + 1));
+    }
+    let text: Vec<&str> = text.lines().map(str::trim_end).collect();
+    text.join("\n")
+        + "\n\nWhoever has these words can open the account and set another password with `safe recover`. Write them down and keep them where only you look."
+}
+
+/// Asks a daemon of this command's own and signs out again.
+fn ask_once(context: &Context, store: &str, request: Request) -> Result<Value> {
     signals::watch()?;
     let temporary = Temporary::new()?;
     let mount = temporary.mount();
-    let mut daemon = Daemon::start(&context.places, &store, &mount, true)?;
+    let mut daemon = Daemon::start(&context.places, store, &mount, true)?;
     let json = context.output.json;
-    let made = ask(&mount, request, json)
+    let answer = ask(&mount, request, json)
         .and_then(|answer| ask(&mount, Request::SignOut(SignOut::default()), json).map(|_| answer));
     daemon.end();
-    let answer = made?;
-    let key = secret_key_shown(&answer);
+    answer
+}
+
+/// `safe signup`
+pub fn signup(
+    context: &Context,
+    account: &Account,
+    small_memory: bool,
+    recovery_sheet: bool,
+) -> Result<()> {
+    let store = context.places.store(account.store.as_deref());
+    let request = sign_up(context, account, false, small_memory, recovery_sheet)?;
+    let answer = ask_once(context, &store, request)?;
+    let (key, words) = (secret_key_shown(&answer), recovery_key_shown(&answer));
     let mut value = json!({"account": account.name, "store": store});
     if let Some(key) = key {
         value["secret_key"] = key.into();
+    }
+    if let Some(words) = words {
+        value["recovery_key"] = words.into();
     }
     context.output.answer(&value, || {
         let mut text = format!("the account {} is made on {store}", account.name);
@@ -104,7 +137,63 @@ pub fn signup(context: &Context, account: &Account, small_memory: bool) -> Resul
                 "\nIts secret key, shown only now, needed besides the password on every new computer:\n\n    {key}\n\nWrite it down and keep it apart from the password."
             ));
         }
+        if let Some(words) = words {
+            text.push_str(&format!("\n\n{}", sheet(&account.name, words)));
+        }
         text
+    })
+}
+
+/// `safe recover`
+pub fn recover(
+    context: &Context,
+    store: Option<&str>,
+    stdin: bool,
+    accept_older: bool,
+) -> Result<()> {
+    let (words, new) = password::recovery(stdin)?;
+    let request = Request::Recover(Recover {
+        recovery_key: secret(words),
+        name: None,
+        new_password: secret(new),
+        store: store_named(context, store),
+        remember: false,
+        accept_older,
+    });
+    let answer = ask_once(context, &context.places.store(store), request)?;
+    context.output.answer(&answer, || {
+        let account = answer.get("account").and_then(Value::as_str).unwrap_or("");
+        let key = secret_key_shown(&answer);
+        let option = key.map_or("", |_| " --secret-key");
+        let mut text = format!(
+            "the new password of {account} is set, the old one opens nothing any more; sign in with `safe login {account}{option}`. The recovery sheet stays valid."
+        );
+        if let Some(key) = key {
+            text.push_str(&format!(
+                "\nThe account has a secret key, needed besides the password on every new computer:\n\n    {key}"
+            ));
+        }
+        text
+    })
+}
+
+/// `safe recovery-sheet`
+pub fn recovery_sheet(context: &Context, stdin: bool) -> Result<()> {
+    let mount = context.places.session()?;
+    let json = context.output.json;
+    let password = password::again(stdin)?;
+    let request = Request::NewRecoveryKey(NewRecoveryKey {
+        password: secret(password),
+    });
+    let answer = ask(&mount, request, json)?;
+    let status = ask(&mount, Request::Status, json)?;
+    context.output.answer(&answer, || {
+        let account = status.get("account").and_then(Value::as_str).unwrap_or("");
+        let words = recovery_key_shown(&answer).unwrap_or("");
+        format!(
+            "{}\nA sheet that was made before opens nothing any more.",
+            sheet(account, words)
+        )
     })
 }
 

@@ -41,7 +41,16 @@ pub fn run(args: Args) -> Result<u8> {
         Command::Signup {
             account,
             small_memory,
-        } => account::signup(&context, &account, small_memory)?,
+            recovery_sheet,
+        } => account::signup(&context, &account, small_memory, recovery_sheet)?,
+        Command::Recover {
+            store,
+            password_stdin,
+            accept_older,
+        } => account::recover(&context, store.as_deref(), password_stdin, accept_older)?,
+        Command::RecoverySheet { password_stdin } => {
+            account::recovery_sheet(&context, password_stdin)?;
+        }
         Command::Login {
             account,
             remember,

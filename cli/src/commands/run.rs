@@ -42,7 +42,7 @@ pub struct How {
 pub fn run(context: &Context, account: &Account, how: &How, command: Vec<OsString>) -> Result<u8> {
     let store = context.places.store(account.store.as_deref());
     let request = if how.signup {
-        sign_up(context, account, how.remember, false)?
+        sign_up(context, account, how.remember, false, false)?
     } else {
         sign_in(context, account, how.remember, how.accept_older)?
     };

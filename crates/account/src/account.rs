@@ -144,7 +144,7 @@ impl Account {
         )?;
         let pointer = Pointer::sign(&self.keys.owner, counter, Target::Chunk(chunk.address()))?;
         store.put_chunks(std::slice::from_ref(&chunk))?;
-        let pointer = self.set_pointer(store, pointer, expected)?;
+        let pointer = move_pointer(store, pointer, expected)?;
         Ok(Head {
             pointer,
             chunk,
@@ -155,33 +155,7 @@ impl Account {
     /// Makes the pointer final: nothing opens by this password any more, and nothing ever will.
     pub(crate) fn retire(&self, store: &dyn Store, head: &Head) -> Result<()> {
         let last = Pointer::sign(&self.keys.owner, FINAL_COUNTER, NOTHING)?;
-        self.set_pointer(store, last, Some(head.counter()))
-            .map(drop)
-    }
-
-    /// Moves the pointer. A conflict with this very state is none: an answer was lost on the way.
-    fn set_pointer(
-        &self,
-        store: &dyn Store,
-        pointer: Pointer,
-        expected: Option<u64>,
-    ) -> Result<Pointer> {
-        match store.set_pointer(&pointer, expected) {
-            Ok(()) => Ok(pointer),
-            Err(StoreError::Conflict { .. }) => match store.get_pointer(&self.address())? {
-                Some(there)
-                    if there.counter() == pointer.counter()
-                        && there.target() == pointer.target() =>
-                {
-                    Ok(there)
-                }
-                Some(there) if there.counter() == FINAL_COUNTER => Err(Error::Retired),
-                there => Err(Error::HeadMoved {
-                    current: there.map(|pointer| pointer.counter()),
-                }),
-            },
-            Err(error) => Err(error.into()),
-        }
+        move_pointer(store, last, Some(head.counter())).map(drop)
     }
 
     pub(crate) fn fetch_pointer(&self, store: &dyn Store) -> Result<Pointer> {
@@ -203,5 +177,24 @@ impl Account {
             chunk,
             commit,
         })
+    }
+}
+
+/// Moves a pointer. A conflict with this very state is none: an answer was lost on the way.
+pub fn move_pointer(store: &dyn Store, pointer: Pointer, expected: Option<u64>) -> Result<Pointer> {
+    match store.set_pointer(&pointer, expected) {
+        Ok(()) => Ok(pointer),
+        Err(StoreError::Conflict { .. }) => match store.get_pointer(&pointer.address())? {
+            Some(there)
+                if there.counter() == pointer.counter() && there.target() == pointer.target() =>
+            {
+                Ok(there)
+            }
+            Some(there) if there.counter() == FINAL_COUNTER => Err(Error::Retired),
+            there => Err(Error::HeadMoved {
+                current: there.map(|pointer| pointer.counter()),
+            }),
+        },
+        Err(error) => Err(error.into()),
     }
 }

@@ -59,6 +59,22 @@ pub enum Error {
     /// A secret key that was not typed as it stands on the sheet.
     #[error("the secret key is not right: {0}; it has {len} letters and digits in groups of five, as printed at sign-up", len = secret_key::TEXT_LEN)]
     BadSecretKey(&'static str),
+    /// A recovery key that was not typed as it stands on the sheet.
+    #[error("the recovery key is not right: {0}")]
+    BadRecoveryKey(String),
+    /// The store has no account with this recovery key.
+    #[error(
+        "no account on this store has this recovery sheet: check the store, and that it is the account's newest sheet"
+    )]
+    UnknownRecoveryKey,
+    /// The recovery key opens an account that is not called so.
+    #[error(
+        "this recovery sheet belongs to another account than “{0}”: give the name of its account"
+    )]
+    RecoveryKeyOfAnother(String),
+    /// The recovery key was replaced.
+    #[error("this recovery sheet was replaced: use the newer one")]
+    RecoveryKeyReplaced,
     /// Settings beyond their limits.
     #[error("the account's settings cannot be kept: {0}")]
     BadSettings(&'static str),
@@ -105,6 +121,10 @@ impl Error {
             Self::PasswordInUse => "password_in_use",
             Self::BadName(_) => "bad_name",
             Self::BadSecretKey(_) => "bad_secret_key",
+            Self::BadRecoveryKey(_) => "bad_recovery_key",
+            Self::UnknownRecoveryKey => "unknown_recovery_key",
+            Self::RecoveryKeyOfAnother(_) => "recovery_key_of_another",
+            Self::RecoveryKeyReplaced => "recovery_key_replaced",
             Self::BadSettings(_) => "bad_settings",
             Self::NoMemory { .. } => "no_memory",
             Self::NoRandomness => "no_randomness",

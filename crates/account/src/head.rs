@@ -161,7 +161,8 @@ pub fn build(
     Ok(Chunk::new(bytes)?)
 }
 
-fn seal(key: &Key, context: &str, salt: [u8; SALT_LEN], plain: &[u8]) -> Result<Vec<u8>> {
+/// Seals under a key of its own: salt ‖ ciphertext ‖ tag.
+pub fn seal(key: &Key, context: &str, salt: [u8; SALT_LEN], plain: &[u8]) -> Result<Vec<u8>> {
     // Exactly the room needed: the plaintext is sealed in place and leaves no copy.
     let mut out = Vec::with_capacity(SALT_LEN + plain.len() + TAG_LEN);
     out.extend_from_slice(&salt);
@@ -171,7 +172,8 @@ fn seal(key: &Key, context: &str, salt: [u8; SALT_LEN], plain: &[u8]) -> Result<
     Ok(out)
 }
 
-fn open<'a>(key: &Key, context: &str, sealed: &'a mut [u8]) -> Option<&'a [u8]> {
+/// Opens what [`seal`] made, in place.
+pub fn open<'a>(key: &Key, context: &str, sealed: &'a mut [u8]) -> Option<&'a [u8]> {
     let (salt, rest) = sealed.split_first_chunk_mut::<SALT_LEN>()?;
     key.derive(context, salt)
         .open(NONCE, context.as_bytes(), rest)
@@ -201,6 +203,7 @@ mod tests {
                 values: BTreeMap::new(),
                 wallet: None,
             },
+            recovery: None,
         };
         let sealed = seal_packet(&packet, &PACKET_KEY).unwrap();
         build(&sealed, &HOME_KEY, &Address([3; 32]), counter, commit).unwrap()

@@ -51,6 +51,8 @@ pub const FLOOR: (u32, u32) = (64 * 1024, 3);
 pub struct Keys {
     /// By which version.
     pub cost: Cost,
+    /// What the owner's key is made of.
+    pub seed: Zeroizing<[u8; 32]>,
     /// Signs the account's pointer.
     pub owner: OwnerKey,
     /// Opens the account packet.
@@ -89,14 +91,35 @@ impl Keys {
         let mut packet = Zeroizing::new([0; 32]);
         seed.copy_from_slice(&output[..32]);
         packet.copy_from_slice(&output[32..]);
+        Ok(Self::new(cost, seed, Key::new(*packet)))
+    }
+
+    /// The keys of an owner seed and a packet key.
+    pub fn new(cost: Cost, seed: Zeroizing<[u8; 32]>, packet: Key) -> Self {
         let owner = OwnerKey::from_seed(&seed);
-        Ok(Self {
+        Self {
             cost,
+            seed,
             address: owner.address(),
             owner,
-            packet: Key::new(*packet),
-        })
+            packet,
+        }
     }
+}
+
+/// What a version costs, if it is one.
+pub fn cost(version: u8) -> Option<Cost> {
+    #[cfg(test)]
+    if let Some(cost) = tests::CHEAP_VERSIONS
+        .iter()
+        .find(|cost| cost.version == version)
+    {
+        return Some(*cost);
+    }
+    VERSIONS
+        .iter()
+        .find(|cost| cost.version == version)
+        .copied()
 }
 
 /// Argon2id with one lane; never below [`FLOOR`].

@@ -9,6 +9,7 @@
 //! name, password (, secret key) ──Argon2id──┬── owner seed ── pointer address, signatures
 //!                                           └── packet key ── account packet ── home key, settings
 //! pointer ── head chunk = sealed packet ‖ sealed commit
+//! recovery key (optional) ── a pointer of its own ── recovery record = owner seed, packet key
 //! ```
 
 mod account;
@@ -20,6 +21,11 @@ mod marker;
 mod name;
 mod packet;
 mod password;
+mod recover;
+#[cfg(test)]
+mod recover_tests;
+mod recovery;
+mod recovery_key;
 mod secret;
 mod secret_key;
 #[cfg(test)]
@@ -29,7 +35,10 @@ pub use account::Account;
 pub use error::{Error, Result};
 pub use head::{COMMIT_LEN_MAX, Head};
 pub use login::Login;
+pub use name::{check_name, check_new_password};
 pub use packet::Settings;
+pub use recover::Recovered;
+pub use recovery_key::{RecoveryKey, WORDS as RECOVERY_WORDS};
 pub use secret::{Credentials, Secret};
 pub use secret_key::SecretKey;
 
@@ -47,6 +56,19 @@ pub mod fuzz {
             packet
                 .encode()
                 .is_ok_and(|encoded| encoded.as_slice() == bytes)
+        })
+    }
+
+    /// The same for an opened recovery record.
+    pub fn recovery(bytes: &[u8]) -> bool {
+        crate::recovery::decodes_well(bytes)
+    }
+
+    /// Reads the words of a recovery sheet: false if they are read and are not the one key of what is printed for it.
+    pub fn words(text: &str) -> bool {
+        use crate::{RecoveryKey, Secret};
+        RecoveryKey::parse(&Secret::new(text.to_owned())).map_or(true, |key| {
+            RecoveryKey::parse(&key.to_words()).is_ok_and(|again| again == key)
         })
     }
 }

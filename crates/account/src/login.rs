@@ -13,8 +13,9 @@ use crate::head::{self, Parts, damaged};
 use crate::kdf::{self, Cost, Keys};
 use crate::marker::{Marker, NOTHING};
 use crate::name::{Name, check_new_password, normal_password};
-use crate::packet::Packet;
-use crate::{Account, Credentials, Error, Head, Result, Secret, SecretKey, Settings};
+use crate::packet::{Packet, RecoveryKeys};
+use crate::recovery::Door;
+use crate::{Account, Credentials, Error, Head, RecoveryKey, Result, Secret, SecretKey, Settings};
 
 /// The counter of the first state of an account.
 const FIRST_COUNTER: u64 = 1;
@@ -31,6 +32,8 @@ pub struct Login {
     /// A better version for which there was not enough memory.
     skipped: Option<Error>,
     pub(crate) marker_cost: Cost,
+    /// For an account that is to be made.
+    recovery_key: Option<RecoveryKey>,
     /// What an account that is made has in its packet.
     settings: Settings,
 }
@@ -70,8 +73,17 @@ impl Login {
             others,
             skipped,
             marker_cost,
+            recovery_key: None,
             settings: Settings::default(),
         })
+    }
+
+    /// The account that [`Login::sign_up`] makes opens by this key too.
+    pub fn with_recovery_key(self, key: RecoveryKey) -> Self {
+        Self {
+            recovery_key: Some(key),
+            ..self
+        }
     }
 
     /// The same, for an account that is made with these settings.
@@ -110,6 +122,7 @@ impl Login {
             others,
             skipped: skipped.or_else(|| self.skipped.clone()),
             marker_cost: self.marker_cost,
+            recovery_key: self.recovery_key.clone(),
             settings: self.settings.clone(),
         }))
     }
@@ -130,6 +143,10 @@ impl Login {
             home_key: Key::random().map_err(Error::from)?,
             name: self.given_name.clone(),
             settings: self.settings.clone(),
+            recovery: self.recovery_key.clone().map(|current| RecoveryKeys {
+                current,
+                replaced: None,
+            }),
         };
         let account = Account::new(self, &packet);
         step("making the home");
@@ -161,9 +178,28 @@ impl Login {
         }
     }
 
-    /// Puts the first head, then the pointer, then the marker: interrupted anywhere, either nothing
-    /// is there or an account that opens.
+    /// Puts the recovery record, the first head, then the pointer, then the marker: interrupted anywhere, either nothing
+    /// is there that opens or an account that does, by every key it has.
     fn settle(
+        &self,
+        store: &dyn Store,
+        account: Account,
+        packet: &Packet,
+        commit: Vec<u8>,
+        marker: Option<Marker>,
+    ) -> Result<(Account, Head)> {
+        let door = self.recovery_key.as_ref().map(Door::of);
+        if let Some(door) = &door {
+            door.renew(store, &[&self.keys], self.secret_key.as_ref())?;
+        }
+        let settled = self.settle_head(store, account, packet, commit, marker);
+        if let (Some(door), Err(Error::NameTaken(_))) = (door, &settled) {
+            door.close(store)?;
+        }
+        settled
+    }
+
+    fn settle_head(
         &self,
         store: &dyn Store,
         account: Account,
@@ -289,10 +325,19 @@ pub fn head_chunk(store: &dyn Store, address: Address) -> Result<Chunk> {
 impl Login {
     /// With keys that cost nothing.
     pub(crate) fn cheap(name: &str, password: &str) -> Result<Self> {
+        Self::cheap_with(name, password, None)
+    }
+
+    /// The same with a secret key.
+    pub(crate) fn cheap_with(
+        name: &str,
+        password: &str,
+        secret_key: Option<Secret>,
+    ) -> Result<Self> {
         let credentials = Credentials {
             name: name.to_owned(),
             password: Secret::new(password.to_owned()),
-            secret_key: None,
+            secret_key,
         };
         Self::with_versions(&credentials, kdf::tests::CHEAP_VERSIONS, kdf::tests::CHEAP)
     }

@@ -64,6 +64,11 @@ impl Name {
     }
 }
 
+/// Whether a name as typed can be an account's; the error says what is wrong with it.
+pub fn check_name(typed: &str) -> Result<()> {
+    Name::parse(typed).map(drop)
+}
+
 /// Characters that show nothing or turn the direction of text: two names that look the same must be the same.
 fn is_invisible(character: char) -> bool {
     matches!(character,

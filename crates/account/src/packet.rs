@@ -4,13 +4,14 @@
 //! encoding, and its length is a multiple of [`PAD`], so that it says little about what is inside.
 //!
 //! ```text
-//! version        1   always 1
+//! version        1   1, or 2 if there is a recovery key
 //! kdf version    1   which cost of Argon2id the account has
 //! first counter  8   u64 LE, the counter of the pointer when this password began to hold
 //! home key      32
 //! name           u16 LE length (bytes, at most 4096), UTF-8, as given at sign-up
 //! wallet key     u16 LE length (0: none; at most 4096), UTF-8
 //! settings       u16 LE count, then each: u8 length, name, u16 LE length, value (UTF-8), by ascending name
+//! recovery keys  version 2 only: u8 count (1 or 2), 16 bytes each: the sheet's, and one that was replaced and may not be closed yet
 //! zeros          to the next multiple of 256
 //! ```
 
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use safeos_record::Key;
 use zeroize::Zeroizing;
 
-use crate::{Error, Result, Secret};
+use crate::{Error, RecoveryKey, Result, Secret};
 
 /// The longest packet, in bytes, before it is sealed.
 pub const PACKET_LEN_MAX: usize = 64 * 1024;
@@ -27,6 +28,8 @@ const TOO_LARGE: &str = "together they are larger than 64 KiB";
 const CUT: &str = "the packet is cut short";
 const PAD: usize = 256;
 const VERSION: u8 = 1;
+/// With recovery keys. Packets without one stay as they were, for programs that do not know them.
+const VERSION_RECOVERY: u8 = 2;
 /// Bytes of a settings value or the wallet key.
 const VALUE_LEN_MAX: usize = 4096;
 
@@ -37,6 +40,21 @@ pub struct Settings {
     pub values: BTreeMap<String, String>,
     /// The key of the wallet that pays for records, where they are paid for.
     pub wallet: Option<Secret>,
+}
+
+/// The recovery keys an account has.
+pub struct RecoveryKeys {
+    /// The one on the sheet.
+    pub current: RecoveryKey,
+    /// The one before, whose door may not be closed yet.
+    pub replaced: Option<RecoveryKey>,
+}
+
+impl RecoveryKeys {
+    /// Whether it is one of them.
+    pub fn has(&self, key: &RecoveryKey) -> bool {
+        self.current == *key || self.replaced.as_ref() == Some(key)
+    }
 }
 
 /// An account packet, opened.
@@ -51,6 +69,8 @@ pub struct Packet {
     pub name: String,
     /// The rest.
     pub settings: Settings,
+    /// What renews the recovery record, if there is one.
+    pub recovery: Option<RecoveryKeys>,
 }
 
 impl Packet {
@@ -58,7 +78,8 @@ impl Packet {
     pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>> {
         // Room for the largest at once: a vector that grows would leave copies of keys behind.
         let mut out = Zeroizing::new(Vec::with_capacity(PACKET_LEN_MAX));
-        out.extend_from_slice(&[VERSION, self.kdf_version]);
+        let version = self.recovery.as_ref().map_or(VERSION, |_| VERSION_RECOVERY);
+        out.extend_from_slice(&[version, self.kdf_version]);
         out.extend_from_slice(&self.first_counter.to_le_bytes());
         out.extend_from_slice(self.home_key.expose());
         put_long(
@@ -75,6 +96,15 @@ impl Packet {
             put_short(&mut out, name, "a name is longer than 255 bytes")?;
             put_long(&mut out, value, "a value is longer than 4096 bytes")?;
         }
+        if let Some(recovery) = &self.recovery {
+            put(&mut out, &[1 + u8::from(recovery.replaced.is_some())])?;
+            for key in [Some(&recovery.current), recovery.replaced.as_ref()]
+                .into_iter()
+                .flatten()
+            {
+                put(&mut out, key.expose())?;
+            }
+        }
         let padded = out.len().next_multiple_of(PAD);
         if padded > PACKET_LEN_MAX {
             return Err(Error::BadSettings(TOO_LARGE));
@@ -89,7 +119,8 @@ impl Packet {
             return Err("the packet has a wrong length");
         }
         let mut rest = bytes;
-        if take(&mut rest, 1)? != [VERSION] {
+        let version = take(&mut rest, 1)?[0];
+        if version != VERSION && version != VERSION_RECOVERY {
             return Err("the packet has a version this program does not know");
         }
         let kdf_version = take(&mut rest, 1)?[0];
@@ -113,6 +144,9 @@ impl Packet {
             }
             values.insert(name.to_owned(), value.to_owned());
         }
+        let recovery = (version == VERSION_RECOVERY)
+            .then(|| take_recovery(&mut rest))
+            .transpose()?;
         if rest.len() >= PAD || rest.iter().any(|byte| *byte != 0) {
             return Err("the packet does not end where it should");
         }
@@ -122,7 +156,22 @@ impl Packet {
             home_key: Key::new(*key),
             name,
             settings: Settings { values, wallet },
+            recovery,
         })
+    }
+}
+
+fn take_recovery(rest: &mut &[u8]) -> Result<RecoveryKeys, &'static str> {
+    let key = |rest: &mut &[u8]| {
+        let bytes = take(rest, 16)?.try_into().map_err(|_| CUT)?;
+        Ok::<_, &'static str>(RecoveryKey::new(bytes))
+    };
+    match take(rest, 1)?[0] {
+        count @ (1 | 2) => Ok(RecoveryKeys {
+            current: key(rest)?,
+            replaced: (count == 2).then(|| key(rest)).transpose()?,
+        }),
+        _ => Err("the packet has another number of recovery keys than one or two"),
     }
 }
 
@@ -182,6 +231,14 @@ mod tests {
 
     use super::*;
 
+    fn recovery(keys: &[[u8; 16]]) -> Option<RecoveryKeys> {
+        let mut keys = keys.iter().map(|bytes| RecoveryKey::new(*bytes));
+        keys.next().map(|current| RecoveryKeys {
+            current,
+            replaced: keys.next(),
+        })
+    }
+
     fn packet(values: BTreeMap<String, String>, wallet: Option<&str>) -> Packet {
         Packet {
             kdf_version: 1,
@@ -192,6 +249,7 @@ mod tests {
                 values,
                 wallet: wallet.map(|text| Secret::new(text.to_owned())),
             },
+            recovery: None,
         }
     }
 
@@ -231,13 +289,19 @@ mod tests {
         fn a_packet_comes_back(
             values in prop::collection::btree_map("\\PC{0,20}", "\\PC{0,300}", 0..20),
             wallet in prop::option::of("[0-9a-f]{1,64}"),
+            keys in prop::collection::vec(any::<[u8; 16]>(), 0..=2),
         ) {
-            let before = packet(values.clone(), wallet.as_deref());
+            let mut before = packet(values.clone(), wallet.as_deref());
+            before.recovery = recovery(&keys);
             let bytes = before.encode().unwrap();
             prop_assert_eq!(bytes.len() % PAD, 0);
             let after = Packet::decode(&bytes).unwrap();
             prop_assert_eq!(after.settings.values, values);
             prop_assert_eq!(after.settings.wallet.as_ref().map(Secret::expose), wallet.as_deref());
+            prop_assert_eq!(bytes[0], if keys.is_empty() { 1 } else { 2 });
+            let known = |key: &[u8; 16]| after.recovery.as_ref().is_some_and(|r| r.has(&RecoveryKey::new(*key)));
+            prop_assert!(keys.iter().all(known));
+            prop_assert_eq!(after.recovery.is_some(), !keys.is_empty());
             prop_assert_eq!(after.name, "Ana");
             prop_assert!(after.home_key == before.home_key);
         }
@@ -246,8 +310,9 @@ mod tests {
         fn what_decodes_is_the_one_encoding(
             mut bytes in prop::collection::vec(prop_oneof![Just(0_u8), any::<u8>()], 256..=512),
             cut in 0..512_usize,
+            version in VERSION..=VERSION_RECOVERY,
         ) {
-            bytes[0] = VERSION;
+            bytes[0] = version;
             bytes.truncate(if cut < 256 { 256 } else { cut });
             if let Ok(packet) = Packet::decode(&bytes) {
                 let encoded = packet.encode().unwrap();

@@ -1,7 +1,8 @@
 //! Changing the password.
 //!
-//! What always holds here: the account is first published under the new password, then the old pointer is made final. A crash
-//! between the two leaves both usable, and the same command finishes the change.
+//! What always holds here: the recovery record, if there is one, learns the new keys first, then the account is published under
+//! the new password, then the old pointer is made final. A crash before the last leaves both passwords usable (or the old one alone), the recovery
+//! key opens what they open, and the same command finishes the change.
 
 use std::sync::Arc;
 
@@ -26,13 +27,9 @@ impl Account {
         head: &Head,
     ) -> Result<(Self, Head)> {
         check_new_password(new)?;
-        let wrong = || Error::WrongPassword(self.given_name.clone());
-        let old = normal_password(old).map_err(|_| wrong())?;
+        self.check_password(old)?;
         let new = normal_password(new)?;
-        if self.derive(&old)?.address != self.address() {
-            return Err(wrong());
-        }
-        if *old == *new {
+        if *normal_password(old)? == *new {
             return Err(Error::PasswordUsed);
         }
         let packet = self.packet(head)?;
@@ -44,20 +41,42 @@ impl Account {
             });
         }
 
+        self.move_to(store, self.derive(&new)?, packet, head)
+    }
+
+    /// Refuses any password but the one that holds.
+    pub(crate) fn check_password(&self, typed: &Secret) -> Result<()> {
+        let wrong = || Error::WrongPassword(self.given_name.clone());
+        let typed = normal_password(typed).map_err(|_| wrong())?;
+        if self.derive(&typed)?.address == self.address() {
+            Ok(())
+        } else {
+            Err(wrong())
+        }
+    }
+
+    /// Publishes the newest head under other keys, and closes what these keys open.
+    pub(crate) fn move_to(
+        &self,
+        store: &dyn Store,
+        keys: Keys,
+        packet: Packet,
+        head: &Head,
+    ) -> Result<(Self, Head)> {
         let successor = Self {
             given_name: self.given_name.clone(),
             name: self.name.clone(),
             secret_key: self.secret_key.clone(),
-            keys: Arc::new(self.derive(&new)?),
+            keys: Arc::new(keys),
             home_key: self.home_key.clone(),
             marker_cost: self.marker_cost,
         };
-        let new_head = successor.move_in(store, packet, head)?;
+        let new_head = successor.move_in(store, self, packet, head)?;
         self.retire(store, head)?;
         Ok((successor, new_head))
     }
 
-    fn derive(&self, password: &str) -> Result<Keys> {
+    pub(crate) fn derive(&self, password: &str) -> Result<Keys> {
         Keys::derive(
             self.keys.cost,
             &self.name,
@@ -67,7 +86,13 @@ impl Account {
     }
 
     /// Publishes the packet and the commit of `head` at this (new) address, or finds that an interrupted change has done so.
-    fn move_in(&self, store: &dyn Store, mut packet: Packet, head: &Head) -> Result<Head> {
+    fn move_in(
+        &self,
+        store: &dyn Store,
+        before: &Self,
+        mut packet: Packet,
+        head: &Head,
+    ) -> Result<Head> {
         let expected = match store.get_pointer(&self.address())? {
             None => None,
             Some(pointer) if pointer.counter() == FINAL_COUNTER => return Err(Error::PasswordUsed),
@@ -98,6 +123,7 @@ impl Account {
         // The counter goes on from the old pointer's, so that it orders all states of an account.
         let counter = head.counter().max(expected.unwrap_or(0)).saturating_add(1);
         packet.first_counter = counter;
+        packet.recovery = self.renew_recovery(store, before, packet.recovery)?;
         let sealed = head::seal_packet(&packet, &self.keys.packet)?;
         self.put_head(store, &sealed, head.commit.clone(), expected, counter)
     }

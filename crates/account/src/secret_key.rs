@@ -28,6 +28,11 @@ impl SecretKey {
         Ok(key)
     }
 
+    /// The key of these bytes.
+    pub(crate) const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The key itself.
     pub(crate) const fn expose(&self) -> &[u8; 16] {
         &self.0

@@ -6,26 +6,26 @@ use safeos_store::{Error as StoreError, Kind, MemoryStore, Method, Store, Traits
 
 use crate::{Account, Credentials, Error, Head, Login, Result, Secret, SecretKey};
 
-const PASSWORD: &str = "correct horse";
+pub const PASSWORD: &str = "correct horse";
 const FIRST: &[u8] = b"first commit";
 
-fn login(name: &str, password: &str) -> Login {
+pub fn login(name: &str, password: &str) -> Login {
     Login::cheap(name, password).unwrap()
 }
 
-fn sign_up(store: &dyn Store, name: &str, password: &str) -> Result<(Account, Head)> {
+pub fn sign_up(store: &dyn Store, name: &str, password: &str) -> Result<(Account, Head)> {
     login(name, password).sign_up(store, |_| Ok::<_, Error>(FIRST.to_vec()), &|_| ())
 }
 
-fn sign_in(store: &dyn Store, name: &str, password: &str) -> Result<(Account, Head)> {
+pub fn sign_in(store: &dyn Store, name: &str, password: &str) -> Result<(Account, Head)> {
     login(name, password).sign_in(store, &|_| ())
 }
 
-fn code<T>(result: Result<T>) -> &'static str {
+pub fn code<T>(result: Result<T>) -> &'static str {
     result.err().map_or("ok", |error| error.code())
 }
 
-fn secret(text: &str) -> Secret {
+pub fn secret(text: &str) -> Secret {
     Secret::new(text.to_owned())
 }
 
@@ -355,7 +355,7 @@ fn settings_travel_with_the_head() {
     assert_eq!(settings.wallet.unwrap().expose(), "00ff");
 }
 
-fn change(
+pub fn change(
     store: &dyn Store,
     account: &Account,
     old: &str,
@@ -526,19 +526,24 @@ fn an_owner_key_alone_opens_nothing() {
 }
 
 /// A store that is away for exactly one call: the one after `left` of its kind.
-struct Interrupted {
+pub struct Interrupted {
     inner: MemoryStore,
     method: Method,
     left: std::sync::atomic::AtomicI64,
 }
 
 impl Interrupted {
-    fn new(method: Method, calls_before: i64) -> Self {
+    pub fn new(method: Method, calls_before: i64) -> Self {
         Self {
             inner: MemoryStore::default(),
             method,
             left: calls_before.into(),
         }
+    }
+
+    /// Away after so many calls from now.
+    pub fn fail_after(&self, calls: i64) {
+        self.left.store(calls, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn pass(&self, method: Method) -> safeos_store::Result<()> {

@@ -35,6 +35,9 @@ pub enum ClientError {
     /// Whoever asked did not want to wait any longer.
     #[error("stopped before it was done")]
     Stopped,
+    /// The system starts no more threads.
+    #[error("no thread can be started: {0}")]
+    NoThread(std::io::Error),
     /// The request does not fit into a line.
     #[error("the request is longer than 64 KiB")]
     TooLong,
@@ -66,6 +69,7 @@ impl ClientError {
             Self::Stopped => "stopped",
             Self::TooLong => "bad_request",
             Self::Protocol(_) => "protocol",
+            Self::NoThread(_) => "system",
             Self::Io { .. } => "io",
             Self::Refused(reply) => &reply.code,
         }

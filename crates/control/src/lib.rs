@@ -10,16 +10,19 @@
 //!
 //! | request | `ok` holds |
 //! |---|---|
-//! | `sign_up`, `sign_in` | `account`, `store`; `secret_key` when one was generated |
+//! | `sign_up`, `sign_in` | `account`, `store`; `secret_key`, `recovery_key` when they were generated |
+//! | `recover` | `account`, `store`; `secret_key` if the account has one |
 //! | `sign_out`, `sync` | `changed`, `records`, `bytes`, `conflicts` |
 //! | `status` | the account, the store, what is unpublished, … |
 //! | `change_password`, `restore` | nothing |
+//! | `new_recovery_key` | `recovery_key` |
 //! | `publish` | `url` |
 //! | `log` | `snapshots`: each `name`, `head`, `computer`, `added_bytes` |
 //! | `check` | `records`, `nodes`, `damaged` |
 //! | `collect` | `records`, `bytes` |
 //! | `copy` | `records`, `bytes`, `skipped` |
 
+mod ask;
 mod client;
 mod path;
 mod reply;
@@ -27,11 +30,13 @@ mod request;
 mod secret;
 mod server;
 
+pub use ask::ask;
 pub use client::{Client, ClientError};
 pub use path::PathText;
 pub use reply::{ErrorReply, Progress, Reply};
 pub use request::{
-    ChangePassword, Collect, Copy, Log, Publish, Request, Restore, SignIn, SignOut, SignUp, Spend,
+    ChangePassword, Collect, Copy, Log, NewRecoveryKey, Publish, Recover, Request, Restore, SignIn,
+    SignOut, SignUp, Spend,
 };
 pub use secret::Secret;
 pub use server::{RequestLines, parse_request};

@@ -32,6 +32,39 @@ pub struct SignUp {
     /// Guard the password with 64 MiB instead of 256 MiB, for computers with little memory.
     #[serde(default)]
     pub small_memory: bool,
+    /// Make a recovery key; the answer shows it once.
+    #[serde(default)]
+    pub generate_recovery_key: bool,
+}
+
+/// Opens the home of an account whose password is forgotten, and sets a new one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recover {
+    /// The words of the recovery sheet.
+    pub recovery_key: Secret,
+    /// Only if the account is called so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The password that is to hold.
+    pub new_password: Secret,
+    /// The URL of the store; the daemon's default when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// Keep what is needed to sign in offline.
+    #[serde(default)]
+    pub remember: bool,
+    /// Accept a state older than this computer has seen.
+    #[serde(default)]
+    pub accept_older: bool,
+}
+
+/// Makes a recovery key, or another one in the place of the one there is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRecoveryKey {
+    /// The password that holds: an open session alone must not be enough.
+    pub password: Secret,
 }
 
 /// Opens an account's home.
@@ -152,6 +185,8 @@ pub enum Request {
     SignUp(SignUp),
     /// Open an account's home.
     SignIn(SignIn),
+    /// Open an account's home without its password, and set a new one.
+    Recover(Recover),
     /// Publish and end the session.
     SignOut(SignOut),
     /// How things stand.
@@ -160,6 +195,8 @@ pub enum Request {
     Sync,
     /// Change the password.
     ChangePassword(ChangePassword),
+    /// Make or replace the recovery key.
+    NewRecoveryKey(NewRecoveryKey),
     /// Publish a path for others.
     Publish(Publish),
     /// List the published states.
@@ -179,10 +216,12 @@ pub enum Request {
 const NAMES: &[&str] = &[
     "sign_up",
     "sign_in",
+    "recover",
     "sign_out",
     "status",
     "sync",
     "change_password",
+    "new_recovery_key",
     "publish",
     "log",
     "restore",
@@ -198,10 +237,12 @@ impl Request {
         match self {
             Self::SignUp(_) => "sign_up",
             Self::SignIn(_) => "sign_in",
+            Self::Recover(_) => "recover",
             Self::SignOut(_) => "sign_out",
             Self::Status => "status",
             Self::Sync => "sync",
             Self::ChangePassword(_) => "change_password",
+            Self::NewRecoveryKey(_) => "new_recovery_key",
             Self::Publish(_) => "publish",
             Self::Log(_) => "log",
             Self::Restore(_) => "restore",
@@ -217,10 +258,12 @@ impl Request {
         Ok(match name {
             "sign_up" => Self::SignUp(arguments.read()?),
             "sign_in" => Self::SignIn(arguments.read()?),
+            "recover" => Self::Recover(arguments.read()?),
             "sign_out" => Self::SignOut(arguments.read()?),
             "status" => arguments.read().map(|Nothing {}| Self::Status)?,
             "sync" => arguments.read().map(|Nothing {}| Self::Sync)?,
             "change_password" => Self::ChangePassword(arguments.read()?),
+            "new_recovery_key" => Self::NewRecoveryKey(arguments.read()?),
             "publish" => Self::Publish(arguments.read()?),
             "log" => Self::Log(arguments.read()?),
             "restore" => Self::Restore(arguments.read()?),

@@ -106,8 +106,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        ChangePassword, Collect, Copy, Log, PathText, Publish, Restore, Secret, SignIn, SignOut,
-        SignUp, Spend,
+        ChangePassword, Collect, Copy, Log, NewRecoveryKey, PathText, Publish, Recover, Restore,
+        Secret, SignIn, SignOut, SignUp, Spend,
     };
 
     fn secret(text: &str) -> Secret {
@@ -125,6 +125,18 @@ mod tests {
                 generate_secret_key: true,
                 remember: false,
                 small_memory: false,
+                generate_recovery_key: true,
+            }),
+            Request::Recover(Recover {
+                recovery_key: secret("legal winner"),
+                name: Some("ana".into()),
+                new_password: secret("пароль"),
+                store: None,
+                remember: true,
+                accept_older: false,
+            }),
+            Request::NewRecoveryKey(NewRecoveryKey {
+                password: secret("p"),
             }),
             Request::SignIn(SignIn {
                 name: "ana".into(),

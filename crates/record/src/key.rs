@@ -56,8 +56,41 @@ impl Key {
         *hasher.finalize().as_bytes()
     }
 
-    /// Seals `buffer[from..]` in place with AES-256-GCM and appends the tag of [`TAG_LEN`] bytes.
-    /// A nonce may be used once with a key.
+    /// See [`Cipher::seal`].
+    pub fn seal(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        buffer: &mut Vec<u8>,
+        from: usize,
+    ) -> Result<()> {
+        self.cipher()?.seal(nonce, aad, buffer, from)
+    }
+
+    /// See [`Cipher::open`].
+    pub fn open<'a>(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Result<&'a mut [u8]> {
+        self.cipher()?.open(nonce, aad, sealed)
+    }
+
+    /// The key made ready, for what is sealed in several pieces.
+    pub fn cipher(&self) -> Result<Cipher> {
+        UnboundKey::new(&AES_256_GCM, &self.0)
+            .map(|key| Cipher(LessSafeKey::new(key)))
+            .map_err(|_| Error::Sealed)
+    }
+}
+
+/// AES-256-GCM under one key.
+pub struct Cipher(LessSafeKey);
+
+impl Cipher {
+    /// Seals `buffer[from..]` in place and appends the tag of [`TAG_LEN`] bytes. A nonce may be used once
+    /// with a key.
     pub fn seal(
         &self,
         nonce: [u8; NONCE_LEN],
@@ -67,28 +100,22 @@ impl Key {
     ) -> Result<()> {
         let plain = buffer.get_mut(from..).ok_or(Error::Sealed)?;
         let tag = self
-            .aead()?
+            .0
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), plain)
             .map_err(|_| Error::Sealed)?;
         buffer.extend_from_slice(tag.as_ref());
         Ok(())
     }
 
-    /// Opens what [`Key::seal`] made, in place; the plaintext is the slice returned.
+    /// Opens what [`Cipher::seal`] made, in place; the plaintext is the slice returned.
     pub fn open<'a>(
         &self,
         nonce: [u8; NONCE_LEN],
         aad: &[u8],
         sealed: &'a mut [u8],
     ) -> Result<&'a mut [u8]> {
-        self.aead()?
+        self.0
             .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), sealed)
-            .map_err(|_| Error::Sealed)
-    }
-
-    fn aead(&self) -> Result<LessSafeKey> {
-        UnboundKey::new(&AES_256_GCM, &self.0)
-            .map(LessSafeKey::new)
             .map_err(|_| Error::Sealed)
     }
 }

@@ -14,5 +14,5 @@ mod pointer;
 pub use address::Address;
 pub use chunk::{Chunk, MAX_CHUNK_SIZE};
 pub use error::{Error, Result};
-pub use key::{Key, NONCE_LEN, TAG_LEN, random_bytes};
+pub use key::{Cipher, Key, NONCE_LEN, TAG_LEN, random_bytes};
 pub use pointer::{FINAL_COUNTER, OwnerKey, POINTER_LEN, Pointer, Target};

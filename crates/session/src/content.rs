@@ -179,7 +179,8 @@ impl Home {
             None => out.resize(out.len() + range.len(), 0),
             Some(Block::Inline(data)) => copy(&data, range, out),
             Some(Block::Stored { at, len }) => {
-                copy(&self.reader.block(&at, len as usize)?, range, out);
+                let part = self.reader.block_part(&at, len as usize, range.clone())?;
+                copy(&part, 0..range.len(), out);
             }
         }
         Ok(())

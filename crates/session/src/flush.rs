@@ -25,15 +25,15 @@ use crate::{Error, Ino, Result};
 const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many packs are handed to the store at once.
 const PACKS_AT_ONCE: usize = 2;
-/// How many blocks are taken from the queue at once: as many as two packs hold, sealed and listed, and not one
-/// more, which would make a third, small one. Every pack is a record, and where records are paid for that counts.
-const BLOCKS_AT_ONCE: usize = 2 * 127;
-/// What sealing and the pack's list add to an object, at most.
-const SEALED_BYTES: usize = 38;
+/// How many blocks are taken from the queue at once: as many as two packs hold, sealed and listed, and no more,
+/// which would make a third, small one. Every pack is a record, and where records are paid for that counts.
+const BLOCKS_AT_ONCE: usize = 2 * 126;
+/// What sealing and the pack's list add to an object, at most: its codec, a tag for every page, an entry.
+const SEALED_BYTES: usize = 1 + BLOCK_BYTES / 4096 * 16 + 21;
 /// How many bytes two threads take by turns, one sealing while the other waits for the disk. In bytes, not blocks, or
 /// small files would make small packs. Between this and two whole packs there is room for what the first cannot fill.
 const TURN_BYTES: usize = BLOCKS_AT_ONCE * (BLOCK_BYTES + SEALED_BYTES);
-const _: () = assert!(TURN_BYTES + BLOCK_BYTES < 2 * MAX_CHUNK_SIZE);
+const _: () = assert!(TURN_BYTES + BLOCK_BYTES + SEALED_BYTES < 2 * MAX_CHUNK_SIZE);
 
 /// A block on its way into a pack.
 struct Moving {
@@ -68,7 +68,9 @@ impl Home {
         for ino in self.files.all() {
             self.log_file(ino)?;
         }
-        self.stage.sync(self.stage.end())
+        self.stage.sync(self.stage.end())?;
+        // Also packs that nothing came to refer to yet: they are not to wait for ever.
+        self.packs.sync()
     }
 
     /// Appends what the stage does not have of a file.

@@ -86,6 +86,8 @@ impl Home {
         tree: Tree,
         limits: Limits,
     ) -> Self {
+        let referred_to = packs.clone();
+        stage.write_after(move || referred_to.sync());
         Self {
             reader,
             packs,

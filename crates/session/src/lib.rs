@@ -35,6 +35,7 @@ mod time;
 mod volume;
 
 pub use error::{Error, Result};
+pub use open::Wishes;
 pub use patience::without_waiting;
 pub use public::open_public;
 pub use report::{Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step};

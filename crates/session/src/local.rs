@@ -128,7 +128,7 @@ impl Local {
 
     /// Forgets the head that was kept for an account.
     pub(crate) fn forget(&self, account: &Address) -> Result<()> {
-        clear(&folder(&self.state, account))
+        forget(&self.state, account)
     }
 
     /// Removes what is only needed while somebody is signed in. With `forget` also the cache, with `wipe`
@@ -149,6 +149,11 @@ impl Local {
 
 fn clear(path: &Path) -> Result<()> {
     remove(path).map_err(|error| failed("remove", path, &error))
+}
+
+/// Forgets the head that was kept for an account.
+pub(crate) fn forget(state: &Path, account: &Address) -> Result<()> {
+    clear(&folder(state, account))
 }
 
 /// The head that a remembered account was left with, if it is there.

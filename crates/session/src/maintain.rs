@@ -150,6 +150,12 @@ impl Session {
                 .push("the account's pointer is missing".to_owned());
         }
         checked.records += 1;
+        let (account, head) = (self.account.read().clone(), self.line.lock().head.clone());
+        match account.check_recovery(store, &head) {
+            Err(error) if error.retry() => return Err(error.into()),
+            Err(error) => checked.damaged.push(format!("the recovery sheet: {error}")),
+            Ok(()) => {}
+        }
         for state in &reached.states {
             let newest = reached
                 .states
@@ -313,7 +319,9 @@ impl Session {
             purse.fund(key.expose())?;
         }
         let mut copied = copy(from, to, &all, progress)?;
-        self.account.read().mark_name(to)?;
+        let account = self.account.read().clone();
+        account.mark_name(to)?;
+        account.copy_recovery(from, to, &head)?;
         let pointer = head.pointer();
         let expected = to
             .get_pointer(&pointer.address())?

@@ -3,14 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use safeos_account::{Account, Credentials, Error as AccountError, Head, Login, Settings};
+use safeos_account::{
+    Account, Credentials, Error as AccountError, Head, Login, Recovered, RecoveryKey, Secret,
+    Settings,
+};
 use safeos_record::{Address, random_bytes};
 use safeos_store::Store;
 use safeos_tree::{Batch, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree};
 
 use crate::cache::PackCache;
 use crate::home::{Home, now};
-use crate::local::{Local, remembered};
+use crate::local::{Local, forget, remembered};
 use crate::names::root_batch;
 use crate::packs::Packs;
 use crate::publish::{Line, Publisher};
@@ -29,10 +32,7 @@ impl Session {
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
-        steps(progress)("stretching the password");
-        let login = Login::derive(&credentials)?;
-        drop(credentials);
-        Self::make(login, options, progress)
+        Self::sign_up_with(credentials, Wishes::default(), options, progress)
     }
 
     /// The same with the password guarded by 64 MiB of memory instead of 256 MiB: for an account that is to be
@@ -42,10 +42,54 @@ impl Session {
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
+        let wishes = Wishes {
+            small_memory: true,
+            ..Wishes::default()
+        };
+        Self::sign_up_with(credentials, wishes, options, progress)
+    }
+
+    /// The same with everything that can be chosen.
+    pub fn sign_up_with(
+        credentials: Credentials,
+        wishes: Wishes,
+        options: Options,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Self>> {
         steps(progress)("stretching the password");
-        let login = Login::derive_small(&credentials)?;
+        let mut login = if wishes.small_memory {
+            Login::derive_small(&credentials)?
+        } else {
+            Login::derive(&credentials)?
+        };
         drop(credentials);
+        if let Some(key) = wishes.recovery_key {
+            login = login.with_recovery_key(key);
+        }
         Self::make(login, options, progress)
+    }
+
+    /// Opens the home of an account whose password is forgotten, by its recovery key, and sets a new password. The
+    /// store must be there. With a `name` only the account that is called so.
+    pub fn recover(
+        key: &RecoveryKey,
+        name: Option<&str>,
+        new: &Secret,
+        options: Options,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Self>> {
+        let Recovered {
+            account,
+            head,
+            before,
+        } = Account::recover(&*options.store, key, name, new, &steps(progress))?;
+        let state = options.state.clone();
+        let session = open(account, head, options, false, progress)?;
+        // What this computer remembers opens with the old password.
+        if before != session.account.read().address() {
+            forget(&state, &before)?;
+        }
+        Ok(session)
     }
 
     fn make(login: Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
@@ -107,6 +151,15 @@ impl Session {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What can be chosen for an account that is made.
+#[derive(Default)]
+pub struct Wishes {
+    /// Guard the password with 64 MiB instead of 256 MiB.
+    pub small_memory: bool,
+    /// A second door, for when the password is forgotten.
+    pub recovery_key: Option<RecoveryKey>,
 }
 
 fn steps(progress: &dyn Progress) -> impl Fn(&str) + '_ {

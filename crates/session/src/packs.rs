@@ -1,8 +1,8 @@
 //! Packs on their way to and from the store.
 //!
-//! What always holds here: a pack that [`Packs::put`] returned for survives a crash of this computer
-//! (it is on a local store, or pinned in the cache until it is uploaded). Nothing is locked while the
-//! store is asked.
+//! What always holds here: a pack that was put before [`Packs::sync`] returned survives a crash of this
+//! computer (it is on a local store, or pinned in the cache until it is uploaded). Nothing is locked
+//! while the store is asked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +57,14 @@ impl Packs {
         self.known.lock().get(hash).copied()
     }
 
+    /// Makes what was put durable. Before anything that refers to it is: a frame of the stage, a head.
+    pub(crate) fn sync(&self) -> Result<()> {
+        match &self.cache {
+            Some(_) => Ok(()),
+            None => Ok(self.store.sync()?),
+        }
+    }
+
     /// Keeps finished packs and remembers the blocks in them.
     pub(crate) fn put(&self, packs: Vec<(Chunk, Vec<Place>)>) -> Result<()> {
         let chunks: Vec<Chunk> = packs.iter().map(|(chunk, _)| chunk.clone()).collect();
@@ -67,7 +75,7 @@ impl Packs {
                 }
             }
             None => {
-                self.store.put_chunks(&chunks)?;
+                self.store.write_chunks(&chunks)?;
                 self.count(&chunks);
             }
         }
@@ -92,10 +100,10 @@ impl Packs {
             })
     }
 
-    /// Uploads what waits for it. Interrupted, it goes on where it was.
+    /// Brings everything that was put to the store, for good. Interrupted, it goes on where it was.
     pub(crate) fn upload(&self, progress: &dyn Progress) -> Result<()> {
         let Some(cache) = &self.cache else {
-            return Ok(());
+            return self.sync();
         };
         let waiting = cache.pinned()?;
         let batch = Waiting {

@@ -79,6 +79,7 @@ impl Session {
             .derive(COMMIT_CONTEXT, &salt)
             .seal([0; 12], &[], &mut bytes, SALT_LEN)?;
         let chunk = Chunk::new(bytes)?;
+        packs.sync()?;
         packs.store().put_chunks(std::slice::from_ref(&chunk))?;
         packs.count(std::slice::from_ref(&chunk));
         self.home.packs.count_others(packs.counted());

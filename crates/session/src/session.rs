@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use safeos_account::{Account, Secret};
+use safeos_account::{Account, Head, Secret};
 use safeos_store::Store;
 use safeos_tree::{Commit, Key, Reader, Tag, Value};
 
@@ -275,18 +275,39 @@ impl Session {
             account.change_password(self.home.packs.store(), old, new, &line.head)?;
         let old = self.account.read().address();
         line.head = head;
-        let account = Arc::new(account);
-        *self.account.write() = account.clone();
+        *self.account.write() = Arc::new(account);
         self.local.forget(&old)?;
+        self.note(&line.head)
+    }
+
+    /// Makes a recovery key, or another one in the place of the one there is: the words for a sheet. Publishes first.
+    pub fn new_recovery_key(&self, password: &Secret, progress: &dyn Progress) -> Result<Secret> {
+        self.publish(progress)?;
+        let mut line = self.line.lock();
+        let account = self.account.read().clone();
+        let store = self.home.packs.store();
+        let (key, head) = account.new_recovery_key(store, password, &line.head)?;
+        line.head = head;
+        self.note(&line.head)?;
+        Ok(key.to_words())
+    }
+
+    /// The secret key that the account needs besides the password, if it has one.
+    pub fn secret_key(&self) -> Option<Secret> {
+        self.account.read().secret_key()
+    }
+
+    /// Keeps on this computer what is to be kept of a head.
+    fn note(&self, head: &Head) -> Result<()> {
         Publisher {
             home: &self.home,
-            account: &account,
+            account: &self.account.read().clone(),
             local: &self.local,
             computer: &self.computer,
             remember: self.remember,
             changed: &|_| {},
         }
-        .note(&line.head)
+        .note(head)
     }
 
     /// Publishes, ends the session and wipes what it left on this computer (what is needed to sign in

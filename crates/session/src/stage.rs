@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,11 @@ pub(crate) struct Stage {
     on_disk: AtomicU64,
     failure: Mutex<Option<(Instant, Error)>>,
     damage: Option<String>,
+    before: OnceLock<Before>,
 }
+
+/// See [`Stage::write_after`].
+type Before = Box<dyn Fn() -> Result<()> + Send + Sync>;
 
 /// What the writer has not taken yet.
 struct Queue {
@@ -170,7 +175,15 @@ impl Stage {
             on_disk: AtomicU64::new(0),
             failure: Mutex::new(None),
             damage,
+            before: OnceLock::new(),
         }
+    }
+
+    /// Has `before` make durable what frames refer to, each time before frames that were appended until
+    /// then reach the disk. If it fails they do not.
+    pub(crate) fn write_after(&self, before: impl Fn() -> Result<()> + Send + Sync + 'static) {
+        // Said once, by whoever makes the home.
+        let _ = self.before.set(Box::new(before));
     }
 
     /// What it was created with.
@@ -298,9 +311,12 @@ impl Stage {
     /// Writes everything that is queued.
     fn write_out(&self, writer: &mut Writer) -> Result<()> {
         writer.take(&mut self.queue.lock().items);
-        let outcome = writer.write_out(&mut |bytes| {
-            self.on_disk.fetch_add(bytes, Ordering::AcqRel);
-            self.durable.fetch_add(bytes, Ordering::AcqRel);
+        let ready = self.before.get().map_or(Ok(()), |before| before());
+        let outcome = ready.and_then(|()| {
+            writer.write_out(&mut |bytes| {
+                self.on_disk.fetch_add(bytes, Ordering::AcqRel);
+                self.durable.fetch_add(bytes, Ordering::AcqRel);
+            })
         });
         *self.failure.lock() = outcome
             .as_ref()

@@ -19,6 +19,7 @@ mod failure;
 mod folder;
 mod holder;
 mod lease;
+mod unsynced;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -182,12 +183,17 @@ impl Store for FileStore {
     }
 
     fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        self.write_chunks(chunks)?;
+        self.sync()
+    }
+
+    fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
         let (small, large): (Vec<_>, Vec<_>) = chunks
             .iter()
             .partition(|chunk| chunk.bytes().len() <= INLINE_MAX);
         if !large.is_empty() {
             self.folder
-                .put(&large)
+                .write(&large)
                 .map_err(|(path, error)| self.failed("writing", &path, &error))?;
         }
         if small.is_empty() {
@@ -196,8 +202,16 @@ impl Store for FileStore {
         self.engine.with(|engine| engine.put(&small))
     }
 
+    fn sync(&self) -> Result<()> {
+        self.folder
+            .sync()
+            .map_err(|(path, error)| self.failed("writing", &path, &error))
+    }
+
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
-        let mut outcomes = in_parallel(addresses, |address| self.large(address));
+        let mut outcomes = in_parallel(addresses, folder::THREADS_MAX, |address| {
+            self.large(address)
+        });
         let rest: Vec<Address> = addresses
             .iter()
             .zip(&outcomes)
@@ -256,6 +270,8 @@ impl Store for FileStore {
     }
 
     fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
+        // Who is told that a chunk is there does not put it again.
+        self.sync()?;
         let mut there = Vec::with_capacity(addresses.len());
         for address in addresses {
             there.push(self.folder.path(address).is_file());

@@ -79,6 +79,17 @@ pub trait Store: Send + Sync {
     /// Stores chunks; when it returns, all of them are durable. Chunks that are there are left alone.
     fn put_chunks(&self, chunks: &[Chunk]) -> Result<()>;
 
+    /// The same, but durable only when [`Store::sync`] has returned. Until then nobody but this value
+    /// need see them, and a crash may take them; who refers to them in anything durable syncs before.
+    fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        self.put_chunks(chunks)
+    }
+
+    /// Waits until everything that [`Store::write_chunks`] was given is durable.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Stores chunks that `from` loads in its turn; interrupted and called again, it goes on. This is the way for
     /// many: a store that pays for records pays for them together.
     fn upload(&self, addresses: &[Address], from: &dyn Upload) -> Result<()> {

@@ -3,7 +3,7 @@
 //! What always holds here: it promises exactly what [`Store`] promises, unless a test has asked it
 //! to fail, to be slow, or has damaged a record by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{Entry, Error, Kind, Result, Stats, Store, Traits};
 /// A method of [`Store`], for the hooks of [`MemoryStore`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Method {
-    /// [`Store::put_chunks`]
+    /// [`Store::put_chunks`] and [`Store::write_chunks`]
     PutChunks,
     /// [`Store::get_chunks`] (an injected failure is every address's outcome)
     GetChunks,
@@ -39,10 +39,12 @@ pub enum Method {
 pub struct MemoryStore {
     traits: Traits,
     records: Mutex<MemoryState>,
+    /// What was written and not synced.
+    unsynced: Mutex<BTreeSet<(Kind, Address)>>,
     hooks: Mutex<BTreeMap<Method, Hook>>,
 }
 
-/// Everything a [`MemoryStore`] held at one moment.
+/// Everything a [`MemoryStore`] held for good at one moment.
 #[derive(Clone, Default)]
 pub struct MemoryState(BTreeMap<(Kind, Address), Bytes>);
 
@@ -69,6 +71,7 @@ impl MemoryStore {
         Self {
             traits,
             records: Mutex::default(),
+            unsynced: Mutex::default(),
             hooks: Mutex::default(),
         }
     }
@@ -111,9 +114,12 @@ impl MemoryStore {
         self.records.lock().0.remove(&(kind, *address)).is_some()
     }
 
-    /// What the store holds now.
+    /// What a crash would leave of the store now.
     pub fn state(&self) -> MemoryState {
-        self.records.lock().clone()
+        let unsynced = self.unsynced.lock();
+        let mut state = self.records.lock().clone();
+        state.0.retain(|place, _| !unsynced.contains(place));
+        state
     }
 
     /// Makes the store hold what it held then.
@@ -152,13 +158,25 @@ impl Store for MemoryStore {
     }
 
     fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        self.write_chunks(chunks)?;
+        self.sync()
+    }
+
+    fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
         self.enter(Method::PutChunks)?;
+        let mut unsynced = self.unsynced.lock();
         let mut records = self.records.lock();
         for chunk in chunks {
-            records
-                .0
-                .insert((Kind::Chunk, chunk.address()), chunk.bytes().clone());
+            let place = (Kind::Chunk, chunk.address());
+            if records.0.insert(place, chunk.bytes().clone()).is_none() {
+                unsynced.insert(place);
+            }
         }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.unsynced.lock().clear();
         Ok(())
     }
 

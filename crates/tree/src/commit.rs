@@ -8,7 +8,8 @@ use crate::node::Node;
 use crate::tree::{Totals, Tree};
 use crate::{Error, Result};
 
-const VERSION: u8 = 1;
+/// In version 1 objects were sealed in one piece each; no release has written it.
+const VERSION: u8 = 2;
 /// Most parents of a commit: the one before, and the one merged.
 const PARENTS_MAX: usize = 2;
 
@@ -55,8 +56,14 @@ impl Commit {
     /// Reads a commit.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes);
-        if reader.byte()? != VERSION {
-            return Err(Error::Format("a commit of a newer version; update SafeOS"));
+        match reader.byte()? {
+            VERSION => {}
+            1 => {
+                return Err(Error::Format(
+                    "a commit of a preview; it is not read any more",
+                ));
+            }
+            _ => return Err(Error::Format("a commit of a newer version; update SafeOS")),
         }
         let time = reader.number()?;
         let computer = read_text(&mut reader, COMPUTER_BYTES_MAX)?.to_owned();

@@ -34,9 +34,7 @@ pub use item::{
 };
 pub use merge::{Conflict, ConflictKind, Merged, Naming, conflict_name, merge};
 pub use node::Node;
-pub use object::{
-    Keys, OBJECT_BYTES_MAX, OBJECT_OVERHEAD, ObjectHash, ObjectKind, ObjectRef, Plain, open,
-};
+pub use object::{Keys, OBJECT_BYTES_MAX, ObjectHash, ObjectKind, ObjectRef, Plain, open};
 pub use pack::{PackWriter, Place, directory};
 pub use read::{Cached, Objects, Reader, Source};
 pub use references::references;

@@ -4,17 +4,24 @@
 //! plaintext, so equal content is one object within a home, a key never meets two plaintexts, and
 //! nothing about content can be confirmed from outside. A reference carries the hash, so the bytes
 //! behind it are authenticated wherever they come from.
+//!
+//! An object is sealed in pages, each with its tag, so that a small read opens a page and not the whole.
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
-use safeos_record::{Address, Key as Secret, TAG_LEN};
+use safeos_record::{Address, Key as Secret, NONCE_LEN, TAG_LEN};
 
 use crate::codec::{Reader, Write};
 use crate::{Error, Result};
 
 /// The largest content of an object, in bytes.
 pub const OBJECT_BYTES_MAX: usize = 256 * 1024;
-/// How much longer than its content a sealed object can be, in bytes.
-pub const OBJECT_OVERHEAD: usize = 1 + TAG_LEN;
+/// How much of a content is sealed in one piece, in bytes: the least that a read has to open.
+const PAGE_BYTES: usize = 4096;
+/// Such a piece with its tag.
+const SEALED_PAGE_BYTES: usize = PAGE_BYTES + TAG_LEN;
 /// Contents shorter than this are not worth compressing.
 const COMPRESS_BYTES_MIN: usize = 128;
 /// How much of a long content is compressed to see whether the rest is worth it.
@@ -57,8 +64,8 @@ impl Keys {
     /// The keys for a home's (or a public tree's) secret.
     pub fn new(home: &Secret) -> Self {
         Self {
-            hash: home.derive("safeos 2026 object hash v1", &[]),
-            seal: home.derive("safeos 2026 object seal v1", &[]),
+            hash: home.derive("safeos 2026 object hash v2", &[]),
+            seal: home.derive("safeos 2026 object seal v2", &[]),
             directory: home.derive("safeos 2026 pack directory v1", &[]),
         }
     }
@@ -68,30 +75,43 @@ impl Keys {
     }
 }
 
+/// How the body of an object stands for its content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Codec {
+    /// It is the content.
+    Raw = 0,
+    /// The content's length and its LZ4 block.
+    Lz4 = 1,
+}
+
 /// A plaintext ready to be sealed, and its hash.
-pub struct Plain {
+pub struct Plain<'a> {
     kind: ObjectKind,
-    bytes: Vec<u8>,
+    codec: Codec,
+    body: Cow<'a, [u8]>,
     hash: ObjectHash,
 }
 
-impl Plain {
-    /// Encodes `content` (at most [`OBJECT_BYTES_MAX`] bytes): a codec byte, then the content as it is
-    /// (0) or its length and its LZ4 block (1).
-    pub fn new(keys: &Keys, kind: ObjectKind, content: &[u8]) -> Result<Self> {
+impl<'a> Plain<'a> {
+    /// Encodes `content`, at most [`OBJECT_BYTES_MAX`] bytes.
+    pub fn new(keys: &Keys, kind: ObjectKind, content: &'a [u8]) -> Result<Self> {
         if content.len() > OBJECT_BYTES_MAX {
             return Err(Error::Format("an object's content is too long"));
         }
-        let bytes = compress(content).unwrap_or_else(|| {
-            let mut plain = Vec::with_capacity(content.len() + OBJECT_OVERHEAD);
-            plain.push(0);
-            plain.extend_from_slice(content);
-            plain
-        });
-        let full = keys.hash.hash(&[&[kind as u8], &bytes]);
+        let (codec, body) = match compress(content) {
+            Some(packed) => (Codec::Lz4, Cow::Owned(packed)),
+            None => (Codec::Raw, Cow::Borrowed(content)),
+        };
+        // The body first: from an even start BLAKE3 hashes it twice as fast.
+        let full = keys.hash.hash(&[&body, &[codec as u8, kind as u8]]);
         let mut hash = [0; 16];
         hash.copy_from_slice(&full[..16]);
-        Ok(Self { kind, bytes, hash })
+        Ok(Self {
+            kind,
+            codec,
+            body,
+            hash,
+        })
     }
 
     /// The hash that names this content within the home.
@@ -101,42 +121,146 @@ impl Plain {
 
     /// Length once sealed, in bytes.
     pub fn sealed_len(&self) -> usize {
-        self.bytes.len() + TAG_LEN
+        sealed_len(self.body.len())
     }
 
-    /// Appends the sealed object to `out`. The nonce is zero: the key is this content's own.
+    /// Appends the sealed object to `out`.
     pub fn seal(self, keys: &Keys, out: &mut Vec<u8>) -> Result<()> {
-        let start = out.len();
-        out.extend_from_slice(&self.bytes);
-        keys.object_key(self.kind, &self.hash)
-            .seal([0; 12], &[], out, start)?;
+        let cipher = keys.object_key(self.kind, &self.hash).cipher()?;
+        let mut pages = self.body.chunks(PAGE_BYTES);
+        let first = out.len();
+        out.push(self.codec as u8);
+        out.extend_from_slice(pages.next().unwrap_or_default());
+        cipher.seal(nonce(0), &[], out, first)?;
+        for (number, page) in (1..).zip(pages) {
+            let start = out.len();
+            out.extend_from_slice(page);
+            cipher.seal(nonce(number), &[self.codec as u8], out, start)?;
+        }
         Ok(())
     }
 }
 
+/// Length of a sealed object with a body of `len` bytes.
+const fn sealed_len(len: usize) -> usize {
+    let pages = if len == 0 {
+        1
+    } else {
+        len.div_ceil(PAGE_BYTES)
+    };
+    1 + len + pages * TAG_LEN
+}
+
+/// The nonce of a page: its number. The key is the content's own, so that is enough.
+fn nonce(page: u32) -> [u8; NONCE_LEN] {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[..4].copy_from_slice(&page.to_le_bytes());
+    nonce
+}
+
 /// Opens a sealed object that `at` refers to.
 pub fn open(keys: &Keys, kind: ObjectKind, at: &ObjectRef, sealed: Vec<u8>) -> Result<Bytes> {
-    let damaged = |why: &str| Error::Object {
+    let plain = open_pages(keys, kind, at, 0, sealed)?;
+    match plain.first() {
+        Some(0) => Ok(plain.slice(1..)),
+        Some(1) => decompress(&plain[1..]).map_err(|_| damaged(at, "its content does not unpack")),
+        _ => Err(damaged(at, "its codec is unknown")),
+    }
+}
+
+/// Opens pages from number `first` on, each where it stands, and closes the gaps. Without the page
+/// that names the codec it is that of a content as it is.
+fn open_pages(
+    keys: &Keys,
+    kind: ObjectKind,
+    at: &ObjectRef,
+    first: u32,
+    mut sealed: Vec<u8>,
+) -> Result<Bytes> {
+    let refused = |_| damaged(at, "it does not open with this home's key");
+    let cipher = keys.object_key(kind, &at.hash).cipher().map_err(refused)?;
+    let mut codec = [Codec::Raw as u8];
+    let (mut start, mut end) = (0, 0);
+    for number in first.. {
+        let (head, aad): (_, &[u8]) = if number == 0 { (1, &[]) } else { (0, &codec) };
+        let next = sealed.len().min(start + head + SEALED_PAGE_BYTES);
+        let page = cipher
+            .open(nonce(number), aad, &mut sealed[start..next])
+            .map_err(refused)?;
+        let len = page.len();
+        match page.first() {
+            Some(byte) if number == 0 => codec = [*byte],
+            Some(_) => {}
+            None => return Err(damaged(at, "it has an empty page")),
+        }
+        sealed.copy_within(start..start + len, end);
+        end += len;
+        start = next;
+        if start == sealed.len() {
+            break;
+        }
+    }
+    sealed.truncate(end);
+    Ok(sealed.into())
+}
+
+fn damaged(at: &ObjectRef, why: &str) -> Error {
+    Error::Object {
         pack: at.pack,
         offset: at.offset,
         len: at.len,
         why: why.to_owned(),
-    };
-    let mut sealed = sealed;
-    let len = keys
-        .object_key(kind, &at.hash)
-        .open([0; 12], &[], &mut sealed)
-        .map_err(|_| damaged("it does not open with this home's key"))?
-        .len();
-    sealed.truncate(len);
-    let plain = Bytes::from(sealed);
-    match plain.first() {
-        Some(0) => Ok(plain.slice(1..)),
-        Some(1) => decompress(&plain[1..]).map_err(|_| damaged("its content does not unpack")),
-        _ => Err(damaged("its codec is unknown")),
     }
 }
 
+/// Some pages of an object that has its content as it is.
+pub(crate) struct Part {
+    /// Where they are.
+    pub(crate) at: ObjectRef,
+    /// Number of the first of them.
+    first: u32,
+    /// What is wanted of what they hold.
+    range: Range<usize>,
+}
+
+impl Part {
+    /// The pages with `range` of a content of `len` bytes. `None` where the object has to be opened whole:
+    /// it is compressed, or they are all it has.
+    pub(crate) fn new(at: &ObjectRef, len: usize, range: &Range<usize>) -> Option<Self> {
+        // Compressing takes a tenth away at least, so the length says what was done.
+        if at.len as usize != sealed_len(len) || range.is_empty() || range.end > len {
+            return None;
+        }
+        let (first, end) = (range.start / PAGE_BYTES, range.end.div_ceil(PAGE_BYTES));
+        if first == 0 && end == len.div_ceil(PAGE_BYTES) {
+            return None;
+        }
+        let begin = first * PAGE_BYTES;
+        // The codec stands before what the first page has of the content.
+        let sealed = first * SEALED_PAGE_BYTES + usize::from(first > 0)
+            ..(1 + end * SEALED_PAGE_BYTES).min(at.len as usize);
+        let at = ObjectRef {
+            offset: at.offset.checked_add(sealed.start as u32)?,
+            len: sealed.len() as u32,
+            ..*at
+        };
+        let head = usize::from(first == 0);
+        Some(Self {
+            at,
+            first: first as u32,
+            range: range.start - begin + head..range.end - begin + head,
+        })
+    }
+
+    /// Opens them; `None` if they do not open or are of something else.
+    pub(crate) fn open(&self, keys: &Keys, kind: ObjectKind, sealed: Vec<u8>) -> Option<Bytes> {
+        let plain = open_pages(keys, kind, &self.at, self.first, sealed).ok()?;
+        let is_raw = self.first > 0 || plain.first() == Some(&(Codec::Raw as u8));
+        (is_raw && self.range.end <= plain.len()).then(|| plain.slice(self.range.clone()))
+    }
+}
+
+/// A content's length and its LZ4 block, where that is smaller by a tenth at least.
 fn compress(content: &[u8]) -> Option<Vec<u8>> {
     if content.len() < COMPRESS_BYTES_MIN {
         return None;
@@ -150,19 +274,17 @@ fn compress(content: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
     }
-    let mut plain =
-        Vec::with_capacity(16 + lz4_flex::block::get_maximum_output_size(content.len()));
-    plain.push(1);
-    plain.number(content.len() as u64);
-    let start = plain.len();
-    plain.resize(plain.capacity(), 0);
-    let packed = lz4_flex::block::compress_into(content, &mut plain[start..]).ok()?;
-    plain.truncate(start + packed);
-    worth(plain.len(), content.len()).then_some(plain)
+    let mut body = Vec::with_capacity(16 + lz4_flex::block::get_maximum_output_size(content.len()));
+    body.number(content.len() as u64);
+    let start = body.len();
+    body.resize(body.capacity(), 0);
+    let packed = lz4_flex::block::compress_into(content, &mut body[start..]).ok()?;
+    body.truncate(start + packed);
+    worth(body.len(), content.len()).then_some(body)
 }
 
-fn decompress(plain: &[u8]) -> Result<Bytes> {
-    let mut reader = Reader::new(plain);
+fn decompress(body: &[u8]) -> Result<Bytes> {
+    let mut reader = Reader::new(body);
     let len = reader.number()?;
     if len > OBJECT_BYTES_MAX as u64 {
         return Err(Error::Format("an object's content is too long"));
@@ -212,6 +334,49 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_part_is_what_the_whole_has_there(
+            len in 1..40_000usize,
+            from in 0..40_000usize,
+            wanted in 0..10_000usize,
+            flip in any::<prop::sample::Index>(),
+        ) {
+            let mut content = vec![0; len];
+            safeos_record::random_bytes(&mut content).unwrap();
+            let (at, bytes) = sealed(ObjectKind::Block, &content);
+            let range = from.min(len)..(from + wanted).min(len);
+            let part = Part::new(&at, len, &range);
+            let pages = range.start / PAGE_BYTES..range.end.div_ceil(PAGE_BYTES);
+            let is_all = pages == (0..len.div_ceil(PAGE_BYTES));
+            prop_assert_eq!(part.is_none(), range.is_empty() || is_all);
+            if let Some(part) = part {
+                prop_assert!(part.at.len as usize <= 1 + pages.len() * SEALED_PAGE_BYTES);
+                let there = part.at.offset as usize..(part.at.offset + part.at.len) as usize;
+                let mut there = bytes[there].to_vec();
+                let open = |bytes: &[u8]| part.open(&keys(), ObjectKind::Block, bytes.to_vec());
+                prop_assert_eq!(&open(&there).unwrap()[..], &content[range]);
+                let place = flip.index(there.len());
+                prop_assert!(open(&there[..place]).is_none());
+                there[place] ^= 1;
+                prop_assert!(open(&there).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn pages_stay_in_their_places() {
+        let mut content = vec![0; 5 * PAGE_BYTES];
+        safeos_record::random_bytes(&mut content).unwrap();
+        let (at, bytes) = sealed(ObjectKind::Block, &content);
+        let page =
+            |number: usize| 1 + number * SEALED_PAGE_BYTES..1 + (number + 1) * SEALED_PAGE_BYTES;
+        let mut swapped = bytes.clone();
+        swapped.copy_within(page(2), page(1).start);
+        swapped[page(2)].copy_from_slice(&bytes[page(1)]);
+        assert!(open(&keys(), ObjectKind::Block, &at, swapped).is_err());
+    }
+
     #[test]
     fn text_becomes_smaller_and_noise_hardly_larger() {
         let (_, text) = sealed(ObjectKind::Block, &b"all work and no play ".repeat(1000));
@@ -219,7 +384,7 @@ mod tests {
         let mut noise = vec![0; 100_000];
         safeos_record::random_bytes(&mut noise).unwrap();
         let (_, noise) = sealed(ObjectKind::Block, &noise);
-        assert_eq!(noise.len(), 100_000 + OBJECT_OVERHEAD);
+        assert_eq!(noise.len(), sealed_len(100_000));
     }
 
     #[test]

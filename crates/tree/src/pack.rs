@@ -73,12 +73,17 @@ impl PackWriter {
     }
 
     /// Seals an object into the pack, which must have room for it.
-    pub fn add(&mut self, keys: &Keys, plain: Plain) -> Result<Place> {
+    pub fn add(&mut self, keys: &Keys, plain: Plain<'_>) -> Result<Place> {
         if !self.fits(plain.sealed_len()) {
             return Err(Error::Format("the pack is full"));
         }
-        if self.bytes.is_empty() {
-            self.bytes.reserve(plain.sealed_len() * 2);
+        if self.bytes.capacity() < self.bytes.len() + plain.sealed_len() {
+            // A small pack stays small; what becomes larger is not copied again and again on its way.
+            let more = match self.bytes.len() {
+                0 => plain.sealed_len() * 2,
+                len => MAX_CHUNK_SIZE - len,
+            };
+            self.bytes.reserve_exact(more);
         }
         let place = Place {
             offset: self.bytes.len() as u32,

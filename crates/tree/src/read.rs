@@ -1,6 +1,7 @@
 //! Reading nodes and blocks, with a cache in memory.
 
 use std::hash::Hash;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::item::{Block, Value};
 use crate::node::{Body, Node};
-use crate::object::{Keys, ObjectKind, ObjectRef, open};
+use crate::object::{Keys, ObjectKind, ObjectRef, Part, open};
 use crate::{Error, Result};
 
 /// Where sealed objects come from. May wait for the store.
@@ -40,6 +41,8 @@ pub struct Reader {
     objects: Arc<dyn Objects>,
     nodes: Mutex<Weighted<ObjectRef, Arc<Node>>>,
     blocks: Mutex<Weighted<ObjectRef, Bytes>>,
+    /// Blocks of which a part was read lately.
+    parted: Mutex<LruCache<ObjectRef, ()>>,
 }
 
 impl Reader {
@@ -50,6 +53,7 @@ impl Reader {
             objects,
             nodes: Mutex::new(Weighted::new(memory_bytes_max / 2)),
             blocks: Mutex::new(Weighted::new(memory_bytes_max / 2)),
+            parted: Mutex::new(LruCache::new(PARTED_MAX)),
         }
     }
 
@@ -65,6 +69,29 @@ impl Reader {
         }
         let sealed = self.objects.sealed(at)?;
         self.open_block(at, len, sealed)
+    }
+
+    /// A range of a block of `len` bytes, or as much of it as the block has.
+    ///
+    /// Who reads here and there gets the pages asked for; a block of which more is wanted soon after is
+    /// read and kept whole.
+    pub fn block_part(&self, at: &ObjectRef, len: usize, range: Range<usize>) -> Result<Bytes> {
+        let range = range.start.min(len)..range.end.min(len);
+        if let Some(block) = self.blocks.lock().get(at) {
+            return Ok(block.slice(range));
+        }
+        if let Some(part) = Part::new(at, len, &range)
+            && self.parted.lock().insert(*at, ()).is_none()
+            && let Some(content) = part.open(
+                &self.keys,
+                ObjectKind::Block,
+                self.objects.sealed(&part.at)?,
+            )
+        {
+            return Ok(content);
+        }
+        // Also where the part does not open: the whole tells what is wrong, or repairs it.
+        Ok(self.block(at, len)?.slice(range))
     }
 
     /// The contents of several blocks, each with its length. Neighbours in a pack are read together.
@@ -168,6 +195,8 @@ impl Source for Cached<'_> {
     }
 }
 
+/// Of how many blocks is known that a part was read: 32 MiB of content.
+const PARTED_MAX: usize = 1024;
 /// How many bytes of a pack are read at once at most.
 const RUN_BYTES_MAX: u32 = 1 << 20;
 

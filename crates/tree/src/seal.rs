@@ -58,10 +58,13 @@ impl Sealer<'_> {
             return Ok(());
         }
         self.children(node)?;
-        let mut plain = Plain::new(self.keys, ObjectKind::Node, &self.encode(node)?)?;
+        let mut content = self.encode(node)?;
+        let mut plain = Plain::new(self.keys, ObjectKind::Node, &content)?;
         if !self.writer.fits(plain.sealed_len()) {
             self.finish()?;
-            plain = Plain::new(self.keys, ObjectKind::Node, &self.encode(node)?)?;
+            // Its children are no longer in the same pack.
+            content = self.encode(node)?;
+            plain = Plain::new(self.keys, ObjectKind::Node, &content)?;
         }
         let place = self.writer.add(self.keys, plain)?;
         self.pending
@@ -144,7 +147,7 @@ impl<'a> BlockPacker<'a> {
     }
 
     /// Adds a block under a number of the caller's; the pack before it if that had to be finished.
-    pub fn add(&mut self, number: u64, plain: Plain) -> Result<Option<BlockPack>> {
+    pub fn add(&mut self, number: u64, plain: Plain<'_>) -> Result<Option<BlockPack>> {
         let finished = if self.writer.fits(plain.sealed_len()) {
             None
         } else {

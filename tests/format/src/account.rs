@@ -32,34 +32,98 @@ pub fn sign_in(records: &dyn Records, name: &str, password: &str) -> Result<(Acc
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(password.as_bytes(), &salt, &mut output)
         .map_err(|e| e.to_string())?;
-    let mut packet_key = [0; 32];
-    packet_key.copy_from_slice(&output[32..]);
-    let mut seed = [0; 32];
-    seed.copy_from_slice(&output[..32]);
+    let mut reader = Reader(&output);
+    let keys = Keys {
+        seed: reader.array()?,
+        packet: reader.array()?,
+    };
+    let (counter, head) = newest(records, &keys.seed)?.ok_or("there is no pointer")?;
+    keys.open(records, counter, head)
+}
 
-    let (owner, _) = ml_dsa_65::KG::keygen_from_seed(&seed);
+/// The keys that a password gives.
+struct Keys {
+    seed: Hash,
+    packet: Hash,
+}
+
+/// Counter and target of the pointer whose owner has this seed.
+fn newest(records: &dyn Records, seed: &Hash) -> Result<Option<(u64, Hash)>> {
+    let (owner, _) = ml_dsa_65::KG::keygen_from_seed(seed);
     let owner = owner.into_bytes();
     let address = blake3::derive_key("autonomi.pointer.address.v1", &owner);
-    let bytes = records.pointer(&address)?.ok_or("there is no pointer")?;
-    let (counter, head) = pointer(&bytes, &owner)?;
+    let bytes = records.pointer(&address)?;
+    bytes.map(|bytes| pointer(&bytes, &owner)).transpose()
+}
 
-    let bytes = chunk(records, &head)?;
-    let mut reader = Reader(&bytes);
-    if reader.byte()? != 1 {
-        return Err("the head has an unknown version".into());
+impl Keys {
+    fn open(&self, records: &dyn Records, counter: u64, head: Hash) -> Result<(Account, Home)> {
+        let bytes = chunk(records, &head)?;
+        let mut reader = Reader(&bytes);
+        if reader.byte()? != 1 {
+            return Err("the head has an unknown version".into());
+        }
+        let len = u32::from_le_bytes(reader.array()?) as usize;
+        let context = "safeos 2026 account packet key v1";
+        let packet = salted(&self.packet, context, reader.take(len)?)?;
+        let (name, home_key) = read_packet(&packet)?;
+        let commit = open_commit(&home_key, reader.0)?;
+        let account = Account {
+            name,
+            home_key,
+            head,
+            counter,
+        };
+        Ok((account, Home::new(&home_key, Commit::read(&commit)?)))
     }
-    let len = u32::from_le_bytes(reader.array()?) as usize;
-    let context = "safeos 2026 account packet key v1";
-    let packet = salted(&packet_key, context, reader.take(len)?)?;
-    let (name, home_key) = read_packet(&packet)?;
-    let commit = open_commit(&home_key, reader.0)?;
-    let account = Account {
-        name,
-        home_key,
-        head,
-        counter,
-    };
-    Ok((account, Home::new(&home_key, Commit::read(&commit)?)))
+}
+
+/// Opens an account by the words of its recovery sheet.
+pub fn recover(records: &dyn Records, words: &str) -> Result<(Account, Home)> {
+    let words = bip39::Mnemonic::parse_in_normalized(bip39::Language::English, words)
+        .map_err(|e| e.to_string())?;
+    let (entropy, len) = words.to_entropy_array();
+    if len != 16 {
+        return Err("a sheet has twelve words".into());
+    }
+    let derived = |context| blake3::derive_key(context, &entropy[..16]);
+    let seed = derived("safeos 2026 recovery owner v1");
+    let (counter, address) = newest(records, &seed)?.ok_or("there is no such sheet")?;
+    if counter == u64::MAX {
+        return Err("the sheet was replaced".into());
+    }
+    let bytes = chunk(records, &address)?;
+    let (version, sealed) = bytes.split_first().ok_or("it is cut short")?;
+    if *version != 1 || bytes.len() != 305 {
+        return Err("the record has another version or length".into());
+    }
+    let key = derived("safeos 2026 recovery record key v1");
+    let plain = salted(&key, "safeos 2026 recovery record seal v1", sealed)?;
+    let mut reader = Reader(&plain);
+    let mut best: Option<(u64, Hash, Keys)> = None;
+    for _ in 0..reader.byte()? {
+        if reader.byte()? != 1 {
+            return Err("this reader knows derivation 1 only".into());
+        }
+        let keys = Keys {
+            seed: reader.array()?,
+            packet: reader.array()?,
+        };
+        if let Some((counter, head)) = newest(records, &keys.seed)?
+            && counter != u64::MAX
+            && best.as_ref().is_none_or(|(known, ..)| counter >= *known)
+        {
+            best = Some((counter, head, keys));
+        }
+    }
+    if reader.byte()? == 1 {
+        reader.take(16)?;
+    }
+    if reader.0.iter().any(|byte| *byte != 0) {
+        return Err("the record does not end where it should".into());
+    }
+    let (counter, head, keys) = best.ok_or("nothing opens by this sheet")?;
+    keys.open(records, counter, head)
 }
 
 impl Account {
@@ -108,7 +172,8 @@ fn pointer(bytes: &[u8], owner: &[u8; 1952]) -> Result<(u64, Hash)> {
 
 fn read_packet(packet: &[u8]) -> Result<(String, Hash)> {
     let mut reader = Reader(packet);
-    if !packet.len().is_multiple_of(256) || reader.array()? != [1, 1] {
+    let [version, derivation] = reader.array()?;
+    if !packet.len().is_multiple_of(256) || !(1..=2).contains(&version) || derivation != 1 {
         return Err("the packet has another length or version".into());
     }
     reader.take(8)?;

@@ -5,7 +5,7 @@ mod account;
 mod bytes;
 mod tree;
 
-pub use account::{Account, public, sign_in};
+pub use account::{Account, public, recover, sign_in};
 pub use tree::{Commit, Entry, Home};
 
 /// An address or a key.
@@ -45,11 +45,18 @@ fn mac(key: &Hash, parts: &[&[u8]]) -> Hash {
 
 /// The reverse of `seal(K, aad, p)`.
 fn open(key: &Hash, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
+    open_page(key, 0, aad, sealed)
+}
+
+/// The same with a nonce that is a number.
+fn open_page(key: &Hash, number: u32, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
     use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
     let damaged = |_| "sealed bytes do not open".to_owned();
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(damaged)?);
     let mut buffer = sealed.to_vec();
-    let nonce = Nonce::assume_unique_for_key([0; 12]);
+    let mut nonce = [0; 12];
+    nonce[..4].copy_from_slice(&number.to_le_bytes());
+    let nonce = Nonce::assume_unique_for_key(nonce);
     let len = key
         .open_in_place(nonce, Aad::from(aad), &mut buffer)
         .map_err(damaged)?

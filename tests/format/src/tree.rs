@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::bytes::Reader;
-use crate::{Hash, Records, Result, chunk, derive, mac, open};
+use crate::{Hash, Records, Result, chunk, derive, mac, open, open_page};
 
 /// One state of a home.
 pub struct Commit {
@@ -25,7 +25,7 @@ pub struct Commit {
 impl Commit {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader(bytes);
-        if reader.byte()? != 1 {
+        if reader.byte()? != 2 {
             return Err("the commit has an unknown version".into());
         }
         let time = reader.num()?;
@@ -109,8 +109,8 @@ impl Home {
     pub(crate) fn new(secret: &Hash, commit: Commit) -> Self {
         Self {
             commit,
-            hash_key: derive(secret, "safeos 2026 object hash v1", b""),
-            seal_key: derive(secret, "safeos 2026 object seal v1", b""),
+            hash_key: derive(secret, "safeos 2026 object hash v2", b""),
+            seal_key: derive(secret, "safeos 2026 object seal v2", b""),
             directory_key: derive(secret, "safeos 2026 pack directory v1", b""),
             packs: RefCell::default(),
         }
@@ -245,14 +245,22 @@ impl Home {
             .get(at.offset..at.offset + at.len)
             .ok_or("an object is beyond its pack")?;
         let key = mac(&self.seal_key, &[&[kind], &at.hash]);
-        let plain = open(&key, b"", sealed)?;
-        if mac(&self.hash_key, &[&[kind], &plain])[..16] != at.hash {
+        let (first, others) = sealed.split_at(sealed.len().min(1 + 4096 + 16));
+        let mut body = open(&key, b"", first)?;
+        if body.is_empty() {
+            return Err("an object has no codec".into());
+        }
+        let codec = body.remove(0);
+        for (number, page) in (1..).zip(others.chunks(4096 + 16)) {
+            body.extend(open_page(&key, number, &[codec], page)?);
+        }
+        if mac(&self.hash_key, &[&body, &[codec, kind]])[..16] != at.hash {
             return Err("an object has another hash".into());
         }
-        match plain.split_first() {
-            Some((0, content)) => Ok(content.to_vec()),
-            Some((1, packed)) => {
-                let mut reader = Reader(packed);
+        match codec {
+            0 => Ok(body),
+            1 => {
+                let mut reader = Reader(&body);
                 let len = reader.num()? as usize;
                 lz4_flex::block::decompress(reader.0, len.min(262_144)).map_err(|e| e.to_string())
             }

@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use safeos_format_tests::{Entry, Hash, Records, Result, public, sign_in};
+use safeos_account::RecoveryKey;
+use safeos_format_tests::{Entry, Hash, Records, Result, public, recover, sign_in};
 use safeos_record::Address;
 use safeos_session::{
-    Credentials, FileKind, Ino, Limits, NewNode, Options, Secret, Session, Volume, XattrMode,
+    Credentials, FileKind, Ino, Limits, NewNode, Options, Secret, Session, Volume, Wishes,
+    XattrMode,
 };
 use safeos_store::{MemoryStore, Store};
 
@@ -112,6 +115,18 @@ fn same(read: &BTreeMap<Vec<u8>, Entry>, expected: &BTreeMap<Vec<u8>, Entry>) {
     }
 }
 
+fn options(store: &Arc<dyn Store>, state: &Path) -> Options {
+    Options {
+        store: store.clone(),
+        state: state.to_owned(),
+        owner: (1000, 1000),
+        remember: false,
+        accept_older: false,
+        wallet: None,
+        limits: Limits::default(),
+    }
+}
+
 #[test]
 fn a_home_is_read_from_the_document_alone() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
@@ -122,15 +137,7 @@ fn a_home_is_read_from_the_document_alone() {
             password: Secret::new("correct horse battery".into()),
             secret_key: None,
         },
-        Options {
-            store: store.clone(),
-            state: state.path().to_owned(),
-            owner: (1000, 1000),
-            remember: false,
-            accept_older: false,
-            wallet: None,
-            limits: Limits::default(),
-        },
+        options(&store, state.path()),
         &(),
     )
     .unwrap();
@@ -189,5 +196,53 @@ fn a_home_is_read_from_the_document_alone() {
     let now = list(&*home);
     assert!(shared[&b"noise"[..]].content == now[&b"docs/noise"[..]].content);
     assert!(shared[&b"hole"[..]].content == now[&b"docs/hole"[..]].content);
+    session.sign_out(true, false, &()).unwrap();
+}
+
+#[test]
+fn a_recovery_sheet_is_read_from_the_document_alone() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let state = tempfile::tempdir().unwrap();
+    let key = RecoveryKey::generate().unwrap();
+    let words = key.to_words();
+    let secret = |text: &str| Secret::new(text.to_owned());
+    let session = Session::sign_up_with(
+        Credentials {
+            name: "Ana".into(),
+            password: secret("correct horse battery"),
+            secret_key: None,
+        },
+        Wishes {
+            recovery_key: Some(key),
+            ..Wishes::default()
+        },
+        options(&store, state.path()),
+        &(),
+    )
+    .unwrap();
+    let home = session.home().unwrap();
+    write(&*home, home.root(), "kept", 0, b"kept");
+    session.publish(&()).unwrap();
+
+    let records = Of(store.clone());
+    let (account, read) = recover(&records, words.expose()).unwrap();
+    assert_eq!(account.name, "Ana");
+    same(&read.list(&records).unwrap(), &list(&*home));
+
+    // After a change of password it has the keys of both.
+    let (old, new) = ("correct horse battery", "another password");
+    session
+        .change_password(&secret(old), &secret(new), &())
+        .unwrap();
+    let (later, read) = recover(&records, words.expose()).unwrap();
+    assert!(later.counter > account.counter);
+    same(&read.list(&records).unwrap(), &list(&*home));
+    let (again, _) = sign_in(&records, "ana", new).unwrap();
+    assert_eq!(again.head, later.head);
+
+    let newer = session.new_recovery_key(&secret(new), &()).unwrap();
+    assert!(recover(&records, words.expose()).is_err());
+    let (newest, _) = recover(&records, newer.expose()).unwrap();
+    assert_eq!(newest.home_key, account.home_key);
     session.sign_out(true, false, &()).unwrap();
 }

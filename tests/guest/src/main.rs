@@ -8,12 +8,17 @@
 //! guest: end PART               this part is over; the computer is turned off
 //! ```
 //!
+//! As `safe-guest desktop` it is a program that somebody runs from the desktop, and says what it found
+//! (`desktop`).
+//!
 //! What always holds here: each test is a process of its own with the user it is for, since a failed
 //! expectation ends its process; the computer is turned off at the end, whatever happened.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[cfg(target_os = "redox")]
 mod account;
+#[cfg(target_os = "redox")]
+mod desktop;
 #[cfg(target_os = "redox")]
 mod runner;
 #[cfg(target_os = "redox")]
@@ -25,6 +30,7 @@ fn main() {
     match &arguments[..] {
         [] => runner::run_part(),
         [what, name] if what == "test" => runner::run_here(name),
+        [what] if what == "desktop" => desktop::look(),
         [what, name, rest @ ..] if what == "help" => tests::help(name, rest),
         _ => panic!("unknown arguments: {arguments:?}"),
     }

@@ -1,6 +1,7 @@
 //! The disk: a copy of the image, with SafeOS and the tests put into its file system.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,13 @@ use syscall::error::{EIO, ENOENT, Error};
 
 type Outcome<T> = syscall::error::Result<T>;
 
-const PROGRAMS: [&str; 3] = ["safed", "safe", "safe-guest"];
+const PROGRAMS: [&str; 4] = ["safed", "safe", "safe-guest", "orbital-login"];
+/// What an image with a desktop has.
+const DESKTOP: [&str; 2] = ["usr/bin/orbital", "usr/bin/launcher"];
 const SERVICES: &str = "usr/lib/init.d";
+
+/// A longer text is none of those that are read here.
+const TEXT_MAX: usize = 1 << 20;
 
 /// As in `recipes/safeos.toml`, so that what is tested is what an image has.
 const DAEMON: (&str, &str) = (
@@ -24,6 +30,25 @@ const TESTS: (&str, &str) = (
     "[unit]\ndescription = \"SafeOS's tests\"\nrequires_weak = [\"05_safed.service\"]\n\n[service]\ncmd = \"safe-guest\"\n\
      type = \"oneshot_async\"\n",
 );
+
+/// The sign-in screen in place of the image's own; as in `recipes/safeos.toml` too.
+const SIGN_IN: (&str, &str) = (
+    "20_orbital",
+    "requires_weak 10_net.target 20_audiod.service\nnowait VT=3 orbital orbital-login launcher\n",
+);
+/// The program that the desktop test starts from the launcher's menu: the last one of its last group.
+const ENTRY: (&str, &str) = (
+    "usr/share/applications/safe-guest.desktop",
+    "[Desktop Entry]\nType=Application\nName=~ SafeOS test\nExec=safe-guest desktop\nCategories=Utility;\n",
+);
+
+/// What is put into an image.
+pub enum Purpose<'a> {
+    /// The tests without a desktop; only those that are named, if any are.
+    Tests(&'a [String]),
+    /// The sign-in screen.
+    Desktop,
+}
 
 /// Copies the image to the folder.
 pub fn copy(image: &Path, work: &Path) -> Result<PathBuf, String> {
@@ -39,42 +64,118 @@ pub fn copy(image: &Path, work: &Path) -> Result<PathBuf, String> {
     Ok(copy)
 }
 
+/// Whether the image has Orbital and its launcher.
+pub fn has_desktop(image: &Path) -> Result<bool, String> {
+    let mut system = open(image)?;
+    let has = |path: &&str| system.tx(|tx| find(tx, path)).is_ok();
+    Ok(DESKTOP.iter().all(has))
+}
+
 /// Puts the programs and the services that start them into the image.
-pub fn put(image: &Path, programs: &Path, only: &[String]) -> Result<(), String> {
+pub fn put(image: &Path, programs: &Path, purpose: &Purpose<'_>) -> Result<(), String> {
     let mut files = vec![];
     for name in PROGRAMS {
         let path = programs.join(name);
         let data = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         files.push((format!("usr/bin/{name}"), 0o755, data));
     }
-    for (name, text) in [DAEMON, TESTS] {
-        files.push((
-            format!("{SERVICES}/{name}"),
-            0o644,
-            text.as_bytes().to_vec(),
-        ));
+    let mut add = |path: String, text: &str| files.push((path, 0o644, text.as_bytes().to_vec()));
+    add(format!("{SERVICES}/{}", DAEMON.0), DAEMON.1);
+    match purpose {
+        Purpose::Tests(only) => {
+            add(format!("{SERVICES}/{}", TESTS.0), TESTS.1);
+            if !only.is_empty() {
+                add("var/lib/safe-guest/only".to_owned(), &only.join("\n"));
+            }
+        }
+        Purpose::Desktop => {
+            add(format!("{SERVICES}/{}", SIGN_IN.0), SIGN_IN.1);
+            add(ENTRY.0.to_owned(), ENTRY.1);
+        }
     }
-    if !only.is_empty() {
-        let path = "var/lib/safe-guest/only".to_owned();
-        files.push((path, 0o644, only.join("\n").into_bytes()));
-    }
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(image)
-        .map_err(|error| format!("{}: {error}", image.display()))?;
-    let mut system = FileSystem::open(Image(file), None, None, true).map_err(|error| {
-        format!(
-            "{} holds no RedoxFS that can be opened: {error}",
-            image.display()
-        )
-    })?;
+    let mut system = open(image)?;
     for (path, mode, data) in files {
         system
             .tx(|tx| put_file(tx, &path, mode, &data))
             .map_err(|error| format!("{path} cannot be put into the image: {error}"))?;
     }
     Ok(())
+}
+
+/// A text in the image.
+pub fn text(image: &Path, path: &str) -> Result<String, String> {
+    let read = open(image)?.tx(|tx| {
+        let node = find(tx, path)?;
+        let length = tx.read_tree(node)?.data().size();
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0).min(TEXT_MAX)];
+        let count = tx.read_node(node, 0, &mut bytes, 0, 0)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    });
+    let bytes = read.map_err(|error| format!("{path} in the image: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| format!("{path} in the image: {error}"))
+}
+
+/// What is in a folder of the image.
+pub fn names(image: &Path, path: &str) -> Result<Vec<String>, String> {
+    let listed = open(image)?.tx(|tx| {
+        let mut entries = Vec::new();
+        let folder = find(tx, path)?;
+        tx.child_nodes(folder, &mut entries)?;
+        Ok(entries)
+    });
+    let entries = listed.map_err(|error| format!("{path} in the image: {error}"))?;
+    Ok(entries
+        .iter()
+        .filter_map(|entry| entry.name().map(str::to_owned))
+        .collect())
+}
+
+/// Whether the bytes stand anywhere on the disk, freed blocks included.
+pub fn holds(image: &Path, bytes: &[u8]) -> Result<bool, String> {
+    File::open(image)
+        .and_then(|file| is_in(file, bytes))
+        .map_err(|error| format!("{}: {error}", image.display()))
+}
+
+fn is_in(mut file: impl Read, bytes: &[u8]) -> std::io::Result<bool> {
+    let mut buffer = vec![0; 1 << 20];
+    // What was read before and may be the beginning.
+    let mut kept = 0;
+    loop {
+        let count = file.read(&mut buffer[kept..])?;
+        if count == 0 {
+            return Ok(false);
+        }
+        let filled = kept + count;
+        let mut parts = buffer[..filled].windows(bytes.len());
+        if parts.any(|part| part == bytes) {
+            return Ok(true);
+        }
+        kept = filled.min(bytes.len().saturating_sub(1));
+        buffer.copy_within(filled - kept..filled, 0);
+    }
+}
+
+fn open(image: &Path) -> Result<FileSystem<Image>, String> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(image)
+        .map_err(|error| format!("{}: {error}", image.display()))?;
+    FileSystem::open(Image(file), None, None, true).map_err(|error| {
+        format!(
+            "{} holds no RedoxFS that can be opened: {error}",
+            image.display()
+        )
+    })
+}
+
+fn find<D: Disk>(tx: &mut Transaction<D>, path: &str) -> Outcome<TreePtr<Node>> {
+    let mut parts = path.split('/');
+    parts.try_fold(TreePtr::root(), |folder, part| {
+        tx.find_node(folder, part).map(|node| node.ptr())
+    })
 }
 
 fn put_file<D: Disk>(tx: &mut Transaction<D>, path: &str, mode: u16, data: &[u8]) -> Outcome<()> {
@@ -124,5 +225,24 @@ impl Disk for Image {
 
     fn size(&mut self) -> Outcome<u64> {
         self.0.metadata().map(|meta| meta.len()).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found_wherever_they_stand() {
+        let word = b"correct horse";
+        for at in [0, 7, (1 << 20) - 5, 1 << 20, (1 << 21) + 3] {
+            let mut disk = vec![b'c'; (1 << 21) + 100];
+            assert!(!is_in(&disk[..], word).unwrap());
+            disk[at..][..word.len()].copy_from_slice(word);
+            assert!(is_in(&disk[..], word).unwrap(), "{at}");
+            // In small pieces, as a slow disk may give them.
+            let pieces = disk[..at + 6].chain(&disk[at + 6..]);
+            assert!(is_in(pieces, word).unwrap(), "{at}");
+        }
     }
 }

@@ -19,8 +19,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts it without a display or a network; everything it says goes to `log` too.
-    pub fn start(disk: &Path, firmware: Option<&Path>, log: &Path) -> Result<Self, String> {
+    /// Starts it without a window or a network; everything it says goes to `log` too. With a `monitor` it has a
+    /// screen, and keyboard and mouse are reached through that socket.
+    pub fn start(
+        disk: &Path,
+        firmware: Option<&Path>,
+        log: &Path,
+        monitor: Option<&Path>,
+    ) -> Result<Self, String> {
         let mut command = Command::new(EMULATOR);
         // Redox does not start in the KVM of a virtual machine, and not with two emulated processors. The processor has
         // a random source; without one the daemon makes no keys.
@@ -30,7 +36,8 @@ impl Machine {
             "-cpu",
             "max",
             "-machine",
-            "q35",
+            // Redox would take a mouse by that port which the monitor does not move.
+            "q35,vmport=off",
         ]);
         command.args(["-smp", "1", "-m", MEMORY_MIB, "-nic", "none"]);
         command.args([
@@ -47,6 +54,11 @@ impl Machine {
             "file={},format=raw,if=none,id=disk",
             disk.display()
         ));
+        if let Some(socket) = monitor {
+            // Every computer that starts this sees the same time, and no message that its own clock is wrong.
+            command.args(["-vga", "std", "-rtc", "base=2026-12-01T12:00:00", "-qmp"]);
+            command.arg(format!("unix:{},server=on,wait=off", socket.display()));
+        }
         if let Some(firmware) = firmware {
             command.arg("-bios").arg(firmware);
         }
@@ -86,6 +98,24 @@ impl Machine {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Off),
+        }
+    }
+
+    /// Waits until something was said; an error if that is that a program has broken off.
+    pub fn hears(&self, text: &str, limit: Duration) -> Result<(), String> {
+        let until = Instant::now() + limit;
+        loop {
+            match self.line(until) {
+                Ok(Some(line)) if line.contains(text) => return Ok(()),
+                Ok(Some(line)) if line.contains("panicked at") => {
+                    let why = self.line(Instant::now() + Duration::from_secs(2));
+                    let why = why.ok().flatten().unwrap_or_default();
+                    return Err(format!("{line} {why}"));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(format!("nobody said {text:?} in {} s", limit.as_secs())),
+                Err(Off) => return Err("the computer went off".to_owned()),
+            }
         }
     }
 

@@ -1,18 +1,26 @@
 //! The outer half of `./build.sh qemu-test`: puts programs into a copy of a disk image of Redox, starts it as often as
-//! the tests have parts, and prints what `safe-guest` says on the serial line as results of tests.
+//! the tests have parts, and prints what `safe-guest` says on the serial line as results of tests. If the image has a
+//! desktop, another copy is started with a screen, and used by keyboard and mouse.
 //!
 //! What always holds here: the image that was given is not written to; nothing waits without a limit; a guest that dies,
 //! hangs or says nothing is a failed test.
 
+mod desktop;
 mod disk;
 mod guest;
 mod machine;
+mod monitor;
+mod picture;
 mod report;
+mod screen;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+/// The name of the test of the desktop.
+const DESKTOP: &str = "desktop";
 
 /// Tests SafeOS inside of a Redox.
 #[derive(Parser)]
@@ -21,7 +29,7 @@ struct Arguments {
     /// A bootable disk image of Redox; it is copied
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
-    /// The folder with `safed`, `safe` and `safe-guest` compiled for Redox
+    /// The folder with `safed`, `safe`, `safe-guest` and `orbital-login` compiled for Redox
     #[arg(long, value_name = "DIR")]
     programs: PathBuf,
     /// A folder for the copy and the serial logs
@@ -30,7 +38,10 @@ struct Arguments {
     /// The firmware to start with, where QEMU's own does not know the image's boot loader
     #[arg(long, value_name = "FILE")]
     firmware: Option<PathBuf>,
-    /// Run these tests of the guest only, in their usual order
+    /// A folder for pictures of the desktop; those of an earlier run are removed
+    #[arg(long, value_name = "DIR")]
+    pictures: PathBuf,
+    /// Run these tests of the guest only, in their usual order; `desktop` is the test of the desktop
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -49,16 +60,60 @@ fn main() -> ExitCode {
 
 /// Whether every test passed; an error if none could be run.
 fn test(arguments: &Arguments) -> Result<bool, String> {
-    let copy = disk::copy(&arguments.image, &arguments.work)?;
-    disk::put(&copy, &arguments.programs, &arguments.only)?;
+    let (desktop, only): (Vec<String>, Vec<String>) = arguments
+        .only
+        .iter()
+        .cloned()
+        .partition(|name| name == DESKTOP);
     let mut report = report::Report::default();
+    if arguments.only.is_empty() || !only.is_empty() {
+        without_a_desktop(arguments, &only, &mut report)?;
+    }
+    if arguments.only.is_empty() || !desktop.is_empty() {
+        with_a_desktop(arguments, &mut report)?;
+    }
+    Ok(report.finish())
+}
+
+fn without_a_desktop(
+    arguments: &Arguments,
+    only: &[String],
+    report: &mut report::Report,
+) -> Result<(), String> {
+    let copy = disk::copy(&arguments.image, &arguments.work)?;
+    disk::put(&copy, &arguments.programs, &disk::Purpose::Tests(only))?;
     for part in 0..guest::PARTS {
         let log = arguments.work.join(format!("serial-{part}.log"));
-        let machine = machine::Machine::start(&copy, arguments.firmware.as_deref(), &log)?;
-        if !guest::listen(machine, part, !arguments.only.is_empty(), &mut report) {
+        let machine = machine::Machine::start(&copy, arguments.firmware.as_deref(), &log, None)?;
+        if !guest::listen(machine, part, !only.is_empty(), report) {
             println!("the whole serial log: {}", log.display());
             break;
         }
     }
-    Ok(report.finish())
+    Ok(())
+}
+
+fn with_a_desktop(arguments: &Arguments, report: &mut report::Report) -> Result<(), String> {
+    let (work, pictures) = (&arguments.work, &arguments.pictures);
+    let copy = disk::copy(&arguments.image, work)?;
+    if !disk::has_desktop(&copy)? {
+        report.skipped(DESKTOP, "the image has no Orbital with a launcher");
+        return Ok(());
+    }
+    disk::put(&copy, &arguments.programs, &disk::Purpose::Desktop)?;
+    let _ = std::fs::remove_dir_all(pictures);
+    std::fs::create_dir_all(pictures)
+        .map_err(|error| format!("{}: {error}", pictures.display()))?;
+    let log = pictures.join("serial.log");
+    let socket = work.join("monitor");
+    let firmware = arguments.firmware.as_deref();
+    let machine = machine::Machine::start(&copy, firmware, &log, Some(&socket))?;
+    let monitor = monitor::Monitor::connect(&socket, work)?;
+    let screen = screen::Screen::new(monitor, pictures);
+    desktop::test(copy, machine, screen, report);
+    println!(
+        "pictures of the desktop and its serial log: {}",
+        pictures.display()
+    );
+    Ok(())
 }

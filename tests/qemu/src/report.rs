@@ -5,6 +5,7 @@
 pub struct Report {
     passed: u64,
     failed: Vec<String>,
+    skipped: u64,
 }
 
 impl Report {
@@ -28,14 +29,21 @@ impl Report {
         }
     }
 
+    /// Tests that could not be run, and why.
+    pub fn skipped(&mut self, name: &str, why: &str) {
+        self.skipped += 1;
+        println!("test guest::{name} ... ignored, skipped: {why}");
+    }
+
     /// The last line; whether all is well.
     pub fn finish(self) -> bool {
-        let good = self.failed.is_empty() && self.passed > 0;
+        let good = self.failed.is_empty() && self.passed + self.skipped > 0;
         println!(
-            "\ntest result: {}. {} passed; {} failed; 0 ignored",
+            "\ntest result: {}. {} passed; {} failed; {} ignored",
             if good { "ok" } else { "FAILED" },
             self.passed,
-            self.failed.len()
+            self.failed.len(),
+            self.skipped
         );
         good
     }

@@ -98,6 +98,29 @@ fn what_was_synced_survives_every_crash() {
     }
 }
 
+/// A large file goes into packs when it is synced, and the stage only refers to them: they are on the disk
+/// before it is.
+#[test]
+fn what_went_into_packs_survives_too() {
+    for local in [true, false] {
+        let world = World::sign_up(Tap::new(store(local)));
+        for (name, len) in [(b"large", 9 << 20), (b"other", 20 << 20)] {
+            let path = name.to_vec();
+            let mut content = vec![0; len];
+            safeos_record::random_bytes(&mut content).unwrap();
+            for operation in [
+                Operation::Make(path.clone(), FileKind::File),
+                Operation::Write(path.clone(), Some(0), content),
+            ] {
+                world.bench.apply(&operation);
+            }
+            world.bench.sync(&path);
+        }
+        let image = world.bench.image();
+        image.recover("a crash after large files");
+    }
+}
+
 /// Somebody works and syncs at each call that publishing makes of the store, and the computer crashes at
 /// each later one.
 #[test]

@@ -68,6 +68,17 @@ impl Store for Tap {
         done
     }
 
+    fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        self.pass();
+        let done = self.store.write_chunks(chunks);
+        self.pass();
+        done
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.store.sync()
+    }
+
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
         self.store.get_chunks(addresses)
     }

@@ -4,15 +4,14 @@
 //! copy of it in the page cache costs memory and time for nothing. Where the file system does not take
 //! direct writes it goes the ordinary way; the result is the same.
 
-use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// What direct writes are aligned to, in memory, in the file and in length.
+/// What direct writes are aligned to in the file and in length, and where the disk wants it in memory too.
 const ALIGNMENT: usize = 4096;
-/// How much is written with one call.
+/// How much goes through the aligned buffer with one call.
 const PIECE: usize = 1 << 20;
 /// The flag for it, where the system has one.
 #[cfg(target_os = "linux")]
@@ -20,19 +19,14 @@ const DIRECT: Option<i32> = Some(libc::O_DIRECT);
 #[cfg(not(target_os = "linux"))]
 const DIRECT: Option<i32> = None;
 
-thread_local! {
-    /// Kept by each thread that writes: fresh memory would cost more than the write.
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Makes a new file with these bytes, durable except for its name.
-pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Makes a new file with these bytes. Whether they are on the disk the file's sync says.
+pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     if let Some(flag) = DIRECT {
         let direct = options.clone().custom_flags(flag).open(path);
-        match direct.and_then(|file| write_direct(&file, bytes)) {
-            Ok(()) => return Ok(()),
+        match direct.and_then(|file| write_direct(&file, bytes).map(|()| file)) {
+            Ok(file) => return Ok(file),
             // Refused, at the opening or at the first write: the file system knows only the other way.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => remove(path)?,
             Err(error) => return Err(error),
@@ -40,7 +34,7 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let mut file = options.open(path)?;
     file.write_all(bytes)?;
-    file.sync_data()
+    Ok(file)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -51,22 +45,30 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 fn write_direct(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    BUFFER.with_borrow_mut(|buffer| {
-        buffer.resize(PIECE + ALIGNMENT, 0);
-        let start = buffer.as_ptr().align_offset(ALIGNMENT);
-        let room = buffer
-            .get_mut(start..start + PIECE)
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        for piece in bytes.chunks(PIECE) {
-            let padded = piece.len().next_multiple_of(ALIGNMENT);
-            room[..piece.len()].copy_from_slice(piece);
-            room[piece.len()..padded].fill(0);
-            file.write_all(&room[..padded])?;
+    let (whole, tail) = bytes.split_at(bytes.len() - bytes.len() % ALIGNMENT);
+    // Most disks take memory as it comes; the others refuse it before they have written anything.
+    match file.write_all(whole) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            file.rewind()?;
+            write_aligned(file, bytes)?;
         }
-        Ok::<_, io::Error>(())
-    })?;
-    file.set_len(bytes.len() as u64)?;
-    file.sync_data()
+        done => done.and_then(|()| write_aligned(file, tail))?,
+    }
+    file.set_len(bytes.len() as u64)
+}
+
+/// Writes from aligned memory, filled up to whole blocks with zeros.
+fn write_aligned(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE.min(bytes.len().next_multiple_of(ALIGNMENT)) + ALIGNMENT];
+    let start = buffer.as_ptr().align_offset(ALIGNMENT);
+    let room = buffer.get_mut(start..).ok_or(io::ErrorKind::InvalidInput)?;
+    for piece in bytes.chunks(PIECE) {
+        let padded = piece.len().next_multiple_of(ALIGNMENT);
+        room[..piece.len()].copy_from_slice(piece);
+        room[piece.len()..padded].fill(0);
+        file.write_all(&room[..padded])?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

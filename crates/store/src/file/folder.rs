@@ -1,10 +1,9 @@
 //! Large chunks: one file each, in a folder by the first byte of the address.
 //!
-//! What always holds here: a file under its own name is whole and on the disk before its `put`
-//! returns (written under another name, synced, renamed, folder synced); a file that is not what its
-//! name says never leaves here as a chunk.
+//! What always holds here: a file under its own name is whole and on the disk (it is written under
+//! another name and gets its own when it was synced); a file that is not what its name says never
+//! leaves here as a chunk.
 
-use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
@@ -18,12 +17,15 @@ use hashlink::LruCache;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 
-use super::direct;
+use super::unsynced::{Failure, Unsynced};
 
 /// Files of a crashed `put` are removed when they are older than this.
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// How many files are kept open for the next part of them: 1 GiB in packs.
-const RECENT_MAX: usize = 256;
+const RECENT_MAX: usize = 512;
+
+/// How many files are read or written at once.
+pub(super) const THREADS_MAX: usize = 4;
 
 /// The folder of large chunks.
 pub(super) struct Folder {
@@ -31,6 +33,7 @@ pub(super) struct Folder {
     incoming: PathBuf,
     /// Files read from lately.
     recent: Mutex<LruCache<Address, Arc<File>>>,
+    unsynced: Unsynced,
 }
 
 /// What is under a chunk's name.
@@ -47,6 +50,7 @@ impl Folder {
             chunks: root.join("chunks"),
             incoming: root.join("incoming"),
             recent: Mutex::new(LruCache::new(RECENT_MAX)),
+            unsynced: Unsynced::default(),
         }
     }
 
@@ -82,53 +86,37 @@ impl Folder {
         self.shard(address).join(address.to_string())
     }
 
-    /// Stores chunks, durably.
-    pub(super) fn put(&self, chunks: &[&Chunk]) -> Result<(), (PathBuf, io::Error)> {
-        let written = in_parallel(chunks, |chunk| self.put_one(chunk));
-        let mut folders = BTreeSet::new();
-        for (chunk, outcome) in chunks.iter().zip(written) {
-            let path = self.path(&chunk.address());
-            if outcome.map_err(|error| (path, error))? {
-                folders.insert(self.chunks.clone());
-            }
-            // Also of a chunk that was there: who wrote it may have died before this sync.
-            folders.insert(self.shard(&chunk.address()));
-        }
-        for folder in folders {
-            sync_dir(&folder).map_err(|error| (folder, error))?;
+    /// Writes chunks; [`Folder::sync`] makes them durable.
+    pub(super) fn write(&self, chunks: &[&Chunk]) -> Result<(), Failure> {
+        let written = in_parallel(chunks, THREADS_MAX, |chunk| {
+            self.write_one(chunk)
+                .map_err(|error| (self.path(&chunk.address()), error))
+        });
+        written.into_iter().collect::<Result<(), Failure>>()?;
+        if self.unsynced.is_full() {
+            self.sync()?;
         }
         Ok(())
     }
 
-    /// Writes one chunk unless it is there, whole; says whether its folder is new.
-    fn put_one(&self, chunk: &Chunk) -> io::Result<bool> {
+    /// Waits until what was written is on the disk.
+    pub(super) fn sync(&self) -> Result<(), Failure> {
+        self.unsynced.sync()
+    }
+
+    /// Writes one chunk unless it is there, whole.
+    fn write_one(&self, chunk: &Chunk) -> io::Result<()> {
         let address = chunk.address();
         if let Ok(Some(Found::File(file, len))) = self.find(&address)
             && len == chunk.bytes().len() as u64
             && read_all(&file, len).is_ok_and(|bytes| bytes == chunk.bytes())
         {
-            return Ok(false);
+            // Who wrote it may have died before its name was on the disk.
+            self.unsynced.folder(self.shard(&address));
+            return Ok(());
         }
-        let temporary = self.temporary();
-        let written = self.write(&temporary, chunk);
-        if written.is_err() {
-            // The error that counts is the first one.
-            drop(fs::remove_file(&temporary));
-        }
-        written
-    }
-
-    fn write(&self, temporary: &Path, chunk: &Chunk) -> io::Result<bool> {
-        direct::create(temporary, chunk.bytes())?;
-        let path = self.path(&chunk.address());
-        match fs::rename(temporary, &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_dir(&self.shard(&chunk.address()))?;
-                fs::rename(temporary, &path)?;
-                Ok(true)
-            }
-            done => done.map(|()| false),
-        }
+        self.unsynced
+            .write(chunk, self.temporary(), self.path(&address))
     }
 
     /// A name no other thread or process uses.
@@ -146,6 +134,12 @@ impl Folder {
 
     /// The file of a chunk; `None` when there is none.
     pub(super) fn find(&self, address: &Address) -> io::Result<Option<Found>> {
+        if let Some(place) = self.unsynced.place(address)
+            && let Ok(file) = File::open(place)
+        {
+            let len = file.metadata()?.len();
+            return Ok(Some(Found::File(file, len)));
+        }
         let path = self.path(address);
         let about = match fs::metadata(&path) {
             Ok(about) => about,
@@ -253,9 +247,10 @@ impl Folder {
     /// next collection, so nothing is synced.
     pub(super) fn delete(&self, address: &Address) -> io::Result<bool> {
         self.recent.lock().remove(address);
+        let unsynced = self.unsynced.forget(address);
         match fs::remove_file(self.path(address)) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(unsynced),
             Err(error) => Err(error),
         }
     }
@@ -306,27 +301,26 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Does something to every item, on a few threads when there are several: disks like more than one
-/// request at a time. The results are in the order of the items.
-pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    const THREADS_MAX: usize = 4;
-    if items.len() < 2 {
-        return items.iter().map(work).collect();
-    }
-    let per_thread = items.len().div_ceil(THREADS_MAX);
+/// Does something to every item, on this thread and a few others when there are several: disks like more
+/// than one request at a time. The results are in the order of the items.
+pub(super) fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    threads_max: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let per_thread = items.len().div_ceil(threads_max).max(1);
+    let (own, others) = items.split_at(per_thread.min(items.len()));
+    let some = |share: &[T]| share.iter().map(&work).collect::<Vec<R>>();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = items
+        let some = &some;
+        let threads: Vec<_> = others
             .chunks(per_thread)
             .map(|share| {
-                let work = &work;
-                (
-                    share,
-                    std::thread::Builder::new()
-                        .spawn_scoped(scope, move || share.iter().map(work).collect::<Vec<R>>()),
-                )
+                let thread = std::thread::Builder::new().spawn_scoped(scope, move || some(share));
+                (share, thread)
             })
             .collect();
-        let mut results = Vec::with_capacity(items.len());
+        let mut results = some(own);
         for (share, thread) in threads {
             match thread {
                 Ok(thread) => match thread.join() {
@@ -334,7 +328,7 @@ pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R 
                     Err(panic) => std::panic::resume_unwind(panic),
                 },
                 // No thread to be had: here, then.
-                Err(_) => results.extend(share.iter().map(&work)),
+                Err(_) => results.extend(some(share)),
             }
         }
         results

@@ -77,8 +77,8 @@ impl PackSink for Nowhere {
 #[test]
 fn keys_are_derived_as_described() {
     for (name, context) in [
-        ("key object hash", "safeos 2026 object hash v1"),
-        ("key object seal", "safeos 2026 object seal v1"),
+        ("key object hash", "safeos 2026 object hash v2"),
+        ("key object seal", "safeos 2026 object seal v2"),
         ("key pack directory", "safeos 2026 pack directory v1"),
     ] {
         same(name, secret().derive(context, &[]).expose());
@@ -97,6 +97,22 @@ fn objects_are_sealed_as_described() {
         plain.seal(&keys(), &mut sealed).unwrap();
         same(&format!("{name} sealed"), &sealed);
     }
+}
+
+/// A content of several pages that does not compress: 10,000 bytes of BLAKE3's output for nothing.
+#[test]
+fn pages_are_sealed_as_described() {
+    let mut content = vec![0; 10_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut content);
+    let plain = Plain::new(&keys(), ObjectKind::Block, &content).unwrap();
+    same("object of three pages hash", &plain.hash());
+    let mut sealed = Vec::new();
+    plain.seal(&keys(), &mut sealed).unwrap();
+    assert_eq!(sealed.len(), 1 + 10_000 + 3 * 16);
+    same(
+        "object of three pages, BLAKE3 of the sealed",
+        blake3::hash(&sealed).as_bytes(),
+    );
 }
 
 /// How well a writer compresses is its own affair, so this one is only read.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use safeos_account::SecretKey;
-use safeos_control::{ErrorReply, Reply, Request, SignIn, SignOut, SignUp};
-use safeos_session::{Credentials, Error, Limits, Options, Secret, Session};
+use safeos_account::{RecoveryKey, SecretKey};
+use safeos_control::{ErrorReply, Recover, Reply, Request, SignIn, SignOut, SignUp};
+use safeos_session::{Credentials, Error, Limits, Options, Secret, Session, Wishes};
 use safeos_store::Store;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{Conversation, Listener};
 use crate::daemon::Signed;
@@ -21,6 +21,7 @@ pub fn run(conversation: &Conversation, request: Request) -> Reply {
     let answer = match request {
         Request::SignUp(request) => sign_up(conversation, request, &listener),
         Request::SignIn(request) => sign_in(conversation, request, &listener),
+        Request::Recover(request) => recover(conversation, &request, &listener),
         Request::SignOut(request) => sign_out(conversation, &request, &listener),
         request => in_session(conversation, request, &listener),
     };
@@ -89,7 +90,6 @@ fn store(conversation: &Conversation, named: Option<&str>) -> Result<Arc<dyn Sto
 }
 
 struct Opening {
-    credentials: Credentials,
     store: Option<String>,
     remember: bool,
     accept_older: bool,
@@ -106,53 +106,87 @@ fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>
         (None, true) => Some(SecretKey::generate().map_err(failed)?.to_text()),
         (None, false) => None,
     };
-    let shown = secret_key
-        .as_ref()
-        .filter(|_| request.generate_secret_key)
-        .cloned();
+    let recovery_key = request
+        .generate_recovery_key
+        .then(RecoveryKey::generate)
+        .transpose()
+        .map_err(failed)?;
+    let shown = Shown {
+        secret_key: secret_key
+            .as_ref()
+            .filter(|_| request.generate_secret_key)
+            .cloned(),
+        recovery_key: recovery_key.as_ref().map(RecoveryKey::to_words),
+    };
+    let credentials = Credentials {
+        name: request.name,
+        password: secret(&request.password),
+        secret_key,
+    };
+    let wishes = Wishes {
+        small_memory: request.small_memory,
+        recovery_key,
+    };
     let opening = Opening {
-        credentials: Credentials {
-            name: request.name,
-            password: secret(&request.password),
-            secret_key,
-        },
         store: request.store,
         remember: request.remember,
         accept_older: false,
         wallet: request.wallet_key.as_ref().map(secret),
     };
-    let small = request.small_memory;
-    open(conversation, opening, shown, |credentials, options| {
-        if small {
-            Session::sign_up_small(credentials, options, listener)
-        } else {
-            Session::sign_up(credentials, options, listener)
-        }
+    open(conversation, opening, |options| {
+        let session = Session::sign_up_with(credentials, wishes, options, listener)?;
+        Ok((session, shown))
     })
 }
 
 fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>) -> Answer {
+    let credentials = Credentials {
+        name: request.name,
+        password: secret(&request.password),
+        secret_key: request.secret_key.as_ref().map(secret),
+    };
     let opening = Opening {
-        credentials: Credentials {
-            name: request.name,
-            password: secret(&request.password),
-            secret_key: request.secret_key.as_ref().map(secret),
-        },
         store: request.store,
         remember: request.remember,
         accept_older: request.accept_older,
         wallet: None,
     };
-    open(conversation, opening, None, |credentials, options| {
-        Session::sign_in(credentials, options, listener)
+    open(conversation, opening, |options| {
+        let session = Session::sign_in(credentials, options, listener)?;
+        Ok((session, Shown::default()))
     })
+}
+
+fn recover(conversation: &Conversation, request: &Recover, listener: &Listener<'_>) -> Answer {
+    let key = RecoveryKey::parse(&secret(&request.recovery_key)).map_err(failed)?;
+    let opening = Opening {
+        store: request.store.clone(),
+        remember: request.remember,
+        accept_older: request.accept_older,
+        wallet: None,
+    };
+    open(conversation, opening, |options| {
+        let new = secret(&request.new_password);
+        let session = Session::recover(&key, request.name.as_deref(), &new, options, listener)?;
+        let shown = Shown {
+            secret_key: session.secret_key(),
+            recovery_key: None,
+        };
+        Ok((session, shown))
+    })
+}
+
+/// Keys that the answer shows.
+#[derive(Default)]
+struct Shown {
+    secret_key: Option<Secret>,
+    recovery_key: Option<Secret>,
 }
 
 fn open(
     conversation: &Conversation,
     opening: Opening,
-    shown: Option<Secret>,
-    how: impl FnOnce(Credentials, Options) -> safeos_session::Result<Arc<Session>>,
+    how: impl FnOnce(Options) -> safeos_session::Result<(Arc<Session>, Shown)>,
 ) -> Answer {
     may_sign_in(conversation)?;
     let control = &conversation.control;
@@ -169,7 +203,7 @@ fn open(
         wallet: opening.wallet,
         limits: Limits::default(),
     };
-    let session = how(opening.credentials, options).map_err(failed)?;
+    let (session, shown) = how(options).map_err(failed)?;
     // Whoever asked has gone meanwhile: nobody would know of the session, and it would keep others out.
     if conversation.closed.load(Ordering::Acquire) {
         let _ = session.sign_out(false, true, &());
@@ -194,11 +228,18 @@ fn open(
             return Err(failed(error));
         }
     }
-    let mut result = json!({ "account": account, "store": store.url() });
-    if let (Some(key), Some(result)) = (shown, result.as_object_mut()) {
-        result.insert("secret_key".to_owned(), json!(key.expose()));
+    let mut result = Map::new();
+    result.insert("account".to_owned(), json!(account));
+    result.insert("store".to_owned(), json!(store.url()));
+    for (name, key) in [
+        ("secret_key", shown.secret_key),
+        ("recovery_key", shown.recovery_key),
+    ] {
+        if let Some(key) = key {
+            result.insert(name.to_owned(), json!(key.expose()));
+        }
     }
-    Ok(Reply::Ok(result))
+    Ok(Reply::Ok(result.into()))
 }
 
 fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<'_>) -> Answer {
@@ -229,6 +270,11 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
             let (old, new) = (secret(&request.old), secret(&request.new));
             let done = session.change_password(&old, &new, listener);
             reply(done.map(|()| Reply::ok(&())))
+        }
+        Request::NewRecoveryKey(request) => {
+            daemon.flush();
+            let key = session.new_recovery_key(&secret(&request.password), listener);
+            reply(key.map(|key| Reply::Ok(json!({ "recovery_key": key.expose() }))))
         }
         Request::Publish(request) => {
             daemon.flush();
@@ -268,7 +314,7 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
             let spent = session.spend_at_most(max);
             reply(spent.map(|()| Reply::ok(&())))
         }
-        Request::SignUp(_) | Request::SignIn(_) | Request::SignOut(_) => {
+        Request::SignUp(_) | Request::SignIn(_) | Request::Recover(_) | Request::SignOut(_) => {
             Err(refused("failed", "this request is answered elsewhere"))
         }
     }

@@ -1,0 +1,248 @@
+//! Opening an account with its recovery key, and making or replacing that key.
+//!
+//! What always holds here: a recovery key opens an account only together with a new password, which is set before anything
+//! else happens. Making another key closes the door of the one before last; a crash between the steps leaves both of the last two usable,
+//! and the same command finishes.
+
+use std::sync::Arc;
+
+use safeos_record::{Address, FINAL_COUNTER, Pointer};
+use safeos_store::Store;
+
+use crate::head::{self, Parts, damaged};
+use crate::kdf::{self, Keys};
+use crate::login::{head_chunk, target};
+use crate::name::{Name, check_new_password, normal_password};
+use crate::packet::{Packet, RecoveryKeys};
+use crate::recovery::{Door, Record};
+use crate::{Account, Error, Head, RecoveryKey, Result, Secret, SecretKey};
+
+/// An account that was opened with its recovery key.
+pub struct Recovered {
+    /// Opened, under the new password.
+    pub account: Account,
+    /// Its newest state.
+    pub head: Head,
+    /// Where its pointer was under the forgotten password.
+    pub before: Address,
+}
+
+impl Account {
+    /// Opens the account of a recovery key and sets a new password, which closes the old one for good. A new password
+    /// that is the old one just opens it. Nothing is set if the account is not called `name`, where one is given.
+    pub fn recover(
+        store: &dyn Store,
+        key: &RecoveryKey,
+        name: Option<&str>,
+        new: &Secret,
+        step: &dyn Fn(&str),
+    ) -> Result<Recovered> {
+        check_new_password(new)?;
+        let name = name
+            .map(|typed| Name::parse(typed).map(|name| (typed, name)))
+            .transpose()?;
+        step("finding the account");
+        let Record { keys, secret_key } = Door::of(key).look(store)?;
+        let mut opened = Vec::new();
+        for (keys, pointer) in live(store, keys)? {
+            step("opening the account");
+            opened.push(Opened::of(store, keys, &pointer, secret_key.clone())?);
+        }
+        let mut opened = opened.into_iter();
+        let Some(Opened {
+            account,
+            head,
+            mut packet,
+        }) = opened.next()
+        else {
+            return Err(Error::RecoveryKeyReplaced);
+        };
+        // A key that the account does not know of was replaced, or made by a command that did not end.
+        packet.recovery = match packet.recovery.take() {
+            Some(known) if known.has(key) => Some(known.led_by(key)),
+            _ => return Err(Error::RecoveryKeyReplaced),
+        };
+        if let Some((typed, name)) = name
+            && name != account.name
+        {
+            return Err(Error::RecoveryKeyOfAnother(typed.trim().to_owned()));
+        }
+        step("setting the new password");
+        let keys = account.derive(&normal_password(new)?)?;
+        // What an interrupted change of password has left, unless somebody has worked with it since.
+        for other in opened.filter(|other| other.account.address() != keys.address) {
+            let idle = other.head.counter() == other.packet.first_counter
+                || other.head.counter() < packet.first_counter;
+            if idle {
+                other.account.retire(store, &other.head)?;
+            }
+        }
+        let before = account.address();
+        let (account, head) = if keys.address == before {
+            (account, head)
+        } else {
+            account.move_to(store, keys, packet, &head)?
+        };
+        Ok(Recovered {
+            account,
+            head,
+            before,
+        })
+    }
+
+    /// The secret key that is needed besides the password, if there is one.
+    pub fn secret_key(&self) -> Option<Secret> {
+        self.secret_key.as_ref().map(SecretKey::to_text)
+    }
+
+    /// Makes a recovery key for an account that has none, or another one in its place; `head` must be the newest. The new
+    /// door is opened first, the account told, and the old door closed last: after an error the old key opens, and the same call finishes.
+    pub fn new_recovery_key(
+        &self,
+        store: &dyn Store,
+        password: &Secret,
+        head: &Head,
+    ) -> Result<(RecoveryKey, Head)> {
+        self.check_password(password)?;
+        let mut packet = self.packet(head)?;
+        let before = packet.recovery.take();
+        if let Some(replaced) = before.as_ref().and_then(|keys| keys.replaced.as_ref()) {
+            Door::of(replaced).close(store)?;
+        }
+        let before = before.map(|keys| keys.current);
+        let key = RecoveryKey::generate()?;
+        Door::of(&key).renew(store, &[&self.keys], self.secret_key.as_ref())?;
+        packet.recovery = Some(RecoveryKeys {
+            current: key.clone(),
+            replaced: before.clone(),
+        });
+        let sealed = head::seal_packet(&packet, &self.keys.packet)?;
+        let counter = head.counter();
+        let commit = head.commit.clone();
+        let next = counter.saturating_add(1);
+        let head = self.put_head(store, &sealed, commit, Some(counter), next)?;
+        if let Some(before) = before {
+            Door::of(&before).close(store)?;
+        }
+        Ok((key, head))
+    }
+
+    /// Has the recovery key open these keys too, before they hold; what then stands in the packet. The keys before stay in
+    /// the record: they hold until the account is published under the new ones.
+    pub(crate) fn renew_recovery(
+        &self,
+        store: &dyn Store,
+        before: &Self,
+        known: Option<RecoveryKeys>,
+    ) -> Result<Option<RecoveryKeys>> {
+        let Some(RecoveryKeys { current, replaced }) = known else {
+            return Ok(None);
+        };
+        if let Some(replaced) = replaced {
+            Door::of(&replaced).close(store)?;
+        }
+        let keys: [&Keys; 2] = [&self.keys, &before.keys];
+        let open = Door::of(&current).renew(store, &keys, self.secret_key.as_ref())?;
+        Ok(open.then_some(RecoveryKeys {
+            current,
+            replaced: None,
+        }))
+    }
+
+    /// Copies the recovery record to another store the account is copied to.
+    pub fn copy_recovery(&self, from: &dyn Store, to: &dyn Store, head: &Head) -> Result<()> {
+        match self.packet(head)?.recovery {
+            Some(known) => Door::of(&known.current).copy(from, to),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the recovery key of this state, if there is one, opens this account.
+    pub fn check_recovery(&self, store: &dyn Store, head: &Head) -> Result<()> {
+        let Some(known) = self.packet(head)?.recovery else {
+            return Ok(());
+        };
+        let record = Door::of(&known.current).look(store)?;
+        let ours = record
+            .keys
+            .iter()
+            .any(|keys| keys.address == self.address());
+        if ours {
+            Ok(())
+        } else {
+            Err(Error::RecoveryKeyReplaced)
+        }
+    }
+}
+
+/// What one pair of keys opens.
+struct Opened {
+    account: Account,
+    head: Head,
+    packet: Packet,
+}
+
+impl Opened {
+    /// The account that these keys open.
+    fn of(
+        store: &dyn Store,
+        keys: Keys,
+        pointer: &Pointer,
+        secret_key: Option<SecretKey>,
+    ) -> Result<Self> {
+        let chunk = head_chunk(store, target(pointer)?)?;
+        let wrong = damaged(chunk.address());
+        let parts = Parts::of(chunk.bytes()).map_err(&wrong)?;
+        let packet = parts.open_packet(&keys.packet).map_err(&wrong)?;
+        if packet.kdf_version != keys.cost.version {
+            return Err(wrong("its packet belongs to another version"));
+        }
+        let commit = parts.open_commit(&packet.home_key).map_err(&wrong)?;
+        let account = Account {
+            given_name: packet.name.clone(),
+            name: Name::parse(&packet.name)?,
+            secret_key,
+            keys: Arc::new(keys),
+            home_key: packet.home_key.clone(),
+            marker_cost: kdf::SMALL,
+        };
+        let head = Head {
+            pointer: pointer.clone(),
+            chunk,
+            commit,
+        };
+        Ok(Self {
+            account,
+            head,
+            packet,
+        })
+    }
+}
+
+/// The keys whose pointers are there and not final, the newest state first; of two as new, the one that holds longer.
+fn live(store: &dyn Store, keys: Vec<Keys>) -> Result<Vec<(Keys, Pointer)>> {
+    let mut live = Vec::new();
+    for keys in keys {
+        if let Some(pointer) = store.get_pointer(&keys.address)?
+            && pointer.counter() != FINAL_COUNTER
+        {
+            live.push((keys, pointer));
+        }
+    }
+    live.reverse();
+    live.sort_by_key(|(_, pointer)| std::cmp::Reverse(pointer.counter()));
+    Ok(live)
+}
+
+impl RecoveryKeys {
+    /// The same with this one of them as the one that stays.
+    fn led_by(self, key: &RecoveryKey) -> Self {
+        match self.replaced {
+            Some(replaced) if replaced == *key => Self {
+                current: replaced,
+                replaced: Some(self.current),
+            },
+            replaced => Self { replaced, ..self },
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Reading parts of blocks: how much is asked for, and what a damaged one gives.
+// Helpers of tests are outside of what the lints know to be tests.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use safeos_record::{Address, Key as Secret, random_bytes};
+use safeos_tree::{BLOCK_BYTES, Keys, ObjectKind, ObjectRef, Objects, Plain, Reader, Result};
+
+/// One sealed block, and what was asked of it.
+#[derive(Default)]
+struct One {
+    sealed: Mutex<Vec<u8>>,
+    asked: Mutex<Vec<u32>>,
+    suspected: Mutex<Vec<ObjectRef>>,
+}
+
+impl Objects for One {
+    fn sealed(&self, at: &ObjectRef) -> Result<Vec<u8>> {
+        self.asked.lock().push(at.len);
+        Ok(self.sealed.lock()[at.offset as usize..(at.offset + at.len) as usize].to_vec())
+    }
+
+    fn suspect(&self, at: &ObjectRef) {
+        self.suspected.lock().push(*at);
+    }
+}
+
+fn block(content: &[u8]) -> (ObjectRef, Arc<One>, Reader) {
+    let keys = Keys::new(&Secret::new([1; 32]));
+    let plain = Plain::new(&keys, ObjectKind::Block, content).unwrap();
+    let hash = plain.hash();
+    let one = Arc::new(One::default());
+    let len = {
+        let mut sealed = one.sealed.lock();
+        plain.seal(&keys, &mut sealed).unwrap();
+        sealed.len() as u32
+    };
+    let at = ObjectRef {
+        pack: Address([0; 32]),
+        offset: 0,
+        len,
+        hash,
+    };
+    (at, one.clone(), Reader::new(keys, one, 1 << 20))
+}
+
+fn noise() -> Vec<u8> {
+    let mut content = vec![0; BLOCK_BYTES];
+    random_bytes(&mut content).unwrap();
+    content
+}
+
+#[test]
+fn the_first_small_read_opens_its_pages_and_the_second_keeps_the_block() {
+    let content = noise();
+    let (at, one, reader) = block(&content);
+    for place in [8192, 20_000, 4096] {
+        let part = reader
+            .block_part(&at, content.len(), place..place + 4096)
+            .unwrap();
+        assert_eq!(part, content[place..place + 4096]);
+    }
+    assert_eq!(*one.asked.lock(), [4096 + 16, at.len]);
+    assert!(one.suspected.lock().is_empty());
+}
+
+#[test]
+fn a_range_is_cut_to_what_the_block_has() {
+    let content = noise();
+    let (at, _, reader) = block(&content);
+    let part = reader
+        .block_part(&at, content.len(), 30_000..40_000)
+        .unwrap();
+    assert_eq!(part, content[30_000..]);
+    let (at, _, reader) = block(b"a word that fits into one page");
+    assert_eq!(reader.block_part(&at, 30, 2..6).unwrap(), &b"word"[..]);
+    assert!(reader.block_part(&at, 30, 50..60).unwrap().is_empty());
+}
+
+#[test]
+fn a_compressed_block_is_opened_whole() {
+    let content = b"all work and no play ".repeat(1000);
+    let (at, one, reader) = block(&content);
+    let part = reader.block_part(&at, content.len(), 5000..5010).unwrap();
+    assert_eq!(part, content[5000..5010]);
+    assert_eq!(*one.asked.lock(), [at.len]);
+}
+
+#[test]
+fn a_damaged_page_is_an_error_for_who_needs_it_and_no_other_bytes() {
+    let content = noise();
+    let (at, one, reader) = block(&content);
+    one.sealed.lock()[9000] ^= 1;
+    let error = reader
+        .block_part(&at, content.len(), 8192..12_288)
+        .unwrap_err();
+    assert!(error.to_string().contains("does not open"), "{error}");
+    assert_eq!(*one.suspected.lock(), [at]);
+    let (at, one, reader) = block(&content);
+    one.sealed.lock()[9000] ^= 1;
+    let part = reader.block_part(&at, content.len(), 0..4096).unwrap();
+    assert_eq!(part, content[..4096]);
+}

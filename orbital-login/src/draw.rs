@@ -1,0 +1,122 @@
+//! How everything looks: from places to shapes and texts with colours.
+//!
+//! What always holds here: a list of [`Op`]s says all there is to see, from back to front, and drawing it
+//! twice gives the same pixels; so what differs between two lists is what has to be drawn again.
+
+mod part;
+
+use zeroize::Zeroizing;
+
+use crate::geometry::Rect;
+use crate::icon::Icon;
+use crate::layout::{Layout, Look};
+use crate::text::{Style, Text};
+use crate::theme::{Rgba, Theme};
+use crate::view::View;
+
+/// Something drawn.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Op {
+    /// A soft shadow around a rectangle: radius, width.
+    Shadow(Rect, f32, f32, Rgba),
+    /// A rectangle with round corners.
+    Round(Rect, f32, Rgba),
+    /// Its edge: radius, width.
+    Ring(Rect, f32, f32, Rgba),
+    /// The caret of a field.
+    Caret(Rect, Rgba),
+    /// A text.
+    Text {
+        /// The pen's place on the base line.
+        at: (f32, f32),
+        /// Font and size.
+        style: Style,
+        /// The colour.
+        colour: Rgba,
+        /// The words.
+        words: Zeroizing<String>,
+        /// Nothing is drawn outside.
+        clip: Rect,
+    },
+    /// An icon.
+    Icon(Rect, Icon, Rgba),
+    /// A code to photograph.
+    Code(Rect, Zeroizing<String>),
+}
+
+impl Op {
+    /// Nothing is drawn outside.
+    pub fn bounds(&self) -> Rect {
+        match self {
+            Self::Shadow(rect, _, blur, _) => rect.grow(*blur as i32 + 1),
+            Self::Round(rect, ..)
+            | Self::Ring(rect, ..)
+            | Self::Caret(rect, _)
+            | Self::Icon(rect, ..)
+            | Self::Code(rect, _) => *rect,
+            Self::Text { clip, .. } => *clip,
+        }
+    }
+}
+
+/// What is to be drawn.
+pub fn draw(view: &View, layout: &Layout, text: &mut Text, theme: &Theme) -> Vec<Op> {
+    let mut pen = Pen {
+        ops: Vec::with_capacity(layout.placed.len() * 2),
+        text,
+        theme,
+        view,
+        scale: layout.card_scale,
+    };
+    for (index, placed) in layout.placed.iter().enumerate() {
+        if index == layout.corner_from {
+            pen.scale = layout.scale;
+        }
+        pen.part(placed);
+    }
+    pen.ops
+}
+
+struct Pen<'a> {
+    ops: Vec<Op>,
+    text: &'a mut Text,
+    theme: &'a Theme,
+    view: &'a View,
+    scale: f32,
+}
+
+impl Pen<'_> {
+    fn px(&self, units: f32) -> f32 {
+        units * self.scale
+    }
+
+    fn round(&mut self, rect: Rect, radius: f32, colour: Rgba) {
+        let radius = self.px(radius);
+        self.ops.push(Op::Round(rect, radius, colour));
+    }
+
+    fn ring(&mut self, rect: Rect, radius: f32, width: f32, colour: Rgba) {
+        let (radius, width) = (self.px(radius), self.px(width).max(1.0));
+        self.ops.push(Op::Ring(rect, radius, width, colour));
+    }
+
+    /// A line of text, centred in height by its capitals; in width where `middle`.
+    fn words(&mut self, rect: Rect, words: &str, look: Look, colour: Rgba, middle: bool) {
+        if words.is_empty() {
+            return;
+        }
+        let style = look.style(self.scale);
+        let mut x = rect.x as f32;
+        if middle {
+            x += ((rect.w as f32 - self.text.width(style, words)) / 2.0).max(0.0);
+        }
+        let y = (rect.y as f32 + (rect.h as f32 + style.capital()) / 2.0).round();
+        self.ops.push(Op::Text {
+            at: (x, y),
+            style,
+            colour,
+            words: Zeroizing::new(words.to_owned()),
+            clip: rect.grow(self.px(3.0) as i32),
+        });
+    }
+}

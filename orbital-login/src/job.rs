@@ -1,0 +1,71 @@
+//! What the screen has done elsewhere, and what it hears of it.
+//!
+//! What always holds here: one job runs at a time, and each ends with exactly one [`Outcome`].
+
+use safeos_control::{Recover, Secret, SignIn, SignUp};
+
+use crate::trouble::Trouble;
+
+/// Which job: an answer that belongs to another one is nobody's.
+pub type JobId = u64;
+
+/// Work that may take long.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Open an account.
+    SignIn(SignIn),
+    /// Make an account and open it.
+    SignUp(SignUp),
+    /// Open an account with its recovery sheet and set a new password.
+    Recover(Recover),
+    /// Prepare a session that leaves nothing behind.
+    Guest,
+    /// Run the launcher in the session and wait for its end.
+    Launch,
+    /// Publish and end the session; `keep`: leave what is unpublished to the next time.
+    Leave {
+        /// Do not publish.
+        keep: bool,
+    },
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// What is being done.
+    pub what: String,
+    /// How much of it.
+    pub done: u64,
+    /// Of how much; 0: not known.
+    pub total: u64,
+    /// Counted in what.
+    pub unit: String,
+}
+
+/// How a job ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A session is open.
+    Opened(Opened),
+    /// The launcher has ended; how, if it was not well.
+    LauncherEnded(Option<Trouble>),
+    /// The session is closed and nothing of it left; what could not be done.
+    Left(Option<Trouble>),
+    /// It did not work. No session is open that was not before.
+    Failed(Trouble),
+}
+
+/// An open session.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The account's name as it was given at sign-up; empty for a guest.
+    pub account: String,
+    /// The store's URL.
+    pub store: String,
+    /// A secret key that was just made, or is needed again, to be shown once.
+    pub secret_key: Option<Secret>,
+    /// A recovery key that was just made, to be shown once.
+    pub recovery_key: Option<Secret>,
+    /// From this computer's memory: the store is out of reach.
+    pub offline: bool,
+}

@@ -1,0 +1,79 @@
+//! The session around the launcher: whose it is, what it sees, and that nothing of it stays.
+//!
+//! What always holds here: between [`Host::enter`] and [`Host::clean`] there is one person; whatever of these
+//! fails, `clean` is called and leaves neither programs nor folders of the session behind.
+
+mod environment;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "redox")]
+mod redox;
+#[cfg(any(target_os = "redox", test))]
+mod tables;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use safeos_control::Client;
+
+pub use environment::{Session, variables};
+#[cfg(target_os = "linux")]
+pub use linux::Linux as System;
+#[cfg(target_os = "redox")]
+pub use redox::Redox as System;
+
+use crate::trouble::Trouble;
+
+/// What differs from one operating system to another.
+pub trait Host: Send {
+    /// Prepares for a person, and opens the control file in their name.
+    fn enter(&mut self, account: &str) -> Result<(), Trouble>;
+    /// Prepares for a guest.
+    fn enter_guest(&mut self) -> Result<(), Trouble>;
+    /// A new conversation in the name of whoever entered.
+    fn client(&mut self) -> Result<Client, Trouble>;
+    /// Runs the launcher, calls `started` when it runs, waits for its end.
+    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), Trouble>;
+    /// Ends what the session has left running.
+    fn end_programs(&mut self);
+    /// Takes away what was made for the session. With `broken` the daemon is ended too, where it is ours:
+    /// it keeps what is not published.
+    fn clean(&mut self, broken: bool);
+    /// The keyboard layouts there are.
+    fn keymaps(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Uses another keyboard layout.
+    fn set_keymap(&mut self, _name: &str) {}
+    /// Whether [`Host::power`] does anything.
+    fn has_power(&self) -> bool {
+        false
+    }
+    /// Turns the computer off, or off and on again.
+    fn power(&mut self, _restart: bool) {}
+}
+
+/// What the login program is told when it is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The launcher with its arguments.
+    pub launcher: Vec<OsString>,
+    /// The folder for local state.
+    pub state: PathBuf,
+    /// The URL of the store; the daemon's own where it is not ours to start.
+    pub store: String,
+    /// The daemon's program, where it is ours to start.
+    pub daemon: PathBuf,
+}
+
+/// The reason why the launcher cannot be run.
+pub(crate) fn not_started(program: &OsString, error: &std::io::Error) -> Trouble {
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => "launcher_missing",
+        _ => "launcher_failed",
+    };
+    Trouble::new(
+        code,
+        format!("{} cannot be run: {error}", program.to_string_lossy()),
+    )
+}

@@ -1,0 +1,209 @@
+//! A session on Linux: a daemon of our own at a mount point of our own, and the launcher as whoever runs us.
+//!
+//! What always holds here: the daemon and the launcher end with this program, however it ends. What the launcher
+//! leaves running becomes our child (we are its reaper) and is ended with the session.
+
+mod daemon;
+mod programs;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use safeos_control::{Client, FILE_NAME};
+
+use super::{Host, Options, Session, not_started, variables};
+use crate::trouble::Trouble;
+use daemon::Daemon;
+
+/// Folders with shared data, where no variable says otherwise.
+const DATA: &str = "/usr/local/share:/usr/share";
+
+/// Who is in.
+enum Person {
+    Account(String),
+    Guest(PathBuf),
+}
+
+/// This computer.
+pub struct Linux {
+    options: Options,
+    folder: Option<PathBuf>,
+    daemon: Option<Daemon>,
+    person: Option<Person>,
+}
+
+impl Linux {
+    /// Prepares; starts nothing yet.
+    pub fn new(options: Options) -> Self {
+        // What a launcher leaves behind comes to us instead of to init.
+        // SAFETY: this operation takes one number and touches no memory of ours.
+        unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+        Self {
+            options,
+            folder: None,
+            daemon: None,
+            person: None,
+        }
+    }
+
+    /// A folder that only we can enter, under a name nobody can guess.
+    fn folder(&mut self) -> io::Result<PathBuf> {
+        if let Some(folder) = &self.folder {
+            return Ok(folder.clone());
+        }
+        let base = ["XDG_RUNTIME_DIR", "TMPDIR"]
+            .iter()
+            .filter_map(std::env::var_os)
+            .map(PathBuf::from)
+            .find(|path| path.is_absolute() && path.is_dir())
+            .unwrap_or_else(|| "/tmp".into());
+        let base = base.canonicalize().unwrap_or(base);
+        let folder = base.join(format!("safe-login-{:016x}", random()?));
+        fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        fs::create_dir(folder.join("safe"))?;
+        self.folder = Some(folder.clone());
+        Ok(folder)
+    }
+
+    /// The mount point of a daemon that answers.
+    fn mount(&mut self) -> Result<PathBuf, Trouble> {
+        let failed = |error: io::Error| {
+            Trouble::new("daemon_failed", format!("no place for the home: {error}"))
+        };
+        let mount = self.folder().map_err(failed)?.join("safe");
+        if let Some(daemon) = &mut self.daemon {
+            if fs::File::open(mount.join(FILE_NAME)).is_ok() {
+                return Ok(mount);
+            }
+            daemon.end();
+            self.daemon = None;
+        }
+        let daemon = Daemon::start(&mount, &self.options)?;
+        self.daemon = Some(daemon);
+        Ok(mount)
+    }
+}
+
+fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+impl Host for Linux {
+    fn enter(&mut self, account: &str) -> Result<(), Trouble> {
+        self.mount()?;
+        self.person = Some(Person::Account(account.to_owned()));
+        Ok(())
+    }
+
+    fn enter_guest(&mut self) -> Result<(), Trouble> {
+        let failed = |error: io::Error| {
+            Trouble::new("user_failed", format!("no folder for a guest: {error}"))
+        };
+        let home = self.folder().map_err(failed)?.join("guest");
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&home)
+            .map_err(failed)?;
+        self.person = Some(Person::Guest(home));
+        Ok(())
+    }
+
+    fn client(&mut self) -> Result<Client, Trouble> {
+        Ok(Client::open(self.mount()?)?)
+    }
+
+    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), Trouble> {
+        let mount = match &self.person {
+            Some(Person::Account(_)) => Some(self.mount()?),
+            _ => None,
+        };
+        let (user, home) = match (&self.person, &mount) {
+            (Some(Person::Account(name)), Some(mount)) => (name.as_str(), mount.join("home")),
+            (Some(Person::Guest(home)), _) => ("guest", home.clone()),
+            _ => return Err(Trouble::new("user_failed", "nobody has signed in")),
+        };
+        let Some((program, arguments)) = self.options.launcher.split_first() else {
+            return Err(Trouble::new("launcher_missing", "no launcher was named"));
+        };
+        let path =
+            std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+        let mut variables = variables(
+            &Session {
+                user,
+                home: &home,
+                safe: mount.as_deref(),
+                path: &path,
+                data: DATA,
+            },
+            std::env::vars_os(),
+        );
+        if mount.is_some() {
+            // `safe` inside the session finds the same store and state.
+            variables.insert("SAFE_STATE".into(), self.options.state.clone().into());
+            variables.insert("SAFE_STORE".into(), self.options.store.clone().into());
+        }
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(variables)
+            .current_dir(&home)
+            .stdin(Stdio::null());
+        // SAFETY: between fork and exec only system calls are made, which allocate nothing.
+        unsafe { command.pre_exec(|| own_session(libc::SIGHUP)) };
+        let mut child = command
+            .spawn()
+            .map_err(|error| not_started(program, &error))?;
+        started();
+        match child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Trouble::new(
+                "launcher_failed",
+                format!("{} ended with {status}", program.to_string_lossy()),
+            )),
+            Err(error) => Err(not_started(program, &error)),
+        }
+    }
+
+    fn end_programs(&mut self) {
+        programs::end_all(self.daemon.as_ref().map(Daemon::pid));
+    }
+
+    fn clean(&mut self, broken: bool) {
+        if let Some(Person::Guest(home)) = self.person.take() {
+            // Never the home of an account: that one is not in this folder but mounted beside it.
+            let _ = fs::remove_dir_all(home);
+        }
+        if broken && let Some(mut daemon) = self.daemon.take() {
+            daemon.end();
+        }
+    }
+}
+
+impl Drop for Linux {
+    fn drop(&mut self) {
+        self.clean(true);
+        if let Some(folder) = &self.folder {
+            // Not recursively: were something still mounted, that would delete it.
+            let _ = fs::remove_dir(folder.join("safe"));
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// In a child: a session of its own, and a signal when we end.
+fn own_session(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: both take numbers and touch no memory of ours.
+    unsafe {
+        if libc::setsid() < 0 || libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! A session on Redox: a user for the account, a `safe` of its own, the launcher as that user.
+//!
+//! What always holds here: this program stays root in the namespace it was started in; what belongs to the session
+//! is set in the child, before the launcher runs. The session's namespace has that session's root under
+//! the name `safe`, and nobody in it can take it away or put another in its place. When the launcher has ended,
+//! every process of the user is ended before the session is closed.
+
+mod namespace;
+mod users;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use safeos_control::Client;
+
+use super::{Host, Options, Session, not_started, tables, variables};
+use crate::trouble::Trouble;
+use users::Person;
+
+/// Where the daemon serves.
+const SAFE: &str = "/scheme/safe";
+/// Programs of the system.
+const PATH: &str = "/usr/bin:/bin";
+/// Shared data of the system. `/share` is a link to it: with both, every entry stands in the menu twice.
+const DATA: &str = "/usr/share";
+const PROCESSES: &str = "/scheme/proc/ps";
+/// Programs that were asked to end get so long; those that were ended, too.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
+
+/// This computer.
+pub struct Redox {
+    options: Options,
+    person: Option<Person>,
+    /// The folder of a guest.
+    guest: Option<PathBuf>,
+}
+
+impl Redox {
+    /// Prepares; starts nothing yet.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            person: None,
+            guest: None,
+        }
+    }
+
+    fn person(&self) -> Result<&Person, Trouble> {
+        self.person
+            .as_ref()
+            .ok_or_else(|| Trouble::new("user_failed", "nobody has signed in"))
+    }
+}
+
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Trouble {
+    Trouble::new("user_failed", format!("{what}: {error}"))
+}
+
+impl Host for Redox {
+    fn enter(&mut self, account: &str) -> Result<(), Trouble> {
+        self.person = Some(users::for_account(account)?);
+        Ok(())
+    }
+
+    fn enter_guest(&mut self) -> Result<(), Trouble> {
+        let person = users::for_guest()?;
+        let home = PathBuf::from("/tmp").join(&person.name);
+        let made = fs::create_dir(&home).and_then(|()| {
+            std::os::unix::fs::chown(&home, Some(person.uid), Some(person.gid))?;
+            fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        });
+        self.person = Some(person);
+        made.map_err(|error| failed("no folder for a guest", &error))?;
+        self.guest = Some(home);
+        Ok(())
+    }
+
+    fn client(&mut self) -> Result<Client, Trouble> {
+        // Whose a conversation is, is decided when the control file is opened.
+        let person = self.person()?;
+        users::acting_as(person, || Client::open(SAFE))?.map_err(Trouble::from)
+    }
+
+    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), Trouble> {
+        let person = self.person()?;
+        let safe = self.guest.is_none().then_some(Path::new(SAFE));
+        let home = match &self.guest {
+            Some(home) => home.clone(),
+            None => Path::new(SAFE).join("home"),
+        };
+        let Some((program, arguments)) = self.options.launcher.split_first() else {
+            return Err(Trouble::new("launcher_missing", "no launcher was named"));
+        };
+        let namespace = namespace::of_session(safe.map(|_| person.uid))
+            .map_err(|error| Trouble::new("namespace_failed", error.to_string()))?;
+        let session = Session {
+            user: &person.name,
+            home: &home,
+            safe,
+            path: PATH.as_ref(),
+            data: DATA,
+        };
+        let folder = std::ffi::CString::new(home.as_os_str().as_encoded_bytes())
+            .map_err(|error| failed("the home's path", &error))?;
+        let (uid, gid, fd) = (person.uid, person.gid, namespace.raw());
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(variables(&session, std::env::vars_os()))
+            .env("UID", uid.to_string())
+            .env("GROUPS", gid.to_string())
+            .stdin(Stdio::null());
+        // SAFETY: between fork and exec only system calls are made; the folder's name was made before. The
+        // order matters: the namespace while still root, and the home through it.
+        unsafe {
+            command.pre_exec(move || {
+                namespace::enter(fd)?;
+                users::become_user(uid, gid)?;
+                match libc::chdir(folder.as_ptr()) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+        let mut child = command
+            .spawn()
+            .map_err(|error| not_started(program, &error))?;
+        drop(namespace);
+        started();
+        match child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Trouble::new(
+                "launcher_failed",
+                format!("{} ended with {status}", program.to_string_lossy()),
+            )),
+            Err(error) => Err(not_started(program, &error)),
+        }
+    }
+
+    fn end_programs(&mut self) {
+        let Some(person) = &self.person else {
+            return;
+        };
+        for signal in [libc::SIGTERM, libc::SIGKILL] {
+            let start = Instant::now();
+            let mut told = Vec::new();
+            loop {
+                let text = fs::read_to_string(PROCESSES).unwrap_or_default();
+                let left = tables::processes_of(&text, person.uid);
+                if left.is_empty() {
+                    return;
+                }
+                if start.elapsed() > ENDS_WITHIN {
+                    break;
+                }
+                for pid in left.into_iter().filter(|pid| *pid > 1) {
+                    if !told.contains(&pid) {
+                        told.push(pid);
+                        // SAFETY: plain system call; the process was listed as this user's just now.
+                        unsafe { libc::kill(pid, signal) };
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    fn clean(&mut self, _broken: bool) {
+        if let Some(home) = self.guest.take() {
+            let _ = fs::remove_dir_all(home);
+        }
+        if let Some(person) = self.person.take() {
+            users::remove(&person);
+        }
+    }
+
+    fn keymaps(&mut self) -> Vec<String> {
+        let listed = Command::new("inputd").arg("--keymaps").output();
+        let text = listed.map(|listed| listed.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&text)
+            .lines()
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .take(64)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn set_keymap(&mut self, name: &str) {
+        // The layout stays what it was if this fails, and the screen shows it by what is typed.
+        let _ = Command::new("inputd").arg("-K").arg(name).status();
+    }
+
+    fn has_power(&self) -> bool {
+        true
+    }
+
+    fn power(&mut self, restart: bool) {
+        let _ = Command::new("shutdown")
+            .args(restart.then_some("-r"))
+            .status();
+    }
+}

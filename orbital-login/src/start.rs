@@ -1,0 +1,181 @@
+//! Arguments, places, and the process that is started again.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use orbital_login::session::Options;
+use orbital_login::window::{self, Look};
+
+const USAGE: &str = "usage: orbital-login [--size WIDTHxHEIGHT] [--once] LAUNCHER [ARGUMENT…]
+
+Shows the sign-in screen; whoever signs in gets LAUNCHER with their home on safe:.
+  --size   a window of this size instead of the whole screen (not on Redox)
+  --once   end after one session
+
+SAFE_STATE and SAFE_STORE name the folder for local state and the store of this computer.";
+
+/// Given to the process that has the screen.
+const INNER: &str = "--inner";
+/// Before it is started again: longer each time, so that a fault does not keep the processor busy.
+const PAUSES: [u64; 4] = [250, 1_000, 4_000, 15_000];
+
+pub fn main() -> ExitCode {
+    let given: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut look = Look::default();
+    let mut inner = false;
+    let mut rest = given.as_slice();
+    while let [first, others @ ..] = rest {
+        match first.to_str() {
+            Some(INNER) => inner = true,
+            Some("--once") => look.once = true,
+            Some("--size") => {
+                let size = others
+                    .first()
+                    .and_then(|size| size.to_str()?.split_once('x'));
+                let Some((Ok(width), Ok(height))) = size.map(|(w, h)| (w.parse(), h.parse()))
+                else {
+                    return usage();
+                };
+                look.size = Some((width, height));
+                rest = &others[1..];
+                continue;
+            }
+            Some("--help") => {
+                println!("{USAGE}");
+                return ExitCode::SUCCESS;
+            }
+            Some(option) if option.starts_with("--") => return usage(),
+            _ => break,
+        }
+        rest = others;
+    }
+    if rest.is_empty() {
+        return usage();
+    }
+    if !inner && !look.once {
+        return again_and_again(&given);
+    }
+    let options = match places(rest.to_vec()) {
+        Ok(options) => options,
+        Err(message) => return failed(&message),
+    };
+    harden();
+    match window::run(options, look) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => failed(&message),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("orbital-login: {message}");
+    ExitCode::FAILURE
+}
+
+/// Starts the screen in a process of its own, and again when that one dies.
+fn again_and_again(arguments: &[OsString]) -> ExitCode {
+    let mut pauses = PAUSES.iter().copied();
+    loop {
+        let program = match std::env::current_exe() {
+            Ok(program) => program,
+            Err(_) => "orbital-login".into(),
+        };
+        let mut command = Command::new(program);
+        command.arg(INNER).args(arguments);
+        end_together(&mut command);
+        let ended = command.status();
+        if ended.is_ok_and(|status| status.success()) {
+            // The window was closed, where that is possible.
+            return ExitCode::SUCCESS;
+        }
+        let pause = pauses.next().unwrap_or(PAUSES[PAUSES.len() - 1]);
+        std::thread::sleep(Duration::from_millis(pause));
+    }
+}
+
+/// Has the screen end when this process is ended.
+fn end_together(_command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let with_parent = || {
+            // SAFETY: takes numbers and touches no memory of ours.
+            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0) } {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: between fork and exec only one system call is made, which allocates nothing.
+        unsafe { _command.pre_exec(with_parent) };
+    }
+}
+
+/// Where state and store are: of the system on Redox, of the user elsewhere.
+fn places(launcher: Vec<OsString>) -> Result<Options, String> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+    let folder = |base: &str, under_home: &str| -> Result<PathBuf, String> {
+        if cfg!(target_os = "redox") {
+            return Ok("/var/lib/safeos".into());
+        }
+        let named = variable(base)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        let folder =
+            named.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(under_home)));
+        folder.map(|folder| folder.join("safeos")).ok_or_else(|| {
+            "no folder is known for SafeOS's own files: set SAFE_STATE or HOME".to_owned()
+        })
+    };
+    let state = match variable("SAFE_STATE") {
+        Some(state) => std::path::absolute(state).map_err(|error| error.to_string())?,
+        None if cfg!(target_os = "redox") => folder("", "")?.join("login"),
+        None => folder("XDG_STATE_HOME", ".local/state")?,
+    };
+    let store = match variable("SAFE_STORE") {
+        Some(url) => url
+            .into_string()
+            .map_err(|_| "SAFE_STORE is not UTF-8 text: set it to a store URL".to_owned())?,
+        None => format!(
+            "file://{}",
+            folder("XDG_DATA_HOME", ".local/share")?
+                .join("store")
+                .display()
+        ),
+    };
+    Ok(Options {
+        launcher,
+        state,
+        store,
+        daemon: beside("safed"),
+    })
+}
+
+/// A program that was installed with this one, else the one in PATH.
+fn beside(name: &str) -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|own| own.parent().map(|folder| folder.join(name)))
+        .filter(|path| path.is_file())
+        .unwrap_or_else(|| name.into())
+}
+
+/// No dumps of this process's memory, and no reading of it by other programs of the same user.
+fn harden() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit lives until the call returns. Refused, there is nothing else to do.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes numbers and touches no memory of ours.
+    unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
+}

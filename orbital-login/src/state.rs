@@ -1,0 +1,551 @@
+//! What is on the screen and what happens next: events go in, effects come out.
+//!
+//! What always holds here: nothing is read, written, drawn or waited for. There is at most one job and at
+//! most one session; while one is open no form can be filled in. Every screen leads back to the form. Secrets
+//! live in the form, which wipes them when it goes, and in the request that is made of them.
+
+mod action;
+mod edit;
+mod form;
+mod order;
+mod place;
+
+use safeos_control::Secret;
+
+pub use form::{Form, Mode};
+pub use place::{Kind, NETWORK, Place};
+
+use crate::job::{Job, JobId, Opened, Outcome, Step};
+use crate::keyboard::Input;
+use crate::settings::{REMEMBERED_MAX, Remembered, Settings};
+use crate::trouble::{Notice, Trouble, explain};
+
+/// The keyboard layout that Redox starts with.
+const SYSTEM_KEYMAP: &str = "us";
+
+/// What can be pointed at, focused and done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Target {
+    /// Nothing yet: the first Tab goes to the first thing there is. Where a key pressed too often would stop or
+    /// skip something.
+    Screen,
+    /// The field for the name.
+    Name,
+    /// The field for the password.
+    Password,
+    /// The field for the password a second time.
+    Again,
+    /// The field for the secret key.
+    SecretKey,
+    /// The field for the words of the recovery sheet.
+    Words,
+    /// The field for the server's address.
+    Server,
+    /// Show the password.
+    Reveal,
+    /// Sign in, or create the account.
+    Submit,
+    /// The other form: create instead of sign in, and back.
+    OtherForm,
+    /// Show or hide the field for the secret key.
+    UseKey,
+    /// To the form that sets a new password with the recovery sheet.
+    Forgotten,
+    /// A session without an account.
+    Guest,
+    /// Remember the account on this computer.
+    Remember,
+    /// Make a secret key with the account.
+    WithKey,
+    /// Make a recovery sheet with the account.
+    WithSheet,
+    /// Show or hide where accounts live.
+    Places,
+    /// One of the places.
+    Place(Kind),
+    /// A remembered account.
+    Account(usize),
+    /// Another account than those remembered.
+    Someone,
+    /// Take the chosen account out of the list.
+    Forget,
+    /// The step that a notice offers.
+    Next,
+    /// Stop what is being done.
+    Stop,
+    /// Leave the rest of publishing to the next time.
+    LeaveRest,
+    /// Go on from the sheet into the session.
+    Continue,
+    /// Light or dark.
+    Appearance,
+    /// The menu of keyboard layouts.
+    Keyboard,
+    /// One of the layouts.
+    Keymap(usize),
+    /// The menu of shutting down.
+    Power,
+    /// Shut down.
+    ShutDown,
+    /// Restart.
+    Restart,
+}
+
+impl Target {
+    /// Whether letters go into it.
+    pub const fn is_text(self) -> bool {
+        matches!(
+            self,
+            Self::Name
+                | Self::Password
+                | Self::Again
+                | Self::SecretKey
+                | Self::Words
+                | Self::Server
+        )
+    }
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Event {
+    /// From the keyboard.
+    Input(Input),
+    /// The pointer moved over something else.
+    Hover(Option<Target>),
+    /// The button went down.
+    Press(Option<Target>),
+    /// The button went up.
+    Release(Option<Target>),
+    /// Time for the next picture of something that moves.
+    Tick,
+    /// The minute has changed.
+    Clock(Clock),
+    /// A job's program is on the screen now.
+    Started(JobId),
+    /// How far a job is.
+    Step(JobId, Step),
+    /// A job has ended.
+    Done(JobId, Outcome),
+    /// Whether the store knows the network.
+    Network(bool),
+}
+
+/// What goes out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Do this.
+    Start(JobId, Job),
+    /// Stop that.
+    Stop(JobId),
+    /// Use this keyboard layout.
+    Keymap(String),
+    /// Turn the computer off, or off and on.
+    Power {
+        /// And on again.
+        restart: bool,
+    },
+    /// Keep these settings.
+    Save(Settings),
+    /// Nothing that the session copied may be pasted by the next one.
+    ClearClipboard,
+}
+
+/// The time as it is shown.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Clock {
+    /// `17:05`
+    pub time: String,
+    /// `Tuesday, 24 November`
+    pub date: String,
+    /// Why it cannot be right, if it cannot.
+    pub wrong: Option<String>,
+}
+
+/// What this computer can do.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Abilities {
+    /// Be shut down from here.
+    pub power: bool,
+    /// Reach the network.
+    pub network: bool,
+}
+
+/// What is chosen from in a corner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Menu {
+    /// Keyboard layouts.
+    Keyboard,
+    /// Shutting down.
+    Power,
+}
+
+/// A job that the person waits for.
+#[derive(Debug)]
+pub struct Working {
+    /// What it was started from, and goes back to.
+    pub form: Form,
+    /// Without an account.
+    pub guest: bool,
+    /// How far it is.
+    pub step: Step,
+    /// The person wants it stopped.
+    pub stopping: bool,
+}
+
+/// Keys, each shown once, one after the other.
+#[derive(Debug)]
+pub struct Sheet {
+    /// The account's name.
+    pub account: String,
+    /// Its store.
+    pub store: String,
+    /// The secret key, which is shown first.
+    pub secret_key: Option<Secret>,
+    /// The words of the recovery sheet.
+    pub recovery_key: Option<Secret>,
+}
+
+/// A session with the launcher in it.
+#[derive(Debug)]
+pub struct Running {
+    /// The account's name; empty for a guest.
+    pub account: String,
+    /// The launcher has the screen.
+    pub started: bool,
+    /// The store is out of reach.
+    pub offline: bool,
+}
+
+/// A session that ends.
+#[derive(Debug)]
+pub struct Leaving {
+    /// The account's name.
+    pub account: String,
+    /// How far it is.
+    pub step: Step,
+    /// The rest is left to the next time.
+    pub keep: bool,
+    /// What to say afterwards.
+    pub after: Option<Trouble>,
+}
+
+/// What fills the screen.
+#[derive(Debug)]
+pub enum Screen {
+    /// Name and password.
+    Form(Form),
+    /// Waiting for a session to open.
+    Working(Working),
+    /// The sheet with a key.
+    Sheet(Sheet),
+    /// The session.
+    Running(Running),
+    /// Waiting for a session to end.
+    Leaving(Leaving),
+}
+
+/// Everything the screen knows.
+#[derive(Debug)]
+pub struct State {
+    /// What fills the screen.
+    pub screen: Screen,
+    /// What the keyboard goes to.
+    pub focus: Target,
+    /// What the pointer is over.
+    pub hover: Option<Target>,
+    /// What the button went down on.
+    pub pressed: Option<Target>,
+    /// What is open in a corner.
+    pub menu: Option<Menu>,
+    /// What went wrong last, or well.
+    pub notice: Option<Notice>,
+    /// Caps Lock seems to be on.
+    pub caps: bool,
+    /// Dark instead of light.
+    pub dark: bool,
+    /// Counts the pictures of what moves.
+    pub tick: u32,
+    /// The time.
+    pub clock: Clock,
+    /// The remembered accounts, the last used first.
+    pub accounts: Vec<Remembered>,
+    /// The keyboard layouts there are.
+    pub keymaps: Vec<String>,
+    /// The one that is in use.
+    pub keymap: usize,
+    /// What this computer can do.
+    pub abilities: Abilities,
+    job: Option<JobId>,
+    next_job: JobId,
+}
+
+impl State {
+    /// The first screen.
+    pub fn new(settings: Settings, keymaps: Vec<String>, abilities: Abilities) -> Self {
+        // Nobody can be asked for the layout in use; until one is chosen it is the system's.
+        let in_use = settings.keymap.as_deref().unwrap_or(SYSTEM_KEYMAP);
+        let keymap = keymaps.iter().position(|name| name == in_use).unwrap_or(0);
+        let mut state = Self {
+            screen: Screen::Form(Form::sign_in()),
+            focus: Target::Name,
+            hover: None,
+            pressed: None,
+            menu: None,
+            notice: None,
+            caps: false,
+            dark: !settings.light,
+            tick: 0,
+            clock: Clock::default(),
+            accounts: settings.accounts,
+            keymaps,
+            keymap,
+            abilities,
+            job: None,
+            next_job: 1,
+        };
+        state.accounts.truncate(REMEMBERED_MAX);
+        state.show_sign_in();
+        state
+    }
+
+    /// Whether the window is wanted: not while the launcher has the screen.
+    pub fn is_shown(&self) -> bool {
+        !matches!(&self.screen, Screen::Running(Running { started: true, .. }))
+    }
+
+    /// Whether something moves.
+    pub fn is_moving(&self) -> bool {
+        self.is_shown() && self.job.is_some()
+    }
+
+    /// Whether a session is open or being opened or ended.
+    pub fn is_busy(&self) -> bool {
+        self.job.is_some() || !matches!(self.screen, Screen::Form(_))
+    }
+
+    /// Takes an event; says what is to be done.
+    pub fn update(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Input(Input::Caps(on)) => self.caps = on,
+            Event::Input(Input::Text(character)) => self.text(character, &mut effects),
+            Event::Input(Input::Key(key)) => self.key(key, &mut effects),
+            Event::Hover(target) => self.hover = target,
+            Event::Press(target) => self.press(target),
+            Event::Release(target) => {
+                if let Some(target) = target.filter(|_| self.pressed == target) {
+                    self.activate(target, &mut effects);
+                }
+                self.pressed = None;
+            }
+            Event::Tick => {
+                if self.is_moving() {
+                    self.tick = self.tick.wrapping_add(1);
+                }
+            }
+            Event::Clock(clock) => self.clock = clock,
+            Event::Started(job) => {
+                if let (true, Screen::Running(running)) = (self.job == Some(job), &mut self.screen)
+                {
+                    running.started = true;
+                }
+            }
+            Event::Step(job, step) if self.job == Some(job) => match &mut self.screen {
+                Screen::Working(working) => working.step = step,
+                Screen::Leaving(leaving) => leaving.step = step,
+                _ => {}
+            },
+            Event::Done(job, outcome) if self.job == Some(job) => {
+                self.job = None;
+                self.done(outcome, &mut effects);
+            }
+            Event::Step(..) | Event::Done(..) => {}
+            Event::Network(there) => self.abilities.network = there,
+        }
+        self.keep_focus();
+        effects
+    }
+
+    fn save(&self) -> Effect {
+        Effect::Save(Settings {
+            accounts: self.accounts.clone(),
+            light: !self.dark,
+            keymap: self.keymaps.get(self.keymap).cloned(),
+        })
+    }
+
+    fn start(&mut self, job: Job, effects: &mut Vec<Effect>) {
+        let id = self.next_job;
+        self.next_job += 1;
+        self.job = Some(id);
+        effects.push(Effect::Start(id, job));
+    }
+
+    fn stop(&self, effects: &mut Vec<Effect>) {
+        effects.extend(self.job.map(Effect::Stop));
+    }
+
+    /// A form to sign in with, for the account used last if one is remembered.
+    fn show_sign_in(&mut self) {
+        let mut form = Form::sign_in();
+        self.focus = Target::Name;
+        if let Some(account) = self.accounts.first() {
+            form.choose(0, account);
+            self.focus = Target::Password;
+        }
+        self.show(Screen::Form(form));
+    }
+
+    fn show(&mut self, screen: Screen) {
+        self.screen = screen;
+        self.menu = None;
+        self.pressed = None;
+        self.hover = None;
+    }
+
+    fn done(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
+        // Taken out; every branch below puts one in again.
+        let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
+        match (screen, outcome) {
+            (Screen::Working(working), Outcome::Opened(opened)) => {
+                self.opened(working, opened, effects);
+            }
+            (Screen::Working(working), Outcome::Failed(trouble)) => self.refused(working, &trouble),
+            (Screen::Running(running), outcome) => {
+                let after = match outcome {
+                    Outcome::LauncherEnded(trouble) => trouble,
+                    Outcome::Failed(trouble) => Some(trouble),
+                    Outcome::Opened(_) | Outcome::Left(_) => None,
+                };
+                self.leave(running.account, false, after, effects);
+            }
+            (Screen::Leaving(leaving), Outcome::Failed(trouble))
+                if !leaving.keep && trouble.code == "stopped" =>
+            {
+                self.leave(leaving.account, true, leaving.after, effects);
+            }
+            (Screen::Leaving(leaving), outcome) => {
+                let trouble = match outcome {
+                    Outcome::Left(trouble) => trouble,
+                    Outcome::Failed(trouble) => Some(trouble),
+                    Outcome::Opened(_) | Outcome::LauncherEnded(_) => None,
+                };
+                effects.push(Effect::ClearClipboard);
+                self.show_sign_in();
+                self.left(&leaving, trouble.or_else(|| leaving.after.clone()).as_ref());
+            }
+            // An answer that fits nothing changes nothing.
+            (screen, _) => self.screen = screen,
+        }
+    }
+
+    fn opened(&mut self, working: Working, opened: Opened, effects: &mut Vec<Effect>) {
+        let Working {
+            form,
+            guest,
+            stopping,
+            ..
+        } = working;
+        if stopping {
+            // It was quicker than the wish to stop it.
+            let after = match form.mode {
+                Mode::Recover => Trouble::new("password_set", ""),
+                Mode::SignIn | Mode::Create => Trouble::stopped(),
+            };
+            return self.leave(opened.account, true, Some(after), effects);
+        }
+        if form.remember && !guest {
+            let store = form.place.url();
+            self.accounts
+                .retain(|known| known.name != opened.account || known.store != store);
+            self.accounts.insert(
+                0,
+                Remembered {
+                    name: opened.account.clone(),
+                    store,
+                },
+            );
+            self.accounts.truncate(REMEMBERED_MAX);
+            effects.push(self.save());
+        }
+        // The form goes here, and its secrets with it.
+        drop(form);
+        self.notice = None;
+        if opened.secret_key.is_none() && opened.recovery_key.is_none() {
+            return self.launch(opened.account, opened.offline, effects);
+        }
+        self.focus = Target::Screen;
+        self.show(Screen::Sheet(Sheet {
+            account: opened.account,
+            store: opened.store,
+            secret_key: opened.secret_key,
+            recovery_key: opened.recovery_key,
+        }));
+    }
+
+    fn launch(&mut self, account: String, offline: bool, effects: &mut Vec<Effect>) {
+        self.focus = Target::Screen;
+        self.show(Screen::Running(Running {
+            account,
+            started: false,
+            offline,
+        }));
+        self.start(Job::Launch, effects);
+    }
+
+    fn leave(
+        &mut self,
+        account: String,
+        keep: bool,
+        after: Option<Trouble>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.focus = Target::Screen;
+        self.show(Screen::Leaving(Leaving {
+            account,
+            step: Step::default(),
+            keep,
+            after,
+        }));
+        self.start(Job::Leave { keep }, effects);
+    }
+
+    /// What the form says after a session.
+    fn left(&mut self, leaving: &Leaving, trouble: Option<&Trouble>) {
+        let account = &leaving.account;
+        self.notice = match trouble {
+            Some(trouble) => Some(explain(trouble, account, &Place::default(), false)),
+            None if leaving.keep => Some(Notice::calm(
+                "Signed out",
+                "What is not published yet stays encrypted on this computer until the next time.",
+            )),
+            None if account.is_empty() => {
+                Some(Notice::calm("Signed out", "Nothing of the guest is left."))
+            }
+            None => Some(Notice::calm("Signed out", "Everything is published.")),
+        };
+        // Nothing to do about it from here but to sign in again.
+        if let Some(notice) = &mut self.notice {
+            notice.next = None;
+            notice.field = None;
+        }
+    }
+
+    /// Back to the form, with the reason.
+    fn refused(&mut self, working: Working, trouble: &Trouble) {
+        let mut form = working.form;
+        let mut notice = explain(trouble, form.name.as_str(), &form.place, form.key_shown);
+        if trouble.code == "stopped" {
+            form.wipe();
+            if form.mode == Mode::Recover {
+                notice.text =
+                    "The new password may hold already: try it, or use the sheet once more."
+                        .to_owned();
+            }
+        }
+        self.focus = form.after_refusal(&notice);
+        self.show(Screen::Form(form));
+        self.notice = Some(notice);
+    }
+}

@@ -1,0 +1,310 @@
+//! The form: what is typed and chosen before a session opens.
+//!
+//! What always holds here: what is secret is wiped when the form is dropped, when the other form is shown,
+//! and when a password turned out wrong.
+
+use safeos_account::{RecoveryKey, Secret as AccountSecret, check_name, check_new_password};
+use safeos_control::{Recover, SignIn, SignUp};
+
+use super::{Place, Target};
+use crate::job::Job;
+use crate::settings::Remembered;
+use crate::strength::{Strength, estimate};
+use crate::trouble::{Field, Notice, sentence};
+use crate::typed::Typed;
+
+/// What the form is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// To open an account.
+    SignIn,
+    /// To make one.
+    Create,
+    /// To open one with its recovery sheet and set a new password.
+    Recover,
+}
+
+/// The fields.
+#[derive(Debug)]
+pub struct Form {
+    /// What for.
+    pub mode: Mode,
+    /// Which of the remembered accounts.
+    pub chosen: Option<usize>,
+    /// The name.
+    pub name: Typed,
+    /// The password.
+    pub password: Typed,
+    /// The same again.
+    pub again: Typed,
+    /// The secret key.
+    pub key: Typed,
+    /// The words of the recovery sheet.
+    pub words: Typed,
+    /// The secret key's field is shown.
+    pub key_shown: bool,
+    /// A key is to be made.
+    pub with_key: bool,
+    /// A recovery sheet is to be made.
+    pub with_sheet: bool,
+    /// The password is readable.
+    pub reveal: bool,
+    /// The account is to be remembered.
+    pub remember: bool,
+    /// Where the account lives.
+    pub place: Place,
+    /// The choice of places is shown.
+    pub places_shown: bool,
+    /// An older state is welcome, once.
+    pub accept_older: bool,
+    /// How good the new password is.
+    pub strength: Option<Strength>,
+}
+
+impl Form {
+    /// Empty, to sign in.
+    pub fn sign_in() -> Self {
+        Self {
+            mode: Mode::SignIn,
+            chosen: None,
+            name: Typed::new(),
+            password: Typed::new(),
+            again: Typed::new(),
+            key: Typed::new(),
+            words: Typed::new(),
+            key_shown: false,
+            with_key: false,
+            with_sheet: false,
+            reveal: false,
+            remember: false,
+            place: Place::default(),
+            places_shown: false,
+            accept_older: false,
+            strength: None,
+        }
+    }
+
+    /// For a remembered account.
+    pub fn choose(&mut self, index: usize, account: &Remembered) {
+        self.turn_to(Mode::SignIn);
+        self.wipe();
+        self.chosen = Some(index);
+        self.name = Typed::of(&account.name);
+        self.place = Place::of(account.store.as_deref());
+        self.places_shown = false;
+        self.key_shown = false;
+        self.remember = true;
+    }
+
+    /// For an account that is not in the list.
+    pub fn choose_nobody(&mut self) {
+        *self = Self::sign_in();
+    }
+
+    /// Another form, with the same name and place; a remembered account can be recovered, and not be created.
+    pub fn turn_to(&mut self, mode: Mode) {
+        if self.mode == mode {
+            return;
+        }
+        self.wipe();
+        self.key_shown = false;
+        if mode == Mode::Create || self.mode == Mode::Create {
+            self.chosen = None;
+            self.remember = false;
+        }
+        self.mode = mode;
+    }
+
+    /// Whether a password is set here: judged, and typed twice.
+    pub fn sets_password(&self) -> bool {
+        self.mode != Mode::SignIn
+    }
+
+    /// Forgets every secret.
+    pub fn wipe(&mut self) {
+        self.password.clear();
+        self.again.clear();
+        self.key.clear();
+        self.words.clear();
+        self.reveal = false;
+        self.accept_older = false;
+        self.strength = None;
+    }
+
+    /// Whether every secret is gone from memory.
+    #[doc(hidden)]
+    pub fn is_wiped(&self) -> bool {
+        [&self.password, &self.again, &self.key, &self.words]
+            .iter()
+            .all(|typed| typed.is_empty() && typed.is_wiped())
+    }
+
+    /// The field behind a target.
+    pub fn field(&mut self, target: Target) -> Option<&mut Typed> {
+        match target {
+            Target::Name if self.chosen.is_none() => Some(&mut self.name),
+            Target::Password => Some(&mut self.password),
+            Target::Again if self.sets_password() => Some(&mut self.again),
+            Target::Words if self.mode == Mode::Recover => Some(&mut self.words),
+            Target::SecretKey if self.key_shown => Some(&mut self.key),
+            Target::Server => Some(&mut self.place.server),
+            _ => None,
+        }
+    }
+
+    /// What follows from a field that has changed.
+    pub fn edited(&mut self, target: Target) {
+        if self.sets_password() && matches!(target, Target::Password | Target::Name) {
+            self.strength = (!self.password.is_empty())
+                .then(|| estimate(self.password.as_str(), self.name.as_str()));
+        }
+    }
+
+    /// What is wrong with the name so far; nothing while it is empty.
+    pub fn name_hint(&self) -> Option<String> {
+        if self.name.is_empty() || self.chosen.is_some() {
+            return None;
+        }
+        check_name(self.name.as_str())
+            .err()
+            .map(|error| sentence(&error.to_string()))
+    }
+
+    /// What is wrong with the second password so far.
+    pub fn again_hint(&self) -> Option<&'static str> {
+        let (first, second) = (self.password.as_str(), self.again.as_str());
+        (!second.is_empty() && !first.starts_with(second))
+            .then_some("This differs from the password above.")
+    }
+
+    fn recovery_key(&self) -> safeos_account::Result<RecoveryKey> {
+        RecoveryKey::parse(&AccountSecret::new(self.words.as_str().to_owned()))
+    }
+
+    /// What is wrong with the words of the sheet; nothing while there are too few.
+    pub fn words_hint(&self) -> Option<String> {
+        let typed = self.words.as_str().split_whitespace().count();
+        if typed < safeos_account::RECOVERY_WORDS {
+            return None;
+        }
+        self.recovery_key()
+            .err()
+            .map(|error| sentence(&error.to_string()))
+    }
+
+    /// The job, or what is missing and where.
+    pub fn submit(&self) -> Result<Job, Notice> {
+        let missing = |field, title: &str, text: &str| {
+            Err(Notice {
+                field: Some(field),
+                ..Notice::calm(title, text)
+            })
+        };
+        if self.name.as_str().trim().is_empty() {
+            return missing(
+                Field::Name,
+                "Who are you?",
+                "Type the name of your account.",
+            );
+        }
+        if let Some(hint) = self.name_hint() {
+            return missing(Field::Name, "This cannot be a name", &hint);
+        }
+        if self.place.kind == super::Kind::Server && self.place.server.as_str().trim().is_empty() {
+            return missing(
+                Field::Server,
+                "Which server?",
+                "Type its address, for instance https://home.example.",
+            );
+        }
+        if self.mode == Mode::Recover
+            && let Err(error) = self.recovery_key()
+        {
+            return missing(
+                Field::Words,
+                "Look at the sheet again",
+                &sentence(&error.to_string()),
+            );
+        }
+        if self.password.is_empty() {
+            return missing(
+                Field::Password,
+                "The password is missing",
+                "Type it, then press Enter.",
+            );
+        }
+        let name = self.name.as_str().trim().to_owned();
+        if self.mode == Mode::SignIn {
+            return Ok(Job::SignIn(SignIn {
+                name,
+                password: self.password.to_secret(),
+                store: self.place.url(),
+                secret_key: (self.key_shown && !self.key.is_empty()).then(|| self.key.to_secret()),
+                remember: self.remember,
+                accept_older: self.accept_older,
+            }));
+        }
+        if let Err(error) =
+            check_new_password(&AccountSecret::new(self.password.as_str().to_owned()))
+        {
+            return missing(
+                Field::Password,
+                "This password will not do",
+                &sentence(&error.to_string()),
+            );
+        }
+        if self.password.as_str() != self.again.as_str() {
+            return missing(
+                Field::Password,
+                "The passwords differ",
+                "Type the same password twice.",
+            );
+        }
+        if self.mode == Mode::Recover {
+            return Ok(Job::Recover(Recover {
+                recovery_key: self.words.to_secret(),
+                name: Some(name),
+                new_password: self.password.to_secret(),
+                store: self.place.url(),
+                remember: self.remember,
+                accept_older: self.accept_older,
+            }));
+        }
+        Ok(Job::SignUp(SignUp {
+            name,
+            password: self.password.to_secret(),
+            store: self.place.url(),
+            secret_key: None,
+            generate_secret_key: self.with_key,
+            remember: self.remember,
+            small_memory: false,
+            generate_recovery_key: self.with_sheet,
+            wallet_key: None,
+        }))
+    }
+
+    /// Prepares for another try; where to go on.
+    pub fn after_refusal(&mut self, notice: &Notice) -> Target {
+        self.accept_older = false;
+        match notice.field {
+            Some(Field::Name) if self.chosen.is_none() => {
+                self.name.end();
+                Target::Name
+            }
+            Some(Field::Password | Field::Name) => {
+                self.password.clear();
+                self.again.clear();
+                self.strength = None;
+                Target::Password
+            }
+            Some(Field::SecretKey) => Target::SecretKey,
+            Some(Field::Words) => Target::Words,
+            Some(Field::Server) => {
+                self.places_shown = true;
+                Target::Server
+            }
+            None if notice.next.is_some() => Target::Next,
+            None => Target::Password,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Where an account lives.
+
+use crate::typed::Typed;
+
+/// The kinds of places.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Kind {
+    /// The store of this computer's SafeOS.
+    #[default]
+    Computer,
+    /// A server that keeps records for others.
+    Server,
+    /// The network of everybody.
+    Network,
+}
+
+impl Kind {
+    /// All of them, as they stand on the screen.
+    pub const ALL: [Self; 3] = [Self::Computer, Self::Server, Self::Network];
+
+    /// A short name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Computer => "This computer",
+            Self::Server => "A server",
+            Self::Network => "SAFE Network",
+        }
+    }
+}
+
+/// A place: its kind, and which server.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// The kind.
+    pub kind: Kind,
+    /// The server's address as typed.
+    pub server: Typed,
+}
+
+/// The URL of the network.
+pub const NETWORK: &str = "autonomi:";
+
+impl Place {
+    /// The place that a store's URL names.
+    pub fn of(store: Option<&str>) -> Self {
+        match store {
+            Some(url) if url.starts_with(NETWORK) => Self {
+                kind: Kind::Network,
+                server: Typed::new(),
+            },
+            Some(url) if url.starts_with("http:") || url.starts_with("https:") => Self {
+                kind: Kind::Server,
+                server: Typed::of(url),
+            },
+            _ => Self::default(),
+        }
+    }
+
+    /// The URL for a request; `None`: the daemon's own store.
+    pub fn url(&self) -> Option<String> {
+        match self.kind {
+            Kind::Computer => None,
+            Kind::Network => Some(NETWORK.to_owned()),
+            Kind::Server => {
+                let typed = self.server.as_str().trim();
+                // What people write: a host, perhaps with a port.
+                Some(if typed.contains(':') && typed.contains("//") {
+                    typed.to_owned()
+                } else {
+                    format!("https://{typed}")
+                })
+            }
+        }
+    }
+
+    /// The place inside a sentence.
+    pub fn words(&self) -> String {
+        match self.kind {
+            Kind::Computer => "This computer".to_owned(),
+            Kind::Server if self.server.as_str().trim().is_empty() => "The server".to_owned(),
+            Kind::Server => format!("The server {}", self.server.as_str().trim()),
+            Kind::Network => "The SAFE Network".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_becomes_a_url_and_a_place_again() {
+        for url in ["https://host:8443", "http://10.0.2.2:8080"] {
+            let place = Place::of(Some(url));
+            assert_eq!(place.kind, Kind::Server);
+            assert_eq!(place.url().as_deref(), Some(url));
+        }
+        assert_eq!(Place::of(None).url(), None);
+        assert_eq!(Place::of(Some("file:///x")).kind, Kind::Computer);
+        assert_eq!(Place::of(Some(NETWORK)).url().as_deref(), Some(NETWORK));
+        let mut place = Place::of(Some("https://x"));
+        place.server = Typed::of(" example.org ");
+        assert_eq!(place.url().as_deref(), Some("https://example.org"));
+    }
+}

@@ -1,0 +1,179 @@
+//! The items of screens without a form: waiting, the sheet, the end of a session.
+
+use safeos_control::Secret;
+use zeroize::Zeroizing;
+
+use super::{Item, Tone, colour_of, initials};
+use crate::job::Step;
+use crate::state::{Leaving, Mode, Running, Sheet, Target, Working};
+
+/// What the daemon says it does, in the words of the screen.
+fn words(what: &str) -> String {
+    match what {
+        "" | "working" => "One moment…",
+        "starting" => "Starting SafeOS…",
+        "stretching the password" => "Making the keys from your password…",
+        "finding the account" => "Finding the account…",
+        "setting the new password" => "Setting the new password…",
+        "opening the account" => "Opening the account…",
+        "looking whether this computer remembers the account" => {
+            "No connection: looking on this computer…"
+        }
+        "looking whether the name is free" => "Looking whether the name is free…",
+        "making the home" => "Making your home…",
+        "publishing the account" => "Putting the account in its place…",
+        "opening the home" => "Fetching your home…",
+        "looking for changes of other computers" => "Looking for changes of other computers…",
+        "merging" => "Bringing both together…",
+        "packing" => "Packing what is new…",
+        "uploading" => "Publishing what is new…",
+        "waiting for programs" => "Waiting for programs to end…",
+        "ending programs" => "Ending programs…",
+        other => return crate::trouble::sentence(other),
+    }
+    .to_owned()
+}
+
+fn person(account: &str, items: &mut Vec<Item>) {
+    if account.is_empty() {
+        items.push(Item::Mark);
+    } else {
+        items.push(Item::Avatar(initials(account), colour_of(account)));
+    }
+}
+
+fn progress(step: &Step, items: &mut Vec<Item>) {
+    let fraction = (step.total > 0).then(|| step.done.min(step.total) as f32 / step.total as f32);
+    items.push(Item::Progress(fraction));
+    let mut text = words(&step.what);
+    if step.total > step.done && !step.unit.is_empty() {
+        text = match step.unit.as_str() {
+            "bytes" => format!(
+                "{text} {:.1} MB left",
+                (step.total - step.done) as f64 / 1e6
+            ),
+            unit => format!("{text} {} {unit} left", step.total - step.done),
+        };
+    }
+    items.push(Item::Text(Tone::Muted, text));
+}
+
+/// Waiting for a session to open.
+pub(super) fn working(working: &Working) -> Vec<Item> {
+    let mut items = Vec::new();
+    let name = working.form.name.as_str().trim();
+    person(if working.guest { "" } else { name }, &mut items);
+    items.push(Item::Title(match (working.guest, working.form.mode) {
+        (true, _) => "Guest session".to_owned(),
+        (false, Mode::SignIn | Mode::Recover) => format!("Welcome, {name}"),
+        (false, Mode::Create) => format!("Creating {name}"),
+    }));
+    if working.stopping {
+        items.push(Item::Progress(None));
+        items.push(Item::Text(Tone::Muted, "Stopping…".to_owned()));
+    } else {
+        progress(&working.step, &mut items);
+        items.push(Item::Gap);
+        items.push(Item::Quiet(Target::Stop, "Stop".to_owned()));
+    }
+    items
+}
+
+/// The keys, one after the other.
+pub(super) fn sheet(sheet: &Sheet) -> Vec<Item> {
+    match (&sheet.secret_key, &sheet.recovery_key) {
+        (Some(key), _) => secret_key(sheet, key),
+        (None, Some(words)) => recovery(&sheet.account, words),
+        (None, None) => vec![go_on()],
+    }
+}
+
+fn go_on() -> Item {
+    Item::Button(Target::Continue, "I have kept it: start".to_owned())
+}
+
+/// The recovery sheet.
+fn recovery(account: &str, words: &Secret) -> Vec<Item> {
+    let words = Zeroizing::new(words.expose().to_owned());
+    vec![
+        Item::Title("Your recovery sheet".to_owned()),
+        Item::Text(
+            Tone::Plain,
+            format!(
+                "If you forget the password, these twelve words open {account} and set another one. They are shown only now: write them down or photograph them."
+            ),
+        ),
+        Item::Code(words.clone()),
+        Item::Words(words),
+        Item::Text(
+            Tone::Muted,
+            "Whoever has them needs no password. Keep them where only you look.".to_owned(),
+        ),
+        go_on(),
+    ]
+}
+
+/// The secret key.
+fn secret_key(sheet: &Sheet, key: &Secret) -> Vec<Item> {
+    // Short, so that its squares are large. A folder of this computer says nothing elsewhere.
+    let store = if sheet.store.starts_with("file:") {
+        ""
+    } else {
+        &sheet.store
+    };
+    let code = Zeroizing::new(format!("SafeOS {} {} {store}", sheet.account, key.expose()));
+    vec![
+        Item::Title("Your secret key".to_owned()),
+        Item::Text(
+            Tone::Plain,
+            format!(
+                "{} opens with your password and this key together. It is shown only now: write it down or photograph it, and keep it apart from the password.",
+                sheet.account
+            ),
+        ),
+        Item::Code(Zeroizing::new(code.trim_end().to_owned())),
+        Item::Key(Zeroizing::new(key.expose().to_owned())),
+        Item::Text(
+            Tone::Muted,
+            "Who finds it cannot open the account without the password. Nobody can replace either of them.".to_owned(),
+        ),
+        match sheet.recovery_key {
+            Some(_) => Item::Button(Target::Continue, "I have kept it: go on".to_owned()),
+            None => go_on(),
+        },
+    ]
+}
+
+/// The moment before the launcher has the screen.
+pub(super) fn running(running: &Running) -> Vec<Item> {
+    let mut items = Vec::new();
+    person(&running.account, &mut items);
+    items.push(Item::Title(if running.account.is_empty() {
+        "Guest session".to_owned()
+    } else {
+        format!("Welcome, {}", running.account)
+    }));
+    items.push(Item::Progress(None));
+    items.push(Item::Text(Tone::Muted, "Starting your desktop…".to_owned()));
+    if running.offline {
+        let text = "Offline: what you change is published when the store is back.";
+        items.push(Item::Text(Tone::Plain, text.to_owned()));
+    }
+    items
+}
+
+/// Waiting for a session to end.
+pub(super) fn leaving(leaving: &Leaving) -> Vec<Item> {
+    let mut items = Vec::new();
+    person(&leaving.account, &mut items);
+    items.push(Item::Title("Signing out".to_owned()));
+    progress(&leaving.step, &mut items);
+    if !leaving.keep {
+        items.push(Item::Gap);
+        items.push(Item::Quiet(
+            Target::LeaveRest,
+            "Leave the rest to the next time".to_owned(),
+        ));
+    }
+    items
+}

@@ -1,0 +1,230 @@
+//! The window: events in, pixels out.
+//!
+//! What always holds here: it sleeps until something happens, the minute changes or something moves; it draws
+//! only what has changed. While the launcher has the screen there is no window.
+
+#[cfg(not(target_os = "redox"))]
+mod desktop;
+#[cfg(target_os = "redox")]
+mod orbital;
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use orbclient::{Color, EventOption, Renderer};
+
+#[cfg(not(target_os = "redox"))]
+use desktop as system;
+#[cfg(target_os = "redox")]
+use orbital as system;
+
+use crate::clock;
+use crate::keyboard::{Input, Keyboard};
+use crate::paint::Painter;
+use crate::session::{Host, Options, System};
+use crate::settings::Settings;
+use crate::state::{Abilities, Effect, Event, Screen, State};
+use crate::view::view;
+use crate::worker::Worker;
+
+/// The time between two pictures of something that moves.
+const FRAME: Duration = Duration::from_millis(40);
+
+/// How the window is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// Its size; the whole screen's when missing.
+    pub size: Option<(u32, u32)>,
+    /// End after one session.
+    pub once: bool,
+}
+
+/// Shows the sign-in screen and runs sessions, for ever unless told otherwise.
+pub fn run(options: Options, look: Look) -> Result<(), String> {
+    let settings_path = options.state.join("login.json");
+    let settings = Settings::load(&settings_path);
+    let mut host = System::new(options);
+    let keymaps = host.keymaps();
+    let abilities = Abilities {
+        power: host.has_power(),
+        network: false,
+    };
+    if let Some(keymap) = &settings.keymap {
+        host.set_keymap(keymap);
+    }
+    let mut shell = system::Shell::open(look.size)?;
+    let (tell, events) = mpsc::channel();
+    let waker = shell.waker();
+    let worker = Worker::start(
+        Box::new(host),
+        settings_path,
+        Arc::new(move |event| {
+            if tell.send(event).is_ok() {
+                waker.wake();
+            }
+        }),
+    )
+    .map_err(|error| format!("no thread can be started: {error}"))?;
+    let mut screen = Running {
+        state: State::new(settings, keymaps, abilities),
+        painter: Painter::new(),
+        keyboard: Keyboard::default(),
+        pointer: (0, 0),
+        down: false,
+        was_open: false,
+    };
+    let ended = screen.run(&mut shell, &worker, &events, look.once);
+    worker.finish();
+    ended
+}
+
+struct Running {
+    state: State,
+    painter: Painter,
+    keyboard: Keyboard,
+    pointer: (i32, i32),
+    down: bool,
+    was_open: bool,
+}
+
+impl Running {
+    fn run(
+        &mut self,
+        shell: &mut system::Shell,
+        worker: &Worker,
+        events: &Receiver<Event>,
+        once: bool,
+    ) -> Result<(), String> {
+        let mut next_frame = Instant::now();
+        loop {
+            let (clock, minute) = clock::now();
+            if self.state.clock != clock {
+                self.update(Event::Clock(clock), shell, worker);
+            }
+            if self.state.is_moving() && Instant::now() >= next_frame {
+                self.update(Event::Tick, shell, worker);
+                next_frame = Instant::now() + FRAME;
+            }
+            if self.state.is_shown() {
+                if shell.show()? {
+                    self.painter.lose_frame();
+                }
+                self.paint(shell);
+            } else {
+                shell.hide();
+            }
+            let wait = if self.state.is_moving() {
+                minute.min(next_frame.saturating_duration_since(Instant::now()))
+            } else {
+                minute
+            };
+            for event in shell.wait(wait) {
+                if !self.window_event(event, shell, worker) {
+                    return Ok(());
+                }
+            }
+            while let Ok(event) = events.try_recv() {
+                self.update(event, shell, worker);
+            }
+            let open = matches!(self.state.screen, Screen::Running(_) | Screen::Leaving(_));
+            if once && self.was_open && !open && !self.state.is_busy() {
+                return Ok(());
+            }
+            self.was_open = open;
+        }
+    }
+
+    fn update(&mut self, event: Event, shell: &mut system::Shell, worker: &Worker) {
+        for effect in self.state.update(event) {
+            match effect {
+                Effect::ClearClipboard => shell.clear_clipboard(),
+                effect => worker.carry_out(effect),
+            }
+        }
+    }
+
+    /// Takes an event of the window's; `false` when it was closed, where that is possible.
+    fn window_event(
+        &mut self,
+        event: orbclient::Event,
+        shell: &mut system::Shell,
+        worker: &Worker,
+    ) -> bool {
+        let mut inputs = [None, None];
+        match event.to_option() {
+            EventOption::Key(key) => inputs[0] = self.keyboard.key(key.scancode, key.pressed),
+            EventOption::TextInput(text) => inputs = self.keyboard.text(text.character).into(),
+            EventOption::Mouse(mouse) => {
+                self.pointer = (mouse.x, mouse.y);
+                let over = self.over();
+                if over != self.state.hover {
+                    self.update(Event::Hover(over), shell, worker);
+                }
+            }
+            EventOption::Button(button) if button.left != self.down => {
+                self.down = button.left;
+                let over = self.over();
+                let event = if button.left {
+                    Event::Press(over)
+                } else {
+                    Event::Release(over)
+                };
+                self.update(event, shell, worker);
+            }
+            EventOption::Focus(focus) => {
+                if !focus.focused {
+                    self.keyboard.let_go();
+                }
+                self.painter.lose_frame();
+            }
+            EventOption::Resize(_) | EventOption::Screen(_) => {
+                shell.resized();
+                self.painter.lose_frame();
+            }
+            EventOption::Quit(_) => return system::CLOSES_NEVER || self.state.is_busy(),
+            _ => {}
+        }
+        for input in inputs.into_iter().flatten() {
+            self.input(input, shell, worker);
+        }
+        true
+    }
+
+    fn input(&mut self, input: Input, shell: &mut system::Shell, worker: &Worker) {
+        self.update(Event::Input(input), shell, worker);
+    }
+
+    fn over(&self) -> Option<crate::state::Target> {
+        let (x, y) = self.pointer;
+        self.painter.layout().and_then(|layout| layout.hit(x, y))
+    }
+
+    fn paint(&mut self, shell: &mut system::Shell) {
+        let Some(window) = shell.window() else {
+            return;
+        };
+        let (width, height) = (window.width(), window.height());
+        let view = view(&self.state);
+        let pixels = as_numbers(window.data_mut());
+        let stride = pixels.len() / (height as usize).max(1);
+        let size = (width as i32, height as i32);
+        let parts = self
+            .painter
+            .paint(pixels, stride, size, &view, self.state.dark);
+        if !parts.is_empty() {
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|part| (part.x, part.y, part.w as u32, part.h as u32))
+                .collect();
+            window.update_rects(&parts);
+        }
+    }
+}
+
+/// The window's pixels as plain numbers.
+fn as_numbers(pixels: &mut [Color]) -> &mut [u32] {
+    // SAFETY: a `Color` is a `u32` and nothing else (`repr(transparent)`), so both slices have the same
+    // layout; the borrow is passed on.
+    unsafe { std::slice::from_raw_parts_mut(pixels.as_mut_ptr().cast::<u32>(), pixels.len()) }
+}

@@ -1,0 +1,136 @@
+//! The window on Orbital.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use orbclient::{Event, MediaKind, Window, WindowFlag};
+
+/// Whether the window cannot be closed.
+pub const CLOSES_NEVER: bool = true;
+
+/// The window, while there is one.
+pub struct Shell {
+    window: Option<Window>,
+    woken: File,
+    wake: File,
+}
+
+/// Ends a wait from another thread.
+pub struct Waker(File);
+
+impl Waker {
+    /// Ends it.
+    pub fn wake(&self) {
+        // A full pipe ends the wait as well.
+        let _ = (&self.0).write(&[0]);
+    }
+}
+
+fn pipe() -> std::io::Result<(File, File)> {
+    let mut ends = [0; 2];
+    // SAFETY: the array has room for the two descriptors.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: both were just made and belong to nobody else.
+    let [reading, writing] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok((reading.into(), writing.into()))
+}
+
+impl Shell {
+    /// Opens the window over the whole screen.
+    pub fn open(_: Option<(u32, u32)>) -> Result<Self, String> {
+        let (woken, wake) = pipe().map_err(|error| format!("no pipe can be made: {error}"))?;
+        let mut shell = Self {
+            window: None,
+            woken,
+            wake,
+        };
+        shell.show()?;
+        Ok(shell)
+    }
+
+    /// What other threads wake this one with.
+    pub fn waker(&self) -> Waker {
+        // Without a second descriptor there is no waking, only the clock's.
+        Waker(self.wake.try_clone().unwrap_or_else(|_| {
+            // SAFETY: no descriptor; writing to it fails.
+            unsafe { File::from_raw_fd(-1) }
+        }))
+    }
+
+    /// The window, while it is there.
+    pub fn window(&mut self) -> Option<&mut Window> {
+        self.window.as_mut()
+    }
+
+    /// Brings the window up; whether it was not there.
+    pub fn show(&mut self) -> Result<bool, String> {
+        if self.window.is_some() {
+            return Ok(false);
+        }
+        let (width, height) = orbclient::get_display_size()?;
+        let flags = [
+            WindowFlag::Async,
+            WindowFlag::Borderless,
+            WindowFlag::Unclosable,
+        ];
+        let window = Window::new_flags(0, 0, width, height, "SafeOS", &flags)
+            .ok_or("Orbital opens no window")?;
+        self.window = Some(window);
+        Ok(true)
+    }
+
+    /// Takes the window away.
+    pub fn hide(&mut self) {
+        self.window = None;
+    }
+
+    /// The screen has another size.
+    pub fn resized(&mut self) {
+        if let (Some(window), Ok((width, height))) =
+            (&mut self.window, orbclient::get_display_size())
+        {
+            window.set_size(width, height);
+        }
+    }
+
+    /// Forgets what was copied.
+    pub fn clear_clipboard(&mut self) {
+        // The clipboard is reached through a window.
+        let _ = self.show();
+        if let Some(window) = &mut self.window {
+            window.set_clipboard("", MediaKind::Text);
+        }
+    }
+
+    /// Waits for events, at most so long.
+    pub fn wait(&mut self, at_most: Duration) -> Vec<Event> {
+        let entry = |fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let mut entries = vec![entry(self.woken.as_raw_fd())];
+        entries.extend(self.window.as_ref().map(|window| entry(window.as_raw_fd())));
+        let milliseconds = i32::try_from(at_most.as_millis())
+            .unwrap_or(i32::MAX)
+            .max(1);
+        // SAFETY: the entries live until the call returns, and their number is right.
+        unsafe {
+            libc::poll(
+                entries.as_mut_ptr(),
+                entries.len() as libc::nfds_t,
+                milliseconds,
+            )
+        };
+        let mut bytes = [0; 64];
+        while matches!(self.woken.read(&mut bytes), Ok(count) if count == bytes.len()) {}
+        match &mut self.window {
+            Some(window) => window.events().collect(),
+            None => Vec::new(),
+        }
+    }
+}

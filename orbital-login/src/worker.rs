@@ -1,0 +1,293 @@
+//! The thread that does what takes long: asks the daemon, runs the launcher.
+//!
+//! What always holds here: each job ends with exactly one outcome; while a session is open, and only then,
+//! leaving it does something. Whoever wants to stop is heard within a second or so, also when the daemon
+//! says nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use safeos_control::{Request, Secret, SignOut, ask};
+use serde_json::Value;
+
+use crate::job::{Job, JobId, Opened, Outcome, Step};
+use crate::session::Host;
+use crate::settings::Settings;
+use crate::state::{Effect, Event, NETWORK};
+use crate::trouble::Trouble;
+
+/// How often a session that nobody sees is looked for, and how long between.
+const CLOSE_TRIES: usize = 10;
+const CLOSE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Hears what the worker has to say.
+pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
+
+enum Order {
+    Job(JobId, Job),
+    Keymap(String),
+    Power(bool),
+    Save(Settings),
+}
+
+/// The worker, as the window sees it.
+pub struct Worker {
+    orders: Sender<Order>,
+    stop: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts the thread; settings go to `settings`.
+    pub fn start(host: Box<dyn Host>, settings: PathBuf, tell: Tell) -> std::io::Result<Self> {
+        let (orders, take) = mpsc::channel();
+        let stop = Arc::new(AtomicU64::new(0));
+        let working = Working {
+            host,
+            settings,
+            tell,
+            stop: Arc::clone(&stop),
+            guest: false,
+            maybe_open: false,
+        };
+        let thread = std::thread::Builder::new()
+            .name("worker".to_owned())
+            .spawn(move || working.run(&take))?;
+        Ok(Self {
+            orders,
+            stop,
+            thread,
+        })
+    }
+
+    /// Ends the thread when it has done what it was asked, and takes away what it has made.
+    pub fn finish(self) {
+        drop(self.orders);
+        let _ = self.thread.join();
+    }
+
+    /// Has an effect done. Those of the window are not for here.
+    pub fn carry_out(&self, effect: Effect) {
+        let order = match effect {
+            Effect::Start(id, job) => Order::Job(id, job),
+            Effect::Stop(id) => return self.stop.store(id, Ordering::Release),
+            Effect::Keymap(name) => Order::Keymap(name),
+            Effect::Power { restart } => Order::Power(restart),
+            Effect::Save(settings) => Order::Save(settings),
+            Effect::ClearClipboard => return,
+        };
+        // The thread lives as long as this end of the channel.
+        let _ = self.orders.send(order);
+    }
+}
+
+struct Working {
+    host: Box<dyn Host>,
+    settings: PathBuf,
+    tell: Tell,
+    stop: Arc<AtomicU64>,
+    guest: bool,
+    /// A sign-in was stopped that the daemon may have finished all the same.
+    maybe_open: bool,
+}
+
+impl Working {
+    fn run(mut self, orders: &Receiver<Order>) {
+        (self.tell)(Event::Network(network()));
+        while let Ok(order) = orders.recv() {
+            match order {
+                Order::Job(id, job) => {
+                    let outcome = self.job(id, job);
+                    (self.tell)(Event::Done(id, outcome));
+                }
+                Order::Keymap(name) => self.host.set_keymap(&name),
+                Order::Power(restart) => self.host.power(restart),
+                // What cannot be kept is asked for again next time; nobody is disturbed for it.
+                Order::Save(settings) => drop(settings.save(&self.settings)),
+            }
+        }
+        self.host.end_programs();
+        self.host.clean(true);
+    }
+
+    fn job(&mut self, id: JobId, job: Job) -> Outcome {
+        match job {
+            Job::SignIn(request) => {
+                let name = request.name.clone();
+                self.open(id, &name, Request::SignIn(request))
+            }
+            Job::SignUp(request) => {
+                let name = request.name.clone();
+                self.open(id, &name, Request::SignUp(request))
+            }
+            Job::Recover(request) => {
+                let name = request.name.clone().unwrap_or_default();
+                self.open(id, &name, Request::Recover(request))
+            }
+            Job::Guest => match self.host.enter_guest() {
+                Ok(()) => {
+                    self.guest = true;
+                    Outcome::Opened(Opened::default())
+                }
+                Err(trouble) => self.not_opened(trouble),
+            },
+            Job::Launch => {
+                let tell = Arc::clone(&self.tell);
+                let mut started = move || tell(Event::Started(id));
+                Outcome::LauncherEnded(self.host.launch(&mut started).err())
+            }
+            Job::Leave { keep } => self.leave(id, keep),
+        }
+    }
+
+    fn step(&self, id: JobId, what: &str) {
+        let step = Step {
+            what: what.to_owned(),
+            ..Step::default()
+        };
+        (self.tell)(Event::Step(id, step));
+    }
+
+    /// Asks the daemon in the person's name.
+    fn ask(&mut self, id: JobId, request: Request) -> Result<Value, Trouble> {
+        let client = self.host.client()?;
+        let tell = &self.tell;
+        let answer = ask(
+            client,
+            request,
+            |progress| {
+                let step = Step {
+                    what: progress.what,
+                    done: progress.done,
+                    total: progress.total,
+                    unit: progress.unit,
+                };
+                tell(Event::Step(id, step));
+            },
+            || self.stop.load(Ordering::Acquire) == id,
+        );
+        Ok(answer?)
+    }
+
+    fn open(&mut self, id: JobId, name: &str, request: Request) -> Outcome {
+        self.step(id, "starting");
+        // Neither is done without the store.
+        let online = matches!(request, Request::SignUp(_) | Request::Recover(_));
+        if let Err(trouble) = self.host.enter(name) {
+            return self.not_opened(trouble);
+        }
+        match self.ask_to_open(id, request) {
+            Ok(mut answer) => {
+                let mut text = |name: &str| match answer.get_mut(name).map(Value::take) {
+                    Some(Value::String(text)) => Some(text),
+                    _ => None,
+                };
+                let mut opened = Opened {
+                    account: text("account").unwrap_or_else(|| name.to_owned()),
+                    store: text("store").unwrap_or_default(),
+                    secret_key: text("secret_key").map(Secret::new),
+                    recovery_key: text("recovery_key").map(Secret::new),
+                    offline: false,
+                };
+                if !online && let Ok(status) = self.ask(id, Request::Status) {
+                    opened.offline = status.get("offline") == Some(&Value::Bool(true));
+                }
+                Outcome::Opened(opened)
+            }
+            Err(trouble) => {
+                self.maybe_open |= trouble.code == "stopped";
+                self.not_opened(trouble)
+            }
+        }
+    }
+
+    /// Opens; and closes first what a sign-in that was stopped may have left open, unseen.
+    fn ask_to_open(&mut self, id: JobId, request: Request) -> Result<Value, Trouble> {
+        for _ in 0..CLOSE_TRIES {
+            match self.ask(id, request.clone()) {
+                Err(trouble) if trouble.code == "in_use" && self.maybe_open => {
+                    let close = Request::SignOut(SignOut {
+                        wipe: false,
+                        keep_stage: true,
+                        later: true,
+                    });
+                    // It may still be on its way.
+                    if self.ask(id, close).is_err() {
+                        std::thread::sleep(CLOSE_PAUSE);
+                    }
+                }
+                answer => {
+                    self.maybe_open &= answer.is_err();
+                    return answer;
+                }
+            }
+        }
+        self.ask(id, request)
+    }
+
+    fn not_opened(&mut self, trouble: Trouble) -> Outcome {
+        self.host.clean(false);
+        Outcome::Failed(trouble)
+    }
+
+    fn leave(&mut self, id: JobId, keep: bool) -> Outcome {
+        self.step(id, "ending programs");
+        self.host.end_programs();
+        let trouble = if std::mem::take(&mut self.guest) {
+            None
+        } else {
+            match self.close(id, keep) {
+                // The session is still open; it is asked to leave in another way now.
+                Err(trouble) if trouble.code == "stopped" && !keep => {
+                    return Outcome::Failed(trouble);
+                }
+                Err(trouble) => Some(trouble),
+                Ok(()) => None,
+            }
+        };
+        let broken = trouble
+            .as_ref()
+            .is_some_and(|trouble| trouble.code != "not_published");
+        self.host.clean(broken);
+        Outcome::Left(trouble)
+    }
+
+    /// Publishes and signs out; what cannot be published stays in the encrypted stage.
+    fn close(&mut self, id: JobId, keep: bool) -> Result<(), Trouble> {
+        let request = |keep_stage| {
+            Request::SignOut(SignOut {
+                wipe: false,
+                keep_stage,
+                later: keep_stage,
+            })
+        };
+        let first = match self.ask(id, request(keep)) {
+            Ok(_) => return Ok(()),
+            Err(trouble) if trouble.code == "no_session" => return Ok(()),
+            Err(trouble) if trouble.code == "stopped" => return Err(trouble),
+            Err(trouble) => trouble,
+        };
+        match self.ask(id, request(true)) {
+            Ok(_) => Err(Trouble::new(
+                "not_published",
+                format!(
+                    "{}; the changes stay encrypted on this computer, and are published when you sign in here again",
+                    first.message
+                ),
+            )),
+            Err(second) => Err(second),
+        }
+    }
+}
+
+/// Whether the store of this version knows the network.
+fn network() -> bool {
+    match safeos_store::open(NETWORK) {
+        Ok(_) => true,
+        Err(error) => error.code() != "bad_store_url",
+    }
+}

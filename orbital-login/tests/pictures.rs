@@ -1,0 +1,284 @@
+//! Pictures of every screen, compared with those that are checked in; and the contrast of every text on them.
+//!
+//! `SAFEOS_PICTURES=write` puts new ones in their place: look at them before they are committed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod screens;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use orbital_login::canvas::Canvas;
+use orbital_login::draw::Op;
+use orbital_login::geometry::Rect;
+use orbital_login::paint::Painter;
+use orbital_login::text::{Face, Text};
+use orbital_login::theme::contrast;
+use orbital_login::view::view;
+
+const SIZES: [(usize, usize); 3] = [(800, 600), (1280, 800), (3840, 2160)];
+/// The width of a checked-in picture: enough to see everything, small enough to keep.
+const KEPT_WIDTH: usize = 400;
+/// Colours of checked-in pictures have so many steps, so that they stay small.
+const COARSE: u8 = 0xf8;
+/// How far the mean of a picture, and of any of its squares, may be off.
+const MEAN_OFF: f64 = 2.0;
+const SQUARE: usize = 8;
+const SQUARE_OFF: f64 = 14.0;
+
+type Picture = (usize, usize, Vec<u8>);
+
+fn paint(
+    painter: &mut Painter,
+    state: &orbital_login::state::State,
+    size: (usize, usize),
+) -> Vec<u32> {
+    let mut frame = vec![0; size.0 * size.1];
+    painter.lose_frame();
+    let shape = (size.0 as i32, size.1 as i32);
+    painter.paint(&mut frame, size.0, shape, &view(state), state.dark);
+    frame
+}
+
+/// Made smaller by taking means, and coarser.
+fn kept((width, height): (usize, usize), frame: &[u32]) -> Picture {
+    let kept_height = height * KEPT_WIDTH / width;
+    let mut sums = vec![[0_u32; 4]; KEPT_WIDTH * kept_height];
+    for (y, row) in frame.chunks_exact(width).enumerate() {
+        let line = &mut sums[y * kept_height / height * KEPT_WIDTH..][..KEPT_WIDTH];
+        for (x, pixel) in row.iter().enumerate() {
+            let sum = &mut line[x * KEPT_WIDTH / width];
+            for (part, shift) in sum.iter_mut().zip([16, 8, 0]) {
+                *part += pixel >> shift & 0xff;
+            }
+            sum[3] += 1;
+        }
+    }
+    let picture = sums
+        .iter()
+        .flat_map(|[r, g, b, count]| [r, g, b].map(|sum| (sum / count) as u8 & COARSE))
+        .collect();
+    (KEPT_WIDTH, kept_height, picture)
+}
+
+fn write(path: &Path, (width, height, pixels): &Picture) {
+    let mut encoder = png::Encoder::new(File::create(path).unwrap(), *width as u32, *height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_compression(png::Compression::High);
+    encoder
+        .write_header()
+        .unwrap()
+        .write_image_data(pixels)
+        .unwrap();
+}
+
+fn read(path: &Path) -> Picture {
+    let file = File::open(path)
+        .unwrap_or_else(|e| panic!("{}: {e}; SAFEOS_PICTURES=write makes it", path.display()));
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file))
+        .read_info()
+        .unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    (info.width as usize, info.height as usize, pixels)
+}
+
+/// How far two pictures are apart: the mean, and the mean of the worst square.
+fn apart(a: &Picture, b: &Picture) -> (f64, f64) {
+    assert_eq!((a.0, a.1), (b.0, b.1));
+    let off = |x: usize, y: usize| -> f64 {
+        let at = (y * a.0 + x) * 3;
+        (at..at + 3)
+            .map(|i| f64::from(a.2[i].abs_diff(b.2[i])))
+            .sum::<f64>()
+            / 3.0
+    };
+    let (mut sum, mut worst) = (0.0, 0.0_f64);
+    for top in (0..a.1).step_by(SQUARE) {
+        for left in (0..a.0).step_by(SQUARE) {
+            let (right, bottom) = ((left + SQUARE).min(a.0), (top + SQUARE).min(a.1));
+            let square: f64 = (top..bottom)
+                .flat_map(|y| (left..right).map(move |x| (x, y)))
+                .map(|(x, y)| off(x, y))
+                .sum();
+            sum += square;
+            worst = worst.max(square / ((right - left) * (bottom - top)) as f64);
+        }
+    }
+    (sum / (a.0 * a.1) as f64, worst)
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures")
+}
+
+#[test]
+fn every_screen_looks_as_it_did() {
+    let writing = std::env::var_os("SAFEOS_PICTURES").is_some_and(|what| what == "write");
+    if writing {
+        fs::create_dir_all(folder()).unwrap();
+    }
+    let whole = std::env::var_os("SAFEOS_PICTURES_WHOLE").map(PathBuf::from);
+    let mut wrong = Vec::new();
+    for size in SIZES {
+        for dark in [true, false] {
+            let mut painter = Painter::new();
+            for (name, state) in screens::all(dark) {
+                let frame = paint(&mut painter, &state, size);
+                let name = format!(
+                    "{name}-{}-{}.png",
+                    size.1,
+                    if dark { "dark" } else { "light" }
+                );
+                if let Some(whole) = whole.as_ref().filter(|_| size != SIZES[2]) {
+                    let pixels = frame
+                        .iter()
+                        .flat_map(|p| [(p >> 16) as u8, (p >> 8) as u8, *p as u8])
+                        .collect();
+                    write(&whole.join(&name), &(size.0, size.1, pixels));
+                }
+                let picture = kept(size, &frame);
+                let path = folder().join(&name);
+                if writing {
+                    write(&path, &picture);
+                }
+                let (mean, worst) = apart(&picture, &read(&path));
+                if mean > MEAN_OFF || worst > SQUARE_OFF {
+                    let now = std::env::temp_dir().join(&name);
+                    write(&now, &picture);
+                    wrong.push(format!(
+                        "{name}: {mean:.1} on the whole, {worst:.1} in a square: {}",
+                        now.display()
+                    ));
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "other than checked in:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn a_changed_picture_is_noticed() {
+    let size = SIZES[0];
+    let mut painter = Painter::new();
+    let screens = screens::all(true);
+    let pictures: Vec<Picture> = screens[..4]
+        .iter()
+        .map(|(_, state)| kept(size, &paint(&mut painter, state, size)))
+        .collect();
+    for (index, a) in pictures.iter().enumerate() {
+        for (other, b) in pictures.iter().enumerate() {
+            let (mean, worst) = apart(a, b);
+            assert_eq!(
+                index == other,
+                mean <= MEAN_OFF && worst <= SQUARE_OFF,
+                "{index} {other}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_pictures_are_small() {
+    let all: u64 = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(all < 2_000_000, "{all} bytes");
+}
+
+/// WCAG 2.2 level AA: 4.5, and 3 for text of at least 24 pixels, or 18.66 if it is strong.
+#[test]
+fn every_text_can_be_read() {
+    let mut text = Text::new();
+    let mut wrong = Vec::new();
+    for size in [SIZES[0], SIZES[1]] {
+        for dark in [true, false] {
+            let mut painter = Painter::new();
+            for (name, state) in screens::all(dark) {
+                let mut frame = paint(&mut painter, &state, size);
+                let ops = painter.ops(&view(&state), size.0 as i32, size.1 as i32, dark);
+                // What stands behind the texts.
+                let without: Vec<Op> = ops
+                    .iter()
+                    .filter(|op| !matches!(op, Op::Text { .. } | Op::Caret(..)))
+                    .cloned()
+                    .collect();
+                painter.draw(
+                    &mut Canvas::new(&mut frame, size.0, size.0 as i32),
+                    &without,
+                );
+                let mut texts = 0;
+                for op in &ops {
+                    let Op::Text {
+                        at,
+                        style,
+                        colour,
+                        words,
+                        clip,
+                    } = op
+                    else {
+                        continue;
+                    };
+                    texts += 1;
+                    let wide = text.width(*style, words);
+                    let high = style.size as i32;
+                    let place = Rect::new(
+                        at.0 as i32,
+                        at.1 as i32 - high,
+                        wide as i32 + 1,
+                        high + high / 4,
+                    )
+                    .intersect(*clip)
+                    .intersect(Rect::new(0, 0, size.0 as i32, size.1 as i32));
+                    let large =
+                        style.size >= 24.0 || style.size >= 18.66 && style.face == Face::Strong;
+                    let least = (place.y..place.bottom())
+                        .flat_map(|y| (place.x..place.right()).map(move |x| (x, y)))
+                        .map(|(x, y)| frame[y as usize * size.0 + x as usize])
+                        .map(|p| [(p >> 16) as u8, (p >> 8) as u8, p as u8])
+                        .map(|ground| contrast(ground, colour.rgb))
+                        .fold(f64::MAX, f64::min);
+                    if least < if large { 3.0 } else { 4.5 } {
+                        wrong.push(format!(
+                            "{name} {size:?} dark={dark}: {least:.2} “{}”",
+                            words.as_str()
+                        ));
+                    }
+                }
+                assert!(texts > 2, "{name} has no text");
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    assert!(
+        wrong.is_empty(),
+        "too little contrast:\n{}",
+        wrong.join("\n")
+    );
+}
+
+/// What is drawn bit by bit is what is drawn at once.
+#[test]
+fn drawing_only_what_changed_gives_the_same() {
+    let size = SIZES[0];
+    let mut painter = Painter::new();
+    let mut frame = vec![0; size.0 * size.1];
+    for (name, state) in screens::all(true) {
+        let shape = (size.0 as i32, size.1 as i32);
+        painter.paint(&mut frame, size.0, shape, &view(&state), true);
+        assert!(
+            painter
+                .paint(&mut frame, size.0, shape, &view(&state), true)
+                .is_empty()
+        );
+        let whole = paint(&mut Painter::new(), &state, size);
+        let differing = frame.iter().zip(&whole).filter(|(a, b)| a != b).count();
+        assert_eq!(differing, 0, "{name}");
+    }
+}

@@ -1,0 +1,184 @@
+//! Every screen, reached as a person reaches it.
+#![allow(dead_code)]
+
+use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
+use orbital_login::keyboard::{Input, Key};
+use orbital_login::settings::{Remembered, Settings};
+use orbital_login::state::{Abilities, Clock, Effect, Event, Kind, State, Target};
+use orbital_login::trouble::Trouble;
+use safeos_control::Secret;
+
+const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+
+/// A screen and its name.
+pub type Named = (&'static str, State);
+
+fn new(names: &[&str], dark: bool) -> State {
+    let settings = Settings {
+        accounts: names
+            .iter()
+            .map(|name| Remembered {
+                name: (*name).to_owned(),
+                store: None,
+            })
+            .collect(),
+        light: !dark,
+        keymap: None,
+    };
+    let abilities = Abilities {
+        power: true,
+        network: false,
+    };
+    let keymaps = ["us", "de", "fr", "es", "gb", "dvorak"].map(str::to_owned);
+    let mut state = State::new(settings, keymaps.into(), abilities);
+    state.update(Event::Clock(Clock {
+        time: "17:05".to_owned(),
+        date: "Tuesday, 24 November".to_owned(),
+        wrong: None,
+    }));
+    state
+}
+
+fn write(state: &mut State, text: &str) {
+    for character in text.chars() {
+        state.update(Event::Input(Input::Text(character)));
+    }
+}
+
+fn enter(state: &mut State) -> Option<(JobId, Job)> {
+    job(state.update(Event::Input(Input::Key(Key::Enter))))
+}
+
+fn click(state: &mut State, target: Target) -> Option<(JobId, Job)> {
+    state.update(Event::Press(Some(target)));
+    job(state.update(Event::Release(Some(target))))
+}
+
+fn job(effects: Vec<Effect>) -> Option<(JobId, Job)> {
+    effects.into_iter().find_map(|effect| match effect {
+        Effect::Start(id, job) => Some((id, job)),
+        _ => None,
+    })
+}
+
+fn signing_in(dark: bool) -> (State, JobId) {
+    let mut state = new(&[], dark);
+    write(&mut state, "ana.lopez");
+    enter(&mut state);
+    write(&mut state, "correct horse battery");
+    let id = enter(&mut state).map_or(0, |(id, _)| id);
+    (state, id)
+}
+
+fn refused(code: &str, message: &str, dark: bool) -> State {
+    let (mut state, id) = signing_in(dark);
+    let trouble = Trouble::new(code, message);
+    state.update(Event::Done(id, Outcome::Failed(trouble)));
+    state
+}
+
+fn opened(state: &mut State, id: JobId, key: Option<&str>, words: Option<&str>) -> JobId {
+    let opened = Opened {
+        account: "ana.lopez".to_owned(),
+        store: "file:///var/lib/safeos/store".to_owned(),
+        secret_key: key.map(|key| Secret::new(key.to_owned())),
+        recovery_key: words.map(|words| Secret::new(words.to_owned())),
+        offline: false,
+    };
+    job(state.update(Event::Done(id, Outcome::Opened(opened)))).map_or(0, |(id, _)| id)
+}
+
+fn step(what: &str, done: u64, total: u64) -> Step {
+    Step {
+        what: what.to_owned(),
+        done,
+        total,
+        unit: "records".to_owned(),
+    }
+}
+
+fn create(dark: bool) -> State {
+    let mut state = new(&[], dark);
+    click(&mut state, Target::OtherForm);
+    write(&mut state, "ana.lopez");
+    enter(&mut state);
+    write(&mut state, "correct horse battery");
+    enter(&mut state);
+    write(&mut state, "correct horse");
+    state
+}
+
+/// All of them, in the order of a life.
+pub fn all(dark: bool) -> Vec<Named> {
+    let mut screens = vec![("sign-in", new(&[], dark))];
+    screens.push(("create", create(dark)));
+
+    let mut state = create(dark);
+    state.update(Event::Input(Input::Caps(true)));
+    click(&mut state, Target::Places);
+    click(&mut state, Target::Place(Kind::Server));
+    click(&mut state, Target::Server);
+    write(&mut state, "https://home.example");
+    state.update(Event::Hover(Some(Target::Place(Kind::Computer))));
+    screens.push(("places", state));
+
+    let (mut state, id) = signing_in(dark);
+    state.update(Event::Step(id, step("finding the account", 0, 0)));
+    state.update(Event::Tick);
+    screens.push(("working", state));
+
+    let (mut state, id) = signing_in(dark);
+    opened(
+        &mut state,
+        id,
+        Some("60RK4-CSM6M-V3EE1-SC5H6-6S35C-SJ9RC"),
+        None,
+    );
+    screens.push(("sheet", state));
+
+    let (mut state, id) = signing_in(dark);
+    opened(&mut state, id, None, Some(WORDS));
+    screens.push(("recovery", state));
+
+    let mut state = new(&[], dark);
+    write(&mut state, "ana.lopez");
+    click(&mut state, Target::Forgotten);
+    write(&mut state, &WORDS.replace("winner", "wimmer"));
+    screens.push(("forgotten", state));
+
+    let (mut state, id) = signing_in(dark);
+    let offline = Opened {
+        account: "ana.lopez".to_owned(),
+        offline: true,
+        ..Opened::default()
+    };
+    state.update(Event::Done(id, Outcome::Opened(offline)));
+    screens.push(("starting", state));
+
+    let (mut state, id) = signing_in(dark);
+    let id = opened(&mut state, id, None, None);
+    let leave = job(state.update(Event::Done(id, Outcome::LauncherEnded(None))));
+    let id = leave.map_or(0, |(id, _)| id);
+    state.update(Event::Step(id, step("uploading", 4, 7)));
+    screens.push(("leaving", state));
+
+    let mut state = new(&["ana.lopez", "ben", "zoë.k", "maría"], dark);
+    write(&mut state, "correct horse");
+    state.update(Event::Hover(Some(Target::Submit)));
+    screens.push(("remembered", state));
+
+    screens.push(("wrong", refused("wrong_password", "", dark)));
+    screens.push((
+        "unreachable",
+        refused(
+            "store_unreachable",
+            "the store https://home.example is out of reach: no answer from 203.0.113.7 within 10 seconds",
+            dark,
+        ),
+    ));
+
+    let mut state = new(&["ana.lopez"], dark);
+    click(&mut state, Target::Keyboard);
+    screens.push(("keyboard", state));
+    screens
+}

@@ -1,0 +1,316 @@
+//! The real window on a screen that nobody sees: signs up, runs a launcher that writes into its HOME, signs in
+//! again and finds what was written.
+//!
+//! Needs Xvfb and xdotool; without them it says so and passes. `SAFEOS_SCREENSHOTS=DIR` keeps pictures.
+#![cfg(feature = "sdl")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const SIZE: (usize, usize) = (1280, 800);
+const PASSWORD: &str = "correct horse battery";
+const NEW_PASSWORD: &str = "another horse battery";
+
+/// Ends with the test, however that ends.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: a signal to a child that was not waited for.
+        unsafe { libc::kill(self.0.id() as i32, libc::SIGTERM) };
+        let _ = self.0.wait();
+    }
+}
+
+struct Screen {
+    server: Program,
+    display: String,
+    folder: PathBuf,
+    shots: Option<PathBuf>,
+}
+
+impl Screen {
+    /// A screen, if there can be one here.
+    fn new(folder: &Path) -> Option<Self> {
+        let mut command = Command::new("Xvfb");
+        command
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0"])
+            .arg(format!("{}x{}x24", SIZE.0, SIZE.1))
+            .arg("-fbdir")
+            .arg(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut server = Program(command.spawn().ok()?);
+        let mut number = String::new();
+        BufReader::new(server.0.stdout.take()?)
+            .read_line(&mut number)
+            .ok()?;
+        let works = Command::new("xdotool")
+            .arg("version")
+            .stdout(Stdio::null())
+            .status();
+        if number.trim().is_empty() || works.is_err() {
+            return None;
+        }
+        Some(Self {
+            server,
+            display: format!(":{}", number.trim()),
+            folder: folder.to_owned(),
+            shots: std::env::var_os("SAFEOS_SCREENSHOTS").map(PathBuf::from),
+        })
+    }
+
+    fn xdotool(&self, arguments: &[&str]) {
+        let status = Command::new("xdotool")
+            .args(arguments)
+            .env("DISPLAY", &self.display)
+            .status()
+            .unwrap();
+        assert!(status.success(), "xdotool {arguments:?}");
+    }
+
+    fn write(&self, text: &str) {
+        self.xdotool(&["type", "--delay", "15", text]);
+    }
+
+    fn key(&self, key: &str) {
+        self.xdotool(&["key", key]);
+    }
+
+    /// The picture: red, green and blue of each pixel. The server keeps it in a file as `xwd` writes them.
+    fn pixels(&self) -> Vec<u8> {
+        let file = fs::read(self.folder.join("Xvfb_screen0")).unwrap();
+        let number =
+            |index: usize| u32::from_be_bytes(file[index * 4..][..4].try_into().unwrap()) as usize;
+        let (header, line, colours) = (number(0), number(12), number(19));
+        let data = &file[header + colours * 12..];
+        (0..SIZE.1)
+            .flat_map(|y| data[y * line..][..SIZE.0 * 4].chunks_exact(4))
+            .flat_map(|pixel| [pixel[2], pixel[1], pixel[0]])
+            .collect()
+    }
+
+    fn shot(&self, name: &str) {
+        let Some(folder) = &self.shots else { return };
+        fs::create_dir_all(folder).unwrap();
+        let file = fs::File::create(folder.join(format!("{name}.png"))).unwrap();
+        let mut encoder = png::Encoder::new(file, SIZE.0 as u32, SIZE.1 as u32);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder
+            .write_header()
+            .unwrap()
+            .write_image_data(&self.pixels())
+            .unwrap();
+    }
+
+    /// Whether the sign-in screen is there; the launcher of this test shows nothing.
+    fn shows_something(&self) -> bool {
+        self.pixels().iter().any(|value| *value > 100)
+    }
+}
+
+#[track_caller]
+fn eventually(what: &str, mut so: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < LIMIT, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    start.elapsed()
+}
+
+fn settle() {
+    std::thread::sleep(Duration::from_millis(400));
+}
+
+/// Clock ticks of processor time that a process and its threads have used.
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let rest: Vec<&str> = stat[stat.rfind(')').unwrap() + 1..]
+        .split_whitespace()
+        .collect();
+    rest[11].parse::<u64>().unwrap() + rest[12].parse::<u64>().unwrap()
+}
+
+fn child_of(pid: u32) -> Option<i32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    fs::read_to_string(path)
+        .ok()?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+fn mounts_in(folder: &Path) -> usize {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts
+        .lines()
+        .filter(|line| line.contains(folder.to_str().unwrap()))
+        .count()
+}
+
+#[test]
+fn sign_up_run_end_and_sign_in_again() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(screen) = Screen::new(place.path()) else {
+        println!("skipped: no screen for the window here (Xvfb and xdotool are needed)");
+        return;
+    };
+    let binary = Path::new(env!("CARGO_BIN_EXE_orbital-login"));
+    let safe = binary.with_file_name("safe");
+    assert!(
+        safe.is_file() && binary.with_file_name("safed").is_file(),
+        "safe and safed are not built: cargo build -p safe -p safed"
+    );
+    let out = place.path().join("out");
+    let temporary = place.path().join("tmp");
+    fs::create_dir(&out).unwrap();
+    fs::create_dir(&temporary).unwrap();
+    let password = place.path().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    // What it leaves running must not live on; what it copies must be there the next time. The second time it makes a
+    // recovery sheet.
+    let launcher = format!(
+        "set -e
+         if [ -f note ]; then cp note '{out}/again'; else echo kept > note; (trap '' HUP TERM; sleep 300) & echo $! > '{out}/left'; fi
+         env > '{out}/env'; touch '{out}/ran'
+         if [ -f '{out}/again' ] && [ ! -f '{out}/sheet' ]; then SAFE_PASSWORD_FILE='{password}' '{safe}' --json recovery-sheet > '{out}/new'; mv '{out}/new' '{out}/sheet'; fi
+         while [ ! -f '{out}/end' ]; do sleep 0.05; done; rm '{out}/end'",
+        out = out.display(),
+        password = password.display(),
+        safe = safe.display(),
+    );
+    let mut command = Command::new(binary);
+    command
+        .args(["--size", "1280x800", "sh", "-c", &launcher])
+        .env("DISPLAY", &screen.display)
+        .env("SAFE_STATE", place.path().join("state"))
+        .env(
+            "SAFE_STORE",
+            format!("file://{}", place.path().join("store").display()),
+        )
+        .env("TMPDIR", &temporary)
+        .env("SDL_VIDEODRIVER", "x11")
+        .env_remove("XDG_RUNTIME_DIR")
+        .process_group(0);
+    let login = Program(command.spawn().unwrap());
+    eventually("the window opens", || screen.shows_something());
+    settle();
+    screen.shot("1-sign-in");
+
+    // With the keyboard alone.
+    for _ in 0..7 {
+        screen.key("Tab");
+    }
+    screen.key("Return");
+    screen.write("Ana");
+    screen.key("Return");
+    screen.write(PASSWORD);
+    screen.key("Return");
+    screen.write(PASSWORD);
+    settle();
+    screen.shot("2-create");
+    screen.key("Return");
+    settle();
+    screen.shot("3-creating");
+    eventually("the launcher runs", || out.join("ran").exists());
+    let variables = fs::read_to_string(out.join("env")).unwrap();
+    let home = variables
+        .lines()
+        .find_map(|line| line.strip_prefix("HOME="))
+        .unwrap();
+    assert!(
+        home.starts_with(temporary.to_str().unwrap()) && home.ends_with("/safe/home"),
+        "{home}"
+    );
+    assert!(variables.contains("USER=Ana\n") && !variables.contains("SDL_VIDEODRIVER"));
+    eventually("the window goes", || !screen.shows_something());
+    fs::remove_file(out.join("ran")).unwrap();
+    fs::write(out.join("end"), "").unwrap();
+    eventually("the window comes back", || screen.shows_something());
+    settle();
+    screen.shot("4-signing-out");
+    let left: i32 = fs::read_to_string(out.join("left"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    eventually("what was left running ends", || {
+        !Path::new(&format!("/proc/{left}")).exists()
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    screen.shot("5-signed-out");
+
+    // Nobody does anything: nothing is computed.
+    let inner = child_of(login.0.id()).unwrap();
+    let before = ticks(inner);
+    std::thread::sleep(Duration::from_secs(3));
+    let idle = ticks(inner) - before;
+    println!("idle: {idle} clock ticks of processor time in 3 s");
+    assert!(idle <= 3, "{idle} ticks while nothing happened");
+
+    screen.write("ana");
+    screen.key("Return");
+    screen.write("correct horse");
+    screen.key("Return");
+    std::thread::sleep(Duration::from_secs(6));
+    screen.shot("6-wrong-password");
+    screen.write(PASSWORD);
+    settle();
+    assert!(!out.join("ran").exists(), "a wrong password opened it");
+    screen.key("Return");
+    let took = eventually("the launcher runs again", || out.join("ran").exists());
+    println!(
+        "from Enter to the launcher's start: {} ms",
+        took.as_millis()
+    );
+    assert_eq!(fs::read_to_string(out.join("again")).unwrap(), "kept\n");
+    eventually("the sheet is made", || out.join("sheet").exists());
+    fs::write(out.join("end"), "").unwrap();
+    eventually("the window comes back again", || screen.shows_something());
+    std::thread::sleep(Duration::from_secs(1));
+
+    // The password is forgotten, the sheet is not.
+    let sheet = fs::read_to_string(out.join("sheet")).unwrap();
+    let sheet: serde_json::Value = serde_json::from_str(&sheet).unwrap();
+    fs::remove_file(out.join("ran")).unwrap();
+    fs::remove_file(out.join("again")).unwrap();
+    for _ in 0..8 {
+        screen.key("Tab");
+    }
+    screen.key("Return");
+    let words = sheet["recovery_key"].as_str().unwrap();
+    for text in ["ana", words, NEW_PASSWORD] {
+        screen.write(text);
+        screen.key("Return");
+    }
+    screen.write(NEW_PASSWORD);
+    settle();
+    screen.shot("7-forgotten");
+    screen.key("Return");
+    eventually("the launcher runs with a new password", || {
+        out.join("ran").exists()
+    });
+    assert_eq!(fs::read_to_string(out.join("again")).unwrap(), "kept\n");
+    fs::write(out.join("end"), "").unwrap();
+    eventually("the window comes back at last", || screen.shows_something());
+    std::thread::sleep(Duration::from_secs(1));
+
+    // The password is nowhere on the disk.
+    drop(login);
+    eventually("nothing stays mounted", || mounts_in(place.path()) == 0);
+    let state = fs::read_to_string(place.path().join("state/login.json")).unwrap_or_default();
+    assert!(
+        !state.contains("ana"),
+        "nobody asked to be remembered: {state}"
+    );
+    drop(screen.server);
+}

@@ -1,0 +1,244 @@
+//! The sign-in screen on Orbital, used as a person uses it: an account, the desktop, a program, signing out and in again.
+//!
+//! The keyboard drives the sign-in screen; the desktop's own menu wants the mouse.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use orbital_login::job::{Opened, Outcome};
+use orbital_login::keyboard::Key;
+use orbital_login::state::Target;
+use orbital_login::trouble::Trouble;
+
+use crate::disk;
+use crate::machine::Machine;
+use crate::report::Report;
+use crate::screen::Screen;
+
+/// From the start to the sign-in screen.
+const START_MAX: Duration = Duration::from_secs(240);
+/// A password is stretched, an account made, a home fetched, a desktop drawn: all on an emulated processor.
+const OPEN_MAX: Duration = Duration::from_secs(300);
+/// From a click in the menu to what the program says.
+const PROGRAM_MAX: Duration = Duration::from_secs(120);
+/// From a click to the menu.
+const MENU: Duration = Duration::from_secs(2);
+/// Programs ended, all published.
+const LEAVE_MAX: Duration = Duration::from_secs(240);
+/// From the choice to the power going off.
+const OFF_MAX: Duration = Duration::from_secs(120);
+
+const NAME: &str = "ana";
+const PASSWORD: &str = "correct horse battery";
+
+/// The launcher's menu: a button in the lower left corner of this size, rows above it, the last one ends the session.
+const BUTTON: i32 = 48;
+const ROW: i32 = 32;
+
+struct Desk {
+    disk: PathBuf,
+    machine: Machine,
+    screen: Screen,
+}
+
+type Step = fn(&mut Desk) -> Result<(), String>;
+
+const STEPS: [(&str, Step); 10] = [
+    ("the_sign_in_screen_comes_up", comes_up),
+    ("the_keyboard_makes_an_account", signs_up),
+    ("a_program_of_the_desktop_has_the_home", has_the_home),
+    ("logging_out_publishes_and_shows_the_screen_again", logs_out),
+    ("a_wrong_password_opens_nothing", wrong_password),
+    ("the_keyboard_signs_in", signs_in),
+    ("the_program_finds_what_it_has_written", finds_it),
+    ("the_mouse_opens_a_guest_session", guest),
+    ("the_sign_in_screen_turns_the_power_off", power_off),
+    ("nothing_of_the_sessions_is_left_on_the_disk", nothing_left),
+];
+
+/// Runs the steps until one fails.
+pub fn test(disk: PathBuf, machine: Machine, screen: Screen, report: &mut Report) {
+    let mut desk = Desk {
+        disk,
+        machine,
+        screen,
+    };
+    for (name, step) in STEPS {
+        let start = Instant::now();
+        if let Err(message) = step(&mut desk) {
+            let mut said = vec![message];
+            said.extend(desk.screen.keep("failed").err());
+            return report.failed(&named(name), &said);
+        }
+        let took = format!("{:.1} s", start.elapsed().as_secs_f32());
+        report.passed(&named(name), &took);
+    }
+}
+
+fn named(step: &str) -> String {
+    format!("desktop::{step}")
+}
+
+fn comes_up(desk: &mut Desk) -> Result<(), String> {
+    desk.screen.shows_it(START_MAX)?;
+    desk.screen.keep("sign-in").map(drop)
+}
+
+/// Presses the key until that is in focus.
+fn goes_to(screen: &mut Screen, target: Target, key: Key) -> Result<(), String> {
+    for _ in 0..screen.state.order().len() {
+        if screen.state.focus == target {
+            break;
+        }
+        screen.press(key)?;
+    }
+    if screen.state.focus == target {
+        Ok(())
+    } else {
+        Err(format!("{key:?} does not lead to {target:?}"))
+    }
+}
+
+/// A session opens, here and there.
+fn opens(desk: &mut Desk, opened: Opened) -> Result<(), String> {
+    let screen = &mut desk.screen;
+    screen.keep("working")?;
+    screen.will_end(Outcome::Opened(opened));
+    screen.will_start();
+    screen.shows_a_desktop(OPEN_MAX)
+}
+
+/// The one of the account does with the next Enter.
+fn opens_the_account(desk: &mut Desk) -> Result<(), String> {
+    desk.screen.press(Key::Enter)?;
+    let opened = Opened {
+        account: NAME.to_owned(),
+        ..Opened::default()
+    };
+    opens(desk, opened)
+}
+
+fn signs_up(desk: &mut Desk) -> Result<(), String> {
+    let screen = &mut desk.screen;
+    goes_to(screen, Target::OtherForm, Key::Tab)?;
+    screen.press(Key::Enter)?;
+    screen.write(NAME)?;
+    screen.press(Key::Enter)?;
+    screen.write(PASSWORD)?;
+    screen.press(Key::Enter)?;
+    screen.write(PASSWORD)?;
+    screen.keep("create")?;
+    opens_the_account(desk)
+}
+
+fn signs_in(desk: &mut Desk) -> Result<(), String> {
+    // The name still stands there, and the wrong password is gone.
+    desk.screen.write(PASSWORD)?;
+    opens_the_account(desk)
+}
+
+fn wrong_password(desk: &mut Desk) -> Result<(), String> {
+    let screen = &mut desk.screen;
+    screen.write(NAME)?;
+    screen.press(Key::Enter)?;
+    screen.write("correct horse")?;
+    screen.press(Key::Enter)?;
+    screen.will_end(Outcome::Failed(Trouble::new("wrong_password", "")));
+    screen.shows_it(OPEN_MAX)?;
+    screen.keep("wrong-password").map(drop)
+}
+
+/// What is clicked at in the launcher's menu.
+enum Menu {
+    /// The button that opens it.
+    Button,
+    /// A row, counted from the last one.
+    Row(i32),
+}
+
+fn click(screen: &mut Screen, menu: &Menu) -> Result<(), String> {
+    let size = screen.monitor.picture()?.size;
+    let up = match menu {
+        Menu::Button => BUTTON / 2,
+        Menu::Row(row) => BUTTON + ROW * row + ROW / 2,
+    };
+    let height = i32::try_from(size.1).unwrap_or(0);
+    screen.monitor.point(BUTTON / 2, height - up, size)?;
+    screen.monitor.button(true)?;
+    screen.monitor.button(false)?;
+    // The menu opens.
+    std::thread::sleep(MENU);
+    Ok(())
+}
+
+/// The program is the last one of the last group, before the row that leads back.
+fn runs_the_program(desk: &mut Desk, says: &str) -> Result<(), String> {
+    click(&mut desk.screen, &Menu::Button)?;
+    click(&mut desk.screen, &Menu::Row(1))?;
+    desk.screen.keep("menu")?;
+    click(&mut desk.screen, &Menu::Row(1))?;
+    desk.machine.hears(says, PROGRAM_MAX)?;
+    desk.screen.keep("desktop").map(drop)
+}
+
+fn has_the_home(desk: &mut Desk) -> Result<(), String> {
+    runs_the_program(desk, "guest: desktop wrote")
+}
+
+fn finds_it(desk: &mut Desk) -> Result<(), String> {
+    runs_the_program(desk, "guest: desktop found")?;
+    logs_out(desk)
+}
+
+fn logs_out(desk: &mut Desk) -> Result<(), String> {
+    let screen = &mut desk.screen;
+    click(screen, &Menu::Button)?;
+    click(screen, &Menu::Row(0))?;
+    // Out of the way of what is compared.
+    let size = screen.monitor.picture()?.size;
+    screen.monitor.point(0, 0, size)?;
+    screen.will_end(Outcome::LauncherEnded(None));
+    screen.will_end(Outcome::Left(None));
+    screen.shows_it(LEAVE_MAX)?;
+    screen.keep("signed-out").map(drop)
+}
+
+/// With the mouse.
+fn guest(desk: &mut Desk) -> Result<(), String> {
+    desk.screen.click(Target::Guest)?;
+    opens(desk, Opened::default())?;
+    runs_the_program(desk, "guest: desktop guest")?;
+    logs_out(desk)
+}
+
+fn power_off(desk: &mut Desk) -> Result<(), String> {
+    goes_to(&mut desk.screen, Target::Power, Key::BackTab)?;
+    desk.screen.press(Key::Enter)?;
+    desk.screen.keep("power")?;
+    // The power may be off before the key is let go.
+    let _ = desk.screen.monitor.keys(&["ret"]);
+    match desk.machine.off(OFF_MAX) {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(format!("the emulator ended with {status}")),
+        None => Err("the power stays on".to_owned()),
+    }
+}
+
+/// Neither users that were made for sessions, nor a guest's folder, nor the password.
+fn nothing_left(desk: &mut Desk) -> Result<(), String> {
+    for table in ["etc/passwd", "etc/group", "etc/shadow"] {
+        let text = disk::text(&desk.disk, table)?;
+        let is_left = |line: &&str| line.starts_with(NAME) || line.contains("SafeOS");
+        if let Some(line) = text.lines().find(is_left) {
+            return Err(format!("{table} still has {line:?}"));
+        }
+    }
+    let temporary = disk::names(&desk.disk, "tmp")?;
+    if let Some(name) = temporary.iter().find(|name| name.contains("guest")) {
+        return Err(format!("/tmp still has {name}"));
+    }
+    if disk::holds(&desk.disk, PASSWORD.as_bytes())? {
+        return Err("the password stands on the disk".to_owned());
+    }
+    Ok(())
+}
