@@ -2,7 +2,7 @@
 //!
 //! What always holds here: one job runs at a time, and each ends with exactly one [`Outcome`].
 
-use safeos_control::{Recover, Secret, SignIn, SignUp};
+use safeos_control::{Price, Priced, Recover, Secret, SignIn, SignUp};
 
 use crate::trouble::Trouble;
 
@@ -14,6 +14,13 @@ pub type JobId = u64;
 pub enum Job {
     /// Open an account.
     SignIn(SignIn),
+    /// Say what making an account costs.
+    Price {
+        /// The account's name.
+        name: String,
+        /// What is asked.
+        request: Price,
+    },
     /// Make an account and open it.
     SignUp(SignUp),
     /// Open an account with its recovery sheet and set a new password.
@@ -47,6 +54,8 @@ pub struct Step {
 pub enum Outcome {
     /// A session is open.
     Opened(Opened),
+    /// What an account costs; `None` where nothing is paid.
+    Priced(Option<Priced>),
     /// The launcher has ended; how, if it was not well.
     LauncherEnded(Option<Trouble>),
     /// The session is closed and nothing of it left; what could not be done.

@@ -106,8 +106,8 @@ pub enum Part {
     Tick(bool),
     /// The ground of a row of choices.
     Choices,
-    /// A choice: its words, whether it is chosen, whether it can be.
-    Choice(&'static str, bool, bool),
+    /// A choice: its words, and whether it is chosen.
+    Choice(&'static str, bool),
     /// A button; whether it is the one that matters.
     Button(String, bool),
     /// A link.

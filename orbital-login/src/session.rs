@@ -22,6 +22,7 @@ pub use linux::Linux as System;
 #[cfg(target_os = "redox")]
 pub use redox::Redox as System;
 
+use crate::state::{NETWORK, is_network};
 use crate::trouble::Trouble;
 
 /// What differs from one operating system to another.
@@ -64,6 +65,21 @@ pub struct Options {
     pub store: String,
     /// The daemon's program, where it is ours to start.
     pub daemon: PathBuf,
+}
+
+impl Options {
+    /// The URL of the network that can be reached from here, if one can, and whether this computer's own store is that
+    /// network. A local network is named as the store.
+    pub fn network(&self) -> (Option<String>, bool) {
+        // The network's client does not build there.
+        if cfg!(target_os = "redox") {
+            return (None, false);
+        }
+        if is_network(&self.store) {
+            return (Some(self.store.clone()), true);
+        }
+        (Some(NETWORK.to_owned()), false)
+    }
 }
 
 /// The reason why the launcher cannot be run.

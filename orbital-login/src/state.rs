@@ -10,10 +10,10 @@ mod form;
 mod order;
 mod place;
 
-use safeos_control::Secret;
+use safeos_control::{Priced, Secret};
 
-pub use form::{Form, Mode};
-pub use place::{Kind, NETWORK, Place};
+pub use form::{Form, Mode, WalletKey};
+pub use place::{Kind, NETWORK, Place, is_network};
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
 use crate::keyboard::Input;
@@ -41,6 +41,8 @@ pub enum Target {
     Words,
     /// The field for the server's address.
     Server,
+    /// The field for the private key of the wallet that pays.
+    Wallet,
     /// Show the password.
     Reveal,
     /// Sign in, or create the account.
@@ -75,8 +77,10 @@ pub enum Target {
     Stop,
     /// Leave the rest of publishing to the next time.
     LeaveRest,
-    /// Go on from the sheet into the session.
+    /// Go on from the sheet into the session, or from the price to paying it.
     Continue,
+    /// Back from the price to the form.
+    Back,
     /// Light or dark.
     Appearance,
     /// The menu of keyboard layouts.
@@ -102,6 +106,7 @@ impl Target {
                 | Self::SecretKey
                 | Self::Words
                 | Self::Server
+                | Self::Wallet
         )
     }
 }
@@ -127,8 +132,6 @@ pub enum Event {
     Step(JobId, Step),
     /// A job has ended.
     Done(JobId, Outcome),
-    /// Whether the store knows the network.
-    Network(bool),
 }
 
 /// What goes out.
@@ -163,12 +166,22 @@ pub struct Clock {
 }
 
 /// What this computer can do.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Abilities {
     /// Be shut down from here.
     pub power: bool,
-    /// Reach the network.
-    pub network: bool,
+    /// Reach the network of this URL.
+    pub network: Option<String>,
+    /// Its own store is that network.
+    pub only_network: bool,
+}
+
+impl Abilities {
+    /// Where an account lives when nobody says otherwise.
+    pub fn place(&self) -> Place {
+        let network = self.network.as_deref();
+        Place::of(network.filter(|_| self.only_network))
+    }
 }
 
 /// What is chosen from in a corner.
@@ -187,10 +200,21 @@ pub struct Working {
     pub form: Form,
     /// Without an account.
     pub guest: bool,
+    /// Only the price of an account is asked for.
+    pub asks_price: bool,
     /// How far it is.
     pub step: Step,
     /// The person wants it stopped.
     pub stopping: bool,
+}
+
+/// What an account costs, before it is paid.
+#[derive(Debug)]
+pub struct Offer {
+    /// What it was asked for, goes on with, and goes back to.
+    pub form: Form,
+    /// What it costs.
+    pub priced: Priced,
 }
 
 /// Keys, each shown once, one after the other.
@@ -237,6 +261,8 @@ pub enum Screen {
     Form(Form),
     /// Waiting for a session to open.
     Working(Working),
+    /// What it costs.
+    Offer(Offer),
     /// The sheet with a key.
     Sheet(Sheet),
     /// The session.
@@ -361,7 +387,6 @@ impl State {
                 self.done(outcome, &mut effects);
             }
             Event::Step(..) | Event::Done(..) => {}
-            Event::Network(there) => self.abilities.network = there,
         }
         self.keep_focus();
         effects
@@ -388,7 +413,7 @@ impl State {
 
     /// A form to sign in with, for the account used last if one is remembered.
     fn show_sign_in(&mut self) {
-        let mut form = Form::sign_in();
+        let mut form = Form::at(self.abilities.place());
         self.focus = Target::Name;
         if let Some(account) = self.accounts.first() {
             form.choose(0, account);
@@ -411,12 +436,18 @@ impl State {
             (Screen::Working(working), Outcome::Opened(opened)) => {
                 self.opened(working, opened, effects);
             }
+            (Screen::Working(working), Outcome::Priced(_)) if working.stopping => {
+                self.refused(working, &Trouble::stopped());
+            }
+            (Screen::Working(working), Outcome::Priced(priced)) => {
+                self.priced(working.form, priced, effects);
+            }
             (Screen::Working(working), Outcome::Failed(trouble)) => self.refused(working, &trouble),
             (Screen::Running(running), outcome) => {
                 let after = match outcome {
                     Outcome::LauncherEnded(trouble) => trouble,
                     Outcome::Failed(trouble) => Some(trouble),
-                    Outcome::Opened(_) | Outcome::Left(_) => None,
+                    Outcome::Opened(_) | Outcome::Priced(_) | Outcome::Left(_) => None,
                 };
                 self.leave(running.account, false, after, effects);
             }
@@ -429,7 +460,7 @@ impl State {
                 let trouble = match outcome {
                     Outcome::Left(trouble) => trouble,
                     Outcome::Failed(trouble) => Some(trouble),
-                    Outcome::Opened(_) | Outcome::LauncherEnded(_) => None,
+                    Outcome::Opened(_) | Outcome::Priced(_) | Outcome::LauncherEnded(_) => None,
                 };
                 effects.push(Effect::ClearClipboard);
                 self.show_sign_in();
@@ -437,6 +468,19 @@ impl State {
             }
             // An answer that fits nothing changes nothing.
             (screen, _) => self.screen = screen,
+        }
+    }
+
+    /// The price is known: the person is asked, where there is one.
+    fn priced(&mut self, form: Form, priced: Option<Priced>, effects: &mut Vec<Effect>) {
+        self.focus = Target::Screen;
+        match priced {
+            Some(priced) => self.show(Screen::Offer(Offer { form, priced })),
+            None => {
+                let job = form.pay();
+                self.show(Screen::Form(form));
+                self.work(job, effects);
+            }
         }
     }
 

@@ -89,6 +89,8 @@ pub enum Field {
     Words,
     /// The server's address.
     Server,
+    /// The private key of the wallet.
+    Wallet,
 }
 
 /// A trouble as the screen shows it.
@@ -123,6 +125,15 @@ impl Notice {
             calm: true,
             ..Self::new(title, text)
         }
+    }
+
+    /// The network cannot be reached from here, a server that hands records on to it can.
+    pub fn no_network() -> Self {
+        Self::new(
+            "The SAFE Network cannot be reached from here",
+            "Its program does not run on this computer. Choose a server, and type the address of a gateway to the network.",
+        )
+        .at(Field::Server)
     }
 
     const fn then(mut self, next: Next) -> Self {
@@ -199,6 +210,17 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
         "bad_store_url" => Notice::new("That is no place for accounts", message)
             .at(Field::Server)
             .then(Next::Place),
+        "wallet_empty" => Notice::new("The wallet has too little", message).then(Next::Again),
+        "too_dear" => Notice::new(
+            "It costs more than is allowed here",
+            format!("{message} Prices change: try again later, or choose another place."),
+        )
+        .then(Next::Place),
+        "bad_wallet_key" => Notice::new(
+            "The wallet's key opens no wallet",
+            "Compare it with the one that your wallet shows: 64 digits, 0 to 9 and a to f. Nothing was paid.",
+        )
+        .at(Field::Wallet),
         "store_full" | "disk_full" => Notice::new("There is no room left", message).then(Next::Again),
         "store_broken" | "state_unusable" => Notice::new("The place cannot be used", message).then(Next::Again),
         "rolled_back" => Notice::new(
@@ -292,6 +314,9 @@ mod tests {
         "bad_store_url",
         "store_unreachable",
         "store_full",
+        "wallet_empty",
+        "too_dear",
+        "bad_wallet_key",
         "store_broken",
         "rolled_back",
         "in_use",

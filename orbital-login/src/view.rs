@@ -46,8 +46,8 @@ pub enum Tone {
 /// A step of a row of choices.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Choice {
-    /// What it chooses; `None` where it cannot be chosen.
-    pub target: Option<Target>,
+    /// What it chooses.
+    pub target: Target,
     /// Its words.
     pub label: &'static str,
     /// It is chosen.
@@ -137,6 +137,7 @@ pub fn view(state: &State) -> View {
     let card = match &state.screen {
         Screen::Form(form) => form::card(state, form),
         Screen::Working(working) => wait::working(working),
+        Screen::Offer(offer) => wait::offer(offer),
         Screen::Sheet(sheet) => wait::sheet(sheet),
         Screen::Running(running) => wait::running(running),
         Screen::Leaving(leaving) => wait::leaving(leaving),
@@ -177,7 +178,7 @@ pub fn view(state: &State) -> View {
     });
     View {
         card,
-        wide: matches!(state.screen, Screen::Sheet(_)),
+        wide: matches!(state.screen, Screen::Sheet(_) | Screen::Offer(_)),
         corner,
         menu,
         clock: (state.clock.time.clone(), state.clock.date.clone()),

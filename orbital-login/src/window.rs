@@ -44,11 +44,13 @@ pub struct Look {
 pub fn run(options: Options, look: Look) -> Result<(), String> {
     let settings_path = options.state.join("login.json");
     let settings = Settings::load(&settings_path);
+    let (network, only_network) = options.network();
     let mut host = System::new(options);
     let keymaps = host.keymaps();
     let abilities = Abilities {
         power: host.has_power(),
-        network: false,
+        network,
+        only_network,
     };
     if let Some(keymap) = &settings.keymap {
         host.set_keymap(keymap);

@@ -11,13 +11,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use safeos_control::{Request, Secret, SignOut, ask};
+use safeos_control::{Priced, Request, Secret, SignOut, ask};
 use serde_json::Value;
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
 use crate::session::Host;
 use crate::settings::Settings;
-use crate::state::{Effect, Event, NETWORK};
+use crate::state::{Effect, Event};
 use crate::trouble::Trouble;
 
 /// How often a session that nobody sees is looked for, and how long between.
@@ -97,7 +97,6 @@ struct Working {
 
 impl Working {
     fn run(mut self, orders: &Receiver<Order>) {
-        (self.tell)(Event::Network(network()));
         while let Ok(order) = orders.recv() {
             match order {
                 Order::Job(id, job) => {
@@ -120,6 +119,7 @@ impl Working {
                 let name = request.name.clone();
                 self.open(id, &name, Request::SignIn(request))
             }
+            Job::Price { name, request } => self.price(id, &name, Request::Price(request)),
             Job::SignUp(request) => {
                 let name = request.name.clone();
                 self.open(id, &name, Request::SignUp(request))
@@ -171,6 +171,23 @@ impl Working {
             || self.stop.load(Ordering::Acquire) == id,
         );
         Ok(answer?)
+    }
+
+    /// Asks only: nothing of it stays.
+    fn price(&mut self, id: JobId, name: &str, request: Request) -> Outcome {
+        self.step(id, "starting");
+        let entered = self.host.enter(name);
+        let answer = entered.and_then(|()| self.ask(id, request));
+        self.host.clean(false);
+        match answer {
+            // Where nothing is paid, nothing is said.
+            Ok(answer) if answer.get("cost").is_none() => Outcome::Priced(None),
+            Ok(answer) => match serde_json::from_value::<Priced>(answer) {
+                Ok(priced) => Outcome::Priced(Some(priced)),
+                Err(error) => Outcome::Failed(Trouble::new("protocol", error.to_string())),
+            },
+            Err(trouble) => Outcome::Failed(trouble),
+        }
     }
 
     fn open(&mut self, id: JobId, name: &str, request: Request) -> Outcome {
@@ -281,13 +298,5 @@ impl Working {
             )),
             Err(second) => Err(second),
         }
-    }
-}
-
-/// Whether the store of this version knows the network.
-fn network() -> bool {
-    match safeos_store::open(NETWORK) {
-        Ok(_) => true,
-        Err(error) => error.code() != "bad_store_url",
     }
 }

@@ -5,15 +5,18 @@ use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::{Input, Key};
 use orbital_login::layout::layout;
 use orbital_login::settings::{Remembered, Settings};
-use orbital_login::state::{Abilities, Effect, Event, Form, Kind, Mode, Screen, State, Target};
+use orbital_login::state::{
+    Abilities, Effect, Event, Form, Kind, Mode, NETWORK, Screen, State, Target, WalletKey,
+};
 use orbital_login::text::Text;
 use orbital_login::trouble::Trouble;
 use orbital_login::view::{Item, view};
 use proptest::prelude::*;
-use safeos_control::Secret;
+use safeos_control::{Priced, Secret, Sum};
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 const PASSWORD: &str = "correct horse battery";
+const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 fn fresh() -> State {
     State::new(Settings::default(), Vec::new(), Abilities::default())
@@ -32,7 +35,8 @@ fn remembering(names: &[&str]) -> State {
     };
     let abilities = Abilities {
         power: true,
-        network: false,
+        network: Some(NETWORK.to_owned()),
+        only_network: false,
     };
     State::new(settings, vec!["us".to_owned(), "de".to_owned()], abilities)
 }
@@ -405,7 +409,6 @@ fn a_form_says_what_is_missing() {
     click(&mut state, Target::Places);
     click(&mut state, Target::Place(Kind::Network));
     assert_eq!(form(&state).place.kind, Kind::Computer);
-    state.update(Event::Network(true));
     click(&mut state, Target::Place(Kind::Server));
     click(&mut state, Target::Submit);
     assert!(state.notice.is_some());
@@ -465,6 +468,201 @@ fn menus_open_choose_and_close() {
     assert!(!state.order().contains(&Target::Power));
 }
 
+fn priced() -> Priced {
+    let sum = |tokens: &str, gas: &str| Sum {
+        tokens: tokens.to_owned(),
+        gas: gas.to_owned(),
+    };
+    Priced {
+        records: 2,
+        cost: sum("0.0234375", "0.0000021"),
+        wallet: "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266".to_owned(),
+        has: sum("12.5", "0.04"),
+    }
+}
+
+/// Types everything for an account on the network, and goes.
+fn sign_up_there(state: &mut State) -> (JobId, Job) {
+    click(state, Target::OtherForm);
+    write(state, "ana");
+    press(state, Key::Enter);
+    write(state, PASSWORD);
+    press(state, Key::Enter);
+    click(state, Target::Places);
+    click(state, Target::Place(Kind::Network));
+    click(state, Target::Again);
+    write(state, PASSWORD);
+    assert_eq!(press(state, Key::Enter), []);
+    assert_eq!(state.focus, Target::Wallet);
+    write(state, KEY);
+    started(press(state, Key::Enter))
+}
+
+fn reaching_the_network() -> State {
+    let abilities = Abilities {
+        network: Some(NETWORK.to_owned()),
+        ..Abilities::default()
+    };
+    State::new(Settings::default(), Vec::new(), abilities)
+}
+
+#[test]
+fn the_price_is_shown_before_it_is_paid() {
+    let mut state = reaching_the_network();
+    let (id, job) = sign_up_there(&mut state);
+    let Job::Price { name, request } = job else {
+        panic!("{job:?}")
+    };
+    assert_eq!((name.as_str(), request.wallet_key.expose()), ("ana", KEY));
+    assert_eq!(request.store.as_deref(), Some(NETWORK));
+    assert_eq!(
+        state.update(Event::Done(id, Outcome::Priced(Some(priced())))),
+        []
+    );
+    let shown = format!("{:?}", view(&state).card);
+    for word in ["0.0234375 ANT", "0.0000021 ETH", "12.5 ANT", "0xf39F"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    // A key pressed too often pays nothing.
+    assert_eq!(press(&mut state, Key::Enter), []);
+    write(&mut state, " ");
+    // Back, by the button and by Escape, to what was typed.
+    for back in [true, false] {
+        let effects = if back {
+            click(&mut state, Target::Back)
+        } else {
+            press(&mut state, Key::Escape)
+        };
+        assert_eq!(effects, []);
+        assert_eq!(form(&state).wallet.as_str(), KEY);
+        let (id, _) = started(click(&mut state, Target::Submit));
+        state.update(Event::Done(id, Outcome::Priced(Some(priced()))));
+    }
+    let (id, job) = started(click(&mut state, Target::Continue));
+    let Job::SignUp(request) = job else {
+        panic!("{job:?}")
+    };
+    assert_eq!(request.wallet_key.as_ref().map(Secret::expose), Some(KEY));
+    assert_eq!(
+        (request.password.expose(), request.store.as_deref()),
+        (PASSWORD, Some(NETWORK))
+    );
+    // What is wrong with it is said on the form, with another price asked for before anything is paid.
+    let trouble = Trouble::new("wallet_empty", "the message");
+    state.update(Event::Done(id, Outcome::Failed(trouble)));
+    assert_eq!(state.focus, Target::Next);
+    let (id, job) = started(press(&mut state, Key::Enter));
+    assert!(matches!(job, Job::Price { .. }));
+    let trouble = Trouble::new("bad_wallet_key", "the message");
+    state.update(Event::Done(id, Outcome::Failed(trouble)));
+    assert_eq!(state.focus, Target::Wallet);
+    // Stopped, also when the price was quicker.
+    let (id, _) = started(click(&mut state, Target::Submit));
+    assert_eq!(press(&mut state, Key::Escape), [Effect::Stop(id)]);
+    assert_eq!(
+        state.update(Event::Done(id, Outcome::Priced(Some(priced())))),
+        []
+    );
+    assert!(form(&state).is_wiped());
+    // Where nothing turns out to be paid, nobody is asked.
+    let mut state = reaching_the_network();
+    let (id, _) = sign_up_there(&mut state);
+    let (id, job) = started(state.update(Event::Done(id, Outcome::Priced(None))));
+    assert!(matches!(job, Job::SignUp(_)));
+    state.update(Event::Done(id, opened("ana")));
+    assert!(matches!(state.screen, Screen::Running(_)));
+}
+
+#[test]
+fn the_wallets_key_is_checked_hidden_and_forgotten() {
+    let mut state = reaching_the_network();
+    click(&mut state, Target::OtherForm);
+    click(&mut state, Target::Places);
+    assert!(!state.order().contains(&Target::Wallet));
+    click(&mut state, Target::Place(Kind::Network));
+    for (typed, wrong) in [
+        ("0x12", Err(WalletKey::Digits(2))),
+        ("0x1g", Err(WalletKey::Strange(4))),
+        ("é1", Err(WalletKey::Strange(1))),
+        (&KEY[2..], Ok(())),
+        (KEY, Ok(())),
+        (&format!("{KEY}00"), Err(WalletKey::Digits(66))),
+    ] {
+        click(&mut state, Target::Wallet);
+        write(&mut state, typed);
+        assert_eq!(form(&state).wallet_key(), wrong, "{typed}");
+        for _ in 0..typed.len() {
+            press(&mut state, Key::Backspace);
+        }
+    }
+    write(&mut state, KEY);
+    let shows = |state: &State| {
+        let card = view(state).card;
+        card.iter()
+            .any(|item| matches!(item, Item::Field(field) if field.text.contains("ac0974")))
+    };
+    assert!(!shows(&state) && !format!("{state:?}{:?}", view(&state)).contains("ac0974"));
+    click(&mut state, Target::Reveal);
+    assert!(shows(&state));
+    // Its field goes, and it with it.
+    click(&mut state, Target::Place(Kind::Computer));
+    assert!(form(&state).is_wiped());
+    click(&mut state, Target::Place(Kind::Network));
+    click(&mut state, Target::Wallet);
+    write(&mut state, KEY);
+    click(&mut state, Target::OtherForm);
+    assert!(form(&state).is_wiped() && !state.order().contains(&Target::Wallet));
+    // A local network, typed: until it is none any more.
+    click(&mut state, Target::OtherForm);
+    click(&mut state, Target::Place(Kind::Server));
+    click(&mut state, Target::Server);
+    write(&mut state, "autonomi:///run/net/manifest.json");
+    click(&mut state, Target::Wallet);
+    write(&mut state, KEY);
+    click(&mut state, Target::Server);
+    press(&mut state, Key::Home);
+    write(&mut state, "x");
+    assert!(form(&state).is_wiped() && !state.order().contains(&Target::Wallet));
+}
+
+#[test]
+fn where_there_is_no_network_a_server_is_offered() {
+    let mut state = fresh();
+    click(&mut state, Target::Places);
+    assert!(!state.order().contains(&Target::Place(Kind::Network)));
+    assert!(format!("{:?}", view(&state).card).contains("gateway"));
+    click(&mut state, Target::Name);
+    write(&mut state, "ana");
+    click(&mut state, Target::Password);
+    write(&mut state, PASSWORD);
+    click(&mut state, Target::Place(Kind::Server));
+    click(&mut state, Target::Server);
+    write(&mut state, "autonomi:");
+    assert_eq!(click(&mut state, Target::Submit), []);
+    assert_eq!(state.focus, Target::Server);
+    assert!(
+        state
+            .notice
+            .as_ref()
+            .is_some_and(|notice| notice.text.contains("gateway"))
+    );
+}
+
+#[test]
+fn a_computer_whose_store_is_the_network_offers_no_other() {
+    let local = "autonomi:///run/net/manifest.json";
+    let abilities = Abilities {
+        network: Some(local.to_owned()),
+        only_network: true,
+        ..Abilities::default()
+    };
+    let mut state = State::new(Settings::default(), Vec::new(), abilities);
+    let (_, job) = sign_in(&mut state);
+    assert!(matches!(job, Job::SignIn(request) if request.store.as_deref() == Some(local)));
+    let kinds: Vec<_> = state.places().collect();
+    assert_eq!(kinds, [Kind::Server, Kind::Network]);
+}
+
 /// One of the things that can happen.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -483,7 +681,10 @@ enum Happening {
     Done(usize),
     /// An answer to a job that is not pending.
     Stray(usize),
-    Network(bool),
+    /// Where the account is to live is typed.
+    Server(&'static str),
+    /// A whole sign-up on the network is typed.
+    Wallet,
 }
 
 const CODES: &[&str] = &[
@@ -499,6 +700,9 @@ const CODES: &[&str] = &[
     "recovery_key_of_another",
     "bad_store_url",
     "weak_password",
+    "wallet_empty",
+    "too_dear",
+    "bad_wallet_key",
     "no_randomness",
     "daemon_gone",
     "unheard_of",
@@ -528,12 +732,24 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0..40_usize).prop_map(Happening::Hover),
         1 => Just(Happening::Tick),
         1 => any::<bool>().prop_map(Happening::Caps),
+        1 => prop::sample::select(vec!["autonomi:", "https://x"]).prop_map(Happening::Server),
+        1 => Just(Happening::Wallet),
         2 => Just(Happening::Started),
         1 => (0..9_u64).prop_map(Happening::Step),
         5 => (0..40_usize).prop_map(Happening::Done),
         1 => (0..40_usize).prop_map(Happening::Stray),
-        1 => any::<bool>().prop_map(Happening::Network),
     ]
+}
+
+/// Each of them is clicked, and then written into.
+fn typed(steps: &[(Target, &str)]) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (target, text) in steps {
+        events.push(Event::Press(Some(*target)));
+        events.push(Event::Release(Some(*target)));
+        events.extend(text.chars().map(|c| Event::Input(Input::Text(c))));
+    }
+    events
 }
 
 /// What is true of the world outside: the pending job and whether a session is open.
@@ -545,6 +761,7 @@ struct World {
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum What {
+    Price,
     Open,
     Launch,
     Leave(bool),
@@ -557,6 +774,7 @@ impl World {
                 Effect::Start(id, job) => {
                     assert!(self.pending.is_none(), "two jobs at once");
                     let kind = match job {
+                        Job::Price { .. } => What::Price,
                         Job::SignIn(_) | Job::SignUp(_) | Job::Recover(_) | Job::Guest => {
                             assert!(!self.open, "two sessions");
                             What::Open
@@ -583,6 +801,8 @@ impl World {
         let (id, kind) = self.pending.take()?;
         let trouble = Trouble::new(CODES[choice % CODES.len()], "the message");
         let outcome = match kind {
+            What::Price if choice.is_multiple_of(3) => Outcome::Failed(trouble),
+            What::Price => Outcome::Priced((!choice.is_multiple_of(5)).then(priced)),
             What::Open if choice.is_multiple_of(2) => {
                 self.open = true;
                 Outcome::Opened(Opened {
@@ -628,9 +848,14 @@ fn check(state: &State, world: &World) {
             &form.again,
             &form.key,
             &form.words,
+            &form.wallet,
         ] {
             assert!(typed.is_wiped());
         }
+        assert!(
+            form.needs_wallet() || form.wallet.is_empty(),
+            "a key that nobody sees"
+        );
     }
     // Something is pending, or something can be done: no dead end.
     assert!(world.pending.is_some() || !order.is_empty());
@@ -672,7 +897,18 @@ proptest! {
                     let outcome = if choice % 2 == 0 { opened("eve") } else { Outcome::Left(None) };
                     vec![Event::Done(9_999_999, outcome)]
                 }
-                Happening::Network(there) => vec![Event::Network(there)],
+                Happening::Server(url) => typed(&[(Target::Places, ""), (Target::Place(Kind::Server), ""), (Target::Server, url)]),
+                Happening::Wallet => typed(&[
+                    (Target::Someone, ""),
+                    (Target::OtherForm, ""),
+                    (Target::Name, "ana"),
+                    (Target::Password, PASSWORD),
+                    (Target::Again, PASSWORD),
+                    (Target::Places, ""),
+                    (Target::Place(Kind::Network), ""),
+                    (Target::Wallet, &KEY[2..]),
+                    (Target::Submit, ""),
+                ]),
             };
             for event in events {
                 let effects = state.update(event);

@@ -14,7 +14,7 @@ use orbital_login::session::{Options, System};
 use orbital_login::state::{Effect, Event};
 use orbital_login::trouble::Trouble;
 use orbital_login::worker::Worker;
-use safeos_control::{Recover, Secret, SignIn, SignUp};
+use safeos_control::{Price, Recover, Secret, SignIn, SignUp};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PASSWORD: &str = "correct horse battery";
@@ -159,12 +159,24 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
         password: Secret::new(PASSWORD.to_owned()),
         store: None,
         secret_key: None,
+        wallet_key: None,
         generate_secret_key: true,
         remember: false,
         small_memory: true,
         generate_recovery_key: true,
         wallet_key: None,
     };
+    // A price is no session, wherever it comes from.
+    let price = |store: Option<String>| Job::Price {
+        name: "ana".to_owned(),
+        request: Price {
+            wallet_key: Secret::new("1".repeat(64)),
+            store,
+        },
+    };
+    assert_eq!(login.run(price(None)), Outcome::Priced(None));
+    let missing = format!("autonomi://{}", place.path().join("no.json").display());
+    assert_eq!(code(login.run(price(Some(missing)))), "store_unreachable");
     let made = opened(login.run(Job::SignUp(sign_up.clone())));
     let (key, words) = (made.secret_key.unwrap(), made.recovery_key.unwrap());
     assert_eq!((made.account.as_str(), made.offline), ("ana", false));

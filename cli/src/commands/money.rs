@@ -1,6 +1,6 @@
 //! Stores where records are paid for: the wallet's key, and what something will cost before it is done.
 
-use safeos_store::{Amount, Money, Parsed, Purse};
+use safeos_store::{Amount, Money, Parsed, Price};
 use zeroize::Zeroizing;
 
 use super::Context;
@@ -9,8 +9,6 @@ use crate::output::plural;
 use crate::password;
 use crate::terminal;
 
-/// Records that a sign-up stores: the head, and the pointer to it.
-const SIGN_UP_RECORDS: u64 = 2;
 /// Tokens that may be spent without asking, in wholes.
 const UNASKED: &str = "1";
 
@@ -25,33 +23,16 @@ pub fn for_sign_up(context: &Context, url: &str, stdin: bool) -> Result<Option<Z
     let Some(purse) = store.purse() else {
         return Ok(None);
     };
-    let address = purse.fund(&key)?;
-    // A head that is kept elsewhere costs nothing here.
-    let records = SIGN_UP_RECORDS - u64::from(named.head.is_some());
-    let cost = purse.estimate(records)?;
-    let has = purse.balance()?;
+    let price = Price::of_sign_up(purse, &key, named.head.is_some())?;
+    let Price { cost, has, .. } = price;
     context.output.note(&format!(
-        "signing up stores {} for about {cost}; the wallet {address} has {has}",
-        plural(records, "record")
+        "signing up stores {} for about {cost}; the wallet {} has {has}",
+        plural(price.records, "record"),
+        price.wallet
     ));
-    enough(purse, cost)?;
+    price.affordable(url)?;
     agreed(cost)?;
     Ok(Some(key))
-}
-
-/// An error when the wallet has less than that.
-fn enough(purse: &dyn Purse, cost: Money) -> Result<()> {
-    let has = purse.balance()?;
-    if has.tokens >= cost.tokens && has.gas >= cost.gas {
-        return Ok(());
-    }
-    Err(Failure::new(
-        "wallet_empty",
-        format!(
-            "the wallet {} has {has}, and about {cost} are needed: put more into it, then try again; nothing was paid",
-            purse.wallet().unwrap_or_default()
-        ),
-    ))
 }
 
 /// Asks, where it is more than may be spent without asking.

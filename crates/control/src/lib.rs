@@ -11,6 +11,7 @@
 //! | request | `ok` holds |
 //! |---|---|
 //! | `sign_up`, `sign_in` | `account`, `store`; `secret_key`, `recovery_key` when they were generated |
+//! | `price` | where records are paid for: `records`, `cost` and `has` (each `tokens`, `gas`), `wallet`; else nothing |
 //! | `recover` | `account`, `store`; `secret_key` if the account has one |
 //! | `sign_out`, `sync` | `changed`, `records`, `bytes`, `conflicts` |
 //! | `status` | the account, the store, what is unpublished, … |
@@ -25,6 +26,7 @@
 mod ask;
 mod client;
 mod path;
+mod price;
 mod reply;
 mod request;
 mod secret;
@@ -33,6 +35,7 @@ mod server;
 pub use ask::ask;
 pub use client::{Client, ClientError};
 pub use path::PathText;
+pub use price::{Price, Priced, Sum};
 pub use reply::{ErrorReply, Progress, Reply};
 pub use request::{
     ChangePassword, Collect, Copy, Log, NewRecoveryKey, Publish, Recover, Request, Restore, SignIn,

@@ -4,7 +4,7 @@ use serde::de::value::{MapDeserializer, UnitDeserializer};
 use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{PathText, Secret};
+use crate::{PathText, Price, Secret};
 
 /// Makes an account and signs in.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -183,6 +183,8 @@ struct Nothing {}
 pub enum Request {
     /// Make an account and sign in.
     SignUp(SignUp),
+    /// Say what making an account costs.
+    Price(Price),
     /// Open an account's home.
     SignIn(SignIn),
     /// Open an account's home without its password, and set a new one.
@@ -215,6 +217,7 @@ pub enum Request {
 
 const NAMES: &[&str] = &[
     "sign_up",
+    "price",
     "sign_in",
     "recover",
     "sign_out",
@@ -236,6 +239,7 @@ impl Request {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::SignUp(_) => "sign_up",
+            Self::Price(_) => "price",
             Self::SignIn(_) => "sign_in",
             Self::Recover(_) => "recover",
             Self::SignOut(_) => "sign_out",
@@ -257,6 +261,7 @@ impl Request {
     fn by_name<E: Error>(name: &str, arguments: impl Arguments<E>) -> Result<Self, E> {
         Ok(match name {
             "sign_up" => Self::SignUp(arguments.read()?),
+            "price" => Self::Price(arguments.read()?),
             "sign_in" => Self::SignIn(arguments.read()?),
             "recover" => Self::Recover(arguments.read()?),
             "sign_out" => Self::SignOut(arguments.read()?),

@@ -106,8 +106,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        ChangePassword, Collect, Copy, Log, NewRecoveryKey, PathText, Publish, Recover, Restore,
-        Secret, SignIn, SignOut, SignUp, Spend,
+        ChangePassword, Collect, Copy, Log, NewRecoveryKey, PathText, Price, Publish, Recover,
+        Restore, Secret, SignIn, SignOut, SignUp, Spend,
     };
 
     fn secret(text: &str) -> Secret {
@@ -126,6 +126,10 @@ mod tests {
                 remember: false,
                 small_memory: false,
                 generate_recovery_key: true,
+            }),
+            Request::Price(Price {
+                wallet_key: secret("0xff"),
+                store: Some("autonomi:".into()),
             }),
             Request::Recover(Recover {
                 recovery_key: secret("legal winner"),
@@ -218,6 +222,7 @@ mod tests {
             (r#"{"fly":{}}"#, "fly"),
             (r#""fly""#, "fly"),
             (r#"{"sign_in":{"name":"a"}}"#, "password"),
+            (r#""price""#, "wallet_key"),
             (r#""sign_in""#, "name"),
             (r#"{"status":{"colour":1}}"#, "colour"),
             (

@@ -36,12 +36,12 @@ impl Wallets {
 
     pub fn fund(&self, key: &str) -> Result<String> {
         // The client's own message would repeat nothing of the key, but nothing else of use either.
-        let wallet = Wallet::new_from_private_key(self.chain.clone(), key.trim()).map_err(|_| {
-            Error::Unpaid {
-                url: self.url.clone(),
-                why: "the wallet key is none: it has 64 hexadecimal digits, with or without 0x before them".into(),
-            }
-        })?;
+        let wallet =
+            Wallet::new_from_private_key(self.chain.clone(), key.trim()).map_err(|_| {
+                Error::WalletKey {
+                    url: self.url.clone(),
+                }
+            })?;
         let address = wallet.address().to_string();
         *self.wallet.lock() = Some(Arc::new(wallet));
         Ok(address)

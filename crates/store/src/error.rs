@@ -69,6 +69,14 @@ pub enum Error {
         /// What is missing and what to do.
         why: String,
     },
+    /// What was given as the key of a wallet is none.
+    #[error(
+        "for the store {url}: the wallet key is none: it has 64 hexadecimal digits, with or without 0x before them"
+    )]
+    WalletKey {
+        /// The store.
+        url: String,
+    },
     /// It would cost more than was agreed to.
     #[error("the store {url}: {why}")]
     Dear {
@@ -110,6 +118,7 @@ impl Error {
             Self::Refused { .. } => "store_refused",
             Self::Full { .. } => "store_full",
             Self::Unpaid { .. } => "wallet_empty",
+            Self::WalletKey { .. } => "bad_wallet_key",
             Self::Dear { .. } => "too_dear",
             Self::Stopped { .. } => "stopped",
             Self::Broken { .. } => "store_broken",

@@ -21,7 +21,7 @@ pub use error::{Error, Result};
 pub use file::FileStore;
 pub use http::{CA_FILE, HttpOptions, HttpStore, Link, Network, Patience, TOKEN_FILE, wire};
 pub use memory::{MemoryState, MemoryStore, Method};
-pub use purse::{Amount, Money, Purse, Spent};
+pub use purse::{Amount, Money, Price, Purse, Spent};
 use safeos_record::{Address, Chunk, Pointer};
 use serde::{Deserialize, Serialize};
 pub use upload::{Upload, in_batches};

@@ -99,6 +99,52 @@ pub struct Spent {
     pub money: Money,
 }
 
+/// Records that a sign-up stores: the head, and the pointer to it.
+const SIGN_UP_RECORDS: u64 = 2;
+
+/// What making an account costs, and what the wallet has for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Price {
+    /// Records that are paid for.
+    pub records: u64,
+    /// About what they cost at today's prices.
+    pub cost: Money,
+    /// What the wallet has.
+    pub has: Money,
+    /// Its address.
+    pub wallet: String,
+}
+
+impl Price {
+    /// Asks for the price of a sign-up that the wallet of this private key pays; a head that is kept elsewhere costs
+    /// nothing here.
+    pub fn of_sign_up(purse: &dyn Purse, key: &str, head_elsewhere: bool) -> Result<Self> {
+        let wallet = purse.fund(key)?;
+        let records = SIGN_UP_RECORDS - u64::from(head_elsewhere);
+        Ok(Self {
+            records,
+            cost: purse.estimate(records)?,
+            has: purse.balance()?,
+            wallet,
+        })
+    }
+
+    /// An error when the wallet has less than that.
+    pub fn affordable(&self, url: &str) -> Result<()> {
+        let Self { cost, has, .. } = self;
+        if has.tokens >= cost.tokens && has.gas >= cost.gas {
+            return Ok(());
+        }
+        Err(Error::Unpaid {
+            url: url.to_owned(),
+            why: format!(
+                "the wallet {} has {has}, and about {cost} are needed: put more into it, then try again; nothing was paid",
+                self.wallet
+            ),
+        })
+    }
+}
+
 /// How records are paid for: the side of a paid store that has to do with money. Every method may block.
 pub trait Purse: Send + Sync {
     /// Pays with the wallet of this private key (hexadecimal, with or without 0x) from now on; says its address.
@@ -124,6 +170,55 @@ pub trait Purse: Send + Sync {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// Records cost a token and a tenth of gas each.
+    struct Fixed(Money);
+
+    impl Purse for Fixed {
+        fn fund(&self, key: &str) -> Result<String> {
+            Ok(format!("wallet of {key}"))
+        }
+        fn wallet(&self) -> Option<String> {
+            None
+        }
+        fn balance(&self) -> Result<Money> {
+            Ok(self.0)
+        }
+        fn estimate(&self, records: u64) -> Result<Money> {
+            Ok(Money {
+                tokens: Amount(u128::from(records) * WHOLE),
+                gas: Amount(u128::from(records) * WHOLE / 10),
+            })
+        }
+        fn set_limit(&self, _: Option<Amount>) {}
+        fn spent(&self) -> Spent {
+            Spent::default()
+        }
+    }
+
+    #[test]
+    fn a_sign_up_has_a_price_and_the_wallet_has_it_or_not() {
+        let purse = |tokens, gas| {
+            Fixed(Money {
+                tokens: Amount(tokens),
+                gas: Amount(gas),
+            })
+        };
+        let enough = purse(2 * WHOLE, WHOLE / 5);
+        let price = Price::of_sign_up(&enough, "k", false).unwrap();
+        assert_eq!((price.records, price.wallet.as_str()), (2, "wallet of k"));
+        assert_eq!(price.cost, enough.0);
+        price.affordable("autonomi:").unwrap();
+        for poor in [purse(2 * WHOLE - 1, WHOLE), purse(5 * WHOLE, WHOLE / 5 - 1)] {
+            let price = Price::of_sign_up(&poor, "k", false).unwrap();
+            let error = price.affordable("autonomi:").unwrap_err();
+            assert_eq!(error.code(), "wallet_empty");
+            assert!(error.to_string().contains("nothing was paid"), "{error}");
+        }
+        let elsewhere = Price::of_sign_up(&purse(WHOLE, WHOLE), "k", true).unwrap();
+        assert_eq!(elsewhere.records, 1);
+        elsewhere.affordable("autonomi:").unwrap();
+    }
 
     #[test]
     fn amounts_are_written_and_read() {

@@ -86,7 +86,7 @@ impl Pen<'_> {
                 self.round(rect, BOX_RADIUS, theme.field);
                 self.ring(rect, BOX_RADIUS, 1.0, theme.field_edge);
             }
-            Part::Choice(words, chosen, possible) => {
+            Part::Choice(words, chosen) => {
                 let inner = rect.grow(-(self.px(3.0) as i32));
                 if *chosen {
                     self.round(inner, 8.0, theme.chosen);
@@ -96,8 +96,7 @@ impl Pen<'_> {
                 if focused {
                     self.ring(inner, 8.0, 2.0, theme.ring);
                 }
-                let colour = if *possible { theme.text } else { theme.muted };
-                self.words(rect, words, Look::Small, colour, true);
+                self.words(rect, words, Look::Small, theme.text, true);
             }
             Part::Button(words, matters) => self.button(rect, words, *matters, focused, hovered),
             Part::Link(words) => {

@@ -195,8 +195,8 @@ impl Flow<'_> {
                     let right = row.x + row.w * (index + 1) / count;
                     self.put(
                         Rect::new(left, row.y, right - left, row.h),
-                        Part::Choice(choice.label, choice.chosen, choice.target.is_some()),
-                        choice.target,
+                        Part::Choice(choice.label, choice.chosen),
+                        Some(choice.target),
                     );
                 }
             }

@@ -1,8 +1,8 @@
 //! What each button, link and box does.
 
-use super::{Effect, Menu, Mode, Screen, State, Target, Working};
+use super::{Effect, Form, Kind, Menu, Mode, Offer, Screen, State, Target, Working};
 use crate::job::{Job, Step};
-use crate::trouble::Next;
+use crate::trouble::{Next, Notice};
 
 impl Menu {
     /// What opens it.
@@ -63,6 +63,7 @@ impl State {
             }
             Target::LeaveRest => self.stop(effects),
             Target::Continue => self.go_on(effects),
+            Target::Back => self.back(),
             Target::Submit => self.submit(effects),
             Target::Guest => self.guest(effects),
             Target::Next => self.next_step(effects),
@@ -92,7 +93,13 @@ impl State {
             Target::Remember => form.remember = !form.remember,
             Target::WithKey => form.with_key = !form.with_key,
             Target::Places => form.places_shown = !form.places_shown,
-            Target::Place(kind) => form.place.kind = kind,
+            Target::Place(kind) => {
+                form.place.kind = kind;
+                if let (Kind::Network, Some(url)) = (kind, &self.abilities.network) {
+                    form.place.network.clone_from(url);
+                }
+                form.place_changed();
+            }
             Target::UseKey => {
                 form.key_shown = !form.key_shown;
                 form.key.clear();
@@ -126,7 +133,7 @@ impl State {
                 self.focus = Target::Password;
             }
             Target::Someone => {
-                form.choose_nobody();
+                *form = Form::at(self.abilities.place());
                 self.notice = None;
                 self.focus = Target::Name;
             }
@@ -146,12 +153,19 @@ impl State {
         let Screen::Form(form) = &mut self.screen else {
             return;
         };
-        match form.submit() {
+        // Typed, or remembered on another computer.
+        let submitted = if form.place.is_network() && self.abilities.network.is_none() {
+            Err(Notice::no_network())
+        } else {
+            form.submit()
+        };
+        match submitted {
             Ok(job) => self.work(job, effects),
             Err(notice) => {
                 self.focus = match notice.field {
                     Some(crate::trouble::Field::Name) if form.chosen.is_none() => Target::Name,
                     Some(crate::trouble::Field::Words) => Target::Words,
+                    Some(crate::trouble::Field::Wallet) => Target::Wallet,
                     Some(crate::trouble::Field::Server) => {
                         form.places_shown = true;
                         Target::Server
@@ -171,9 +185,9 @@ impl State {
     }
 
     /// Leaves the form for as long as the job takes.
-    fn work(&mut self, job: Job, effects: &mut Vec<Effect>) {
-        let screen = std::mem::replace(&mut self.screen, Screen::Form(super::Form::sign_in()));
-        let Screen::Form(form) = screen else {
+    pub(super) fn work(&mut self, job: Job, effects: &mut Vec<Effect>) {
+        let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
+        let (Screen::Form(form) | Screen::Offer(Offer { form, .. })) = screen else {
             self.screen = screen;
             return;
         };
@@ -182,13 +196,29 @@ impl State {
         self.show(Screen::Working(Working {
             form,
             guest: job == Job::Guest,
+            asks_price: matches!(job, Job::Price { .. }),
             step: Step::default(),
             stopping: false,
         }));
         self.start(job, effects);
     }
 
+    /// From the price to the form, as it was.
+    fn back(&mut self) {
+        let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
+        let Screen::Offer(offer) = screen else {
+            self.screen = screen;
+            return;
+        };
+        self.focus = Target::Submit;
+        self.show(Screen::Form(offer.form));
+    }
+
     fn go_on(&mut self, effects: &mut Vec<Effect>) {
+        if let Screen::Offer(offer) = &self.screen {
+            let job = offer.form.pay();
+            return self.work(job, effects);
+        }
         if let Screen::Sheet(sheet) = &mut self.screen {
             // One after the other: each must be seen.
             if sheet.secret_key.take().is_some() && sheet.recovery_key.is_some() {

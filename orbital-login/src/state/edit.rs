@@ -81,6 +81,9 @@ impl State {
             }
             Target::Password if form.key_shown && form.key.is_empty() => Some(Target::SecretKey),
             Target::Server if form.password.is_empty() => Some(Target::Password),
+            Target::Again | Target::Server if form.needs_wallet() && form.wallet.is_empty() => {
+                Some(Target::Wallet)
+            }
             _ => None,
         };
         match next {
@@ -96,6 +99,7 @@ impl State {
         }
         match &mut self.screen {
             Screen::Working(_) => self.activate(Target::Stop, effects),
+            Screen::Offer(_) => self.activate(Target::Back, effects),
             Screen::Form(form) => {
                 let other = form.mode != Mode::SignIn;
                 form.wipe();

@@ -4,7 +4,7 @@
 //! and when a password turned out wrong.
 
 use safeos_account::{RecoveryKey, Secret as AccountSecret, check_name, check_new_password};
-use safeos_control::{Recover, SignIn, SignUp};
+use safeos_control::{Price, Recover, SignIn, SignUp};
 
 use super::{Place, Target};
 use crate::job::Job;
@@ -24,6 +24,39 @@ pub enum Mode {
     Recover,
 }
 
+/// Hexadecimal digits of a wallet's private key.
+const WALLET_DIGITS: usize = 64;
+
+/// What is wrong with a wallet's private key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WalletKey {
+    /// The character at this place, counted from 1, is no digit.
+    Strange(usize),
+    /// So many digits, which are too few or too many.
+    Digits(usize),
+}
+
+impl WalletKey {
+    /// Whether more typing cannot put it right.
+    pub const fn is_wrong(self) -> bool {
+        matches!(self, Self::Strange(_))
+            || matches!(self, Self::Digits(count) if count > WALLET_DIGITS)
+    }
+
+    /// In a sentence.
+    pub fn words(self) -> String {
+        match self {
+            Self::Strange(place) => {
+                format!("Character {place} is none of 0 to 9 and a to f.")
+            }
+            Self::Digits(count) if count > WALLET_DIGITS => {
+                format!("{count} digits; it has {WALLET_DIGITS}.")
+            }
+            Self::Digits(count) => format!("{count} of {WALLET_DIGITS} digits."),
+        }
+    }
+}
+
 /// The fields.
 #[derive(Debug)]
 pub struct Form {
@@ -41,6 +74,8 @@ pub struct Form {
     pub key: Typed,
     /// The words of the recovery sheet.
     pub words: Typed,
+    /// The private key of the wallet that pays.
+    pub wallet: Typed,
     /// The secret key's field is shown.
     pub key_shown: bool,
     /// A key is to be made.
@@ -72,6 +107,7 @@ impl Form {
             again: Typed::new(),
             key: Typed::new(),
             words: Typed::new(),
+            wallet: Typed::new(),
             key_shown: false,
             with_key: false,
             with_sheet: false,
@@ -96,9 +132,12 @@ impl Form {
         self.remember = true;
     }
 
-    /// For an account that is not in the list.
-    pub fn choose_nobody(&mut self) {
-        *self = Self::sign_in();
+    /// The same for an account that lives elsewhere than on this computer.
+    pub fn at(place: Place) -> Self {
+        Self {
+            place,
+            ..Self::sign_in()
+        }
     }
 
     /// Another form, with the same name and place; a remembered account can be recovered, and not be created.
@@ -120,12 +159,25 @@ impl Form {
         self.mode != Mode::SignIn
     }
 
+    /// Whether a wallet pays for the account that is made here.
+    pub fn needs_wallet(&self) -> bool {
+        self.mode == Mode::Create && self.place.is_network()
+    }
+
+    /// What was typed into a field that is not shown any more is forgotten.
+    pub fn place_changed(&mut self) {
+        if !self.needs_wallet() {
+            self.wallet.clear();
+        }
+    }
+
     /// Forgets every secret.
     pub fn wipe(&mut self) {
         self.password.clear();
         self.again.clear();
         self.key.clear();
         self.words.clear();
+        self.wallet.clear();
         self.reveal = false;
         self.accept_older = false;
         self.strength = None;
@@ -134,9 +186,15 @@ impl Form {
     /// Whether every secret is gone from memory.
     #[doc(hidden)]
     pub fn is_wiped(&self) -> bool {
-        [&self.password, &self.again, &self.key, &self.words]
-            .iter()
-            .all(|typed| typed.is_empty() && typed.is_wiped())
+        [
+            &self.password,
+            &self.again,
+            &self.key,
+            &self.words,
+            &self.wallet,
+        ]
+        .iter()
+        .all(|typed| typed.is_empty() && typed.is_wiped())
     }
 
     /// The field behind a target.
@@ -147,6 +205,7 @@ impl Form {
             Target::Again if self.sets_password() => Some(&mut self.again),
             Target::Words if self.mode == Mode::Recover => Some(&mut self.words),
             Target::SecretKey if self.key_shown => Some(&mut self.key),
+            Target::Wallet if self.needs_wallet() => Some(&mut self.wallet),
             Target::Server => Some(&mut self.place.server),
             _ => None,
         }
@@ -157,6 +216,9 @@ impl Form {
         if self.sets_password() && matches!(target, Target::Password | Target::Name) {
             self.strength = (!self.password.is_empty())
                 .then(|| estimate(self.password.as_str(), self.name.as_str()));
+        }
+        if target == Target::Server {
+            self.place_changed();
         }
     }
 
@@ -175,6 +237,23 @@ impl Form {
         let (first, second) = (self.password.as_str(), self.again.as_str());
         (!second.is_empty() && !first.starts_with(second))
             .then_some("This differs from the password above.")
+    }
+
+    /// What the wallet's key lacks: its digits are counted, never repeated.
+    pub fn wallet_key(&self) -> Result<(), WalletKey> {
+        let typed = self.wallet.as_str().trim();
+        let digits = ["0x", "0X"]
+            .iter()
+            .find_map(|start| typed.strip_prefix(start));
+        let digits = digits.unwrap_or(typed);
+        let before = typed.len() - digits.len();
+        if let Some(place) = digits.chars().position(|c| !c.is_ascii_hexdigit()) {
+            return Err(WalletKey::Strange(before + place + 1));
+        }
+        match digits.len() {
+            WALLET_DIGITS => Ok(()),
+            count => Err(WalletKey::Digits(count)),
+        }
     }
 
     fn recovery_key(&self) -> safeos_account::Result<RecoveryKey> {
@@ -233,6 +312,18 @@ impl Form {
                 "Type it, then press Enter.",
             );
         }
+        if self.needs_wallet()
+            && let Err(wrong) = self.wallet_key()
+        {
+            return missing(
+                Field::Wallet,
+                "The wallet's private key is needed",
+                &format!(
+                    "It pays for the account, and has 64 digits, 0 to 9 and a to f. {}",
+                    wrong.words()
+                ),
+            );
+        }
         let name = self.name.as_str().trim().to_owned();
         if self.mode == Mode::SignIn {
             return Ok(Job::SignIn(SignIn {
@@ -270,17 +361,37 @@ impl Form {
                 accept_older: self.accept_older,
             }));
         }
-        Ok(Job::SignUp(SignUp {
+        let request = self.sign_up(name);
+        Ok(match &request.wallet_key {
+            // What it costs is said before it is paid.
+            Some(wallet_key) => Job::Price {
+                name: request.name.clone(),
+                request: Price {
+                    wallet_key: wallet_key.clone(),
+                    store: request.store.clone(),
+                },
+            },
+            None => Job::SignUp(request),
+        })
+    }
+
+    /// The job that pays, once the price is known and agreed to.
+    pub fn pay(&self) -> Job {
+        Job::SignUp(self.sign_up(self.name.as_str().trim().to_owned()))
+    }
+
+    fn sign_up(&self, name: String) -> SignUp {
+        SignUp {
             name,
             password: self.password.to_secret(),
             store: self.place.url(),
             secret_key: None,
+            wallet_key: self.needs_wallet().then(|| self.wallet.to_secret()),
             generate_secret_key: self.with_key,
             remember: self.remember,
             small_memory: false,
             generate_recovery_key: self.with_sheet,
-            wallet_key: None,
-        }))
+        }
     }
 
     /// Prepares for another try; where to go on.
@@ -299,6 +410,10 @@ impl Form {
             }
             Some(Field::SecretKey) => Target::SecretKey,
             Some(Field::Words) => Target::Words,
+            Some(Field::Wallet) => {
+                self.wallet.end();
+                Target::Wallet
+            }
             Some(Field::Server) => {
                 self.places_shown = true;
                 Target::Server

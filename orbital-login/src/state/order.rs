@@ -16,6 +16,7 @@ impl State {
                     Screen::Form(form) => self.form_order(form),
                     Screen::Working(working) if working.stopping => Vec::new(),
                     Screen::Working(_) => vec![Target::Stop],
+                    Screen::Offer(_) => vec![Target::Continue, Target::Back],
                     Screen::Sheet(_) => vec![Target::Continue],
                     Screen::Leaving(leaving) if !leaving.keep => vec![Target::LeaveRest],
                     Screen::Leaving(_) => Vec::new(),
@@ -62,6 +63,9 @@ impl State {
                 order.push(Target::Server);
             }
         }
+        if form.needs_wallet() {
+            order.push(Target::Wallet);
+        }
         if form.mode == Mode::Create {
             order.extend([Target::WithSheet, Target::WithKey]);
         }
@@ -90,10 +94,13 @@ impl State {
 
     /// The places that can be chosen.
     pub fn places(&self) -> impl Iterator<Item = Kind> + use<> {
-        let network = self.abilities.network;
-        Kind::ALL
-            .into_iter()
-            .filter(move |kind| network || *kind != Kind::Network)
+        let network = self.abilities.network.is_some();
+        let computer = !self.abilities.only_network;
+        Kind::ALL.into_iter().filter(move |kind| match kind {
+            Kind::Computer => computer,
+            Kind::Server => true,
+            Kind::Network => network,
+        })
     }
 
     /// The remembered accounts that are not chosen: as many as the screen has room for.

@@ -28,29 +28,49 @@ impl Kind {
     }
 }
 
-/// A place: its kind, and which server.
-#[derive(Debug, Default)]
+/// A place: its kind, and which server or network.
+#[derive(Debug)]
 pub struct Place {
     /// The kind.
     pub kind: Kind,
     /// The server's address as typed.
     pub server: Typed,
+    /// The network's URL: the network of everybody, or a local one.
+    pub network: String,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            kind: Kind::default(),
+            server: Typed::new(),
+            network: NETWORK.to_owned(),
+        }
+    }
 }
 
 /// The URL of the network.
 pub const NETWORK: &str = "autonomi:";
 
+/// Whether a store's URL names the network, or a local one.
+pub fn is_network(url: &str) -> bool {
+    let scheme = url.trim_start().get(..NETWORK.len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(NETWORK))
+}
+
 impl Place {
     /// The place that a store's URL names.
     pub fn of(store: Option<&str>) -> Self {
         match store {
-            Some(url) if url.starts_with(NETWORK) => Self {
+            Some(url) if is_network(url) => Self {
                 kind: Kind::Network,
-                server: Typed::new(),
+                network: url.to_owned(),
+                ..Self::default()
             },
             Some(url) if url.starts_with("http:") || url.starts_with("https:") => Self {
                 kind: Kind::Server,
                 server: Typed::of(url),
+                ..Self::default()
             },
             _ => Self::default(),
         }
@@ -60,17 +80,24 @@ impl Place {
     pub fn url(&self) -> Option<String> {
         match self.kind {
             Kind::Computer => None,
-            Kind::Network => Some(NETWORK.to_owned()),
+            Kind::Network => Some(self.network.clone()),
             Kind::Server => {
                 let typed = self.server.as_str().trim();
                 // What people write: a host, perhaps with a port.
-                Some(if typed.contains(':') && typed.contains("//") {
-                    typed.to_owned()
-                } else {
-                    format!("https://{typed}")
-                })
+                Some(
+                    if is_network(typed) || typed.contains(':') && typed.contains("//") {
+                        typed.to_owned()
+                    } else {
+                        format!("https://{typed}")
+                    },
+                )
             }
         }
+    }
+
+    /// Whether it is the network, chosen or typed: records are paid for there.
+    pub fn is_network(&self) -> bool {
+        self.url().is_some_and(|url| is_network(&url))
     }
 
     /// The place inside a sentence.
@@ -78,8 +105,12 @@ impl Place {
         match self.kind {
             Kind::Computer => "This computer".to_owned(),
             Kind::Server if self.server.as_str().trim().is_empty() => "The server".to_owned(),
+            Kind::Server if self.is_network() => {
+                format!("The network {}", self.server.as_str().trim())
+            }
             Kind::Server => format!("The server {}", self.server.as_str().trim()),
-            Kind::Network => "The SAFE Network".to_owned(),
+            Kind::Network if self.network == NETWORK => "The SAFE Network".to_owned(),
+            Kind::Network => format!("The network {}", self.network),
         }
     }
 }
@@ -98,6 +129,20 @@ mod tests {
         assert_eq!(Place::of(None).url(), None);
         assert_eq!(Place::of(Some("file:///x")).kind, Kind::Computer);
         assert_eq!(Place::of(Some(NETWORK)).url().as_deref(), Some(NETWORK));
+        // A local network, remembered or typed.
+        let local = "autonomi:///run/net/manifest.json";
+        let place = Place::of(Some(local));
+        assert_eq!((place.kind, place.is_network()), (Kind::Network, true));
+        assert_eq!(place.url().as_deref(), Some(local));
+        assert!(place.words().contains(local));
+        for typed in [local, NETWORK] {
+            let mut place = Place::of(Some("https://x"));
+            assert!(!place.is_network());
+            place.server = Typed::of(&format!(" {typed} "));
+            assert!(place.is_network());
+            assert_eq!(place.url().as_deref(), Some(typed));
+        }
+        assert!(!is_network("autonom") && !is_network("é") && !Place::default().is_network());
         let mut place = Place::of(Some("https://x"));
         place.server = Typed::of(" example.org ");
         assert_eq!(place.url().as_deref(), Some("https://example.org"));

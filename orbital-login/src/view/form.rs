@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{Choice, Field, Item, Tone, colour_of, initials};
-use crate::state::{Form, Kind, Mode, State, Target};
+use crate::state::{Form, Kind, Mode, NETWORK, State, Target};
 use crate::typed::Typed;
 
 const DOT: &str = "•";
@@ -60,6 +60,9 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
         }));
     }
     places(state, form, &mut items);
+    if form.needs_wallet() {
+        items.push(wallet(form));
+    }
     if create {
         items.push(Item::Check(
             Target::WithSheet,
@@ -165,6 +168,7 @@ fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
     if !form.places_shown {
         let words = match form.place.kind {
             Kind::Server => form.place.server.as_str().trim(),
+            Kind::Network if form.place.network != NETWORK => &form.place.network,
             kind => kind.label(),
         };
         items.push(Item::Links(vec![(
@@ -177,19 +181,12 @@ fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
         Target::Places,
         "Where does the account live?".to_owned(),
     )]));
-    items.push(Item::Choices(
-        Kind::ALL
-            .into_iter()
-            .map(|kind| Choice {
-                target: state
-                    .places()
-                    .any(|there| there == kind)
-                    .then_some(Target::Place(kind)),
-                label: kind.label(),
-                chosen: form.place.kind == kind,
-            })
-            .collect(),
-    ));
+    let choice = |kind: Kind| Choice {
+        target: Target::Place(kind),
+        label: kind.label(),
+        chosen: form.place.kind == kind,
+    };
+    items.push(Item::Choices(state.places().map(choice).collect()));
     match form.place.kind {
         Kind::Server => items.push(Item::Field(Field {
             target: Target::Server,
@@ -204,15 +201,35 @@ fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
             Tone::Muted,
             "Keeping records there costs money, once; the account needs a wallet key.".to_owned(),
         )),
-        Kind::Computer if !state.abilities.network => items.push(Item::Text(
-            Tone::Muted,
-            "Free, on this computer's disk. The SAFE Network is not available yet.".to_owned(),
-        )),
         Kind::Computer => items.push(Item::Text(
             Tone::Muted,
             "Free, on this computer's disk.".to_owned(),
         )),
     }
+    if state.abilities.network.is_none() {
+        items.push(Item::Text(
+            Tone::Muted,
+            "From here the SAFE Network is reached through a server, a gateway to it.".to_owned(),
+        ));
+    }
+}
+
+fn wallet(form: &Form) -> Item {
+    let hint = match form.wallet_key() {
+        _ if form.wallet.is_empty() => None,
+        Ok(()) => Some((Tone::Good, "64 digits: complete".to_owned())),
+        Err(wrong) if wrong.is_wrong() => Some((Tone::Wrong, wrong.words())),
+        Err(short) => Some((Tone::Plain, short.words())),
+    };
+    Item::Field(Field {
+        target: Target::Wallet,
+        label: "Private key of the wallet that pays",
+        text: shown(&form.wallet, form.reveal),
+        placeholder: "64 hexadecimal digits",
+        caret: form.wallet.caret(),
+        hint,
+        reveal: None,
+    })
 }
 
 fn links(state: &State, form: &Form, items: &mut Vec<Item>) {

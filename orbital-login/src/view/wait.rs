@@ -1,11 +1,11 @@
 //! The items of screens without a form: waiting, the sheet, the end of a session.
 
-use safeos_control::Secret;
+use safeos_control::{Secret, Sum};
 use zeroize::Zeroizing;
 
 use super::{Item, Tone, colour_of, initials};
 use crate::job::Step;
-use crate::state::{Leaving, Mode, Running, Sheet, Target, Working};
+use crate::state::{Leaving, Mode, Offer, Running, Sheet, Target, Working};
 
 /// What the daemon says it does, in the words of the screen.
 fn words(what: &str) -> String {
@@ -19,6 +19,7 @@ fn words(what: &str) -> String {
         "looking whether this computer remembers the account" => {
             "No connection: looking on this computer…"
         }
+        "asking for prices" => "Asking what it costs…",
         "looking whether the name is free" => "Looking whether the name is free…",
         "making the home" => "Making your home…",
         "publishing the account" => "Putting the account in its place…",
@@ -66,6 +67,7 @@ pub(super) fn working(working: &Working) -> Vec<Item> {
     items.push(Item::Title(match (working.guest, working.form.mode) {
         (true, _) => "Guest session".to_owned(),
         (false, Mode::SignIn | Mode::Recover) => format!("Welcome, {name}"),
+        (false, Mode::Create) if working.asks_price => "What does it cost?".to_owned(),
         (false, Mode::Create) => format!("Creating {name}"),
     }));
     if working.stopping {
@@ -77,6 +79,30 @@ pub(super) fn working(working: &Working) -> Vec<Item> {
         items.push(Item::Quiet(Target::Stop, "Stop".to_owned()));
     }
     items
+}
+
+/// What an account costs.
+pub(super) fn offer(offer: &Offer) -> Vec<Item> {
+    let priced = &offer.priced;
+    let sum = |sum: &Sum| format!("{} ANT and {} ETH of gas", sum.tokens, sum.gas);
+    vec![
+        Item::Title("What it costs".to_owned()),
+        Item::Text(
+            Tone::Plain,
+            format!("Signing up costs about {}.", sum(&priced.cost)),
+        ),
+        Item::Text(
+            Tone::Plain,
+            format!("The wallet {} has {}.", priced.wallet, sum(&priced.has)),
+        ),
+        Item::Text(
+            Tone::Muted,
+            "Each record is paid for once, and keeping it costs nothing more. What you publish later is paid from this wallet too: its key goes, sealed, into the account."
+                .to_owned(),
+        ),
+        Item::Button(Target::Continue, "Continue".to_owned()),
+        Item::Quiet(Target::Back, "Back".to_owned()),
+    ]
 }
 
 /// The keys, one after the other.

@@ -4,9 +4,9 @@
 use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::{Input, Key};
 use orbital_login::settings::{Remembered, Settings};
-use orbital_login::state::{Abilities, Clock, Effect, Event, Kind, State, Target};
+use orbital_login::state::{Abilities, Clock, Effect, Event, Kind, NETWORK, State, Target};
 use orbital_login::trouble::Trouble;
-use safeos_control::Secret;
+use safeos_control::{Priced, Secret, Sum};
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 
@@ -27,7 +27,8 @@ fn new(names: &[&str], dark: bool) -> State {
     };
     let abilities = Abilities {
         power: true,
-        network: false,
+        network: Some(NETWORK.to_owned()),
+        only_network: false,
     };
     let keymaps = ["us", "de", "fr", "es", "gb", "dvorak"].map(str::to_owned);
     let mut state = State::new(settings, keymaps.into(), abilities);
@@ -108,6 +109,19 @@ fn create(dark: bool) -> State {
     state
 }
 
+/// A sign-up on the network with this wallet key.
+fn on_the_network(dark: bool, key: &str) -> (State, JobId) {
+    let mut state = create(dark);
+    write(&mut state, " battery");
+    click(&mut state, Target::Places);
+    click(&mut state, Target::Place(Kind::Network));
+    click(&mut state, Target::Wallet);
+    write(&mut state, key);
+    let id = enter(&mut state).map_or(0, |(id, _)| id);
+    state.update(Event::Input(Input::Key(Key::Backspace)));
+    (state, id)
+}
+
 /// All of them, in the order of a life.
 pub fn all(dark: bool) -> Vec<Named> {
     let mut screens = vec![("sign-in", new(&[], dark))];
@@ -121,6 +135,24 @@ pub fn all(dark: bool) -> Vec<Named> {
     write(&mut state, "https://home.example");
     state.update(Event::Hover(Some(Target::Place(Kind::Computer))));
     screens.push(("places", state));
+
+    let (mut state, _) = on_the_network(dark, "ac0974bec39a17e36ba4");
+    click(&mut state, Target::Wallet);
+    screens.push(("wallet", state));
+
+    let (mut state, id) = on_the_network(dark, &"ac0974bec39a17e3".repeat(4));
+    let sum = |tokens: &str, gas: &str| Sum {
+        tokens: tokens.to_owned(),
+        gas: gas.to_owned(),
+    };
+    let priced = Priced {
+        records: 2,
+        cost: sum("0.0234375", "0.0000021"),
+        wallet: "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266".to_owned(),
+        has: sum("12.5", "0.04"),
+    };
+    state.update(Event::Done(id, Outcome::Priced(Some(priced))));
+    screens.push(("price", state));
 
     let (mut state, id) = signing_in(dark);
     state.update(Event::Step(id, step("finding the account", 0, 0)));

@@ -78,6 +78,11 @@ fn ask(point: &Path, request: &str) -> String {
     last
 }
 
+/// Of a local network, as `safe devnet` writes it; nothing listens there.
+const MANIFEST: &str = r#"{"base_port":9,"node_count":7,"bootstrap":["/ip4/127.0.0.1/udp/9/quic"],
+"data_dir":"/nowhere","created_at":"0","evm":{"rpc_url":"http://127.0.0.1:9/","wallet_private_key":"",
+"payment_token_address":"0x5FbDB2315678afecb367f032d93F642f64180aa3",
+"payment_vault_address":"0x5FbDB2315678afecb367f032d93F642f64180aa3"}}"#;
 const SIGN_UP: &str = r#"{"sign_up":{"name":"ana","password":"a long enough password"}}"#;
 const SIGN_IN: &str = r#"{"sign_in":{"name":"ana","password":"a long enough password"}}"#;
 
@@ -127,6 +132,48 @@ fn it_ends_cleanly_when_asked_and_nothing_written_is_lost() {
     // Unmounted by somebody else, it ends too.
     let unmounted = Command::new("fusermount3").arg("-u").arg(&point).status();
     assert!(unmounted.unwrap().success());
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+/// A price is said before anybody pays, and where nothing is paid there is none.
+#[test]
+fn it_says_what_an_account_costs() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("safe");
+    fs::create_dir(&point).unwrap();
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    let price = |key: &str, store: &str| {
+        let store = if store.is_empty() {
+            String::new()
+        } else {
+            format!(r#","store":"{store}""#)
+        };
+        ask(
+            &point,
+            &format!(r#"{{"price":{{"wallet_key":"{key}"{store}}}}}"#),
+        )
+    };
+    let key = format!("0x{}", "1".repeat(64));
+    assert_eq!(price(&key, ""), r#"{"ok":{}}"#);
+    assert!(price(&key, "nonsense").contains("bad_store_url"));
+    let missing = folder.path().join("no/manifest.json");
+    let missing = format!("autonomi://{}", missing.display());
+    assert!(price(&key, &missing).contains("store_unreachable"));
+
+    // A network and a chain that nobody answers for: what is wrong with the key is said all the same.
+    let manifest = folder.path().join("manifest.json");
+    fs::write(&manifest, MANIFEST).unwrap();
+    let store = format!("autonomi://{}", manifest.display());
+    for wrong in ["", "ff", &"z".repeat(64), &"0".repeat(64)] {
+        let answer = price(wrong, &store);
+        assert!(answer.contains("bad_wallet_key"), "{wrong}: {answer}");
+    }
+    // Nothing of it is a session.
+    assert!(ask(&point, "\"status\"").contains("no_session"));
+    assert!(ask(&point, SIGN_UP).starts_with("{\"ok\""));
+    assert!(price(&key, "").contains("in_use"));
+    terminate(&daemon, libc::SIGTERM);
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }
 

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use safeos_account::{RecoveryKey, SecretKey};
-use safeos_control::{ErrorReply, Recover, Reply, Request, SignIn, SignOut, SignUp};
-use safeos_session::{Credentials, Error, Limits, Options, Secret, Session, Wishes};
-use safeos_store::Store;
+use safeos_control::{
+    ErrorReply, Price, Priced, Recover, Reply, Request, SignIn, SignOut, SignUp, Sum,
+};
+use safeos_session::{
+    Credentials, Error, Limits, Options, Progress as _, Secret, Session, Step, Wishes,
+};
+use safeos_store::{Money, Parsed, Store};
 use serde::Serialize;
 use serde_json::{Map, json};
 
@@ -20,6 +24,7 @@ pub fn run(conversation: &Conversation, request: Request) -> Reply {
     let listener = Listener::new(conversation);
     let answer = match request {
         Request::SignUp(request) => sign_up(conversation, request, &listener),
+        Request::Price(request) => price(conversation, &request, &listener),
         Request::SignIn(request) => sign_in(conversation, request, &listener),
         Request::Recover(request) => recover(conversation, &request, &listener),
         Request::SignOut(request) => sign_out(conversation, &request, &listener),
@@ -137,6 +142,40 @@ fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>
         let session = Session::sign_up_with(credentials, wishes, options, listener)?;
         Ok((session, shown))
     })
+}
+
+/// Nobody is signed in and nothing is paid; the wallet is forgotten with the store that was opened for it.
+fn price(conversation: &Conversation, request: &Price, listener: &Listener<'_>) -> Answer {
+    may_sign_in(conversation)?;
+    let daemon = &conversation.control.daemon;
+    let url = request.store.as_deref().unwrap_or(&daemon.store);
+    let store = store(conversation, Some(url))?;
+    let Some(purse) = store.purse() else {
+        return Ok(Reply::ok(&()));
+    };
+    listener.step(Step {
+        what: "asking for prices".to_owned(),
+        done: 0,
+        total: 0,
+        unit: String::new(),
+    });
+    let head_elsewhere = match safeos_store::parse(url).map_err(failed)? {
+        Parsed::Autonomi(named) => named.head.is_some(),
+        _ => false,
+    };
+    let key = request.wallet_key.expose();
+    let price = safeos_store::Price::of_sign_up(purse, key, head_elsewhere).map_err(failed)?;
+    price.affordable(url).map_err(failed)?;
+    let sum = |money: Money| Sum {
+        tokens: money.tokens.to_string(),
+        gas: money.gas.to_string(),
+    };
+    Ok(Reply::ok(&Priced {
+        records: price.records,
+        cost: sum(price.cost),
+        wallet: price.wallet,
+        has: sum(price.has),
+    }))
 }
 
 fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>) -> Answer {
@@ -314,9 +353,11 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
             let spent = session.spend_at_most(max);
             reply(spent.map(|()| Reply::ok(&())))
         }
-        Request::SignUp(_) | Request::SignIn(_) | Request::Recover(_) | Request::SignOut(_) => {
-            Err(refused("failed", "this request is answered elsewhere"))
-        }
+        Request::SignUp(_)
+        | Request::Price(_)
+        | Request::SignIn(_)
+        | Request::Recover(_)
+        | Request::SignOut(_) => Err(refused("failed", "this request is answered elsewhere")),
     }
 }
 
