@@ -50,7 +50,8 @@ impl Screen {
     pub fn new(monitor: Monitor, pictures: &Path) -> Self {
         let abilities = Abilities {
             power: true,
-            network: false,
+            network: None,
+            only_network: false,
         };
         let layouts = LAYOUTS.map(str::to_owned).into();
         Self {
