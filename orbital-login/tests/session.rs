@@ -164,7 +164,6 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
         remember: false,
         small_memory: true,
         generate_recovery_key: true,
-        wallet_key: None,
     };
     // A price is no session, wherever it comes from.
     let price = |store: Option<String>| Job::Price {
