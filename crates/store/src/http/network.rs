@@ -105,6 +105,7 @@ impl Network for System {
 }
 
 /// A time-out of zero is refused by the system.
+#[cfg(not(target_os = "redox"))]
 const LEAST: Duration = Duration::from_millis(1);
 
 pub(crate) fn timed_out() -> io::Error {
