@@ -251,7 +251,7 @@ pub struct Devnet {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 
-    /// How many nodes, at least 7
+    /// How many nodes, 7 to 100
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub nodes: usize,
 }

@@ -18,98 +18,81 @@ pub const PASSWORD_FILE: &str = "SAFE_PASSWORD_FILE";
 pub const NEW_PASSWORD_FILE: &str = "SAFE_NEW_PASSWORD_FILE";
 /// The file with the secret key, for scripts.
 pub const SECRET_KEY_FILE: &str = "SAFE_SECRET_KEY_FILE";
-
 /// The file with the words of the recovery sheet, for scripts.
 pub const RECOVERY_KEY_FILE: &str = "SAFE_RECOVERY_KEY_FILE";
 
 /// The key of the wallet that pays: from its file, the next line of standard input, or asked for.
 pub fn wallet_key(stdin: bool) -> Result<Zeroizing<String>> {
+    let variable = safeos_store_autonomi::WALLET_KEY_FILE;
     // Its own file first: what is on standard input is the password, as everywhere.
-    if let Some(key) = from(false, safeos_store_autonomi::WALLET_KEY_FILE)? {
-        return Ok(key);
-    }
-    match from(stdin, safeos_store_autonomi::WALLET_KEY_FILE)? {
+    match from(false, variable)? {
         Some(key) => Ok(key),
-        None => not_empty(
-            ask_hidden("Private key of the wallet that pays: ")?,
-            "the wallet key",
-        ),
+        None => secret(stdin, variable, "Private key of the wallet that pays: "),
     }
 }
 
 /// The password of an account that exists.
 pub fn existing(name: &str, stdin: bool) -> Result<Zeroizing<String>> {
-    match from(stdin, PASSWORD_FILE)? {
-        Some(password) => Ok(password),
-        None => not_empty(
-            ask_hidden(&format!("Password of {name}: "))?,
-            "the password",
-        ),
-    }
+    secret(stdin, PASSWORD_FILE, &format!("Password of {name}: "))
 }
 
 /// The password for an account that is being made: on a terminal asked for twice.
 pub fn new(name: &str, stdin: bool) -> Result<Zeroizing<String>> {
-    match from(stdin, PASSWORD_FILE)? {
-        Some(password) => Ok(password),
-        None => twice(&format!("New password for {name}: ")),
-    }
+    twice(stdin, PASSWORD_FILE, &format!("New password for {name}: "))
 }
 
 /// The old and the new password: two lines of standard input, two files, or asked for.
 pub fn change(stdin: bool) -> Result<(Zeroizing<String>, Zeroizing<String>)> {
-    let old = match from(stdin, PASSWORD_FILE)? {
-        Some(password) => password,
-        None => not_empty(ask_hidden("Old password: ")?, "the old password")?,
-    };
-    let new = match from(stdin, NEW_PASSWORD_FILE)? {
-        Some(password) => password,
-        None => twice("New password: ")?,
-    };
+    let old = secret(stdin, PASSWORD_FILE, "Old password: ")?;
+    let new = twice(stdin, NEW_PASSWORD_FILE, "New password: ")?;
     Ok((old, new))
 }
 
 /// The words of the recovery sheet and the new password: two lines of standard input, two files, or asked for.
 pub fn recovery(stdin: bool) -> Result<(Zeroizing<String>, Zeroizing<String>)> {
-    let words = match from(stdin, RECOVERY_KEY_FILE)? {
-        Some(words) => words,
-        None => not_empty(
-            ask_hidden("The twelve words of the recovery sheet: ")?,
-            "the recovery key",
-        )?,
-    };
-    let new = match from(stdin, NEW_PASSWORD_FILE)? {
-        Some(password) => password,
-        None => twice("New password: ")?,
-    };
+    let prompt = "The twelve words of the recovery sheet: ";
+    let words = secret(stdin, RECOVERY_KEY_FILE, prompt)?;
+    let new = twice(stdin, NEW_PASSWORD_FILE, "New password: ")?;
     Ok((words, new))
 }
 
 /// The password that holds, asked for once more.
 pub fn again(stdin: bool) -> Result<Zeroizing<String>> {
-    match from(stdin, PASSWORD_FILE)? {
-        Some(password) => Ok(password),
-        None => not_empty(ask_hidden("Password: ")?, "the password"),
-    }
+    secret(stdin, PASSWORD_FILE, "Password: ")
 }
 
-/// The secret key of an account that has one.
+/// The secret key of an account that has one. Standard input has the password.
 pub fn secret_key(name: &str) -> Result<Zeroizing<String>> {
-    match from(false, SECRET_KEY_FILE)? {
-        Some(key) => Ok(key),
-        None => not_empty(
-            ask_hidden(&format!("Secret key of {name}: "))?,
-            "the secret key",
-        ),
-    }
+    secret(false, SECRET_KEY_FILE, &format!("Secret key of {name}: "))
 }
 
-fn twice(prompt: &str) -> Result<Zeroizing<String>> {
-    let first = not_empty(ask_hidden(prompt)?, "the password")?;
-    if *first == *ask_hidden("The same again: ")? {
+/// A secret from standard input or from the file that `variable` names, or asked for.
+fn secret(stdin: bool, variable: &str, prompt: &str) -> Result<Zeroizing<String>> {
+    if let Some(secret) = from(stdin, variable)? {
+        return Ok(secret);
+    }
+    let what = prompt.trim_end_matches([':', ' ']);
+    not_empty(ask_hidden(prompt, &instead(variable))?, what)
+}
+
+/// The same, asked for twice.
+fn twice(stdin: bool, variable: &str, prompt: &str) -> Result<Zeroizing<String>> {
+    if let Some(secret) = from(stdin, variable)? {
+        return Ok(secret);
+    }
+    let first = not_empty(ask_hidden(prompt, &instead(variable))?, "the password")?;
+    if *first == *ask_hidden("The same again: ", &instead(variable))? {
         Ok(first)
     } else {
         Err(Failure::usage("the two passwords differ: try again"))
+    }
+}
+
+/// How to give a secret without a terminal.
+fn instead(variable: &str) -> String {
+    match variable {
+        SECRET_KEY_FILE => format!("name a file in {variable}"),
+        _ => format!("name a file in {variable}, or use --password-stdin"),
     }
 }
 

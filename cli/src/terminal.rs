@@ -15,11 +15,12 @@ use crate::failure::{Failure, Result};
 /// No password is longer; what is not a password (a wrong file, say) is refused instead of read to its end.
 pub const LINE_BYTES_MAX: usize = 4096;
 
-/// Asks on the terminal, whatever standard input and output are, without echo.
-pub fn ask_hidden(prompt: &str) -> Result<Zeroizing<String>> {
+/// Asks on the terminal, whatever standard input and output are, without echo. `instead` is the other way, for
+/// where there is no terminal.
+pub fn ask_hidden(prompt: &str, instead: &str) -> Result<Zeroizing<String>> {
     let no_terminal = |_| {
         Failure::usage(format!(
-            "{}: there is no terminal to ask on; use --password-stdin or name a file in SAFE_PASSWORD_FILE",
+            "{}: there is no terminal to ask on; {instead}",
             prompt.trim_end_matches([':', ' '])
         ))
     };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use safeos_devnet::{Devnet, Error, Options, WALLET_KEY};
+use safeos_devnet::{Devnet, Error, NODES, Options, WALLET_KEY};
 use serde_json::json;
 
 use super::Context;
@@ -18,6 +18,14 @@ const CHECK_EVERY: u32 = 20;
 
 /// Runs until a signal says to end.
 pub fn devnet(context: &Context, how: &How) -> Result<()> {
+    if !NODES.contains(&how.nodes) {
+        return Err(Failure::usage(format!(
+            "--nodes {}: a network has {} to {} nodes",
+            how.nodes,
+            NODES.start(),
+            NODES.end()
+        )));
+    }
     signals::watch()?;
     let folder = match &how.dir {
         Some(folder) => folder.clone(),

@@ -18,7 +18,7 @@ mod ready;
 use std::path::PathBuf;
 
 #[cfg(target_os = "linux")]
-pub use network::{Devnet, Options, WALLET_KEY};
+pub use network::{Devnet, NODES, Options, WALLET_KEY};
 
 /// Why there is no network; says what to do.
 #[derive(Debug, thiserror::Error)]

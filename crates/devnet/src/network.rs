@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -13,10 +14,8 @@ use crate::{Error, Result, chain, ready};
 pub const WALLET_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 /// Where the nodes are paid to: anvil's second.
 const REWARDS: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-/// Fewer than these find no quorum.
-const NODES_MIN: usize = 7;
-/// Seven hundred megabytes of memory a thousand times would not do either.
-const NODES_MAX: usize = 100;
+/// How many nodes a network may have. Fewer find no quorum; each takes 100 to 200 MB of memory.
+pub const NODES: RangeInclusive<usize> = 7..=100;
 /// From its start to its first price.
 const READY_MAX: Duration = Duration::from_secs(180);
 const END_MAX: Duration = Duration::from_secs(15);
@@ -48,9 +47,11 @@ impl Devnet {
     /// Starts a network, or the one of this folder again, and waits until it can be used; `stopped` says whether to
     /// give up.
     pub fn start(options: Options, stopped: &dyn Fn() -> bool) -> Result<Self> {
-        if !(NODES_MIN..=NODES_MAX).contains(&options.nodes) {
+        if !NODES.contains(&options.nodes) {
             return Err(Error::NotReady(format!(
-                "a network has {NODES_MIN} to {NODES_MAX} nodes"
+                "a network has {} to {} nodes",
+                NODES.start(),
+                NODES.end()
             )));
         }
         let folder = Folder::take(&options.folder)?;

@@ -55,7 +55,7 @@ impl Process {
         }
         let child = command.spawn().map_err(|error| {
             failed(format!(
-                "{} cannot be run: {error}",
+                "{} cannot be run: {error}; SAFE_NODE and SAFE_ANVIL name the programs",
                 Path::new(command.get_program()).display()
             ))
         })?;

@@ -85,10 +85,10 @@ mod tests {
     #[test]
     fn home_and_programs_are_the_sessions_and_nothing_else_comes_along() {
         let own = [
-            ("HOME", "/root"),
-            ("XDG_CONFIG_HOME", "/root/.config"),
+            ("HOME", "/home/other"),
+            ("XDG_CONFIG_HOME", "/home/other/.config"),
             ("SAFE_PASSWORD_FILE", "/run/secret"),
-            ("LD_PRELOAD", "/root/x.so"),
+            ("LD_PRELOAD", "/home/other/x.so"),
             ("DISPLAY", ":0"),
             ("LC_TIME", "de_DE.UTF-8"),
         ]
