@@ -1,5 +1,6 @@
 //! `safe devnet`: a local network of real nodes in the foreground.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,7 +38,16 @@ pub fn devnet(context: &Context, how: &How) -> Result<()> {
         options.nodes,
         options.folder.display()
     ));
-    let stopped = || signals::asked().is_some();
+    let told = Cell::new(false);
+    let stopped = || {
+        let asked = signals::asked().is_some();
+        // Said at once: nodes that are just starting take some seconds to end.
+        if asked && !told.replace(true) {
+            let line = "ending the network; what it holds stays in its folder";
+            context.output.note(line);
+        }
+        asked
+    };
     let mut network = Devnet::start(options, &stopped).map_err(failed)?;
     let manifest = network.manifest();
     let url = safeos_store::file_url(&manifest)?.replacen("file:", "autonomi:", 1);
@@ -67,9 +77,6 @@ pub fn devnet(context: &Context, how: &How) -> Result<()> {
             break Err(failed(error));
         }
     };
-    context
-        .output
-        .note("ending the network; what it holds stays in its folder");
     network.stop();
     outcome
 }

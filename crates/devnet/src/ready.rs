@@ -29,8 +29,8 @@ pub(crate) async fn wait(
     };
     let late = |said: &str| Error::NotReady(said.to_owned());
     let client = loop {
-        check()?;
-        match Client::connect_multiaddrs(&manifest.bootstrap, config.clone()).await {
+        let connecting = Client::connect_multiaddrs(&manifest.bootstrap, config.clone());
+        match checked(&mut check, connecting).await? {
             Ok(client) => break client,
             Err(error) if start.elapsed() < limit => said = error.to_string(),
             Err(_) => return Err(late(&said)),
@@ -39,12 +39,12 @@ pub(crate) async fn wait(
     };
     let mut place = 0;
     while place < PLACES {
-        check()?;
         if start.elapsed() > limit {
             return Err(late(&said));
         }
         let address = [place.wrapping_mul(61).wrapping_add(7); 32];
-        match client.get_store_quotes(&address, 1, DATA_TYPE_CHUNK).await {
+        let asking = client.get_store_quotes(&address, 1, DATA_TYPE_CHUNK);
+        match checked(&mut check, asking).await? {
             Ok(quotes) if quotes.len() >= wanted => {
                 place += 1;
                 continue;
@@ -57,4 +57,18 @@ pub(crate) async fn wait(
     // What it says of leaving is nobody's concern.
     let _ = client.network().node().stop().await;
     Ok(())
+}
+
+/// Does something that may take long, and gives up when `check` fails meanwhile.
+async fn checked<T>(
+    check: &mut impl FnMut() -> Result<()>,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        check()?;
+        if let Ok(done) = tokio::time::timeout(PAUSE, &mut work).await {
+            return Ok(done);
+        }
+    }
 }
