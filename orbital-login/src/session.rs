@@ -93,3 +93,18 @@ pub(crate) fn not_started(program: &OsString, error: &std::io::Error) -> Trouble
         format!("{} cannot be run: {error}", program.to_string_lossy()),
     )
 }
+
+/// What a launcher that has ended says of it.
+pub(crate) fn ended(
+    program: &OsString,
+    status: std::io::Result<std::process::ExitStatus>,
+) -> Result<(), Trouble> {
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Trouble::new(
+            "launcher_failed",
+            format!("{} ended with {status}", program.to_string_lossy()),
+        )),
+        Err(error) => Err(not_started(program, &error)),
+    }
+}

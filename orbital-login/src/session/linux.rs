@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use safeos_control::{Client, FILE_NAME};
 
-use super::{Host, Options, Session, not_started, variables};
+use super::{Host, Options, Session, ended, not_started, variables};
 use crate::trouble::Trouble;
 use daemon::Daemon;
 
@@ -161,14 +161,7 @@ impl Host for Linux {
             .spawn()
             .map_err(|error| not_started(program, &error))?;
         started();
-        match child.wait() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Trouble::new(
-                "launcher_failed",
-                format!("{} ended with {status}", program.to_string_lossy()),
-            )),
-            Err(error) => Err(not_started(program, &error)),
-        }
+        ended(program, child.wait())
     }
 
     fn end_programs(&mut self) {

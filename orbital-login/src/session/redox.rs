@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use safeos_control::Client;
 
-use super::{Host, Options, Session, not_started, tables, variables};
+use super::{Host, Options, Session, ended, not_started, tables, variables};
 use crate::trouble::Trouble;
 use users::Person;
 
@@ -131,14 +131,7 @@ impl Host for Redox {
             .map_err(|error| not_started(program, &error))?;
         drop(namespace);
         started();
-        match child.wait() {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Trouble::new(
-                "launcher_failed",
-                format!("{} ended with {status}", program.to_string_lossy()),
-            )),
-            Err(error) => Err(not_started(program, &error)),
-        }
+        ended(program, child.wait())
     }
 
     fn end_programs(&mut self) {
