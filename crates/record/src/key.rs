@@ -67,14 +67,14 @@ impl Key {
         self.cipher()?.seal(nonce, aad, buffer, from)
     }
 
-    /// See [`Cipher::open`].
+    /// Opens what [`Cipher::seal`] made, in place; the plaintext is the slice returned.
     pub fn open<'a>(
         &self,
         nonce: [u8; NONCE_LEN],
         aad: &[u8],
         sealed: &'a mut [u8],
     ) -> Result<&'a mut [u8]> {
-        self.cipher()?.open(nonce, aad, sealed)
+        self.cipher()?.open(nonce, aad, sealed, 0)
     }
 
     /// The key made ready, for what is sealed in several pieces.
@@ -107,15 +107,22 @@ impl Cipher {
         Ok(())
     }
 
-    /// Opens what [`Cipher::seal`] made, in place; the plaintext is the slice returned.
+    /// Opens what [`Cipher::seal`] made and `buffer` has from `from` on; the plaintext is the slice returned, at the
+    /// front of `buffer`.
     pub fn open<'a>(
         &self,
         nonce: [u8; NONCE_LEN],
         aad: &[u8],
-        sealed: &'a mut [u8],
+        buffer: &'a mut [u8],
+        from: usize,
     ) -> Result<&'a mut [u8]> {
         self.0
-            .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), sealed)
+            .open_within(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(aad),
+                buffer,
+                from..,
+            )
             .map_err(|_| Error::Sealed)
     }
 }

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use safeos_tree::{BLOCK_BYTES, Batch, Block, FileKind, Inode, Key, ObjectRef, Reader, Source};
+use safeos_tree::{
+    BLOCK_BYTES, Batch, Block, FileKind, Inode, Key, ObjectRef, Reader, Source, Wanted,
+};
 
 use crate::failure::Fault;
 use crate::files::{Dirty, State, pages};
@@ -56,7 +58,8 @@ struct Open<'a> {
 enum Piece {
     Zeros(usize),
     Memory(Arc<Vec<u8>>, Range<usize>),
-    Stored(Block, Range<usize>),
+    Inline(Bytes, Range<usize>),
+    Stored(Wanted),
 }
 
 impl Home {
@@ -546,7 +549,8 @@ impl Piece {
     fn len(&self) -> usize {
         match self {
             Self::Zeros(len) => *len,
-            Self::Memory(_, range) | Self::Stored(_, range) => range.len(),
+            Self::Memory(_, range) | Self::Inline(_, range) => range.len(),
+            Self::Stored(wanted) => wanted.range.len(),
         }
     }
 }
@@ -573,7 +577,12 @@ fn pieces(
         let block = stored.next_if(|(found, _)| *found == number);
         match (memory(number), block) {
             (Some(data), _) => pieces.push(Piece::Memory(data, range)),
-            (None, Some((_, block))) => pieces.push(Piece::Stored(block, range)),
+            (None, Some((_, Block::Inline(data)))) => pieces.push(Piece::Inline(data, range)),
+            (None, Some((_, Block::Stored { at, len }))) => pieces.push(Piece::Stored(Wanted {
+                at,
+                len: len as usize,
+                range,
+            })),
             (None, None) => pieces.push(Piece::Zeros(range.len())),
         }
     }
@@ -595,25 +604,25 @@ pub(crate) fn read_frozen(
 
 /// Appends the pieces of a read, all of them or none.
 fn assemble(pieces: Vec<Piece>, reader: &Reader, out: &mut Vec<u8>) -> Result<()> {
-    let wanted: Vec<(ObjectRef, usize)> = pieces
-        .iter()
-        .filter_map(|piece| match piece {
-            Piece::Stored(Block::Stored { at, len }, _) => Some((*at, *len as usize)),
-            _ => None,
-        })
-        .collect();
-    let mut stored = reader.blocks(&wanted)?.into_iter();
-    out.reserve(pieces.iter().map(Piece::len).sum());
+    let before = out.len();
+    let mut wanted = Vec::new();
     for piece in pieces {
+        if !matches!(piece, Piece::Stored(_)) {
+            reader
+                .read(&wanted, out)
+                .inspect_err(|_| out.truncate(before))?;
+            wanted.clear();
+        }
         match piece {
             Piece::Zeros(len) => out.resize(out.len() + len, 0),
             Piece::Memory(data, range) => copy(&data, range, out),
-            Piece::Stored(Block::Inline(data), range) => copy(&data, range, out),
-            Piece::Stored(Block::Stored { .. }, range) => {
-                copy(&stored.next().unwrap_or_default(), range, out);
-            }
+            Piece::Inline(data, range) => copy(&data, range, out),
+            Piece::Stored(one) => wanted.push(one),
         }
     }
+    reader
+        .read(&wanted, out)
+        .inspect_err(|_| out.truncate(before))?;
     Ok(())
 }
 

@@ -55,6 +55,14 @@ impl State {
             && self.ctime.is_none()
     }
 
+    /// How many bytes the stage's log would take of what is in memory, and how many packs would.
+    pub(crate) fn bytes_to_sync(&self) -> (usize, usize) {
+        self.blocks.values().fold((0, 0), |(log, pack), block| {
+            let unlogged = block.unlogged.count_ones() as usize * PAGE_BYTES;
+            (log + unlogged, pack + block.data.len())
+        })
+    }
+
     /// The inode as it is with what is in memory.
     pub(crate) fn overlay(&self, inode: &Inode) -> Inode {
         let mut inode = inode.clone();

@@ -20,8 +20,7 @@ use crate::home::{Home, put_inode};
 use crate::stage::{Frame, Position};
 use crate::{Error, Ino, Result};
 
-/// A file with more than this in memory goes into packs rather than through the stage's log when it is
-/// synced, in bytes.
+/// A file of which the log would take more than this goes into packs when it is synced, in bytes.
 const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many packs are handed to the store at once.
 const PACKS_AT_ONCE: usize = 2;
@@ -47,15 +46,10 @@ impl Home {
     pub(crate) fn sync_node(&self, ino: Ino) -> Result<()> {
         self.alive()?;
         if let Some(file) = self.files.get(ino) {
-            let dirty: usize = file
-                .state
-                .lock()
-                .blocks
-                .values()
-                .map(|block| block.data.len())
-                .sum();
+            let (log_bytes, pack_bytes) = file.state.lock().bytes_to_sync();
             drop(file);
-            if dirty > LOG_BYTES_MAX {
+            // Few pages of many blocks go through the log whatever there is: the packs would be many times as much.
+            if log_bytes > LOG_BYTES_MAX && log_bytes > pack_bytes / 4 {
                 self.flush_file(ino)?;
             }
             self.log_file(ino)?;

@@ -20,6 +20,12 @@ use crate::{Progress, Result, Step};
 /// How many blocks are remembered for deduplication: about 100 bytes each.
 const KNOWN_BLOCKS_MAX: usize = 200_000;
 
+/// How many of them wait to be remembered until somebody writes, at most.
+const LEARNED_MAX: usize = 65_536;
+
+/// How much of a pack a local store is told to read around a node, in bytes: as many nodes as a file of some 100 MB has.
+const NODES_AHEAD: u32 = 128 * 1024;
+
 /// The packs of one home.
 pub(crate) struct Packs {
     store: Arc<dyn Store>,
@@ -28,6 +34,8 @@ pub(crate) struct Packs {
     keys: Keys,
     /// Where content is that was seen in this session.
     known: Mutex<LruCache<ObjectHash, ObjectRef>>,
+    /// What is still to be put there: who only reads is not to wait for it.
+    learned: Mutex<Vec<ObjectRef>>,
     records: AtomicU64,
     bytes: AtomicU64,
 }
@@ -39,6 +47,7 @@ impl Packs {
             cache,
             keys,
             known: Mutex::new(LruCache::new(KNOWN_BLOCKS_MAX)),
+            learned: Mutex::default(),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -54,7 +63,18 @@ impl Packs {
 
     /// Where a block with this content is, if that is known.
     pub(crate) fn find(&self, hash: &ObjectHash) -> Option<ObjectRef> {
+        let learned = std::mem::take(&mut *self.learned.lock());
+        self.remember(learned);
         self.known.lock().get(hash).copied()
+    }
+
+    fn remember(&self, learned: Vec<ObjectRef>) {
+        if !learned.is_empty() {
+            let mut known = self.known.lock();
+            for at in learned {
+                known.insert(at.hash, at);
+            }
+        }
     }
 
     /// Makes what was put durable. Before anything that refers to it is: a frame of the stage, a head.
@@ -130,6 +150,7 @@ impl Packs {
 
     /// Forgets where content is: some of it may be about to go.
     pub(crate) fn forget_known(&self) {
+        self.learned.lock().clear();
         self.known.lock().clear();
     }
 
@@ -186,6 +207,18 @@ impl Packs {
         match &self.cache {
             Some(cache) if !self.has(pack) => self.download(cache, pack).map(drop),
             _ => Ok(()),
+        }
+    }
+
+    /// Tells a local store that these parts of one pack are read soon.
+    pub(crate) fn read_ahead(&self, parts: &[ObjectRef]) {
+        let start = parts.iter().map(|at| at.offset).min();
+        let end = parts
+            .iter()
+            .map(|at| at.offset.saturating_add(at.len))
+            .max();
+        if let (Some(at), Some(start), Some(end)) = (parts.first(), start, end) {
+            self.store.read_ahead(&at.pack, start, end - start);
         }
     }
 
@@ -269,6 +302,20 @@ impl Objects for Packs {
             })
     }
 
+    fn sealed_once(&self, at: &ObjectRef) -> Result<Vec<u8>, TreeError> {
+        match &self.cache {
+            Some(_) => self.sealed(at),
+            None => Ok(self.store.read_once(&at.pack, at.offset, at.len)?.into()),
+        }
+    }
+
+    fn near(&self, at: &ObjectRef) {
+        if self.cache.is_none() {
+            let start = at.offset - at.offset % NODES_AHEAD;
+            self.store.read_ahead(&at.pack, start, NODES_AHEAD);
+        }
+    }
+
     fn suspect(&self, at: &ObjectRef) {
         if let Some(cache) = &self.cache {
             // Checks the whole pack: a damaged file goes, and the store is asked for it.
@@ -276,7 +323,13 @@ impl Objects for Packs {
         }
     }
 
-    fn learned(&self, at: &ObjectRef) {
-        self.known.lock().insert(at.hash, *at);
+    fn learned(&self, blocks: &mut dyn Iterator<Item = ObjectRef>) {
+        let mut learned = self.learned.lock();
+        learned.extend(blocks);
+        if learned.len() > LEARNED_MAX {
+            let all = std::mem::take(&mut *learned);
+            drop(learned);
+            self.remember(all);
+        }
     }
 }

@@ -1,20 +1,28 @@
-//! Read-ahead: packs that a sequential reader will need next are fetched before it asks.
+//! Read-ahead: what a sequential reader will need next is fetched before it asks.
 //!
-//! Only where the store is elsewhere: a local one is read ahead by the system. A pack that could not be
-//! fetched is no error here; the reader that needs it gets one.
+//! From a store that is elsewhere whole packs; a local one is told which parts of its packs come next. What
+//! could not be fetched is no error here; the reader that needs it gets one.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use hashlink::LruCache;
 use parking_lot::{Condvar, Mutex};
 use safeos_record::Address;
-use safeos_tree::{BLOCK_BYTES, Block};
+use safeos_tree::{BLOCK_BYTES, Block, ObjectRef};
 
 use crate::Ino;
 use crate::home::Home;
 
-/// How far ahead is looked, in blocks: four packs.
+const BLOCK: u64 = BLOCK_BYTES as u64;
+/// How far ahead of a reader packs are fetched, in blocks: four packs.
 const BLOCKS_AHEAD: u64 = 512;
+/// How far ahead of a reader a local store reads, in bytes.
+const BYTES_AHEAD: u64 = 4 << 20;
+/// A read of so many bytes is one of a sequential reader, whose reads come through several threads: it may be
+/// as far as [`STRAY_BYTES`] from where the last one ended.
+const LARGE_BYTES: u64 = 128 << 10;
+const STRAY_BYTES: u64 = 2 << 20;
 /// How many files are watched for sequential reading.
 const FILES_MAX: usize = 256;
 /// How many packs wait to be fetched at most; older wishes are given up.
@@ -22,10 +30,18 @@ const WAITING_MAX: usize = 16;
 
 /// Who reads what in order, and the packs wished for.
 pub(crate) struct ReadAhead {
-    /// Where each file's last read ended.
-    ends: Mutex<LruCache<Ino, u64>>,
+    reading: Mutex<LruCache<Ino, Reading>>,
     wishes: Mutex<Wishes>,
     wished: Condvar,
+}
+
+/// How a file is read.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// Where the last read ended.
+    end: u64,
+    /// How far a local store has been told.
+    told: u64,
 }
 
 #[derive(Default)]
@@ -37,7 +53,7 @@ struct Wishes {
 impl Default for ReadAhead {
     fn default() -> Self {
         Self {
-            ends: Mutex::new(LruCache::new(FILES_MAX)),
+            reading: Mutex::new(LruCache::new(FILES_MAX)),
             wishes: Mutex::default(),
             wished: Condvar::new(),
         }
@@ -45,8 +61,40 @@ impl Default for ReadAhead {
 }
 
 impl ReadAhead {
+    /// Notes a read; whether its file is read in order.
     fn is_sequential(&self, ino: Ino, offset: u64, end: u64) -> bool {
-        self.ends.lock().insert(ino, end) == Some(offset) || offset == 0
+        let mut reading = self.reading.lock();
+        let before = reading.get(&ino).copied();
+        let told = before.map_or(0, |before| before.told);
+        reading.insert(ino, Reading { end, told });
+        drop(reading);
+        before.map_or(offset == 0, |before| {
+            let stray = if end - offset < LARGE_BYTES {
+                0
+            } else {
+                STRAY_BYTES
+            };
+            offset == 0 || before.end.abs_diff(offset) <= stray
+        })
+    }
+
+    /// What of `end..` a local store is to be told of now.
+    fn untold(&self, ino: Ino, end: u64) -> Option<Range<u64>> {
+        let mut reading = self.reading.lock();
+        let told = &mut reading.get_mut(&ino)?.told;
+        let until = end.saturating_add(BYTES_AHEAD);
+        // What lies far ahead was told when the file was read in another place.
+        let from = if *told > until.saturating_add(STRAY_BYTES) {
+            end
+        } else {
+            end.max(*told)
+        };
+        // Not a little for each read.
+        if until.saturating_sub(from) < BYTES_AHEAD / 2 {
+            return None;
+        }
+        *told = until;
+        Some(from..until)
     }
 
     fn wish(&self, pack: Address) {
@@ -89,23 +137,83 @@ impl ReadAhead {
 impl Home {
     /// Told of a read: wishes for what comes after it.
     pub(crate) fn read_ahead(&self, ino: Ino, offset: u64, end: u64) {
-        if !self.packs.is_remote() || !self.ahead.is_sequential(ino, offset, end) {
+        if !self.ahead.is_sequential(ino, offset, end) {
             return;
         }
-        let next = end / BLOCK_BYTES as u64;
-        // Nodes that are not in memory are not fetched for this.
-        let blocks =
-            self.try_look(|look| look.blocks(ino, next, next.saturating_add(BLOCKS_AHEAD)));
-        let mut last = None;
-        for (_, block) in blocks.unwrap_or_default() {
-            if let Block::Stored { at, .. } = block
-                && last != Some(at.pack)
-            {
-                last = Some(at.pack);
-                if !self.packs.has(&at.pack) {
+        if self.packs.is_remote() {
+            let next = end / BLOCK;
+            let mut last = None;
+            for at in self.stored(ino, next, next.saturating_add(BLOCKS_AHEAD)) {
+                if last.replace(at.pack) != Some(at.pack) && !self.packs.has(&at.pack) {
                     self.ahead.wish(at.pack);
                 }
             }
+        } else if end - offset >= LARGE_BYTES || offset > 0 {
+            // The start of a file alone says nothing yet.
+            let Some(untold) = self.ahead.untold(ino, end) else {
+                return;
+            };
+            let stored = self.stored(ino, untold.start / BLOCK, untold.end / BLOCK);
+            for parts in stored.chunk_by(|one, next| one.pack == next.pack) {
+                self.packs.read_ahead(parts);
+            }
         }
+    }
+
+    /// Where blocks are. Nodes that are not in memory are not fetched for this.
+    fn stored(&self, ino: Ino, from: u64, to: u64) -> Vec<ObjectRef> {
+        let blocks = self.try_look(|look| look.blocks(ino, from, to));
+        let blocks = blocks.unwrap_or_default().into_iter();
+        let stored = blocks.filter_map(|(_, block)| match block {
+            Block::Stored { at, .. } => Some(at),
+            Block::Inline(_) => None,
+        });
+        stored.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn who_reads_on_from_where_he_was_reads_in_order() {
+        let ahead = ReadAhead::default();
+        assert!(ahead.is_sequential(1, 0, 4096));
+        assert!(ahead.is_sequential(1, 4096, 8192));
+        assert!(!ahead.is_sequential(1, 4096 * 9, 4096 * 10));
+        assert!(!ahead.is_sequential(2, MIB, MIB + 4096), "of another file");
+    }
+
+    #[test]
+    fn large_reads_may_come_out_of_turn_but_not_from_anywhere() {
+        let ahead = ReadAhead::default();
+        assert!(ahead.is_sequential(1, 0, MIB));
+        assert!(ahead.is_sequential(1, 2 * MIB, 3 * MIB));
+        assert!(ahead.is_sequential(1, MIB, 2 * MIB));
+        assert!(!ahead.is_sequential(1, 40 * MIB, 41 * MIB));
+    }
+
+    #[test]
+    fn a_local_store_is_told_everything_once_and_not_a_little_for_each_read() {
+        let ahead = ReadAhead::default();
+        let mut told = Vec::new();
+        for turn in 0..64 {
+            // Every other pair comes out of turn.
+            let at = if turn % 4 < 2 { turn } else { turn ^ 1 };
+            ahead.is_sequential(1, at * MIB, (at + 1) * MIB);
+            told.extend(ahead.untold(1, (at + 1) * MIB));
+        }
+        assert_eq!(told[0].start, MIB);
+        assert!(
+            told.windows(2).all(|pair| pair[0].end == pair[1].start),
+            "{told:?}"
+        );
+        assert!(told.len() < 40, "{} times", told.len());
+        // Once more from the start.
+        ahead.is_sequential(1, 0, MIB);
+        assert_eq!(ahead.untold(1, MIB), Some(MIB..MIB + BYTES_AHEAD));
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! format           one line that says what this folder is
 //! records.redb     pointers, and chunks of at most 64 KiB (redb, over checksummed blocks)
-//! chunks/ab/…      a file for each larger chunk, named by its address
+//! chunks/a/…       a file for each larger chunk, named by its address
 //! incoming/        chunks being written
 //! lease.*          who has records.redb open (see `lease.rs`)
 //! ```
@@ -39,7 +39,7 @@ use crate::{Entry, Error, Kind, Result, Stats, Store, Traits};
 /// Chunks of more bytes are files of their own.
 const INLINE_MAX: usize = 64 * 1024;
 
-const FORMAT: &str = "SafeOS store 1\n";
+const FORMAT: &str = "SafeOS store 2\n";
 
 /// Records in a folder.
 pub struct FileStore {
@@ -72,7 +72,7 @@ impl FileStore {
         match fs::read(&path) {
             Ok(format) if format == FORMAT.as_bytes() => Ok(true),
             Ok(_) => Err(self.broken(format!(
-                "{} is of a version this program does not know; use a newer SafeOS",
+                "{} is of a version this program does not know; use the SafeOS that made it, or a newer one",
                 path.display()
             ))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -267,6 +267,17 @@ impl Store for FileStore {
                 }
             }
         }
+    }
+
+    fn read_once(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+        match self.folder.read_direct(address, offset, len) {
+            Some(part) => Ok(part),
+            None => self.read_part(address, offset, len),
+        }
+    }
+
+    fn read_ahead(&self, address: &Address, offset: u32, len: u32) {
+        self.folder.read_ahead(address, offset, len);
     }
 
     fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {

@@ -119,6 +119,16 @@ pub trait Store: Send + Sync {
         }
     }
 
+    /// The same, of a part that is hardly asked for again soon, nor what is around it.
+    fn read_once(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+        self.read_part(address, offset, len)
+    }
+
+    /// A hint that a part of a chunk is read soon. Does not wait, and says nothing when it cannot help.
+    fn read_ahead(&self, address: &Address, offset: u32, len: u32) {
+        let _ = (address, offset, len);
+    }
+
     /// Which of these are there (by address, without reading them).
     fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>>;
 

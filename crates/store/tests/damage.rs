@@ -302,10 +302,16 @@ fn a_folder_of_other_files_does_not_become_a_store() {
     assert!(error.to_string().contains("letter.txt"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("format"), "SafeOS store 2\n").unwrap();
-    let error = FileStore::open(&url, folder.path()).err().unwrap();
-    assert!(error.to_string().contains("newer SafeOS"), "{error}");
+    for version in ["1", "3"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join("format"),
+            format!("SafeOS store {version}\n"),
+        )
+        .unwrap();
+        let error = FileStore::open(&url, folder.path()).err().unwrap();
+        assert!(error.to_string().contains("that made it"), "{error}");
+    }
 }
 
 #[test]

@@ -159,49 +159,101 @@ fn nonce(page: u32) -> [u8; NONCE_LEN] {
 }
 
 /// Opens a sealed object that `at` refers to.
-pub fn open(keys: &Keys, kind: ObjectKind, at: &ObjectRef, sealed: Vec<u8>) -> Result<Bytes> {
-    let plain = open_pages(keys, kind, at, 0, sealed)?;
-    match plain.first() {
-        Some(0) => Ok(plain.slice(1..)),
-        Some(1) => decompress(&plain[1..]).map_err(|_| damaged(at, "its content does not unpack")),
+pub fn open(keys: &Keys, kind: ObjectKind, at: &ObjectRef, mut sealed: Vec<u8>) -> Result<Bytes> {
+    let len = sealed.len();
+    let body = open_pages(keys, kind, at, 0, &mut sealed, 0..len)?;
+    sealed.truncate(body.len);
+    match body.codec {
+        Some(0) => Ok(sealed.into()),
+        Some(1) => decompress(&sealed).map_err(|_| damaged(at, "its content does not unpack")),
         _ => Err(damaged(at, "its codec is unknown")),
     }
 }
 
-/// Opens pages from number `first` on, each where it stands, and closes the gaps. Without the page
-/// that names the codec it is that of a content as it is.
+/// Opens objects that stand one after another and have their contents as they are; what is left is the contents.
+/// An error if one does not open, or is compressed.
+pub(crate) fn open_run<'a>(
+    keys: &Keys,
+    kind: ObjectKind,
+    run: impl Iterator<Item = &'a ObjectRef>,
+    sealed: &mut Vec<u8>,
+) -> Result<()> {
+    let (mut start, mut end) = (0, 0);
+    for at in run {
+        let next = start + at.len as usize;
+        if next > sealed.len() {
+            return Err(Error::Format(
+                "a read came back shorter than it was asked for",
+            ));
+        }
+        let body = open_pages(
+            keys,
+            kind,
+            at,
+            0,
+            &mut sealed[end..next],
+            start - end..next - end,
+        )?;
+        if body.codec != Some(Codec::Raw as u8) {
+            return Err(damaged(at, "its length is not that of its codec"));
+        }
+        (start, end) = (next, end + body.len);
+    }
+    sealed.truncate(end);
+    Ok(())
+}
+
+/// What was opened: the front of the buffer.
+struct Body {
+    /// As the first page says.
+    codec: Option<u8>,
+    len: usize,
+}
+
+/// Opens the pages, from number `first` on, that `buffer` has at `sealed`, and moves what they hold to its front.
+/// Without the page that names the codec they have to be of a content as it is.
 fn open_pages(
     keys: &Keys,
     kind: ObjectKind,
     at: &ObjectRef,
     first: u32,
-    mut sealed: Vec<u8>,
-) -> Result<Bytes> {
+    buffer: &mut [u8],
+    sealed: Range<usize>,
+) -> Result<Body> {
     let refused = |_| damaged(at, "it does not open with this home's key");
     let cipher = keys.object_key(kind, &at.hash).cipher().map_err(refused)?;
-    let mut codec = [Codec::Raw as u8];
-    let (mut start, mut end) = (0, 0);
+    let mut body = Body {
+        codec: None,
+        len: 0,
+    };
+    let mut start = sealed.start;
     for number in first.. {
-        let (head, aad): (_, &[u8]) = if number == 0 { (1, &[]) } else { (0, &codec) };
-        let next = sealed.len().min(start + head + SEALED_PAGE_BYTES);
-        let page = cipher
-            .open(nonce(number), aad, &mut sealed[start..next])
-            .map_err(refused)?;
-        let len = page.len();
-        match page.first() {
-            Some(byte) if number == 0 => codec = [*byte],
-            Some(_) => {}
-            None => return Err(damaged(at, "it has an empty page")),
+        if number == 0 {
+            let next = sealed.end.min(start + 1 + SEALED_PAGE_BYTES);
+            let page = cipher.open(nonce(0), &[], &mut buffer[start..next], 0);
+            let (codec, content) = page
+                .map_err(refused)?
+                .split_first()
+                .ok_or_else(|| damaged(at, "it has an empty page"))?;
+            (body.codec, body.len) = (Some(*codec), content.len());
+            buffer.copy_within(start + 1..start + 1 + body.len, 0);
+            start = next;
+        } else {
+            let next = sealed.end.min(start + SEALED_PAGE_BYTES);
+            let aad = [body.codec.unwrap_or(Codec::Raw as u8)];
+            let room = &mut buffer[body.len..next];
+            let page = cipher.open(nonce(number), &aad, room, start - body.len);
+            match page.map_err(refused)?.len() {
+                0 => return Err(damaged(at, "it has an empty page")),
+                len => body.len += len,
+            }
+            start = next;
         }
-        sealed.copy_within(start..start + len, end);
-        end += len;
-        start = next;
-        if start == sealed.len() {
+        if start == sealed.end {
             break;
         }
     }
-    sealed.truncate(end);
-    Ok(sealed.into())
+    Ok(body)
 }
 
 fn damaged(at: &ObjectRef, why: &str) -> Error {
@@ -227,8 +279,7 @@ impl Part {
     /// The pages with `range` of a content of `len` bytes. `None` where the object has to be opened whole:
     /// it is compressed, or they are all it has.
     pub(crate) fn new(at: &ObjectRef, len: usize, range: &Range<usize>) -> Option<Self> {
-        // Compressing takes a tenth away at least, so the length says what was done.
-        if at.len as usize != sealed_len(len) || range.is_empty() || range.end > len {
+        if !is_raw(at, len) || range.is_empty() || range.end > len {
             return None;
         }
         let (first, end) = (range.start / PAGE_BYTES, range.end.div_ceil(PAGE_BYTES));
@@ -244,20 +295,28 @@ impl Part {
             len: sealed.len() as u32,
             ..*at
         };
-        let head = usize::from(first == 0);
         Some(Self {
             at,
             first: first as u32,
-            range: range.start - begin + head..range.end - begin + head,
+            range: range.start - begin..range.end - begin,
         })
     }
 
     /// Opens them; `None` if they do not open or are of something else.
-    pub(crate) fn open(&self, keys: &Keys, kind: ObjectKind, sealed: Vec<u8>) -> Option<Bytes> {
-        let plain = open_pages(keys, kind, &self.at, self.first, sealed).ok()?;
-        let is_raw = self.first > 0 || plain.first() == Some(&(Codec::Raw as u8));
-        (is_raw && self.range.end <= plain.len()).then(|| plain.slice(self.range.clone()))
+    pub(crate) fn open(&self, keys: &Keys, kind: ObjectKind, mut sealed: Vec<u8>) -> Option<Bytes> {
+        let len = sealed.len();
+        let body = open_pages(keys, kind, &self.at, self.first, &mut sealed, 0..len).ok()?;
+        let is_raw = body.codec.is_none_or(|codec| codec == Codec::Raw as u8);
+        sealed.truncate(body.len);
+        (is_raw && self.range.end <= body.len)
+            .then(|| Bytes::from(sealed).slice(self.range.clone()))
     }
+}
+
+/// Whether an object holds a content of `len` bytes as it is: compressing takes a tenth away at least, so the length
+/// says what was done.
+pub(crate) const fn is_raw(at: &ObjectRef, len: usize) -> bool {
+    at.len as usize == sealed_len(len)
 }
 
 /// A content's length and its LZ4 block, where that is smaller by a tenth at least.

@@ -11,6 +11,7 @@
 //! pack that was read can be deduplicated against, and so that a check or a collection can tell whose
 //! it is.
 
+use bytes::Bytes;
 use safeos_record::{Chunk, MAX_CHUNK_SIZE, TAG_LEN};
 
 use crate::codec::{Reader, Write};
@@ -23,6 +24,8 @@ const TRAILER_LEN: usize = SALT_LEN + 4;
 const ENTRY_BYTES_MAX: usize = 16 + 5;
 /// Most objects a pack may hold.
 const OBJECTS_MAX: usize = 65_536;
+/// How a full pack lies in memory: disks take it from such a place without another copy.
+const ALIGNMENT: usize = 4096;
 
 /// An object's place in the pack that is being written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +53,9 @@ impl Place {
 /// Fills one pack.
 #[derive(Default)]
 pub struct PackWriter {
+    /// The pack after `lead` bytes that are there for its place in memory.
     bytes: Vec<u8>,
+    lead: usize,
     places: Vec<Place>,
 }
 
@@ -69,7 +74,7 @@ impl PackWriter {
     pub fn fits(&self, sealed_len: usize) -> bool {
         let directory = 4 + (self.places.len() + 1) * ENTRY_BYTES_MAX + TAG_LEN;
         self.places.len() < OBJECTS_MAX
-            && self.bytes.len() + sealed_len + directory + TRAILER_LEN <= MAX_CHUNK_SIZE
+            && self.len() + sealed_len + directory + TRAILER_LEN <= MAX_CHUNK_SIZE
     }
 
     /// Seals an object into the pack, which must have room for it.
@@ -79,20 +84,32 @@ impl PackWriter {
         }
         if self.bytes.capacity() < self.bytes.len() + plain.sealed_len() {
             // A small pack stays small; what becomes larger is not copied again and again on its way.
-            let more = match self.bytes.len() {
+            self.move_to(match self.len() {
                 0 => plain.sealed_len() * 2,
-                len => MAX_CHUNK_SIZE - len,
-            };
-            self.bytes.reserve_exact(more);
+                _ => MAX_CHUNK_SIZE,
+            });
         }
         let place = Place {
-            offset: self.bytes.len() as u32,
+            offset: self.len() as u32,
             len: plain.sealed_len() as u32,
             hash: plain.hash(),
         };
         plain.seal(keys, &mut self.bytes)?;
         self.places.push(place);
         Ok(place)
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() - self.lead
+    }
+
+    /// Moves what is there to where so many bytes of a pack have room.
+    fn move_to(&mut self, room: usize) {
+        let mut bytes: Vec<u8> = Vec::with_capacity(room + ALIGNMENT);
+        let lead = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        bytes.resize(lead, 0);
+        bytes.extend_from_slice(&self.bytes[self.lead..]);
+        (self.bytes, self.lead) = (bytes, lead);
     }
 
     /// Closes the pack: the chunk, and where each object is in it.
@@ -111,7 +128,8 @@ impl PackWriter {
         let sealed = (self.bytes.len() - start) as u32;
         self.bytes.extend_from_slice(&salt);
         self.bytes.extend_from_slice(&sealed.to_le_bytes());
-        Ok((Chunk::new(self.bytes)?, self.places))
+        let chunk = Chunk::new(Bytes::from(self.bytes).slice(self.lead..))?;
+        Ok((chunk, self.places))
     }
 }
 

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use hashlink::LruCache;
 use parking_lot::Mutex;
 
+use safeos_record::MAX_CHUNK_SIZE;
+
 use crate::item::{Block, Value};
 use crate::node::{Body, Node};
-use crate::object::{Keys, ObjectKind, ObjectRef, Part, open};
+use crate::object::{Keys, ObjectKind, ObjectRef, Part, is_raw, open, open_run};
 use crate::{Error, Result};
 
 /// Where sealed objects come from. May wait for the store.
@@ -18,14 +20,24 @@ pub trait Objects: Send + Sync {
     /// The sealed bytes that `at` refers to. They need not be checked.
     fn sealed(&self, at: &ObjectRef) -> Result<Vec<u8>>;
 
+    /// The same for a few bytes of an object, at a random place.
+    fn sealed_once(&self, at: &ObjectRef) -> Result<Vec<u8>> {
+        self.sealed(at)
+    }
+
+    /// Is told of a node that was read: the others around it are likely to be asked for soon.
+    fn near(&self, at: &ObjectRef) {
+        let _ = at;
+    }
+
     /// Is told that what [`Objects::sealed`] gave does not open; it is asked once more after this.
     fn suspect(&self, at: &ObjectRef) {
         let _ = at;
     }
 
-    /// Is told of a block that a node refers to, so that the same content need not be stored again.
-    fn learned(&self, at: &ObjectRef) {
-        let _ = at;
+    /// Is told of the blocks that a node refers to, so that the same content need not be stored again.
+    fn learned(&self, blocks: &mut dyn Iterator<Item = ObjectRef>) {
+        let _ = blocks;
     }
 }
 
@@ -85,7 +97,7 @@ impl Reader {
             && let Some(content) = part.open(
                 &self.keys,
                 ObjectKind::Block,
-                self.objects.sealed(&part.at)?,
+                self.objects.sealed_once(&part.at)?,
             )
         {
             return Ok(content);
@@ -94,33 +106,71 @@ impl Reader {
         Ok(self.block(at, len)?.slice(range))
     }
 
-    /// The contents of several blocks, each with its length. Neighbours in a pack are read together.
-    pub fn blocks(&self, wanted: &[(ObjectRef, usize)]) -> Result<Vec<Bytes>> {
-        let mut blocks = Vec::with_capacity(wanted.len());
-        while let Some((first, _)) = wanted.get(blocks.len()) {
-            let rest = &wanted[blocks.len()..];
-            let run = rest
+    /// Appends what is wanted of blocks, in their order. Neighbours in a pack are read together.
+    pub fn read(&self, mut wanted: &[Wanted], out: &mut Vec<u8>) -> Result<()> {
+        while let Some(first) = wanted.first() {
+            let run = wanted
                 .windows(2)
-                .take_while(|pair| follows(&pair[0].0, &pair[1].0))
+                .take_while(|pair| follows(&pair[0], &pair[1]))
                 .count()
                 + 1;
-            if run == 1 || self.blocks.lock().contains(first) {
-                blocks.push(self.block(first, rest[0].1)?);
-                continue;
-            }
-            let len = rest[..run].iter().map(|(at, _)| at.len).sum();
-            let sealed = self.objects.sealed(&ObjectRef { len, ..*first })?;
-            for (at, len) in &rest[..run] {
-                let start = (at.offset - first.offset) as usize;
-                let part = sealed
-                    .get(start..start + at.len as usize)
-                    .ok_or(Error::Format(
-                        "a read came back shorter than it was asked for",
-                    ))?;
-                blocks.push(self.open_block(at, *len, part.to_vec())?);
+            let (run, later) = wanted.split_at(run);
+            wanted = later;
+            if let [one] = run {
+                let part = self.block_part(&one.at, one.len, one.range.clone())?;
+                let end = out.len() + one.range.len();
+                out.extend_from_slice(&part);
+                out.resize(end, 0);
+            } else if self.blocks.lock().contains(&first.at) {
+                self.read_apart(run, out)?;
+            } else if first.is_whole() {
+                self.read_whole(run, out)?;
+            } else {
+                self.read_together(run, out)?;
             }
         }
-        Ok(blocks)
+        Ok(())
+    }
+
+    fn sealed_run(&self, run: &[Wanted]) -> Result<Vec<u8>> {
+        let len = run.iter().map(|one| one.at.len).sum();
+        self.objects.sealed(&ObjectRef { len, ..run[0].at })
+    }
+
+    /// Opens blocks where they were read to. Who reads that much in order keeps it by himself, or has no use for it
+    /// again; copies in the cache would only cost.
+    fn read_whole(&self, run: &[Wanted], out: &mut Vec<u8>) -> Result<()> {
+        let mut sealed = self.sealed_run(run)?;
+        let objects = run.iter().map(|one| &one.at);
+        match open_run(&self.keys, ObjectKind::Block, objects, &mut sealed) {
+            Ok(()) if out.is_empty() => *out = sealed,
+            Ok(()) => out.extend_from_slice(&sealed),
+            // One by one: that tells what is wrong, or repairs it.
+            Err(_) => self.read_apart(run, out)?,
+        }
+        Ok(())
+    }
+
+    fn read_apart(&self, run: &[Wanted], out: &mut Vec<u8>) -> Result<()> {
+        for one in run {
+            one.append(&self.block(&one.at, one.len)?, out);
+        }
+        Ok(())
+    }
+
+    fn read_together(&self, run: &[Wanted], out: &mut Vec<u8>) -> Result<()> {
+        let sealed = self.sealed_run(run)?;
+        let mut rest = &sealed[..];
+        for one in run {
+            let (part, later) = rest
+                .split_at_checked(one.at.len as usize)
+                .ok_or(Error::Format(
+                    "a read came back shorter than it was asked for",
+                ))?;
+            rest = later;
+            one.append(&self.open_block(&one.at, one.len, part.to_vec())?, out);
+        }
+        Ok(())
     }
 
     fn open_block(&self, at: &ObjectRef, len: usize, sealed: Vec<u8>) -> Result<Bytes> {
@@ -164,6 +214,7 @@ impl Source for Reader {
             return Ok(node);
         }
         let sealed = self.objects.sealed(at)?;
+        self.objects.near(at);
         let content = self.open(ObjectKind::Node, at, sealed)?;
         let node = Node::decode(&content, Some(at.pack)).map_err(|error| Error::Object {
             pack: at.pack,
@@ -172,11 +223,11 @@ impl Source for Reader {
             why: error.to_string(),
         })?;
         if let Body::Leaf(items) = &node.body {
-            for (_, value) in items {
-                if let Value::Block(Block::Stored { at, .. }) = value {
-                    self.objects.learned(at);
-                }
-            }
+            let mut blocks = items.iter().filter_map(|(_, value)| match value {
+                Value::Block(Block::Stored { at, .. }) => Some(*at),
+                _ => None,
+            });
+            self.objects.learned(&mut blocks);
         }
         let node = Arc::new(node);
         // A node fresh from the store is stored where it came from.
@@ -197,14 +248,40 @@ impl Source for Cached<'_> {
 
 /// Of how many blocks is known that a part was read: 32 MiB of content.
 const PARTED_MAX: usize = 1024;
-/// How many bytes of a pack are read at once at most.
-const RUN_BYTES_MAX: u32 = 1 << 20;
 
-/// Whether one object comes right after another in the same pack, and both may be read at once.
-fn follows(first: &ObjectRef, second: &ObjectRef) -> bool {
+/// What is wanted of a block.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Where it is.
+    pub at: ObjectRef,
+    /// Length of its content, in bytes.
+    pub len: usize,
+    /// Which of them; zeros beyond its end.
+    pub range: Range<usize>,
+}
+
+impl Wanted {
+    /// Whether it is the content from end to end, and the object holds it as it is.
+    fn is_whole(&self) -> bool {
+        self.range == (0..self.len) && is_raw(&self.at, self.len)
+    }
+
+    /// Appends it; `content` is the block's.
+    fn append(&self, content: &[u8], out: &mut Vec<u8>) {
+        let end = out.len() + self.range.len();
+        let there = self.range.start.min(content.len())..self.range.end.min(content.len());
+        out.extend_from_slice(&content[there]);
+        out.resize(end, 0);
+    }
+}
+
+/// Whether one block comes right after another in the same pack, and both may be read at once.
+fn follows(one: &Wanted, next: &Wanted) -> bool {
+    let (first, second) = (&one.at, &next.at);
     first.pack == second.pack
         && first.offset.checked_add(first.len) == Some(second.offset)
-        && first.len.saturating_add(second.len) < RUN_BYTES_MAX
+        && second.offset.saturating_add(second.len) <= MAX_CHUNK_SIZE as u32
+        && one.is_whole() == next.is_whole()
 }
 
 /// The most recently used values, up to a weight.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use safeos_record::{Address, Key as Secret, random_bytes};
-use safeos_tree::{BLOCK_BYTES, Keys, ObjectKind, ObjectRef, Objects, Plain, Reader, Result};
+use safeos_tree::{
+    BLOCK_BYTES, Keys, ObjectKind, ObjectRef, Objects, Plain, Reader, Result, Wanted,
+};
 
 /// One sealed block, and what was asked of it.
 #[derive(Default)]
@@ -102,4 +104,94 @@ fn a_damaged_page_is_an_error_for_who_needs_it_and_no_other_bytes() {
     one.sealed.lock()[9000] ^= 1;
     let part = reader.block_part(&at, content.len(), 0..4096).unwrap();
     assert_eq!(part, content[..4096]);
+}
+
+/// Blocks that stand one after another, and what of them is wanted.
+fn row(contents: &[Vec<u8>]) -> (Vec<Wanted>, Arc<One>, Reader) {
+    let keys = Keys::new(&Secret::new([1; 32]));
+    let one = Arc::new(One::default());
+    let mut wanted = Vec::new();
+    for content in contents {
+        let plain = Plain::new(&keys, ObjectKind::Block, content).unwrap();
+        let hash = plain.hash();
+        let mut sealed = one.sealed.lock();
+        let offset = sealed.len();
+        plain.seal(&keys, &mut sealed).unwrap();
+        let at = ObjectRef {
+            pack: Address([0; 32]),
+            offset: offset as u32,
+            len: (sealed.len() - offset) as u32,
+            hash,
+        };
+        wanted.push(Wanted {
+            at,
+            len: content.len(),
+            range: 0..content.len(),
+        });
+    }
+    (wanted, one.clone(), Reader::new(keys, one, 1 << 20))
+}
+
+#[test]
+fn neighbours_are_read_together_and_opened_where_they_stand() {
+    let contents: Vec<Vec<u8>> = (0..20).map(|_| noise()).collect();
+    let (wanted, one, reader) = row(&contents);
+    let mut out = Vec::new();
+    reader.read(&wanted[3..15], &mut out).unwrap();
+    assert!(out == contents[3..15].concat());
+    assert_eq!(one.asked.lock().len(), 1);
+    reader.read(&wanted[15..], &mut out).unwrap();
+    assert!(out == contents[3..].concat());
+}
+
+#[test]
+fn whatever_is_wanted_of_whatever_blocks_comes_in_its_order() {
+    let mut random = [0; 2048];
+    random_bytes(&mut random).unwrap();
+    let mut random = random.into_iter();
+    let mut next = |below: usize| random.next().unwrap() as usize % below;
+    for _ in 0..20 {
+        let contents: Vec<Vec<u8>> = (0..12)
+            .map(|number| match next(4) {
+                0 => vec![number; 10_000 + next(200) * 100],
+                1 => noise()[..next(200) * 100 + 1].to_vec(),
+                _ => noise(),
+            })
+            .collect();
+        let (mut wanted, _, reader) = row(&contents);
+        let mut expected = Vec::new();
+        for (one, content) in wanted.iter_mut().zip(&contents) {
+            if next(4) == 0 {
+                // Beyond its end are zeros.
+                let start = next(256) * 128;
+                one.range = start..(start + next(256) * 128).min(BLOCK_BYTES);
+            }
+            let mut padded = content.clone();
+            padded.resize(BLOCK_BYTES, 0);
+            expected.extend_from_slice(&padded[one.range.clone()]);
+        }
+        for _ in 0..2 {
+            let mut out = Vec::new();
+            reader.read(&wanted, &mut out).unwrap();
+            assert!(out == expected);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_block_among_neighbours_is_named() {
+    let contents: Vec<Vec<u8>> = (0..6).map(|_| noise()).collect();
+    let (wanted, one, reader) = row(&contents);
+    let bad = wanted[4].at;
+    one.sealed.lock()[bad.offset as usize + 20_000] ^= 1;
+    let mut out = Vec::new();
+    let error = reader.read(&wanted, &mut out).unwrap_err();
+    assert!(
+        error.to_string().contains(&format!("{}", bad.offset)),
+        "{error}"
+    );
+    assert_eq!(*one.suspected.lock(), [bad]);
+    out.clear();
+    reader.read(&wanted[..4], &mut out).unwrap();
+    assert!(out == contents[..4].concat());
 }

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: Arguments) -> Result<(), String> {
+    process::keep_memory();
     process::harden().map_err(|error| format!("cannot protect its memory: {error}"))?;
     let signals = Signals::block().map_err(|error| format!("cannot take signals: {error}"))?;
     if arguments.supervise {

@@ -3,6 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+/// So many files are open at most when much is read: packs for the most part.
+#[cfg(not(target_os = "redox"))]
+const FILES_EXPECTED: libc::c_int = 1024;
+
 /// No core dumps and no reading of this process's memory by others; as many open files as allowed.
 #[cfg(not(target_os = "redox"))]
 pub fn harden() -> io::Result<()> {
@@ -20,12 +24,21 @@ pub fn harden() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     let mut files = none;
-    // SAFETY: `files` is a whole rlimit that lives until the calls return.
+    // SAFETY: `files` is a whole rlimit that lives until the calls return; the descriptor that is closed is our own.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut files) == 0 {
             files.rlim_cur = files.rlim_max;
             // Refused, we live with what there is.
             let _ = libc::setrlimit(libc::RLIMIT_NOFILE, &files);
+        }
+        // The kernel's table of open files grows now: later, with many threads, some request would wait for that.
+        let last = libc::fcntl(
+            libc::STDERR_FILENO,
+            libc::F_DUPFD_CLOEXEC,
+            FILES_EXPECTED - 1,
+        );
+        if last >= 0 {
+            let _ = libc::close(last);
         }
     }
     Ok(())
@@ -35,6 +48,22 @@ pub fn harden() -> io::Result<()> {
 #[cfg(target_os = "redox")]
 pub fn harden() -> io::Result<()> {
     Ok(())
+}
+
+/// Has the allocator keep what it was given back for the next blocks and packs, up to a limit. Giving it to the
+/// system and taking it again costs more than filling it.
+pub fn keep_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        const KEPT_BYTES: libc::c_int = 32 << 20;
+        // SAFETY: called before there are other threads; these take two numbers. What is refused stays as it was.
+        unsafe {
+            // Also for what is as long as a pack, which would be mapped and unmapped each time.
+            libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
+            libc::mallopt(libc::M_TOP_PAD, 1 << 20);
+        }
+    }
 }
 
 /// The signals that ask the process to end, kept for one thread to take.

@@ -309,7 +309,7 @@ fn damage_that_came_later_is_found_by_who_reads() {
         assert_eq!(far.get_chunk(&wanted.address()).unwrap(), wanted);
     }
     let name = wanted.address().to_string();
-    let path = folder.path().join("chunks").join(&name[..2]).join(&name);
+    let path = folder.path().join("chunks").join(&name[..1]).join(&name);
     let mut bytes = wanted.bytes().to_vec();
     bytes[77] ^= 1;
     // In its place, as a bad disk would have it.

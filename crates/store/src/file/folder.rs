@@ -1,28 +1,34 @@
-//! Large chunks: one file each, in a folder by the first byte of the address.
+//! Large chunks: one file each, in a folder by the first digit of the address.
 //!
 //! What always holds here: a file under its own name is whole and on the disk (it is written under
 //! another name and gets its own when it was synced); a file that is not what its name says never
 //! leaves here as a chunk.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hashlink::LruCache;
 use parking_lot::Mutex;
+use rustix::buffer::spare_capacity;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 
-use super::unsynced::{Failure, Unsynced};
+use super::direct;
+use super::unsynced::{FILES_DUE, FILES_MAX, Failure, Unsynced};
 
 /// Files of a crashed `put` are removed when they are older than this.
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// How many files are kept open for the next part of them: 1 GiB in packs.
 const RECENT_MAX: usize = 512;
+
+/// How many folders there are.
+const SHARDS: u8 = 16;
 
 /// How many files are read or written at once.
 pub(super) const THREADS_MAX: usize = 4;
@@ -32,8 +38,19 @@ pub(super) struct Folder {
     chunks: PathBuf,
     incoming: PathBuf,
     /// Files read from lately.
-    recent: Mutex<LruCache<Address, Arc<File>>>,
-    unsynced: Unsynced,
+    recent: Mutex<LruCache<(Address, Way), Arc<File>>>,
+    unsynced: Arc<Unsynced>,
+    /// Syncs what waits while more is written.
+    syncing: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How a file is read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Way {
+    /// Through the system's page cache.
+    Cached,
+    /// Past it.
+    Direct,
 }
 
 /// What is under a chunk's name.
@@ -44,13 +61,23 @@ pub(super) enum Found {
     Wrong(String),
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Some(syncing) = self.syncing.lock().take() {
+            // A panic there has been reported by its thread.
+            drop(syncing.join());
+        }
+    }
+}
+
 impl Folder {
     pub(super) fn new(root: &Path) -> Self {
         Self {
             chunks: root.join("chunks"),
             incoming: root.join("incoming"),
             recent: Mutex::new(LruCache::new(RECENT_MAX)),
-            unsynced: Unsynced::default(),
+            unsynced: Arc::default(),
+            syncing: Mutex::default(),
         }
     }
 
@@ -78,12 +105,14 @@ impl Folder {
         }
     }
 
-    fn shard(&self, address: &Address) -> PathBuf {
-        self.chunks.join(format!("{:02x}", address.as_bytes()[0]))
+    /// Few folders: each is a place of its own on the disk, that has to be read before a file in it is
+    /// found, and synced after one came to it.
+    fn shard(&self, number: u8) -> PathBuf {
+        self.chunks.join(format!("{number:x}"))
     }
 
     pub(super) fn path(&self, address: &Address) -> PathBuf {
-        self.shard(address).join(address.to_string())
+        self.shard(shard_of(address)).join(address.to_string())
     }
 
     /// Writes chunks; [`Folder::sync`] makes them durable.
@@ -93,10 +122,27 @@ impl Folder {
                 .map_err(|error| (self.path(&chunk.address()), error))
         });
         written.into_iter().collect::<Result<(), Failure>>()?;
-        if self.unsynced.is_full() {
-            self.sync()?;
+        match self.unsynced.waiting() {
+            waiting if waiting > FILES_MAX => self.sync(),
+            waiting if waiting > FILES_DUE => {
+                self.sync_soon();
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Has a thread of its own sync what waits, unless one does.
+    fn sync_soon(&self) {
+        let mut syncing = self.syncing.lock();
+        if syncing.as_ref().is_none_or(JoinHandle::is_finished) {
+            let unsynced = self.unsynced.clone();
+            *syncing = std::thread::Builder::new()
+                .name("store sync".into())
+                // What fails waits on, and who comes to rely on it is told.
+                .spawn(move || drop(unsynced.sync()))
+                .ok();
+        }
     }
 
     /// Waits until what was written is on the disk.
@@ -112,7 +158,7 @@ impl Folder {
             && read_all(&file, len).is_ok_and(|bytes| bytes == chunk.bytes())
         {
             // Who wrote it may have died before its name was on the disk.
-            self.unsynced.folder(self.shard(&address));
+            self.unsynced.folder(self.shard(shard_of(&address)));
             return Ok(());
         }
         self.unsynced
@@ -141,44 +187,83 @@ impl Folder {
             return Ok(Some(Found::File(file, len)));
         }
         let path = self.path(address);
-        let about = match fs::metadata(&path) {
-            Ok(about) => about,
+        let wrong = |why| Ok(Some(Found::Wrong(format!("{} {why}", path.display()))));
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(direct::NOT_WAITING)
+            .open(&path);
+        let file = match opened {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // What cannot be opened at all, such as a socket.
+            Err(_) if fs::metadata(&path).is_ok_and(|about| !about.is_file()) => {
+                return wrong("is not a file".to_owned());
+            }
             Err(error) => return Err(error),
         };
-        // Checked before it is opened: opening a pipe would wait for ever.
+        let about = file.metadata()?;
+        let len = about.len();
         if !about.is_file() {
-            return Ok(Some(Found::Wrong(format!(
-                "{} is not a file",
-                path.display()
-            ))));
-        }
-        match File::open(&path) {
-            Ok(file) => {
-                let len = file.metadata()?.len();
-                if len > MAX_CHUNK_SIZE as u64 {
-                    return Ok(Some(Found::Wrong(format!(
-                        "{} has {len} bytes, more than a chunk may",
-                        path.display()
-                    ))));
-                }
-                Ok(Some(Found::File(file, len)))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            wrong("is not a file".to_owned())
+        } else if len > MAX_CHUNK_SIZE as u64 {
+            wrong(format!("has {len} bytes, more than a chunk may"))
+        } else {
+            Ok(Some(Found::File(file, len)))
         }
     }
 
     /// A part of a chunk's file that was read from lately, if it has that part.
     pub(super) fn read_recent(&self, address: &Address, offset: u32, len: u32) -> Option<Bytes> {
-        let file = self.recent.lock().get(address)?.clone();
+        let file = self.recently(address, Way::Cached)?;
         read_part(&file, offset, len).ok()
     }
 
+    fn recently(&self, address: &Address, way: Way) -> Option<Arc<File>> {
+        self.recent.lock().get(&(*address, way)).cloned()
+    }
+
+    /// A part of a chunk's file past the system's cache; `None` where that does not work.
+    pub(super) fn read_direct(&self, address: &Address, offset: u32, len: u32) -> Option<Bytes> {
+        let file = match self.recently(address, Way::Direct) {
+            Some(file) => file,
+            None => {
+                let place = self.unsynced.place(address);
+                let file = direct::open(&place.unwrap_or_else(|| self.path(address))).ok()?;
+                if !file.metadata().ok()?.is_file() {
+                    return None;
+                }
+                let file = Arc::new(file);
+                self.recent
+                    .lock()
+                    .insert((*address, Way::Direct), file.clone());
+                file
+            }
+        };
+        direct::read(&file, offset, len).ok()
+    }
+
     /// Keeps a file open for the next part of it.
-    pub(super) fn keep(&self, address: Address, file: File) {
+    pub(super) fn keep(&self, address: Address, file: File) -> Arc<File> {
+        // The parts of a pack that belong together are asked for together, and around a block at a random
+        // place as much again would be read four times over.
         only_what_is_asked_for(&file);
-        self.recent.lock().insert(address, Arc::new(file));
+        let file = Arc::new(file);
+        self.recent
+            .lock()
+            .insert((address, Way::Cached), file.clone());
+        file
+    }
+
+    /// Has the system begin to read a part.
+    pub(super) fn read_ahead(&self, address: &Address, offset: u32, len: u32) {
+        let file = match self.recently(address, Way::Cached) {
+            Some(file) => file,
+            None => match self.find(address) {
+                Ok(Some(Found::File(file, _))) => self.keep(*address, file),
+                _ => return,
+            },
+        };
+        read_soon(&file, offset, len);
     }
 
     /// Addresses and lengths after `after`, in order, at most `limit`.
@@ -188,8 +273,8 @@ impl Folder {
         limit: usize,
     ) -> io::Result<Vec<(Address, u64)>> {
         let mut found = Vec::new();
-        let first = after.map_or(0, |address| address.as_bytes()[0]);
-        for shard in first..=u8::MAX {
+        let first = after.map_or(0, |address| shard_of(&address));
+        for shard in first..SHARDS {
             if found.len() >= limit {
                 break;
             }
@@ -208,9 +293,9 @@ impl Folder {
         Ok(found)
     }
 
-    /// The chunks in one of the 256 folders, in no order. Files with other names are not ours.
+    /// The chunks in one of the folders, in no order. Files with other names are not ours.
     fn names(&self, shard: u8) -> io::Result<Vec<Address>> {
-        let entries = match fs::read_dir(self.chunks.join(format!("{shard:02x}"))) {
+        let entries = match fs::read_dir(self.shard(shard)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -219,7 +304,7 @@ impl Folder {
         for entry in entries {
             let name = entry?.file_name();
             let address = name.to_str().and_then(|name| name.parse::<Address>().ok());
-            names.extend(address.filter(|address| address.as_bytes()[0] == shard));
+            names.extend(address.filter(|address| shard_of(address) == shard));
         }
         Ok(names)
     }
@@ -228,7 +313,7 @@ impl Folder {
     pub(super) fn stats(&self) -> io::Result<(u64, u64)> {
         let mut count = 0;
         let mut bytes = 0;
-        for shard in 0..=u8::MAX {
+        for shard in 0..SHARDS {
             for address in self.names(shard)? {
                 match fs::metadata(self.path(&address)) {
                     Ok(about) => {
@@ -246,7 +331,9 @@ impl Folder {
     /// Removes a chunk; false when there is none. A removal that a crash undoes is done again by the
     /// next collection, so nothing is synced.
     pub(super) fn delete(&self, address: &Address) -> io::Result<bool> {
-        self.recent.lock().remove(address);
+        for way in [Way::Cached, Way::Direct] {
+            self.recent.lock().remove(&(*address, way));
+        }
         let unsynced = self.unsynced.forget(address);
         match fs::remove_file(self.path(address)) {
             Ok(()) => Ok(true),
@@ -254,6 +341,11 @@ impl Folder {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The number of the folder that a chunk is in.
+const fn shard_of(address: &Address) -> u8 {
+    address.as_bytes()[0] >> 4
 }
 
 /// The bytes of a file of at most a chunk's length.
@@ -266,23 +358,41 @@ pub(super) fn read_all(file: &File, len: u64) -> io::Result<Bytes> {
 
 /// A part of a file; the caller has checked that it has so many bytes.
 pub(super) fn read_part(file: &File, offset: u32, len: u32) -> io::Result<Bytes> {
-    let mut bytes = vec![0; len as usize];
-    file.read_exact_at(&mut bytes, u64::from(offset))?;
+    let len = len as usize;
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let at = u64::from(offset) + bytes.len() as u64;
+        // Into memory that nobody has cleared for it: a read is as long as a pack.
+        match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(len);
     Ok(bytes.into())
 }
 
-/// Keeps the system from reading ahead in a file: the parts of a pack that belong together are asked for
-/// together, and around a block at a random place as much again would be read four times over.
+/// Keeps the system from reading more of a file than is asked for.
 fn only_what_is_asked_for(file: &File) {
     #[cfg(target_os = "linux")]
-    {
-        use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open until the call returns, which touches no memory of ours.
-        // Advice that is not taken changes nothing.
-        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
-    }
+    // Advice that is not taken changes nothing.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random);
     #[cfg(not(target_os = "linux"))]
     let _ = file;
+}
+
+/// Has the system begin to read a part of a file.
+fn read_soon(file: &File, offset: u32, len: u32) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(
+        file,
+        offset.into(),
+        std::num::NonZeroU64::new(len.into()),
+        rustix::fs::Advice::WillNeed,
+    );
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, offset, len);
 }
 
 /// Makes a folder that only its owner may enter; one that is there is left as it is.

@@ -21,7 +21,10 @@ use super::direct;
 use super::folder::{in_parallel, make_dir, read_all, sync_dir};
 
 /// More files than this do not wait; each is open.
-const FILES_MAX: usize = 64;
+pub(super) const FILES_MAX: usize = 64;
+
+/// With more than this the disk has something to do while the next are made.
+pub(super) const FILES_DUE: usize = 16;
 
 /// How many syncs are asked for at once: the system makes one effort of those that wait at a time.
 const SYNCS_MAX: usize = 32;
@@ -51,9 +54,9 @@ pub(super) struct Unsynced {
 }
 
 impl Unsynced {
-    /// Whether a sync is due.
-    pub(super) fn is_full(&self) -> bool {
-        self.files.lock().len() > FILES_MAX
+    /// How many files wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.files.lock().len()
     }
 
     /// Where the content of a chunk is that has no file of its own name yet.

@@ -37,5 +37,5 @@ pub fn open(folder: &Path) -> FileStore {
 
 pub fn large_path(folder: &Path, address: &Address) -> std::path::PathBuf {
     let name = address.to_string();
-    folder.join("chunks").join(&name[..2]).join(name)
+    folder.join("chunks").join(&name[..1]).join(name)
 }

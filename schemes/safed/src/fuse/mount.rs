@@ -263,7 +263,7 @@ fn raise_read_ahead(point: &Path) {
         let (major, minor) = (libc::major(dev), libc::minor(dev));
         let _ = std::fs::write(
             format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"),
-            "1024",
+            "2048",
         );
     }
 }
