@@ -139,7 +139,8 @@ fn packer(session: &Weak<Session>, stop: &Stop) {
         };
         let home = &session.home;
         pause = Duration::from_millis(20);
-        if home.files.dirty_bytes() * 3 > home.limits.dirty_bytes_max {
+        let is_much = home.files.dirty_bytes() * 3 > home.limits.dirty_bytes_max;
+        if is_much && !home.files.is_being_emptied() {
             match home.flush_oldest() {
                 Ok(true) => pause = Duration::ZERO,
                 Ok(false) => pause = TICK,

@@ -92,6 +92,17 @@ pub(crate) struct Files {
     dirty_bytes: AtomicUsize,
     /// Blocks in the order in which they were first written to.
     queue: Mutex<VecDeque<(Ino, u64)>>,
+    /// How many threads move everything of a file, or of all, into packs.
+    emptying: AtomicUsize,
+}
+
+/// While it lives, a thread moves everything of a file, or of all, into packs.
+pub(crate) struct Emptying<'a>(&'a Files);
+
+impl Drop for Emptying<'_> {
+    fn drop(&mut self) {
+        self.0.emptying.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Files {
@@ -131,6 +142,17 @@ impl Files {
 
     pub(crate) fn dirty_bytes(&self) -> usize {
         self.dirty_bytes.load(Ordering::Relaxed)
+    }
+
+    /// To be held while everything is moved into packs.
+    pub(crate) fn start_emptying(&self) -> Emptying<'_> {
+        self.emptying.fetch_add(1, Ordering::Relaxed);
+        Emptying(self)
+    }
+
+    /// Whether somebody does that. Who would only help takes the same blocks then, and makes packs of them again.
+    pub(crate) fn is_being_emptied(&self) -> bool {
+        self.emptying.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn grew(&self, bytes: usize) {

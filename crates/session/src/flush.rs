@@ -167,6 +167,7 @@ impl Home {
 
     /// Moves everything in memory into packs.
     pub(crate) fn flush_all(&self) -> Result<()> {
+        let _emptying = self.files.start_emptying();
         let mut blocks = Vec::new();
         for ino in self.files.all() {
             self.blocks_of(ino, &mut blocks);
@@ -180,6 +181,7 @@ impl Home {
     }
 
     fn flush_file(&self, ino: Ino) -> Result<()> {
+        let _emptying = self.files.start_emptying();
         let mut blocks = Vec::new();
         self.blocks_of(ino, &mut blocks);
         self.flush(&blocks)
