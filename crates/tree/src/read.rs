@@ -118,9 +118,7 @@ impl Reader {
             wanted = later;
             if let [one] = run {
                 let part = self.block_part(&one.at, one.len, one.range.clone())?;
-                let end = out.len() + one.range.len();
-                out.extend_from_slice(&part);
-                out.resize(end, 0);
+                padded(&part, one.range.len(), out);
             } else if self.blocks.lock().contains(&first.at) {
                 self.read_apart(run, out)?;
             } else if first.is_whole() {
@@ -268,11 +266,16 @@ impl Wanted {
 
     /// Appends it; `content` is the block's.
     fn append(&self, content: &[u8], out: &mut Vec<u8>) {
-        let end = out.len() + self.range.len();
         let there = self.range.start.min(content.len())..self.range.end.min(content.len());
-        out.extend_from_slice(&content[there]);
-        out.resize(end, 0);
+        padded(&content[there], self.range.len(), out);
     }
+}
+
+/// Appends what is there, and zeros up to `len` bytes.
+fn padded(there: &[u8], len: usize, out: &mut Vec<u8>) {
+    let end = out.len() + len;
+    out.extend_from_slice(there);
+    out.resize(end, 0);
 }
 
 /// Whether one block comes right after another in the same pack, and both may be read at once.
