@@ -36,7 +36,7 @@ pub use merge::{Conflict, ConflictKind, Merged, Naming, conflict_name, merge};
 pub use node::Node;
 pub use object::{Keys, OBJECT_BYTES_MAX, ObjectHash, ObjectKind, ObjectRef, Plain, open};
 pub use pack::{PackWriter, Place, directory};
-pub use read::{Cached, Objects, Reader, Source, Wanted};
+pub use read::{Cached, Objects, Reader, Source, Wanted, append_range};
 pub use references::references;
 pub use seal::{BlockPack, BlockPacker, PackSink, is_inline, seal_tree, trim};
 pub use tree::{Totals, Tree};

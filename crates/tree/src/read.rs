@@ -118,7 +118,7 @@ impl Reader {
             wanted = later;
             if let [one] = run {
                 let part = self.block_part(&one.at, one.len, one.range.clone())?;
-                padded(&part, one.range.len(), out);
+                append_range(&part, 0..one.range.len(), out);
             } else if self.blocks.lock().contains(&first.at) {
                 self.read_apart(run, out)?;
             } else if first.is_whole() {
@@ -151,7 +151,7 @@ impl Reader {
 
     fn read_apart(&self, run: &[Wanted], out: &mut Vec<u8>) -> Result<()> {
         for one in run {
-            one.append(&self.block(&one.at, one.len)?, out);
+            append_range(&self.block(&one.at, one.len)?, one.range.clone(), out);
         }
         Ok(())
     }
@@ -166,7 +166,8 @@ impl Reader {
                     "a read came back shorter than it was asked for",
                 ))?;
             rest = later;
-            one.append(&self.open_block(&one.at, one.len, part.to_vec())?, out);
+            let block = self.open_block(&one.at, one.len, part.to_vec())?;
+            append_range(&block, one.range.clone(), out);
         }
         Ok(())
     }
@@ -263,18 +264,13 @@ impl Wanted {
     fn is_whole(&self) -> bool {
         self.range == (0..self.len) && is_raw(&self.at, self.len)
     }
-
-    /// Appends it; `content` is the block's.
-    fn append(&self, content: &[u8], out: &mut Vec<u8>) {
-        let there = self.range.start.min(content.len())..self.range.end.min(content.len());
-        padded(&content[there], self.range.len(), out);
-    }
 }
 
-/// Appends what is there, and zeros up to `len` bytes.
-fn padded(there: &[u8], len: usize, out: &mut Vec<u8>) {
-    let end = out.len() + len;
-    out.extend_from_slice(there);
+/// Appends a range of a block's content, zeros where the content is shorter.
+pub fn append_range(content: &[u8], range: Range<usize>, out: &mut Vec<u8>) {
+    let end = out.len() + range.len();
+    let there = range.start.min(content.len())..range.end.min(content.len());
+    out.extend_from_slice(&content[there]);
     out.resize(end, 0);
 }
 
