@@ -27,6 +27,8 @@ pub(crate) struct Dirty {
     pub(crate) logged: bool,
     /// Length of the block that the tree has in this place.
     pub(crate) stored_len: usize,
+    /// Whether it is in a turn.
+    pub(crate) moving: bool,
 }
 
 /// A file in memory.
@@ -150,7 +152,7 @@ impl Files {
         Emptying(self)
     }
 
-    /// Whether somebody does that. Who would only help takes the same blocks then, and makes packs of them again.
+    /// Whether somebody does that. Who would only help makes one more pack that is not full.
     pub(crate) fn is_being_emptied(&self) -> bool {
         self.emptying.load(Ordering::Relaxed) > 0
     }
@@ -167,11 +169,9 @@ impl Files {
         self.queue.lock().push_back((ino, number));
     }
 
-    /// The blocks that were written to first.
-    pub(crate) fn oldest(&self, count: usize) -> Vec<(Ino, u64)> {
-        let mut queue = self.queue.lock();
-        let count = count.min(queue.len());
-        queue.drain(..count).collect()
+    /// The block that was written to first.
+    pub(crate) fn oldest(&self) -> Option<(Ino, u64)> {
+        self.queue.lock().pop_front()
     }
 }
 

@@ -4,11 +4,12 @@
 //! it meanwhile; the tree has a file's new length only when the stage has the content before it.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use safeos_record::{Chunk, MAX_CHUNK_SIZE};
+use safeos_record::Chunk;
 use safeos_tree::{
     BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Key, ObjectKind, Place, Plain, Source,
     Value, is_inline, trim,
@@ -18,28 +19,13 @@ use crate::failure::Fault;
 use crate::files::{State, runs};
 use crate::home::{Home, put_inode};
 use crate::stage::{Frame, Position};
+use crate::turns::{BlockAt, Moving, PACKS_PER_TURN, Turn};
 use crate::{Error, Ino, Result};
 
 /// A file of which the log would take more than this goes into packs when it is synced, in bytes.
 const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How many packs are handed to the store at once.
-const PACKS_AT_ONCE: usize = 2;
-/// How many blocks are taken from the queue at once: as many as two packs hold, sealed and listed, and no more,
-/// which would make a third, small one. Every pack is a record, and where records are paid for that counts.
-const BLOCKS_AT_ONCE: usize = 2 * 126;
-/// What sealing and the pack's list add to an object, at most: its codec, a tag for every page, an entry.
-const SEALED_BYTES: usize = 1 + BLOCK_BYTES / 4096 * 16 + 21;
-/// How many bytes two threads take by turns, one sealing while the other waits for the disk. In bytes, not blocks, or
-/// small files would make small packs. Between this and two whole packs there is room for what the first cannot fill.
-const TURN_BYTES: usize = BLOCKS_AT_ONCE * (BLOCK_BYTES + SEALED_BYTES);
-const _: () = assert!(TURN_BYTES + BLOCK_BYTES + SEALED_BYTES < 2 * MAX_CHUNK_SIZE);
-
-/// A block on its way into a pack.
-struct Moving {
-    ino: Ino,
-    number: u64,
-    data: Arc<Vec<u8>>,
-}
+/// More blocks than this are worth a second thread: a turn of whole ones.
+const BLOCKS_FOR_TWO: usize = 252;
 
 impl Home {
     /// Makes a file's content and everything else so far durable on this computer.
@@ -143,7 +129,7 @@ impl Home {
     /// Has writers wait for packs when too much is in memory.
     pub(crate) fn throttle(&self) -> Result<()> {
         while self.files.dirty_bytes() > self.limits.dirty_bytes_max {
-            if !self.flush_oldest()? {
+            if !self.flush_oldest()? && !self.turns.wait() {
                 break;
             }
         }
@@ -152,27 +138,17 @@ impl Home {
 
     /// Moves the blocks that were written first into packs. Whether there were any.
     pub(crate) fn flush_oldest(&self) -> Result<bool> {
-        let blocks = self.files.oldest(BLOCKS_AT_ONCE);
-        if blocks.is_empty() {
-            return Ok(false);
-        }
-        let kept = self.flush(&blocks);
-        if kept.is_err() {
-            for (ino, number) in blocks {
-                self.files.queue(ino, number);
-            }
-        }
-        kept.map(|()| true)
+        let mut oldest = iter::from_fn(|| self.files.oldest());
+        let turn = self.turns.take(&self.files, &mut oldest);
+        self.pack(&turn)?;
+        Ok(!turn.blocks.is_empty())
     }
 
     /// Moves everything in memory into packs.
     pub(crate) fn flush_all(&self) -> Result<()> {
         let _emptying = self.files.start_emptying();
-        let mut blocks = Vec::new();
-        for ino in self.files.all() {
-            self.blocks_of(ino, &mut blocks);
-        }
-        self.flush(&blocks)?;
+        let files = self.files.all();
+        self.flush(files.iter().flat_map(|ino| self.blocks_of(*ino)).collect())?;
         for ino in self.files.all() {
             self.log_file(ino)?;
         }
@@ -182,79 +158,65 @@ impl Home {
 
     fn flush_file(&self, ino: Ino) -> Result<()> {
         let _emptying = self.files.start_emptying();
-        let mut blocks = Vec::new();
-        self.blocks_of(ino, &mut blocks);
-        self.flush(&blocks)
+        self.flush(self.blocks_of(ino))
     }
 
-    fn blocks_of(&self, ino: Ino, blocks: &mut Vec<(Ino, u64)>) {
-        if let Some(file) = self.files.get(ino) {
-            blocks.extend(file.state.lock().blocks.keys().map(|number| (ino, *number)));
-        }
-    }
-
-    fn flush(&self, blocks: &[(Ino, u64)]) -> Result<()> {
-        // Neighbours in a file stay neighbours.
-        let mut turns = self.turns(blocks);
-        if turns.len() < 2 {
-            return self.flush_some(blocks);
-        }
-        turns.reverse();
-        let turns = Mutex::new(turns);
-        let work = || -> Result<()> {
-            loop {
-                let Some(turn) = turns.lock().pop() else {
-                    return Ok(());
-                };
-                self.flush_some(turn)?;
-            }
-        };
-        std::thread::scope(|scope| {
-            let other = scope.spawn(work);
-            let own = work();
-            match other.join() {
-                Ok(done) => own.and(done),
-                Err(_) => Err(Error::State("a thread that packs has panicked".into())),
-            }
+    fn blocks_of(&self, ino: Ino) -> Vec<BlockAt> {
+        self.files.get(ino).map_or_else(Vec::new, |file| {
+            let state = file.state.lock();
+            state.blocks.keys().map(|number| (ino, *number)).collect()
         })
     }
 
-    /// Cuts blocks into turns of [`TURN_BYTES`].
-    fn turns<'a>(&self, blocks: &'a [(Ino, u64)]) -> Vec<&'a [(Ino, u64)]> {
-        let mut turns = Vec::new();
-        let (mut start, mut bytes) = (0, 0);
-        for (at, (ino, number)) in blocks.iter().enumerate() {
-            let data = self.content_in_memory(*ino, *number);
-            let adds = data.map_or(0, |data| trim(&data).len() + SEALED_BYTES);
-            if bytes + adds > TURN_BYTES {
-                turns.push(&blocks[start..at]);
-                (start, bytes) = (at, 0);
-            }
-            bytes += adds;
+    /// Moves these blocks into packs, or waits until others have.
+    fn flush(&self, blocks: Vec<BlockAt>) -> Result<()> {
+        let elsewhere = self.flush_free(blocks)?;
+        if !elsewhere.is_empty() {
+            self.turns.wait();
+            // What did not go well there.
+            self.flush_free(elsewhere)?;
         }
-        if start < blocks.len() {
-            turns.push(&blocks[start..]);
-        }
-        turns
+        Ok(())
     }
 
-    fn flush_some(&self, blocks: &[(Ino, u64)]) -> Result<()> {
+    /// Moves those blocks that are in no turn yet; the others are the answer.
+    fn flush_free(&self, blocks: Vec<BlockAt>) -> Result<Vec<BlockAt>> {
+        let is_much = blocks.len() > BLOCKS_FOR_TWO;
+        let blocks = Mutex::new(blocks.into_iter());
+        let elsewhere = Mutex::new(Vec::new());
+        let work = || -> Result<()> {
+            loop {
+                let turn = self.turns.take(&self.files, &mut *blocks.lock());
+                elsewhere.lock().extend_from_slice(&turn.elsewhere);
+                if turn.blocks.is_empty() {
+                    return Ok(());
+                }
+                self.pack(&turn)?;
+            }
+        };
+        if is_much {
+            std::thread::scope(|scope| {
+                let other = scope.spawn(work);
+                let own = work();
+                match other.join() {
+                    Ok(done) => own.and(done),
+                    Err(_) => Err(Error::State("a thread that packs has panicked".into())),
+                }
+            })?;
+        } else {
+            work()?;
+        }
+        Ok(elsewhere.into_inner())
+    }
+
+    fn pack(&self, turn: &Turn<'_>) -> Result<()> {
+        let moving = &turn.blocks[..];
         let mut packer = BlockPacker::new(self.reader.keys());
-        let mut moving = Vec::with_capacity(blocks.len());
         let mut placed: Vec<(usize, Option<Block>)> = Vec::new();
         let mut ready = Vec::new();
         let mut lens: BTreeMap<usize, u32> = BTreeMap::new();
-        for (ino, number) in blocks {
-            let Some(data) = self.content_in_memory(*ino, *number) else {
-                continue;
-            };
-            let index = moving.len();
-            moving.push(Moving {
-                ino: *ino,
-                number: *number,
-                data: data.clone(),
-            });
-            let content = trim(&data);
+        for (index, block) in moving.iter().enumerate() {
+            let content = trim(&block.data);
             if content.is_empty() {
                 placed.push((index, None));
                 continue;
@@ -273,20 +235,14 @@ impl Home {
             if let Some(pack) = packer.add(index as u64, plain)? {
                 ready.push(pack);
             }
-            if ready.len() == PACKS_AT_ONCE {
+            if ready.len() == PACKS_PER_TURN {
                 self.keep(std::mem::take(&mut ready), &lens, &mut placed)?;
-                self.settle(&moving, std::mem::take(&mut placed))?;
+                self.settle(moving, std::mem::take(&mut placed))?;
             }
         }
         ready.extend(packer.finish()?);
         self.keep(ready, &lens, &mut placed)?;
-        self.settle(&moving, placed)
-    }
-
-    fn content_in_memory(&self, ino: Ino, number: u64) -> Option<Arc<Vec<u8>>> {
-        let file = self.files.get(ino)?;
-        let state = file.state.lock();
-        state.blocks.get(&number).map(|block| block.data.clone())
+        self.settle(moving, placed)
     }
 
     /// Stores finished packs and notes where each block went.
@@ -352,13 +308,11 @@ impl Home {
         let mut done = Vec::with_capacity(blocks.len());
         for (index, block) in blocks {
             let number = moving[*index].number;
-            match state.blocks.get(&number) {
-                Some(dirty) if Arc::ptr_eq(&dirty.data, &moving[*index].data) => {
-                    done.push((number, block));
-                }
-                // Written to meanwhile: later.
-                Some(_) => self.files.queue(ino, number),
-                None => {}
+            // What was written to meanwhile stays.
+            if let Some(dirty) = state.blocks.get(&number)
+                && Arc::ptr_eq(&dirty.data, &moving[*index].data)
+            {
+                done.push((number, block));
             }
         }
         self.try_change(&mut |look| {

@@ -21,6 +21,7 @@ use crate::packs::Packs;
 use crate::problems::Problems;
 use crate::readahead::ReadAhead;
 use crate::stage::{Frame, Stage};
+use crate::turns::Turns;
 use crate::{Error, Ino, Limits, Nanos, Result};
 
 /// Inode numbers are a range of 39 random bits, drawn by each session, and a count of 24 bits in it:
@@ -61,6 +62,7 @@ pub(crate) struct Home {
     pub(crate) stage: Stage,
     pub(crate) work: RwLock<Work>,
     pub(crate) files: Files,
+    pub(crate) turns: Turns,
     pub(crate) problems: Problems,
     pub(crate) ahead: ReadAhead,
     pub(crate) limits: Limits,
@@ -97,6 +99,7 @@ impl Home {
                 orphans: HashSet::new(),
             }),
             files: Files::default(),
+            turns: Turns::default(),
             problems: Problems::default(),
             ahead: ReadAhead::default(),
             limits,

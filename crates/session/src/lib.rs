@@ -1,7 +1,7 @@
 //! The session: an account's home open on this computer.
 //!
 //! Imports go down: `session`, `maintain`, `public` → `open`, `background` → `publish` → `home_volume` →
-//! `names`, `content`, `flush` → `home` → `packs`, `stage`, `files`, `look` → `volume`, `report`, `error`.
+//! `names`, `content`, `flush` → `home` → `turns` → `packs`, `stage`, `files`, `look` → `volume`, `report`, `error`.
 
 mod background;
 mod cache;
@@ -32,6 +32,7 @@ mod report;
 mod session;
 mod stage;
 mod time;
+mod turns;
 mod volume;
 
 pub use error::{Error, Result};

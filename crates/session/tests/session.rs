@@ -5,14 +5,14 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use safeos_session::{
     Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode, Secret, Session,
     Volume, open_public,
 };
-use safeos_store::{MemoryStore, Store};
+use safeos_store::{MemoryStore, Method, Store, Traits};
 use tempfile::TempDir;
 
 fn credentials() -> Credentials {
@@ -152,6 +152,93 @@ fn a_session_that_dies_loses_nothing_that_was_synced() {
     let home = session.home().unwrap();
     assert!(content(&*home, "one") == synced);
     session.publish(&()).unwrap();
+    is_whole(&session);
+}
+
+#[test]
+fn what_many_threads_write_is_stored_once() {
+    const PIECE: usize = 128 << 10;
+    const FILE_BYTES: usize = 32 << 20;
+    const FILES: u64 = 3;
+    let memory = Arc::new(MemoryStore::default());
+    // As a disk does it: long enough for everybody to come to pack.
+    memory.delay(Method::PutChunks, Duration::from_millis(20));
+    let store: Arc<dyn Store> = memory.clone();
+    let state = TempDir::new().unwrap();
+    let mut options = options(&store, state.path());
+    options.limits.dirty_bytes_max = 24 << 20;
+    let session = Session::sign_up(credentials(), options, &()).unwrap();
+    let home = session.home().unwrap();
+    let writing = AtomicUsize::new(FILES as usize);
+    std::thread::scope(|scope| {
+        for number in 0..FILES {
+            let (home, writing) = (&home, &writing);
+            scope.spawn(move || {
+                let file = file(&**home, home.root(), &format!("file {number}"));
+                let data = noise(FILE_BYTES, number * 2 + 1);
+                for (at, part) in data.chunks(PIECE).enumerate() {
+                    let offset = at * PIECE;
+                    home.write(file.ino, Some(offset as u64), part).unwrap();
+                }
+                home.sync(file.ino).unwrap();
+                writing.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        while writing.load(Ordering::Relaxed) > 0 {
+            session.publish(&()).unwrap();
+        }
+    });
+    session.publish(&()).unwrap();
+    let written = FILES * FILE_BYTES as u64;
+    let stored = memory.stats().unwrap().bytes;
+    assert!(
+        stored < written + written / 50,
+        "{stored} of {written} bytes"
+    );
+    is_whole(&session);
+}
+
+#[test]
+fn what_is_synced_goes_where_it_takes_least() {
+    const BLOCK: usize = 32 << 10;
+    const BLOCKS: usize = 2176;
+    // Nothing is published in between where records are paid for.
+    let memory = Arc::new(MemoryStore::new(Traits {
+        local: true,
+        paid: true,
+    }));
+    let store: Arc<dyn Store> = memory.clone();
+    let here = TempDir::new().unwrap();
+    let mut options = options(&store, here.path());
+    // Nothing is packed but for a sync.
+    options.limits.dirty_bytes_max = 1 << 30;
+    let session = Session::sign_up(credentials(), options, &()).unwrap();
+    let home = session.home().unwrap();
+    let one = file(&*home, home.root(), "one");
+    let mut data = noise(BLOCKS * BLOCK, 3);
+    home.write(one.ino, Some(0), &data).unwrap();
+    home.sync(one.ino).unwrap();
+    let packed = memory.stats().unwrap().bytes;
+    assert!(packed > data.len() as u64, "it is in packs: {packed} bytes");
+
+    let page = noise(4096, 5);
+    for start in (0..data.len()).step_by(BLOCK) {
+        home.write(one.ino, Some(start as u64), &page).unwrap();
+        data[start..start + page.len()].copy_from_slice(&page);
+    }
+    home.sync(one.ino).unwrap();
+    assert_eq!(
+        memory.stats().unwrap().bytes,
+        packed,
+        "one page of each block is in the log"
+    );
+
+    let after = TempDir::new().unwrap();
+    copy(here.path(), after.path());
+    drop(home);
+    drop(session);
+    let session = sign_in(&store, &after);
+    assert!(content(&*session.home().unwrap(), "one") == data);
     is_whole(&session);
 }
 

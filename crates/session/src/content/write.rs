@@ -207,6 +207,7 @@ impl Open<'_> {
                 data: Arc::new(data),
                 logged: false,
                 stored_len,
+                moving: false,
             },
         );
         Ok(())

@@ -1,0 +1,145 @@
+//! Turns: which thread moves which blocks out of memory.
+//!
+//! What always holds here: a block is in one turn at most, so that nothing is packed twice; a turn that
+//! ends, in whatever way, gives back what it has not moved.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use safeos_record::MAX_CHUNK_SIZE;
+use safeos_tree::{BLOCK_BYTES, trim};
+
+use crate::Ino;
+use crate::files::Files;
+
+/// How many packs a turn fills. While one thread waits for the disk another seals.
+pub(crate) const PACKS_PER_TURN: usize = 2;
+/// What sealing and the pack's list add to an object, at most: its codec, a tag for every page, an entry.
+const SEALED_BYTES: usize = 1 + BLOCK_BYTES / 4096 * 16 + 21;
+/// The largest that a block gets in a pack.
+const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + SEALED_BYTES;
+/// How many bytes a turn takes: as many whole blocks as its packs hold, and no more, which would make one more pack, a
+/// small one. Every pack is a record, and where records are paid for that counts. In bytes, not blocks, or small files
+/// would make small packs.
+const TURN_BYTES: usize = 2 * 126 * BLOCK_BYTES_MAX;
+// Room for what a pack cannot fill.
+const _: () = assert!(TURN_BYTES + BLOCK_BYTES_MAX < PACKS_PER_TURN * MAX_CHUNK_SIZE);
+
+/// The place of a block: its file, and its number there.
+pub(crate) type BlockAt = (Ino, u64);
+
+/// A block on its way into a pack.
+pub(crate) struct Moving {
+    pub(crate) ino: Ino,
+    pub(crate) number: u64,
+    /// What it was when the turn began.
+    pub(crate) data: Arc<Vec<u8>>,
+}
+
+/// Which turns are under way.
+#[derive(Default)]
+pub(crate) struct Turns {
+    running: Mutex<Running>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Running {
+    next: u64,
+    numbers: BTreeSet<u64>,
+}
+
+impl Turns {
+    /// A turn with as many of the blocks as it holds. Neighbours in a file stay neighbours.
+    pub(crate) fn take<'a>(
+        &'a self,
+        files: &'a Files,
+        from: &mut dyn Iterator<Item = BlockAt>,
+    ) -> Turn<'a> {
+        let mut turn = Turn {
+            turns: self,
+            files,
+            number: self.start(),
+            blocks: Vec::new(),
+            elsewhere: Vec::new(),
+        };
+        turn.fill(from);
+        turn
+    }
+
+    fn start(&self) -> u64 {
+        let mut running = self.running.lock();
+        let number = running.next;
+        running.next += 1;
+        running.numbers.insert(number);
+        number
+    }
+
+    fn end(&self, number: u64) {
+        self.running.lock().numbers.remove(&number);
+        self.ended.notify_all();
+    }
+
+    /// Waits for the turns that are under way now. Whether there were any.
+    pub(crate) fn wait(&self) -> bool {
+        let mut running = self.running.lock();
+        let next = running.next;
+        let mut waited = false;
+        while running.numbers.first().is_some_and(|first| *first < next) {
+            waited = true;
+            self.ended.wait(&mut running);
+        }
+        waited
+    }
+}
+
+/// Blocks that one thread moves into packs.
+pub(crate) struct Turn<'a> {
+    turns: &'a Turns,
+    files: &'a Files,
+    number: u64,
+    pub(crate) blocks: Vec<Moving>,
+    /// Blocks that were asked for and are in other turns.
+    pub(crate) elsewhere: Vec<BlockAt>,
+}
+
+impl Turn<'_> {
+    fn fill(&mut self, from: &mut dyn Iterator<Item = BlockAt>) {
+        let mut bytes = 0;
+        while bytes + BLOCK_BYTES_MAX <= TURN_BYTES
+            && let Some((ino, number)) = from.next()
+        {
+            let Some(file) = self.files.get(ino) else {
+                continue;
+            };
+            let mut state = file.state.lock();
+            let Some(block) = state.blocks.get_mut(&number) else {
+                continue;
+            };
+            if block.moving {
+                self.elsewhere.push((ino, number));
+                continue;
+            }
+            block.moving = true;
+            bytes += trim(&block.data).len() + SEALED_BYTES;
+            let data = block.data.clone();
+            self.blocks.push(Moving { ino, number, data });
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        for Moving { ino, number, .. } in &self.blocks {
+            if let Some(file) = self.files.get(*ino)
+                && let Some(block) = file.state.lock().blocks.get_mut(number)
+                && block.moving
+            {
+                block.moving = false;
+                self.files.queue(*ino, *number);
+            }
+        }
+        self.turns.end(self.number);
+    }
+}
