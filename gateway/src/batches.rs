@@ -68,7 +68,7 @@ pub(crate) async fn get(State(gate): Shared, request: Request) -> Outcome {
     tokio::spawn(answer(gate, addresses, say));
     Response::builder()
         .header(header::CONTENT_TYPE, "application/octet-stream")
-        .body(Body::new(Pieces::new(heard, None)))
+        .body(Body::new(Pieces(heard)))
         .map_err(|error| Refusal::bad("bad_request", error.to_string()))
 }
 

@@ -36,13 +36,25 @@ impl Budget {
 
     /// Waits for room for this many bytes (never more than there is at all).
     pub(crate) async fn room(&self, bytes: usize) -> Outcome<Room> {
-        let units = bytes.div_ceil(UNIT_BYTES).clamp(1, self.all);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let given = self.units.clone().acquire_many_owned(units);
+        let given = self.units.clone().acquire_many_owned(self.units_of(bytes));
         match tokio::time::timeout(self.wait, given).await {
             Ok(Ok(permit)) => Ok(Room(permit)),
             _ => Err(Refusal::busy()),
         }
+    }
+
+    /// The same without waiting.
+    pub(crate) fn room_now(&self, bytes: usize) -> Option<Room> {
+        let units = self.units.clone();
+        units
+            .try_acquire_many_owned(self.units_of(bytes))
+            .ok()
+            .map(Room)
+    }
+
+    fn units_of(&self, bytes: usize) -> u32 {
+        let units = bytes.div_ceil(UNIT_BYTES).clamp(1, self.all);
+        u32::try_from(units).unwrap_or(u32::MAX)
     }
 
     /// Bytes that are taken.

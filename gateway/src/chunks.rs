@@ -1,7 +1,5 @@
 //! Chunks, one at a time.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::response::Builder;
@@ -10,15 +8,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 use safeos_store::{Error, Kind, Store};
-use tokio::sync::mpsc;
 
 use crate::answer::{Outcome, Refusal};
 use crate::budget::tie;
-use crate::gate::{Gate, Shared};
-use crate::pieces::Pieces;
-
-/// Bytes of a large chunk that are read with one call.
-const PIECE: u32 = 256 * 1024;
+use crate::gate::Shared;
+use crate::pieces::{LargeChunk, PIECE_BYTES};
 
 /// The address in a path.
 pub(crate) fn address(text: &str) -> Outcome<Address> {
@@ -35,12 +29,10 @@ pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>, head: Heade
     let anew = head.contains_key(header::CACHE_CONTROL);
     if range.is_none()
         && !anew
-        && let Some(len) = gate.verified(&at).filter(|len| *len > PIECE)
+        && let Some(len) = gate.verified(&at).filter(|len| *len > PIECE_BYTES)
     {
-        let (say, heard) = mpsc::channel(1);
-        tokio::spawn(pieces(gate, at, len, say));
         return answer(&at)
-            .body(Body::new(Pieces::new(heard, Some(len.into()))))
+            .body(Body::new(LargeChunk::new(gate, at, len)))
             .map_err(|error| Refusal::bad("bad_request", error.to_string()));
     }
     let mut room = gate.budget.room(MAX_CHUNK_SIZE).await?;
@@ -88,26 +80,6 @@ fn answer(at: &Address) -> Builder {
         .header(header::ETAG, format!("\"{at}\""))
         // A chunk never changes: whatever lies between may keep it.
         .header(header::CACHE_CONTROL, "max-age=31536000, immutable")
-}
-
-/// Gives a chunk piece by piece as long as somebody listens: a piece stays in the processor's cache on its way from
-/// the file to the line, a whole chunk does not. What cannot be read ends the answer early, which its reader notices.
-async fn pieces(gate: Arc<Gate>, at: Address, len: u32, say: mpsc::Sender<Bytes>) {
-    let mut from = 0;
-    while from < len {
-        let count = PIECE.min(len - from);
-        let Ok(room) = gate.budget.room(count as usize).await else {
-            return;
-        };
-        let piece = gate
-            .store(move |store| store.read_part(&at, from, count))
-            .await;
-        let Ok(Ok(piece)) = piece else { return };
-        if say.send(tie(piece, room)).await.is_err() {
-            return;
-        }
-        from += count;
-    }
 }
 
 /// `PUT`: stored when it is answered.

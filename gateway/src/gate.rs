@@ -1,6 +1,6 @@
 //! What every request passes through on its way to the store.
 //!
-//! What always holds here: the store is called on threads of its own, a bounded number at a time; a call whose
+//! What always holds here: the store is called on threads of its own, a bounded number at a time, but for what takes no waiting; a call whose
 //! client has gone still counts until it has returned.
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::answer::{Outcome, Refusal};
 use crate::budget::{Budget, Room};
 use crate::metrics::Metrics;
+use crate::pieces::Spare;
 use crate::rate::Rate;
 use crate::tokens::{Access, Tokens};
 use crate::{Limits, Options};
@@ -32,6 +33,7 @@ pub(crate) struct Gate {
     calls: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
     pub(crate) budget: Budget,
+    pub(crate) spare: Spare,
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
     tokens: Option<Tokens>,
@@ -57,6 +59,7 @@ impl Gate {
             calls: Arc::new(Semaphore::new(limits.store_calls.max(1))),
             requests: Semaphore::new(limits.requests.max(1)),
             budget: Budget::new(limits.memory_bytes, limits.wait),
+            spare: Spare::default(),
             rate: Rate::new(limits.rate),
             metrics: Metrics::default(),
             tokens,
@@ -94,6 +97,11 @@ impl Gate {
                 why: String::new(),
             })
         })
+    }
+
+    /// Fills `out` with a part of a chunk, if that takes no waiting.
+    pub(crate) fn reads_now(&self, address: &Address, offset: u32, out: &mut [u8]) -> bool {
+        self.store.read_now(address, offset, out)
     }
 
     /// The length of a chunk that was verified on its way out before. It is not verified again for each reader, who

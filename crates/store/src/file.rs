@@ -276,6 +276,10 @@ impl Store for FileStore {
         }
     }
 
+    fn read_now(&self, address: &Address, offset: u32, out: &mut [u8]) -> bool {
+        self.folder.read_now(address, offset, out)
+    }
+
     fn read_ahead(&self, address: &Address, offset: u32, len: u32) {
         self.folder.read_ahead(address, offset, len);
     }

@@ -1,9 +1,8 @@
 //! Stores: where records live.
 //!
 //! What always holds here: every record that comes out of a store was checked (a chunk against its
-//! address, a pointer against its owner's signature; only [`Store::read_part`] leaves that to its
-//! caller), and what a `put` or `set` returned for is durable. A store is trusted with availability
-//! only.
+//! address, a pointer against its owner's signature; only parts of chunks are left to their callers), and
+//! what a `put` or `set` returned for is durable. A store is trusted with availability only.
 
 mod check;
 mod error;
@@ -122,6 +121,13 @@ pub trait Store: Send + Sync {
     /// The same, of a part that is hardly asked for again soon, nor what is around it.
     fn read_once(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
         self.read_part(address, offset, len)
+    }
+
+    /// Fills `out` from `offset` if that takes no waiting: the chunk was read from lately, and the system has this part
+    /// in memory. `false` says no more than that another way has to be gone; `out` holds anything then.
+    fn read_now(&self, address: &Address, offset: u32, out: &mut [u8]) -> bool {
+        let _ = (address, offset, out);
+        false
     }
 
     /// A hint that a part of a chunk is read soon. Does not wait, and says nothing when it cannot help.

@@ -109,6 +109,14 @@ fn a_part_of_a_chunk_is_those_bytes() {
             let len = len as u32;
             assert!(store.read_part(&address, len, 0).unwrap().is_empty());
             assert_eq!(store.read_part(&address, 0, len).unwrap(), put.bytes());
+            let mut part = [0; 90];
+            if store.read_now(&address, 10, &mut part) {
+                assert_eq!(part, put.bytes()[10..100]);
+            }
+            assert!(
+                !store.read_now(&address, len - 89, &mut part),
+                "past the end"
+            );
             for (offset, part) in [(0, len + 1), (len, 1), (u32::MAX, u32::MAX), (0, u32::MAX)] {
                 assert!(
                     matches!(

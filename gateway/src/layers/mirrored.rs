@@ -237,6 +237,14 @@ impl Store for Mirrored {
         }
     }
 
+    fn read_now(&self, address: &Address, offset: u32, out: &mut [u8]) -> bool {
+        self.both.store.read_now(address, offset, out)
+    }
+
+    fn read_ahead(&self, address: &Address, offset: u32, len: u32) {
+        self.both.store.read_ahead(address, offset, len);
+    }
+
     fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
         self.both.store.has_chunks(addresses)
     }

@@ -11,7 +11,7 @@ use safeos_gateway_tests::plain::{ask, read, send};
 use safeos_gateway_tests::{chunk, pointer};
 use safeos_record::{Address, MAX_CHUNK_SIZE};
 use safeos_store::wire::{self, BODY_BYTES_MAX};
-use safeos_store::{Error, MemoryStore, Method, Store};
+use safeos_store::{Error, MemoryStore, Method, Store, file_url};
 
 fn start(options: &Options) -> (Arc<MemoryStore>, Server) {
     let store = Arc::new(MemoryStore::default());
@@ -92,6 +92,38 @@ fn a_chunk_by_hand() {
         (500, "damaged_record")
     );
     assert!(!String::from_utf8_lossy(&answer.body).contains("memory:"));
+}
+
+#[test]
+fn a_large_chunk_of_a_folder_comes_in_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = file_url(folder.path()).unwrap();
+    let store = safeos_store::open(&url).unwrap();
+    let server = Server::start(store.clone(), &Options::default()).unwrap();
+    let to = server.address();
+    let chunk = chunk(5, MAX_CHUNK_SIZE - 12_345);
+    store.put_chunks(std::slice::from_ref(&chunk)).unwrap();
+    let path = format!("/v1/chunks/{}", chunk.address());
+    // The first is verified as a whole; those after it are read as they are taken.
+    for turn in 0..4 {
+        let answer = ask(to, "GET", &path, "", b"");
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == chunk.bytes()[..], "the bytes of turn {turn}");
+    }
+    let head = ask(to, "HEAD", &path, "", b"");
+    let len = chunk.bytes().len().to_string();
+    assert_eq!(
+        (head.status, head.header("content-length")),
+        (200, Some(&len[..]))
+    );
+    // It is cut behind the gateway's back: its reader gets no more than is there, and sees that it is not all.
+    let hex = chunk.address().to_string();
+    let file = folder.path().join("chunks").join(&hex[..1]).join(&hex);
+    let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+    file.set_len(1_000_000).unwrap();
+    let answer = ask(to, "GET", &path, "", b"");
+    assert!(answer.body.is_empty(), "a short body came as a whole one");
+    is_well(&server);
 }
 
 #[test]

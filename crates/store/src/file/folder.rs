@@ -218,6 +218,12 @@ impl Folder {
         read_part(&file, offset, len).ok()
     }
 
+    /// Fills `out` with a part of such a chunk, if the system has it in memory.
+    pub(super) fn read_now(&self, address: &Address, offset: u32, out: &mut [u8]) -> bool {
+        self.recently(address, Way::Cached)
+            .is_some_and(|file| read_at_once(&file, offset, out))
+    }
+
     fn recently(&self, address: &Address, way: Way) -> Option<Arc<File>> {
         self.recent.lock().get(&(*address, way)).cloned()
     }
@@ -371,6 +377,22 @@ pub(super) fn read_part(file: &File, offset: u32, len: u32) -> io::Result<Bytes>
     }
     bytes.truncate(len);
     Ok(bytes.into())
+}
+
+/// Fills `out` with what the system has in memory of a file; whether it had all of it.
+fn read_at_once(file: &File, offset: u32, out: &mut [u8]) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let len = out.len();
+        let parts = &mut [io::IoSliceMut::new(out)];
+        preadv2(file, parts, offset.into(), ReadWriteFlags::NOWAIT) == Ok(len)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, offset, out);
+        false
+    }
 }
 
 /// Keeps the system from reading more of a file than is asked for.
