@@ -197,8 +197,7 @@ impl System {
             Kind::Rclone => wait_for_rclone(&self.folder.join("cache")),
             _ => {}
         }
-        // SAFETY: takes nothing and cannot fail.
-        unsafe { libc::sync() };
+        sync();
     }
 }
 
@@ -272,10 +271,15 @@ impl SafeOs {
     }
 }
 
-/// Drops the kernel's caches (1 pages, 2 names and inodes, 3 both). Only root may; see [`may_drop_caches`].
-pub fn drop_caches(which: u8) {
+/// Has everything that was written go to the disks.
+pub fn sync() {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::sync() };
+}
+
+/// Drops the kernel's caches (1 pages, 2 names and inodes, 3 both). Only root may; see [`may_drop_caches`].
+pub fn drop_caches(which: u8) {
+    sync();
     let _ = fs::write("/proc/sys/vm/drop_caches", which.to_string());
 }
 
