@@ -1,0 +1,378 @@
+//! What people do on the sign-in screen, step by step.
+
+use orbital_login::job::{Job, Opened, Outcome, Step};
+use orbital_login::keyboard::Key;
+use orbital_login::state::{Effect, Event, Kind, Mode, Screen, State, Target};
+use orbital_login::trouble::Trouble;
+use orbital_login::view::{Item, view};
+use safeos_control::Secret;
+
+use super::{
+    PASSWORD, WORDS, click, form, fresh, opened, press, refuse, remembering, sign_in, started,
+    write,
+};
+
+#[test]
+fn a_session_from_beginning_to_end() {
+    let mut state = fresh();
+    let (id, job) = sign_in(&mut state);
+    let Job::SignIn(request) = job else {
+        panic!("{job:?}")
+    };
+    assert_eq!(
+        (request.name.as_str(), request.password.expose()),
+        ("ana", PASSWORD)
+    );
+    assert!(state.is_moving() && state.is_shown());
+    let (id, job) = started(state.update(Event::Done(id, opened("ana"))));
+    assert_eq!(job, Job::Launch);
+    state.update(Event::Started(id));
+    assert!(!state.is_shown() && !state.is_moving());
+    let (id, job) = started(state.update(Event::Done(id, Outcome::LauncherEnded(None))));
+    assert_eq!(job, Job::Leave { keep: false });
+    state.update(Event::Step(
+        id,
+        Step {
+            what: "uploading".to_owned(),
+            done: 4,
+            total: 7,
+            unit: "records".to_owned(),
+        },
+    ));
+    assert!(format!("{:?}", view(&state).card).contains("3 records left"));
+    assert_eq!(
+        state.update(Event::Done(id, Outcome::Left(None))),
+        [Effect::ClearClipboard]
+    );
+    assert!(form(&state).is_wiped());
+    assert!(state.notice.as_ref().is_some_and(|notice| notice.calm));
+}
+
+#[test]
+fn nothing_secret_stays_when_the_screen_is_left() {
+    // Signed in.
+    let mut state = fresh();
+    let (id, _) = sign_in(&mut state);
+    state.update(Event::Done(id, opened("ana")));
+    assert!(!matches!(
+        state.screen,
+        Screen::Form(_) | Screen::Working(_)
+    ));
+    // Stopped, and Escape.
+    let mut state = fresh();
+    let (id, _) = sign_in(&mut state);
+    assert_eq!(press(&mut state, Key::Escape), [Effect::Stop(id)]);
+    state.update(Event::Done(id, Outcome::Failed(Trouble::stopped())));
+    assert!(form(&state).is_wiped());
+    write(&mut state, PASSWORD);
+    press(&mut state, Key::Escape);
+    assert!(form(&state).is_wiped());
+    // To the other form and back, to another account, to a guest.
+    for target in [
+        Target::OtherForm,
+        Target::Guest,
+        Target::Forgotten,
+        Target::Account(1),
+        Target::Someone,
+    ] {
+        let mut state = remembering(&["ana", "ben"]);
+        write(&mut state, PASSWORD);
+        click(&mut state, target);
+        let form = match &state.screen {
+            Screen::Form(form) => form,
+            Screen::Working(working) => &working.form,
+            other => panic!("{other:?}"),
+        };
+        assert!(form.is_wiped(), "{target:?}");
+    }
+    // A wrong password is not kept either.
+    assert!(form(&refuse("wrong_password")).is_wiped());
+    // And nothing of it is ever printed.
+    let mut state = fresh();
+    write(&mut state, "ana");
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    assert!(!format!("{state:?}").contains("horse"));
+    assert!(!format!("{:?}", view(&state)).contains("horse"));
+    let shown = |state: &State| {
+        view(state).card.iter().any(|item| match item {
+            Item::Field(field) => field.text.contains("horse"),
+            _ => false,
+        })
+    };
+    assert!(!shown(&state));
+    click(&mut state, Target::Reveal);
+    assert!(shown(&state));
+}
+
+#[test]
+fn each_refusal_leads_on() {
+    let state = refuse("wrong_password");
+    assert_eq!(
+        (form(&state).name.as_str(), state.focus),
+        ("ana", Target::Password)
+    );
+    let mut state = refuse("unknown_name");
+    assert_eq!(state.focus, Target::Name);
+    click(&mut state, Target::Next);
+    assert_eq!(
+        (form(&state).mode, form(&state).name.as_str()),
+        (Mode::Create, "ana")
+    );
+    // What only has to be tried again needs no typing again.
+    let mut state = refuse("store_unreachable");
+    assert_eq!(state.focus, Target::Next);
+    let (_, job) = started(press(&mut state, Key::Enter));
+    assert!(matches!(job, Job::SignIn(request) if request.password.expose() == PASSWORD));
+    let mut state = refuse("rolled_back");
+    let (id, job) = started(press(&mut state, Key::Enter));
+    assert!(matches!(job, Job::SignIn(request) if request.accept_older));
+    // Once only.
+    state.update(Event::Done(
+        id,
+        Outcome::Failed(Trouble::new("in_use", "x")),
+    ));
+    let (_, job) = started(press(&mut state, Key::Enter));
+    assert!(matches!(job, Job::SignIn(request) if !request.accept_older));
+    let mut state = refuse("wrong_password");
+    click(&mut state, Target::Next);
+    assert!(form(&state).key_shown);
+    write(&mut state, PASSWORD);
+    press(&mut state, Key::Enter);
+    assert_eq!(state.focus, Target::SecretKey);
+    write(&mut state, "60rk4");
+    let (_, job) = started(press(&mut state, Key::Enter));
+    assert!(
+        matches!(job, Job::SignIn(request) if request.secret_key == Some(Secret::new("60rk4".to_owned())))
+    );
+}
+
+#[test]
+fn stopping_and_opening_at_the_same_moment_leaves_no_session() {
+    let mut state = fresh();
+    let (id, _) = sign_in(&mut state);
+    press(&mut state, Key::Escape);
+    assert_eq!(press(&mut state, Key::Escape), []);
+    let (id, job) = started(state.update(Event::Done(id, opened("ana"))));
+    assert_eq!(job, Job::Leave { keep: true });
+    state.update(Event::Done(id, Outcome::Left(None)));
+    assert!(form(&state).is_wiped());
+}
+
+#[test]
+fn a_key_pressed_too_often_stops_and_skips_nothing() {
+    let mut state = fresh();
+    click(&mut state, Target::OtherForm);
+    write(&mut state, "ana");
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    click(&mut state, Target::WithKey);
+    let (id, job) = started(click(&mut state, Target::Submit));
+    assert!(matches!(job, Job::SignUp(request) if request.generate_secret_key));
+    assert_eq!(press(&mut state, Key::Enter), []);
+    write(&mut state, " ");
+    let outcome = Outcome::Opened(Opened {
+        account: "ana".to_owned(),
+        secret_key: Some(Secret::new(
+            "60RK4-CSM6M-V3EE1-SC5H6-6S35C-SJ9RC".to_owned(),
+        )),
+        ..Opened::default()
+    });
+    assert_eq!(state.update(Event::Done(id, outcome)), []);
+    assert_eq!(press(&mut state, Key::Enter), []);
+    assert!(matches!(state.screen, Screen::Sheet(_)));
+    // With the keyboard alone all the same.
+    press(&mut state, Key::Tab);
+    let (_, job) = started(press(&mut state, Key::Enter));
+    assert_eq!(job, Job::Launch);
+}
+
+#[test]
+fn both_keys_are_shown_one_after_the_other() {
+    let mut state = fresh();
+    let (id, _) = sign_in(&mut state);
+    let outcome = Outcome::Opened(Opened {
+        account: "ana".to_owned(),
+        secret_key: Some(Secret::new(
+            "60RK4-CSM6M-V3EE1-SC5H6-6S35C-SJ9RC".to_owned(),
+        )),
+        recovery_key: Some(Secret::new(WORDS.to_owned())),
+        ..Opened::default()
+    });
+    assert_eq!(state.update(Event::Done(id, outcome)), []);
+    let shows = |state: &State, word: &str| {
+        view(state).card.iter().any(|item| match item {
+            Item::Key(text) | Item::Words(text) => text.contains(word),
+            _ => false,
+        })
+    };
+    assert!(shows(&state, "60RK4") && !shows(&state, "sausage"));
+    assert_eq!(click(&mut state, Target::Continue), []);
+    assert!(!shows(&state, "60RK4") && shows(&state, "sausage"));
+    // Pressed too often: the second one is not skipped.
+    assert_eq!(press(&mut state, Key::Enter), []);
+    assert!(!format!("{state:?}").contains("sausage"));
+    let (_, job) = started(click(&mut state, Target::Continue));
+    assert_eq!(job, Job::Launch);
+}
+
+#[test]
+fn a_forgotten_password_is_replaced() {
+    let mut state = remembering(&["ana"]);
+    click(&mut state, Target::Forgotten);
+    assert_eq!((form(&state).chosen, state.focus), (Some(0), Target::Words));
+    write(&mut state, &WORDS.replace("year", "yaer"));
+    assert!(
+        form(&state)
+            .words_hint()
+            .is_some_and(|hint| hint.contains("word 4"))
+    );
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    assert_eq!(press(&mut state, Key::Enter), []);
+    assert_eq!(state.focus, Target::Words);
+    for _ in 0..200 {
+        press(&mut state, Key::Backspace);
+    }
+    write(&mut state, WORDS);
+    assert_eq!(form(&state).words_hint(), None);
+    let (id, job) = started(click(&mut state, Target::Submit));
+    let Job::Recover(request) = job else {
+        panic!("{job:?}")
+    };
+    assert_eq!(request.name.as_deref(), Some("ana"));
+    assert_eq!(request.recovery_key.expose(), WORDS);
+    assert_eq!(request.new_password.expose(), PASSWORD);
+    // Whoever stops it is not told that nothing was changed.
+    let says = |state: &State| state.notice.as_ref().unwrap().text.clone();
+    press(&mut state, Key::Escape);
+    state.update(Event::Done(id, Outcome::Failed(Trouble::stopped())));
+    assert!(says(&state).contains("may hold already"));
+    click(&mut state, Target::Words);
+    write(&mut state, WORDS);
+    click(&mut state, Target::Password);
+    write(&mut state, PASSWORD);
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    let (id, _) = started(press(&mut state, Key::Enter));
+    let trouble = Trouble::new("recovery_key_replaced", "the message");
+    state.update(Event::Done(id, Outcome::Failed(trouble)));
+    assert_eq!(state.focus, Target::Words);
+    press(&mut state, Key::Escape);
+    assert_eq!(
+        (form(&state).mode, form(&state).chosen),
+        (Mode::SignIn, Some(0))
+    );
+    assert!(form(&state).is_wiped());
+}
+
+#[test]
+fn the_rest_can_be_left_to_the_next_time() {
+    let mut state = fresh();
+    let (id, _) = sign_in(&mut state);
+    let (id, _) = started(state.update(Event::Done(id, opened("ana"))));
+    let (id, _) = started(state.update(Event::Done(id, Outcome::LauncherEnded(None))));
+    assert_eq!(click(&mut state, Target::LeaveRest), [Effect::Stop(id)]);
+    let (id, job) = started(state.update(Event::Done(id, Outcome::Failed(Trouble::stopped()))));
+    assert_eq!(job, Job::Leave { keep: true });
+    assert!(!state.order().contains(&Target::LeaveRest));
+    state.update(Event::Done(id, Outcome::Left(None)));
+    assert!(state.notice.as_ref().unwrap().text.contains("encrypted"));
+}
+
+#[test]
+fn a_form_says_what_is_missing() {
+    let mut state = fresh();
+    for (typed, field) in [("", Target::Name), ("a b", Target::Name)] {
+        write(&mut state, typed);
+        assert_eq!(click(&mut state, Target::Submit), []);
+        assert_eq!(state.focus, field);
+        assert!(state.notice.is_some());
+        press(&mut state, Key::Escape);
+    }
+    let mut state = fresh();
+    click(&mut state, Target::OtherForm);
+    for (first, second, says) in [
+        ("short", "short", "8 characters"),
+        (PASSWORD, "correct horse", "twice"),
+    ] {
+        click(&mut state, Target::OtherForm);
+        click(&mut state, Target::OtherForm);
+        click(&mut state, Target::Someone);
+        if form(&state).name.is_empty() {
+            write(&mut state, "ana");
+        }
+        click(&mut state, Target::Password);
+        write(&mut state, first);
+        click(&mut state, Target::Again);
+        write(&mut state, second);
+        assert_eq!(click(&mut state, Target::Submit), []);
+        let text = &state.notice.as_ref().unwrap().text;
+        assert!(text.contains(says), "{text}");
+    }
+    let mut state = fresh();
+    click(&mut state, Target::Places);
+    click(&mut state, Target::Place(Kind::Network));
+    assert_eq!(form(&state).place.kind, Kind::Computer);
+    click(&mut state, Target::Place(Kind::Server));
+    click(&mut state, Target::Submit);
+    assert!(state.notice.is_some());
+}
+
+#[test]
+fn accounts_are_remembered_and_forgotten() {
+    let mut state = remembering(&["ana", "ben"]);
+    assert_eq!(
+        (form(&state).chosen, state.focus),
+        (Some(0), Target::Password)
+    );
+    click(&mut state, Target::Account(1));
+    write(&mut state, PASSWORD);
+    let (id, job) = started(press(&mut state, Key::Enter));
+    assert!(matches!(job, Job::SignIn(request) if request.name == "ben" && request.remember));
+    let effects = state.update(Event::Done(id, opened("ben")));
+    let saved = effects.iter().find_map(|effect| match effect {
+        Effect::Save(settings) => Some(
+            settings
+                .accounts
+                .iter()
+                .map(|a| a.name.as_str())
+                .collect::<Vec<_>>(),
+        ),
+        _ => None,
+    });
+    assert_eq!(saved, Some(vec!["ben", "ana"]));
+    let mut state = remembering(&["ana"]);
+    let effects = click(&mut state, Target::Forget);
+    assert!(matches!(&effects[..], [Effect::Save(settings)] if settings.accounts.is_empty()));
+    assert_eq!((form(&state).chosen, state.focus), (None, Target::Name));
+}
+
+#[test]
+fn menus_open_choose_and_close() {
+    let mut state = remembering(&["ana"]);
+    click(&mut state, Target::Keyboard);
+    assert_eq!(state.focus, Target::Keymap(0));
+    press(&mut state, Key::Down);
+    let effects = press(&mut state, Key::Enter);
+    assert_eq!(effects[0], Effect::Keymap("de".to_owned()));
+    assert_eq!((state.menu, state.focus), (None, Target::Keyboard));
+    click(&mut state, Target::Power);
+    press(&mut state, Key::Escape);
+    assert_eq!((state.menu, state.focus), (None, Target::Power));
+    click(&mut state, Target::Power);
+    assert_eq!(
+        click(&mut state, Target::Restart),
+        [Effect::Power { restart: true }]
+    );
+    // Nobody turns the computer off under somebody's session.
+    write(&mut state, "");
+    click(&mut state, Target::Password);
+    write(&mut state, PASSWORD);
+    press(&mut state, Key::Enter);
+    assert!(!state.order().contains(&Target::Power));
+}

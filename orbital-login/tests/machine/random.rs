@@ -1,0 +1,292 @@
+//! Whatever happens, in whatever order: there is no dead end, and never a second session.
+
+use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
+use orbital_login::keyboard::{Input, Key};
+use orbital_login::layout::layout;
+use orbital_login::state::{Effect, Event, Kind, Screen, State, Target};
+use orbital_login::text::Text;
+use orbital_login::trouble::Trouble;
+use orbital_login::view::view;
+use proptest::prelude::*;
+use safeos_control::Secret;
+
+use super::{KEY, PASSWORD, WORDS, click, opened, priced, remembering};
+
+/// One of the things that can happen.
+#[derive(Clone, Debug)]
+enum Happening {
+    Text(char),
+    Key(Key),
+    /// The target of this number in the order, pressed and let go.
+    Click(usize),
+    /// Pressed here, let go there.
+    Drag(usize, usize),
+    Hover(usize),
+    Tick,
+    Caps(bool),
+    Started,
+    Step(u64),
+    /// The pending job ends in this way.
+    Done(usize),
+    /// An answer to a job that is not pending.
+    Stray(usize),
+    /// Where the account is to live is typed.
+    Server(&'static str),
+    /// A whole sign-up on the network is typed.
+    Wallet,
+}
+
+const CODES: &[&str] = &[
+    "stopped",
+    "wrong_password",
+    "unknown_name",
+    "account_exists",
+    "store_unreachable",
+    "rolled_back",
+    "in_use",
+    "bad_secret_key",
+    "unknown_recovery_key",
+    "recovery_key_of_another",
+    "bad_store_url",
+    "weak_password",
+    "wallet_empty",
+    "too_dear",
+    "bad_wallet_key",
+    "no_randomness",
+    "daemon_gone",
+    "unheard_of",
+];
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let key = prop::sample::select(vec![
+        Key::Tab,
+        Key::BackTab,
+        Key::Enter,
+        Key::Enter,
+        Key::Escape,
+        Key::Backspace,
+        Key::Delete,
+        Key::Left,
+        Key::Right,
+        Key::Up,
+        Key::Down,
+        Key::Home,
+        Key::End,
+    ]);
+    prop_oneof![
+        6 => prop::sample::select(vec!['a', 'b', ' ', 'é', '/', '9', '日']).prop_map(Happening::Text),
+        6 => key.prop_map(Happening::Key),
+        8 => (0..40_usize).prop_map(Happening::Click),
+        1 => (0..40_usize, 0..40_usize).prop_map(|(a, b)| Happening::Drag(a, b)),
+        1 => (0..40_usize).prop_map(Happening::Hover),
+        1 => Just(Happening::Tick),
+        1 => any::<bool>().prop_map(Happening::Caps),
+        1 => prop::sample::select(vec!["autonomi:", "https://x"]).prop_map(Happening::Server),
+        1 => Just(Happening::Wallet),
+        2 => Just(Happening::Started),
+        1 => (0..9_u64).prop_map(Happening::Step),
+        5 => (0..40_usize).prop_map(Happening::Done),
+        1 => (0..40_usize).prop_map(Happening::Stray),
+    ]
+}
+
+/// Each of them is clicked, and then written into.
+fn typed(steps: &[(Target, &str)]) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (target, text) in steps {
+        events.push(Event::Press(Some(*target)));
+        events.push(Event::Release(Some(*target)));
+        events.extend(text.chars().map(|c| Event::Input(Input::Text(c))));
+    }
+    events
+}
+
+/// What is true of the world outside: the pending job and whether a session is open.
+#[derive(Default)]
+struct World {
+    pending: Option<(JobId, What)>,
+    open: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum What {
+    Price,
+    Open,
+    Launch,
+    Leave(bool),
+}
+
+impl World {
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Start(id, job) => {
+                    assert!(self.pending.is_none(), "two jobs at once");
+                    let kind = match job {
+                        Job::Price { .. } => What::Price,
+                        Job::SignIn(_) | Job::SignUp(_) | Job::Recover(_) | Job::Guest => {
+                            assert!(!self.open, "two sessions");
+                            What::Open
+                        }
+                        Job::Launch => {
+                            assert!(self.open, "a launcher without a session");
+                            What::Launch
+                        }
+                        Job::Leave { keep } => {
+                            assert!(self.open, "leaving what is not open");
+                            What::Leave(keep)
+                        }
+                    };
+                    self.pending = Some((id, kind));
+                }
+                Effect::Stop(id) => assert_eq!(self.pending.map(|(id, _)| id), Some(id)),
+                _ => {}
+            }
+        }
+    }
+
+    /// An outcome that the worker could give.
+    fn outcome(&mut self, choice: usize) -> Option<(JobId, Outcome)> {
+        let (id, kind) = self.pending.take()?;
+        let trouble = Trouble::new(CODES[choice % CODES.len()], "the message");
+        let outcome = match kind {
+            What::Price if choice.is_multiple_of(3) => Outcome::Failed(trouble),
+            What::Price => Outcome::Priced((!choice.is_multiple_of(5)).then(priced)),
+            What::Open if choice.is_multiple_of(2) => {
+                self.open = true;
+                Outcome::Opened(Opened {
+                    account: if choice.is_multiple_of(3) { "" } else { "ana" }.to_owned(),
+                    secret_key: choice
+                        .is_multiple_of(4)
+                        .then(|| Secret::new("60RK4-CSM6M".to_owned())),
+                    recovery_key: choice
+                        .is_multiple_of(6)
+                        .then(|| Secret::new(WORDS.to_owned())),
+                    ..Opened::default()
+                })
+            }
+            What::Open => Outcome::Failed(trouble),
+            What::Launch => Outcome::LauncherEnded(choice.is_multiple_of(2).then_some(trouble)),
+            What::Leave(false) if choice.is_multiple_of(5) => Outcome::Failed(Trouble::stopped()),
+            What::Leave(_) => {
+                self.open = false;
+                Outcome::Left(choice.is_multiple_of(2).then_some(trouble))
+            }
+        };
+        Some((id, outcome))
+    }
+}
+
+fn check(state: &State, world: &World) {
+    let order = state.order();
+    let at_rest = matches!(state.screen, Screen::Form(_));
+    assert_eq!(at_rest && world.pending.is_none(), !state.is_busy());
+    assert!(!at_rest || !world.open, "a form while a session is open");
+    assert!(
+        order.contains(&state.focus)
+            || !at_rest && state.focus == Target::Screen
+            || order.is_empty(),
+        "the focus {:?} is not in {order:?}",
+        state.focus
+    );
+    if let Screen::Form(form) = &state.screen {
+        assert!(state.menu.is_some() || order.len() > 3);
+        for typed in [
+            &form.name,
+            &form.password,
+            &form.again,
+            &form.key,
+            &form.words,
+            &form.wallet,
+        ] {
+            assert!(typed.is_wiped());
+        }
+        assert!(
+            form.needs_wallet() || form.wallet.is_empty(),
+            "a key that nobody sees"
+        );
+    }
+    // Something is pending, or something can be done: no dead end.
+    assert!(world.pending.is_some() || !order.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens(happenings in prop::collection::vec(happening(), 1..120), remembered in 0..6_usize) {
+        let names = ["ana", "ben", "zoë", "dan", "eve", "fay"];
+        let mut state = remembering(&names[..remembered]);
+        let mut world = World::default();
+        let mut text = Text::new();
+        let size = [(800, 600), (320, 200), (1280, 800)][remembered % 3];
+        for (index, happening) in happenings.into_iter().enumerate() {
+            let at = |state: &State, number: usize| {
+                let order = state.order();
+                order.get(number % order.len().max(1)).copied()
+            };
+            let events = match happening {
+                Happening::Text(character) => vec![Event::Input(Input::Text(character))],
+                Happening::Key(key) => vec![Event::Input(Input::Key(key))],
+                Happening::Click(number) => {
+                    let target = at(&state, number);
+                    vec![Event::Press(target), Event::Release(target)]
+                }
+                Happening::Drag(from, to) => vec![Event::Press(at(&state, from)), Event::Release(at(&state, to))],
+                Happening::Hover(number) => vec![Event::Hover(at(&state, number))],
+                Happening::Tick => vec![Event::Tick],
+                Happening::Caps(on) => vec![Event::Input(Input::Caps(on))],
+                Happening::Started => world.pending.map(|(id, _)| Event::Started(id)).into_iter().collect(),
+                Happening::Step(done) => {
+                    let step = Step { what: "uploading".to_owned(), done, total: 5, unit: "records".to_owned() };
+                    world.pending.map(|(id, _)| Event::Step(id, step)).into_iter().collect()
+                }
+                Happening::Done(choice) => world.outcome(choice).map(|(id, outcome)| Event::Done(id, outcome)).into_iter().collect(),
+                Happening::Stray(choice) => {
+                    let outcome = if choice % 2 == 0 { opened("eve") } else { Outcome::Left(None) };
+                    vec![Event::Done(9_999_999, outcome)]
+                }
+                Happening::Server(url) => typed(&[(Target::Places, ""), (Target::Place(Kind::Server), ""), (Target::Server, url)]),
+                Happening::Wallet => typed(&[
+                    (Target::Someone, ""),
+                    (Target::OtherForm, ""),
+                    (Target::Name, "ana"),
+                    (Target::Password, PASSWORD),
+                    (Target::Again, PASSWORD),
+                    (Target::Places, ""),
+                    (Target::Place(Kind::Network), ""),
+                    (Target::Wallet, &KEY[2..]),
+                    (Target::Submit, ""),
+                ]),
+            };
+            for event in events {
+                let effects = state.update(event);
+                world.take(effects);
+                check(&state, &world);
+            }
+            if index % 16 == 0 && state.is_shown() {
+                // Whatever the keyboard reaches, the pointer does.
+                let placed = layout(&view(&state), &mut text, size.0, size.1);
+                for target in state.order() {
+                    let spot = placed.placed.iter().find(|placed| placed.target == Some(target));
+                    prop_assert!(spot.is_some(), "{target:?} is nowhere");
+                }
+            }
+        }
+        // From wherever it is, it comes back to the form.
+        for _ in 0..20 {
+            if !state.is_busy() {
+                break;
+            }
+            if let Some((id, outcome)) = world.outcome(7) {
+                let effects = state.update(Event::Done(id, outcome));
+                world.take(effects);
+            } else {
+                let effects = click(&mut state, Target::Continue);
+                world.take(effects);
+            }
+            check(&state, &world);
+        }
+        prop_assert!(!state.is_busy() && !world.open);
+    }
+}
