@@ -12,7 +12,7 @@ use safeos_store::{Error, Kind, Store};
 use crate::answer::{Outcome, Refusal};
 use crate::budget::tie;
 use crate::gate::Shared;
-use crate::pieces::{LargeChunk, PIECE_BYTES};
+use crate::pieces::{LargeChunk, PIECE_BYTES, Pieces};
 
 /// The address in a path.
 pub(crate) fn address(text: &str) -> Outcome<Address> {
@@ -32,7 +32,7 @@ pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>, head: Heade
         && let Some(len) = gate.verified(&at).filter(|len| *len > PIECE_BYTES)
     {
         return answer(&at)
-            .body(Body::new(LargeChunk::new(gate, at, len)))
+            .body(Body::new(Pieces(LargeChunk::new(gate, at, len))))
             .map_err(|error| Refusal::bad("bad_request", error.to_string()));
     }
     let mut room = gate.budget.room(MAX_CHUNK_SIZE).await?;

@@ -1,7 +1,7 @@
 //! What every request passes through on its way to the store.
 //!
-//! What always holds here: the store is called on threads of its own, a bounded number at a time, but for what takes no waiting; a call whose
-//! client has gone still counts until it has returned.
+//! What always holds here: the store is called on threads of its own, a bounded number at a time, but for what takes
+//! no waiting; a call whose client has gone still counts until it has returned.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::answer::{Outcome, Refusal};
 use crate::budget::{Budget, Room};
 use crate::metrics::Metrics;
-use crate::pieces::Spare;
 use crate::rate::Rate;
+use crate::spare::Spare;
 use crate::tokens::{Access, Tokens};
 use crate::{Limits, Options};
 

@@ -6,7 +6,7 @@
 //! trusted with availability only.
 //!
 //! Imports go down: `server` → `service` → `api` → `chunks`, `batches`, `pointers`, `about`, `guard` →
-//! `gate` → `answer`, `budget`, `metrics`, `rate`, `tokens`; `layers` stand between the gate and a store.
+//! `pieces` → `gate` → `answer`, `budget`, `metrics`, `rate`, `spare`, `tokens`; `layers` stand between the gate and a store.
 
 mod about;
 mod answer;
@@ -25,6 +25,7 @@ mod pointers;
 mod rate;
 mod server;
 mod service;
+mod spare;
 mod tls;
 mod tokens;
 

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use parking_lot::Mutex;
 use safeos_record::Address;
 use tokio::sync::mpsc;
 
@@ -20,13 +19,20 @@ use crate::gate::Gate;
 pub(crate) const PIECE_BYTES: u32 = 256 * 1024;
 /// How far ahead of a reader a chunk is read that is not in the system's memory.
 const AHEAD_BYTES: u32 = 4 * PIECE_BYTES;
-/// How many pieces' memory is kept for the next.
-const SPARE_MAX: usize = 16;
 
-/// What a sender sends. If it ends too early its reader notices by what is in it.
-pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Bytes>);
+/// A body: whatever its pieces come from.
+pub(crate) struct Pieces<S>(pub(crate) S);
 
-impl Body for Pieces {
+/// Where pieces come from.
+pub(crate) trait Source {
+    /// The next one; `None` at the end, also at one that comes too early.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>>;
+
+    /// How many bytes are to come, where that is announced. If they do not, the connection ends.
+    fn left(&self) -> Option<u64>;
+}
+
+impl<S: Source + Unpin> Body for Pieces<S> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -34,8 +40,28 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = ready!(self.0.poll_recv(context));
+        let piece = ready!(self.0.poll_piece(context));
         Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.left() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let left = self.0.left();
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// What a sender sends. If it ends too early its reader notices by what is in it.
+impl Source for mpsc::Receiver<Bytes> {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.poll_recv(context)
+    }
+
+    fn left(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -61,48 +87,36 @@ impl LargeChunk {
             waiting: None,
         }
     }
+}
 
+impl Source for LargeChunk {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let count = PIECE_BYTES.min(self.len - self.from);
         if count == 0 {
             return Poll::Ready(None);
         }
-        if self.waiting.is_none()
-            && let Some(piece) = now(&self.gate, &self.at, self.from, count)
-        {
-            return Poll::Ready(Some(piece));
-        }
         let (gate, at, from) = (&self.gate, self.at, self.from);
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(later(gate.clone(), at, from, count)));
-        let piece = ready!(waiting.as_mut().poll(context));
-        self.waiting = None;
+        let at_once = match &self.waiting {
+            None => now(gate, &at, from, count),
+            Some(_) => None,
+        };
+        let piece = match at_once {
+            Some(piece) => Some(piece),
+            None => {
+                let waiting = self
+                    .waiting
+                    .get_or_insert_with(|| Box::pin(later(gate.clone(), at, from, count)));
+                let piece = ready!(waiting.as_mut().poll(context));
+                self.waiting = None;
+                piece
+            }
+        };
+        self.from += piece.as_ref().map_or(0, Bytes::len) as u32;
         Poll::Ready(piece)
     }
-}
 
-impl Body for LargeChunk {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = ready!(self.poll_piece(context));
-        if let Some(piece) = &piece {
-            self.from += piece.len() as u32;
-        }
-        Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.from == self.len
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(u64::from(self.len - self.from))
+    fn left(&self) -> Option<u64> {
+        Some(u64::from(self.len - self.from))
     }
 }
 
@@ -127,40 +141,5 @@ async fn later(gate: Arc<Gate>, at: Address, from: u32, count: u32) -> Option<By
     match piece {
         Ok(Ok(piece)) => Some(tie(piece, room)),
         _ => None,
-    }
-}
-
-/// Memory of pieces that have left, for the next ones: it is in the processor's cache, and cleared already.
-#[derive(Clone, Default)]
-pub(crate) struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
-
-struct Memory {
-    bytes: Vec<u8>,
-    spare: Spare,
-}
-
-impl Spare {
-    fn take(&self, len: usize) -> Memory {
-        let mut bytes = self.0.lock().pop().unwrap_or_default();
-        bytes.resize(len, 0);
-        Memory {
-            bytes,
-            spare: self.clone(),
-        }
-    }
-}
-
-impl AsRef<[u8]> for Memory {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        let mut spare = self.spare.0.lock();
-        if spare.len() < SPARE_MAX {
-            spare.push(std::mem::take(&mut self.bytes));
-        }
     }
 }

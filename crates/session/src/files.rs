@@ -17,6 +17,9 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 /// One bit for each page of a block.
 pub(crate) type Pages = u8;
 
+/// The place of a block: its file, and its number there.
+pub(crate) type BlockAt = (Ino, u64);
+
 /// A block that was written to.
 pub(crate) struct Dirty {
     /// Its content up to the last byte written; the rest reads as zeros.
@@ -93,7 +96,7 @@ pub(crate) struct Files {
     files: Mutex<HashMap<Ino, Arc<File>>>,
     dirty_bytes: AtomicUsize,
     /// Blocks in the order in which they were first written to.
-    queue: Mutex<VecDeque<(Ino, u64)>>,
+    queue: Mutex<VecDeque<BlockAt>>,
     /// How many threads move everything of a file, or of all, into packs.
     emptying: AtomicUsize,
 }
@@ -170,7 +173,7 @@ impl Files {
     }
 
     /// The block that was written to first.
-    pub(crate) fn oldest(&self) -> Option<(Ino, u64)> {
+    pub(crate) fn oldest(&self) -> Option<BlockAt> {
         self.queue.lock().pop_front()
     }
 }

@@ -16,16 +16,14 @@ use safeos_tree::{
 };
 
 use crate::failure::Fault;
-use crate::files::{State, runs};
+use crate::files::{BlockAt, State, runs};
 use crate::home::{Home, put_inode};
 use crate::stage::{Frame, Position};
-use crate::turns::{BlockAt, Moving, PACKS_PER_TURN, Turn};
+use crate::turns::{BLOCKS_PER_TURN, Moving, PACKS_PER_TURN, Turn};
 use crate::{Error, Ino, Result};
 
 /// A file of which the log would take more than this goes into packs when it is synced, in bytes.
 const LOG_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// More blocks than this are worth a second thread: a turn of whole ones.
-const BLOCKS_FOR_TWO: usize = 252;
 
 impl Home {
     /// Makes a file's content and everything else so far durable on this computer.
@@ -147,8 +145,8 @@ impl Home {
     /// Moves everything in memory into packs.
     pub(crate) fn flush_all(&self) -> Result<()> {
         let _emptying = self.files.start_emptying();
-        let files = self.files.all();
-        self.flush(files.iter().flat_map(|ino| self.blocks_of(*ino)).collect())?;
+        let files = self.files.all().into_iter();
+        self.flush(files.flat_map(|ino| self.blocks_of(ino)).collect())?;
         for ino in self.files.all() {
             self.log_file(ino)?;
         }
@@ -181,7 +179,8 @@ impl Home {
 
     /// Moves those blocks that are in no turn yet; the others are the answer.
     fn flush_free(&self, blocks: Vec<BlockAt>) -> Result<Vec<BlockAt>> {
-        let is_much = blocks.len() > BLOCKS_FOR_TWO;
+        // More than a turn is worth a second thread.
+        let is_much = blocks.len() > BLOCKS_PER_TURN;
         let blocks = Mutex::new(blocks.into_iter());
         let elsewhere = Mutex::new(Vec::new());
         let work = || -> Result<()> {

@@ -11,23 +11,21 @@ use safeos_record::MAX_CHUNK_SIZE;
 use safeos_tree::{BLOCK_BYTES, trim};
 
 use crate::Ino;
-use crate::files::Files;
+use crate::files::{BlockAt, Files};
 
 /// How many packs a turn fills. While one thread waits for the disk another seals.
 pub(crate) const PACKS_PER_TURN: usize = 2;
+/// How many whole blocks a turn takes: as many as its packs hold, sealed and listed, and no more, which would make one
+/// more pack, a small one. Every pack is a record, and where records are paid for that counts.
+pub(crate) const BLOCKS_PER_TURN: usize = PACKS_PER_TURN * 126;
 /// What sealing and the pack's list add to an object, at most: its codec, a tag for every page, an entry.
 const SEALED_BYTES: usize = 1 + BLOCK_BYTES / 4096 * 16 + 21;
 /// The largest that a block gets in a pack.
 const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + SEALED_BYTES;
-/// How many bytes a turn takes: as many whole blocks as its packs hold, and no more, which would make one more pack, a
-/// small one. Every pack is a record, and where records are paid for that counts. In bytes, not blocks, or small files
-/// would make small packs.
-const TURN_BYTES: usize = 2 * 126 * BLOCK_BYTES_MAX;
+/// The same in bytes: counted in blocks, small files would make small packs.
+const TURN_BYTES: usize = BLOCKS_PER_TURN * BLOCK_BYTES_MAX;
 // Room for what a pack cannot fill.
 const _: () = assert!(TURN_BYTES + BLOCK_BYTES_MAX < PACKS_PER_TURN * MAX_CHUNK_SIZE);
-
-/// The place of a block: its file, and its number there.
-pub(crate) type BlockAt = (Ino, u64);
 
 /// A block on its way into a pack.
 pub(crate) struct Moving {
