@@ -323,7 +323,9 @@ impl Merge<'_> {
         Ok(())
     }
 
-    /// Finds a directory that ours moved into itself, as the result has it, and moves it back.
+    /// Finds a directory that ours moved into itself, as the result has it, and moves it back. In every
+    /// circle is one: theirs has none, so not all of its directories are where theirs has them. Nothing takes
+    /// one from there again, so this comes to an end.
     fn undo_one_cycle(&mut self) -> Result<bool> {
         for (ino, keys) in &self.o.lost {
             let Some(named) = self.o.named(*ino).filter(|named| named.is_directory()) else {
@@ -335,7 +337,11 @@ impl Merge<'_> {
             else {
                 continue;
             };
-            if !self.names.lives(*ino)? || !self.is_in_itself(*ino)? {
+            // One that ours removed has come back to where theirs has it: others of its circle were moved.
+            if self.names.get(&self.place_of(home))? == Some(named)
+                || !self.names.lives(*ino)?
+                || !self.is_in_itself(*ino)?
+            {
                 continue;
             }
             let home = home.clone();

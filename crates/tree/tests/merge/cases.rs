@@ -635,6 +635,26 @@ fn a_circle_of_three_and_a_name_that_was_taken_meanwhile() {
 }
 
 #[test]
+fn a_directory_removed_here_comes_back_into_a_circle() {
+    case(
+        |w| {
+            for dir in ["a", "c", "d"] {
+                w.mkdir(dir).unwrap();
+            }
+            // It is asked before the directory that it is in: it is the older one.
+            w.rename("c", "d/c").unwrap();
+        },
+        |w| {
+            w.remove("d/c").unwrap();
+            w.rename("d", "a/d").unwrap();
+        },
+        |w| w.rename("a", "d/c/a").unwrap(),
+        &[("d", "/"), ("d/c", "/"), ("d/c/a", "/")],
+        &["d MoveUndone", "d/c Restored"],
+    );
+}
+
+#[test]
 fn exchanged_names_are_taken() {
     let exchange = |w: &mut World| {
         w.rename("a", "t").unwrap();
