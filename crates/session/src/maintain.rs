@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use safeos_record::Address;
 use safeos_store::{Error as StoreError, Kind, Store};
 use safeos_tree::{
-    Batch, Block, Commit, FileKind, Key, ObjectKind, Tree, Value, check, directory, references,
+    Batch, Block, Commit, FileKind, Key, ObjectKind, ObjectRef, Source, Tree, Value, check,
+    directory, references,
 };
 
 use crate::copy::copy;
@@ -35,6 +36,36 @@ struct Reached {
     packs: BTreeSet<Address>,
     /// Nodes that cannot be had, and heads.
     damaged: Vec<String>,
+    /// Objects that have been visited.
+    seen: HashSet<ObjectRef>,
+}
+
+impl Reached {
+    /// Adds what a tree refers to.
+    fn add(&mut self, tree: &Tree, source: &dyn Source, name: &str) -> Result<()> {
+        let Self {
+            packs,
+            damaged,
+            seen,
+            ..
+        } = self;
+        references(
+            tree,
+            source,
+            seen,
+            &mut |_: ObjectKind, at| {
+                packs.insert(at.pack);
+                Ok(())
+            },
+            &mut |_, error| {
+                if damaged.len() < LINES_MAX {
+                    damaged.push(format!("{name}: {error}"));
+                }
+                Ok(())
+            },
+        )?;
+        Ok(())
+    }
 }
 
 impl Session {
@@ -45,9 +76,9 @@ impl Session {
             heads: BTreeSet::new(),
             packs: BTreeSet::new(),
             damaged: Vec::new(),
+            seen: HashSet::new(),
         };
         let account = self.account.read().clone();
-        let mut seen = HashSet::new();
         let snapshots = self.snapshots()?;
         let total = snapshots.len() as u64;
         for (done, snapshot) in snapshots.into_iter().enumerate() {
@@ -84,22 +115,8 @@ impl Session {
                     continue;
                 }
             };
-            let Reached { packs, damaged, .. } = &mut reached;
-            references(
-                &tree,
-                &**self.reader(),
-                &mut seen,
-                &mut |_: ObjectKind, at| {
-                    packs.insert(at.pack);
-                    Ok(())
-                },
-                &mut |_, error| {
-                    if damaged.len() < LINES_MAX {
-                        damaged.push(format!("snapshot {}: {error}", snapshot.name));
-                    }
-                    Ok(())
-                },
-            )?;
+            let name = format!("snapshot {}", snapshot.name);
+            reached.add(&tree, &**self.reader(), &name)?;
             reached.states.push(State {
                 name: snapshot.name,
                 tree,
@@ -233,24 +250,30 @@ impl Session {
         Ok(found.nodes)
     }
 
-    /// Removes this account's packs and heads that no published state refers to. Records of others on the
-    /// same store are left alone: only what opens with this home's key is looked at. Other computers must
-    /// not be publishing meanwhile.
+    /// Removes this account's packs and heads that no published state refers to, and nothing that is in use here.
+    /// Records of others on the same store are left alone: only what opens with this home's key is looked at. Other
+    /// computers must not be publishing meanwhile.
     pub fn collect(&self, dry_run: bool, progress: &dyn Progress) -> Result<Collected> {
-        self.publish(progress)?;
         // Nothing is published while the store is looked through.
-        let line = self.line.lock();
+        let mut line = self.line.lock();
+        let watch = self.home.packs.watch();
+        // A thread that has put or found a pack before that has told the tree then.
+        self.home.turns.wait();
+        self.publish_line(&mut line, |publisher, line| {
+            publisher.publish_all(line, progress)
+        })?;
         let account = self.account.read().clone();
         let current = line.head.address();
-        drop(line);
-        let reached = self.reach(progress)?;
+        let mut reached = self.reach(progress)?;
+        // Files without a name that are in use, and what has been written since.
+        let working = self.home.work.read().tree.clone();
+        reached.add(&working, &**self.reader(), "what is not published")?;
         if !reached.damaged.is_empty() {
             return Err(Error::Damaged(format!(
                 "nothing is removed while the history is damaged: {}",
                 reached.damaged[0]
             )));
         }
-        self.home.packs.forget_known();
         let store = self.home.packs.store();
         let mut collected = Collected::default();
         let mut after = None;
@@ -268,6 +291,7 @@ impl Session {
                 if entry.kind != Kind::Chunk
                     || address == current
                     || reached.packs.contains(&address)
+                    || watch.has(&address)
                     || reached.heads.contains(&address)
                 {
                     continue;

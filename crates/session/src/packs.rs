@@ -4,6 +4,7 @@
 //! computer (it is on a local store, or pinned in the cache until it is uploaded). Nothing is locked
 //! while the store is asked.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,6 +37,8 @@ pub(crate) struct Packs {
     known: Mutex<LruCache<ObjectHash, ObjectRef>>,
     /// What is still to be put there: who only reads is not to wait for it.
     learned: Mutex<Vec<ObjectRef>>,
+    /// While the store is collected: packs that were put or found since, to which something is about to refer.
+    in_use: Mutex<Option<HashSet<Address>>>,
     records: AtomicU64,
     bytes: AtomicU64,
 }
@@ -48,6 +51,7 @@ impl Packs {
             keys,
             known: Mutex::new(LruCache::new(KNOWN_BLOCKS_MAX)),
             learned: Mutex::default(),
+            in_use: Mutex::default(),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -65,7 +69,11 @@ impl Packs {
     pub(crate) fn find(&self, hash: &ObjectHash) -> Option<ObjectRef> {
         let learned = std::mem::take(&mut *self.learned.lock());
         self.remember(learned);
-        self.known.lock().get(hash).copied()
+        let found = self.known.lock().get(hash).copied();
+        if let (Some(at), Some(in_use)) = (&found, &mut *self.in_use.lock()) {
+            in_use.insert(at.pack);
+        }
+        found
     }
 
     fn remember(&self, learned: Vec<ObjectRef>) {
@@ -88,6 +96,10 @@ impl Packs {
     /// Keeps finished packs and remembers the blocks in them.
     pub(crate) fn put(&self, packs: Vec<(Chunk, Vec<Place>)>) -> Result<()> {
         let chunks: Vec<Chunk> = packs.iter().map(|(chunk, _)| chunk.clone()).collect();
+        // Before they are on the store, where a collection would find them.
+        if let Some(in_use) = &mut *self.in_use.lock() {
+            in_use.extend(chunks.iter().map(Chunk::address));
+        }
         match &self.cache {
             Some(cache) => {
                 for chunk in &chunks {
@@ -148,10 +160,13 @@ impl Packs {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Forgets where content is: some of it may be about to go.
-    pub(crate) fn forget_known(&self) {
+    /// Begins to take down which packs come into use, for a collection, and forgets where content was seen before:
+    /// some of it may be about to go.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        *self.in_use.lock() = Some(HashSet::new());
         self.learned.lock().clear();
         self.known.lock().clear();
+        Watch(self)
     }
 
     /// Counts what was put by other means.
@@ -233,6 +248,23 @@ impl Packs {
             }
         }
         Ok(chunk)
+    }
+}
+
+/// See [`Packs::watch`]; ends when it is dropped.
+pub(crate) struct Watch<'a>(&'a Packs);
+
+impl Watch<'_> {
+    /// Whether a pack has come into use since.
+    pub(crate) fn has(&self, pack: &Address) -> bool {
+        let in_use = self.0.in_use.lock();
+        in_use.as_ref().is_some_and(|packs| packs.contains(pack))
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        *self.0.in_use.lock() = None;
     }
 }
 

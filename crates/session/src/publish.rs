@@ -103,6 +103,20 @@ impl Publisher<'_> {
         Ok(published)
     }
 
+    /// The same, and the stage has nothing then that came before: what it says is published even where nothing that a
+    /// person can see has changed.
+    pub(crate) fn publish_all(
+        &self,
+        line: &mut Line,
+        progress: &dyn Progress,
+    ) -> Result<Published> {
+        let mut published = self.publish(line, progress)?;
+        if !published.changed && self.home.stage.bytes() > 0 {
+            published.changed = self.commit_always(line, progress)?;
+        }
+        Ok(published)
+    }
+
     /// Publishes the tree as it is now, if it differs from what is published.
     fn commit(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
         let home = self.home;
@@ -116,6 +130,11 @@ impl Publisher<'_> {
             return Ok(false);
         }
         drop(now_tree);
+        self.commit_always(line, progress)
+    }
+
+    fn commit_always(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
+        let home = self.home;
         // What is still in memory then is in this commit by its length only: as little as can be.
         for _ in 0..FLUSHES_MAX {
             if home.files.dirty_bytes() == 0 {

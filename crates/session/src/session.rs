@@ -238,21 +238,32 @@ impl Session {
 
     /// Publishes everything written so far, after merging what other computers have published.
     pub fn publish(&self, progress: &dyn Progress) -> Result<Published> {
+        let mut line = self.line.lock();
+        self.publish_line(&mut line, |publisher, line| {
+            publisher.publish(line, progress)
+        })
+    }
+
+    /// Publishes, in one of the publisher's ways, for who has the line.
+    pub(crate) fn publish_line(
+        &self,
+        line: &mut Line,
+        way: impl FnOnce(&Publisher<'_>, &mut Line) -> Result<Published>,
+    ) -> Result<Published> {
         self.home.alive()?;
         let account = self.account.read().clone();
         let changed = |change: Change| self.tell(change);
-        let mut line = self.line.lock();
-        let published = Publisher {
+        let publisher = Publisher {
             home: &self.home,
             account: &account,
             local: &self.local,
             computer: &self.computer,
             remember: self.remember,
             changed: &changed,
-        }
-        .publish(&mut line, progress);
+        };
+        let published = way(&publisher, line);
         let offline = matches!(&published, Err(error) if error.retry());
-        *self.facts.lock() = Facts::of(&line, offline)?;
+        *self.facts.lock() = Facts::of(line, offline)?;
         match &published {
             Ok(_) => self.home.problems.solved("publishing"),
             Err(Error::Stopped) => {}

@@ -368,6 +368,59 @@ fn what_is_published_while_files_are_replaced_is_whole() {
     session.sign_out(false, false, &()).unwrap();
 }
 
+/// While somebody writes new files, writes again what is in older packs, and holds a file open that has no name.
+#[test]
+fn what_is_written_while_a_store_is_collected_stays() {
+    for local in [true, false] {
+        let memory = Arc::new(MemoryStore::new(Traits { local, paid: false }));
+        memory.delay(Method::List, Duration::from_millis(30));
+        let store: Arc<dyn Store> = memory.clone();
+        let state = TempDir::new().unwrap();
+        let session = sign_up(&store, &state);
+        let home = session.home().unwrap();
+        let open = file(&*home, home.root(), "open");
+        home.write(open.ino, Some(0), &noise(3 << 20, 1)).unwrap();
+        home.retain(open.ino);
+        home.unlink(home.root(), b"open").unwrap();
+        let stop = AtomicBool::new(false);
+        let written = AtomicUsize::new(0);
+        let seed = |number: usize| (number % 5 + 2) as u64;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let number = written.load(Ordering::Relaxed);
+                    let name = format!("file {number}");
+                    let new = file(&*home, home.root(), &name);
+                    home.write(new.ino, Some(0), &noise(3 << 20, seed(number)))
+                        .unwrap();
+                    home.sync(new.ino).unwrap();
+                    // Only the newest stays: the content comes back when nothing refers to it any more.
+                    if let Some(before) = number.checked_sub(1) {
+                        let name = format!("file {before}");
+                        home.unlink(home.root(), name.as_bytes()).unwrap();
+                    }
+                    written.store(number + 1, Ordering::Relaxed);
+                }
+            });
+            for _ in 0..20 {
+                session.collect(false, &()).unwrap();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let mut out = Vec::new();
+        home.read(open.ino, 0, 3 << 20, &mut out).unwrap();
+        assert!(out == noise(3 << 20, 1), "the file without a name");
+        home.release(open.ino, 1);
+        session.publish(&()).unwrap();
+        is_whole(&session);
+        let last = written.load(Ordering::Relaxed) - 1;
+        let content = content(&*home, &format!("file {last}"));
+        assert!(content == noise(3 << 20, seed(last)), "file {last}");
+        drop(home);
+        session.sign_out(false, false, &()).unwrap();
+    }
+}
+
 #[test]
 fn a_file_in_use_that_another_computer_removes_lives_until_it_is_closed() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
