@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use safeos_record::random_bytes;
 use safeos_tree::{Batch, Inode, Key, Reader, Source, Tag, Tree, Value, encode_batch};
 
@@ -69,6 +69,10 @@ pub(crate) struct Home {
     /// How often fronts refer to a node.
     pins: Mutex<HashMap<Ino, u64>>,
     numbers: Mutex<Numbers>,
+    /// Whether changes are refused. See [`Home::close`].
+    closed: AtomicBool,
+    /// Held by those who make one.
+    changing: RwLock<()>,
     ended: AtomicBool,
     /// Grows with every change.
     changes: AtomicU64,
@@ -105,9 +109,33 @@ impl Home {
             limits,
             pins: Mutex::default(),
             numbers: Mutex::default(),
+            closed: AtomicBool::new(false),
+            changing: RwLock::default(),
             ended: AtomicBool::new(false),
             changes: AtomicU64::new(0),
         }
+    }
+
+    /// Refuses changes from now on, and waits for those that are under way: what is published after this has
+    /// everything that anybody was told is done.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        drop(self.changing.write());
+    }
+
+    /// Takes changes again.
+    pub(crate) fn reopen(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// To be held by whoever makes a change for somebody.
+    pub(crate) fn changing(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        // Not behind who waits for the others: some fronts have one thread only.
+        let changing = self.changing.read_recursive();
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::Ended);
+        }
+        Ok(changing)
     }
 
     /// Refuses everything from now on.

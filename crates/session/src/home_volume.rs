@@ -99,48 +99,58 @@ impl Volume for Home {
     }
 
     fn set_attr(&self, ino: Ino, change: &SetAttr) -> Result<Attr> {
+        let _changing = self.changing()?;
         let done = self.set_attributes(ino, change);
         self.explain(ino, done)?;
         self.attributes(ino)
     }
 
     fn create(&self, dir: Ino, name: &[u8], node: &NewNode<'_>) -> Result<Attr> {
+        let _changing = self.changing()?;
         self.make(dir, name, node)
     }
 
     fn link(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<Attr> {
+        let _changing = self.changing()?;
         self.link_node(ino, dir, name)?;
         self.attributes(ino)
     }
 
     fn unlink(&self, dir: Ino, name: &[u8]) -> Result<()> {
+        let _changing = self.changing()?;
         self.unlink_name(dir, name)
     }
 
     fn rmdir(&self, dir: Ino, name: &[u8]) -> Result<()> {
+        let _changing = self.changing()?;
         self.remove_directory(dir, name)
     }
 
     fn rename(&self, from: (Ino, &[u8]), to: (Ino, &[u8]), mode: RenameMode) -> Result<()> {
+        let _changing = self.changing()?;
         self.rename_node(from, to, mode)
     }
 
     fn write(&self, ino: Ino, offset: Option<u64>, data: &[u8]) -> Result<u64> {
+        let _changing = self.changing()?;
         let written = self.write_content(ino, offset, data);
         self.explain(ino, written)
     }
 
     fn write_back(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<()> {
+        let _changing = self.changing()?;
         let written = self.put_content(ino, Some(offset), data, false);
         self.explain(ino, written.map(drop))
     }
 
     fn allocate(&self, ino: Ino, offset: u64, len: u64, what: Allocate) -> Result<()> {
+        let _changing = self.changing()?;
         let done = self.allocate_content(ino, offset, len, what);
         self.explain(ino, done)
     }
 
     fn set_xattr(&self, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
+        let _changing = self.changing()?;
         check_xattr_name(name)?;
         check_xattr_value(value)?;
         let value = Bytes::copy_from_slice(value);
@@ -152,6 +162,7 @@ impl Volume for Home {
     }
 
     fn remove_xattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
+        let _changing = self.changing()?;
         check_xattr_name(name)?;
         self.change_xattr(ino, name, |old| match old {
             Some(_) => Ok(None),
@@ -160,6 +171,7 @@ impl Volume for Home {
     }
 
     fn sync(&self, ino: Ino) -> Result<()> {
+        let _changing = self.changing()?;
         self.sync_node(ino)
     }
 }

@@ -378,6 +378,7 @@ impl Session {
         replace: bool,
         progress: &dyn Progress,
     ) -> Result<()> {
+        let _changing = self.home.changing()?;
         let from = self.frozen(snapshot)?;
         let look = Look {
             tree: &from.tree,

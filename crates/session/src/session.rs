@@ -75,6 +75,8 @@ pub struct Session {
     pub(crate) ended: Arc<AtomicBool>,
     listeners: RwLock<Vec<Listener>>,
     background: Mutex<Option<Background>>,
+    /// Held by who signs out.
+    leaving: Mutex<()>,
 }
 
 /// See [`Session::facts`].
@@ -128,6 +130,7 @@ impl Session {
             ended: Arc::new(AtomicBool::new(false)),
             listeners: RwLock::default(),
             background: Mutex::default(),
+            leaving: Mutex::default(),
         });
         *session.background.lock() = Some(Background::start(&session)?);
         Ok(session)
@@ -331,13 +334,15 @@ impl Session {
         keep_stage: bool,
         progress: &dyn Progress,
     ) -> Result<Published> {
+        let _leaving = self.leaving.lock();
+        self.home.alive()?;
         let mut published = self.publish(progress);
         if published.is_ok() || keep_stage {
-            self.home.alive()?;
             let background = self.background.lock().take();
             if let Some(background) = background {
                 background.stop();
             }
+            self.home.close();
         }
         if published.is_ok() {
             // Somebody may have written after that, and nobody publishes by itself any more.
@@ -345,14 +350,14 @@ impl Session {
             published = again.and_then(|again| published.map(|first| first.and(again)));
         }
         if published.is_err() && !keep_stage {
-            let mut background = self.background.lock();
-            if background.is_none() {
-                *background = Some(Background::start(self)?);
-            }
+            self.go_on()?;
             return published;
         }
-        if published.is_err() {
-            self.home.log_all()?;
+        if published.is_err()
+            && let Err(error) = self.home.log_all()
+        {
+            self.go_on()?;
+            return Err(error);
         }
         self.home.end();
         self.ended.store(true, Ordering::SeqCst);
@@ -384,25 +389,33 @@ impl Session {
     /// Ends the session without publishing: what is not published stays, encrypted, on this computer and goes on from
     /// the next sign-in on it.
     pub fn sign_out_later(self: &Arc<Self>) -> Result<Published> {
+        let _leaving = self.leaving.lock();
         self.home.alive()?;
         let background = self.background.lock().take();
         if let Some(background) = background {
             background.stop();
         }
-        let kept = self.home.log_all();
-        if kept.is_err() {
-            let mut background = self.background.lock();
-            if background.is_none() {
-                *background = Some(Background::start(self)?);
-            }
+        self.home.close();
+        if let Err(error) = self.home.log_all() {
+            self.go_on()?;
+            return Err(error);
         }
-        kept?;
         self.home.end();
         self.ended.store(true, Ordering::SeqCst);
         Ok(Published {
             changed: true,
             ..Published::default()
         })
+    }
+
+    /// Is a session as before: it was not to be ended.
+    fn go_on(self: &Arc<Self>) -> Result<()> {
+        self.home.reopen();
+        let mut background = self.background.lock();
+        if background.is_none() {
+            *background = Some(Background::start(self)?);
+        }
+        Ok(())
     }
 
     pub(crate) fn reader(&self) -> &Arc<Reader> {

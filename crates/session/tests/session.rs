@@ -421,6 +421,47 @@ fn what_is_written_while_a_store_is_collected_stays() {
     }
 }
 
+/// Whoever was told that it is durable finds it again, also when the session ends under the pen.
+#[test]
+fn what_is_synced_while_somebody_signs_out_is_there_afterwards() {
+    for round in 0..4 {
+        let memory = Arc::new(MemoryStore::default());
+        memory.delay(Method::SetPointer, Duration::from_millis(20));
+        let store: Arc<dyn Store> = memory;
+        let state = TempDir::new().unwrap();
+        let session = sign_up(&store, &state);
+        let home = session.home().unwrap();
+        let synced = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let new = file(&*home, home.root(), "counted");
+                let mut synced = 0;
+                for number in 1..u64::MAX {
+                    let done = home
+                        .write(new.ino, Some(0), &number.to_le_bytes())
+                        .and_then(|_| home.sync(new.ino));
+                    match done {
+                        Ok(()) => synced = number,
+                        Err(Error::Ended) => break,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                synced
+            });
+            std::thread::sleep(Duration::from_millis(50 + round * 23));
+            session.sign_out(false, false, &()).unwrap();
+            writer.join().unwrap()
+        });
+        drop((home, session));
+        let session = sign_in(&store, &state);
+        let home = session.home().unwrap();
+        let there = content(&*home, "counted");
+        let there = u64::from_le_bytes(there.try_into().unwrap());
+        assert!(there >= synced, "{there} is there, {synced} was synced");
+        drop(home);
+        session.sign_out(false, false, &()).unwrap();
+    }
+}
+
 #[test]
 fn a_file_in_use_that_another_computer_removes_lives_until_it_is_closed() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
