@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use safeos_record::Address;
+use safeos_record::{Address, Pointer};
 use safeos_store::{Error as StoreError, Kind, Store};
 use safeos_tree::{
     Batch, Block, Commit, FileKind, Key, ObjectKind, ObjectRef, Source, Tree, Value, check,
@@ -347,18 +347,21 @@ impl Session {
         account.mark_name(to)?;
         account.copy_recovery(from, to, &head)?;
         let pointer = head.pointer();
-        let expected = to
-            .get_pointer(&pointer.address())?
-            .map(|there| there.counter());
-        match expected {
-            Some(counter) if counter > pointer.counter() => {
+        let there = to.get_pointer(&pointer.address())?;
+        let expected = there.as_ref().map(Pointer::counter);
+        match there {
+            Some(there)
+                if there.counter() == pointer.counter() && there.target() == pointer.target() =>
+            {
+                copied.skipped += 1;
+            }
+            Some(there) if !pointer.replaces(&there) => {
                 return Err(StoreError::Conflict {
                     address: pointer.address(),
-                    current: Some(counter),
+                    current: Some(there.counter()),
                 }
                 .into());
             }
-            Some(counter) if counter == pointer.counter() => copied.skipped += 1,
             _ => {
                 to.set_pointer(pointer, expected)?;
                 copied.records += 1;

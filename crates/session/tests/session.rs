@@ -368,6 +368,30 @@ fn what_is_published_while_files_are_replaced_is_whole() {
     session.sign_out(false, false, &()).unwrap();
 }
 
+/// Two stores that went apart and count the same: the copy is made, or it is said that it cannot be.
+#[test]
+fn a_copy_does_not_take_another_state_for_its_own() {
+    let one: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let two: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let first = sign_up(&one, &here);
+    first.copy_to(&*two, &()).unwrap();
+    let second = sign_in(&two, &there);
+    for (session, name) in [(&first, "one"), (&second, "two")] {
+        let home = session.home().unwrap();
+        file(&*home, home.root(), name);
+        session.publish(&()).unwrap();
+    }
+    second.sign_out(false, false, &()).unwrap();
+    drop(second);
+    let copied = first.copy_to(&*two, &()).is_ok();
+    let second = sign_in(&two, &there);
+    let found = names(&*second.home().unwrap());
+    assert_eq!(found, [if copied { "one" } else { "two" }]);
+    second.sign_out(false, false, &()).unwrap();
+    first.sign_out(false, false, &()).unwrap();
+}
+
 /// While somebody writes new files, writes again what is in older packs, and holds a file open that has no name.
 #[test]
 fn what_is_written_while_a_store_is_collected_stays() {
