@@ -3,7 +3,7 @@
 //! What always holds here: a block in memory holds the whole content of that block; bytes beyond a
 //! file's size are never in it; `dirty_bytes` is the sum of all of them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -54,10 +54,12 @@ impl State {
 
     /// Whether it says anything that `inode` does not.
     pub(crate) fn is_clean(&self, inode: &Inode) -> bool {
-        self.blocks.is_empty()
-            && self.size == inode.size
-            && self.mtime.is_none()
-            && self.ctime.is_none()
+        !self.is_pending() && self.size == inode.size
+    }
+
+    /// Whether something of it is not in the tree.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.blocks.is_empty() || self.mtime.is_some() || self.ctime.is_some()
     }
 
     /// How many bytes the stage's log would take of what is in memory, and how many packs would.
@@ -117,6 +119,23 @@ impl Files {
 
     pub(crate) fn get_or_make(&self, ino: Ino) -> Arc<File> {
         self.files.lock().entry(ino).or_default().clone()
+    }
+
+    /// Those of them that are in memory, in their order.
+    pub(crate) fn of(&self, inos: &BTreeSet<Ino>) -> Vec<Arc<File>> {
+        let files = self.files.lock();
+        inos.iter()
+            .filter_map(|ino| files.get(ino).cloned())
+            .collect()
+    }
+
+    /// Whether [`Files::of`] would give these. Does not wait, since whoever has the list may wait for the tree: `false`
+    /// when somebody has.
+    pub(crate) fn are(&self, inos: &BTreeSet<Ino>, these: &[Arc<File>]) -> bool {
+        self.files.try_lock().is_some_and(|files| {
+            let there = inos.iter().filter_map(|ino| files.get(ino));
+            there.map(Arc::as_ptr).eq(these.iter().map(Arc::as_ptr))
+        })
     }
 
     /// Forgets files that nobody uses and that say nothing the tree does not.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use safeos_record::random_bytes;
 use safeos_tree::{Batch, Inode, Key, Reader, Source, Tag, Tree, Value, encode_batch};
 
@@ -128,6 +128,11 @@ impl Home {
         self.closed.store(false, Ordering::SeqCst);
     }
 
+    /// Has changes wait, when those that are under way are made, as long as this is held.
+    pub(crate) fn hold_changes(&self) -> RwLockWriteGuard<'_, ()> {
+        self.changing.write()
+    }
+
     /// To be held by whoever makes a change for somebody.
     pub(crate) fn changing(&self) -> Result<RwLockReadGuard<'_, ()>> {
         // Not behind who waits for the others: some fronts have one thread only.
@@ -206,7 +211,7 @@ impl Home {
             encode_batch(&batch, &mut bytes);
             work.apply(&source, batch)?;
             self.stage.append(Frame::Batch(&bytes));
-            drop(work);
+            // With the tree still locked: who looks at both sees both.
             self.touched();
         }
         Ok(answer)

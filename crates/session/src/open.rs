@@ -250,6 +250,7 @@ fn open(
         computer: &computer(),
         remember: options.remember,
         changed: &|_| {},
+        flush: &|| {},
     };
     if let Some(interrupted) = interrupted {
         step("bringing back what was not published");
@@ -358,6 +359,15 @@ impl Interrupted {
     fn replay(&self, home: &Home, local: &Local, key: &safeos_record::Key) -> Result<()> {
         let mut skipping = false;
         let mut touched = HashSet::new();
+        // What leads into a damaged record is told, and the rest comes back.
+        let told = |done: Result<()>| match done {
+            Err(Error::Damaged(why)) => {
+                home.problems
+                    .add(format!("not brought back after the crash: {why}"));
+                Ok(())
+            }
+            done => done,
+        };
         let old = Stage::open(&local.old_stage(), key, &mut |event| {
             match event {
                 Event::Segment { number, .. } => {
@@ -367,14 +377,15 @@ impl Interrupted {
                 Event::Frame(OwnedFrame::Batch(bytes)) => {
                     let batch = decode_batch(&bytes)?;
                     touched.extend(batch.iter().map(|(key, _)| key.ino));
-                    home.redo(batch)?;
+                    told(home.redo(batch))?;
                 }
                 Event::Frame(OwnedFrame::Data { ino, offset, bytes }) => {
-                    match home.write_content(ino, Some(offset), &bytes) {
+                    let written = home.write_content(ino, Some(offset), &bytes);
+                    match home.explain(ino, written.map(drop)) {
                         // The file was removed later.
                         Err(Error::NotFound | Error::IsDirectory | Error::Invalid(_)) => {}
-                        other => {
-                            other?;
+                        done => {
+                            told(done)?;
                             home.keep_times(ino);
                         }
                     }
@@ -389,12 +400,12 @@ impl Interrupted {
         drop(old);
         let orphans: Vec<_> = home.work.read().orphans.iter().copied().collect();
         for ino in orphans {
-            home.reap(ino)?;
+            told(home.reap(ino))?;
         }
         for ino in touched {
             match home.trim_content(ino) {
                 Err(Error::NotFound | Error::IsDirectory | Error::Invalid(_)) => {}
-                done => done?,
+                done => told(done)?,
             }
         }
         home.log_all()?;

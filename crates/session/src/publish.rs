@@ -4,6 +4,7 @@
 //! stage's segments go only when the store has what they say. A head that another computer has moved
 //! is merged first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use safeos_tree::{
 };
 
 use crate::failure::Fault;
+use crate::files::State;
 use crate::home::{Home, leaves_nameless, now};
 use crate::local::{Local, Seen};
 use crate::packs::Packs;
@@ -23,6 +25,8 @@ use crate::{Change, Error, Ino, Progress, Published, Result, Step};
 
 /// How often a head that keeps moving is merged before the next timer has its turn.
 const TRIES_MAX: usize = 16;
+/// How often a merge that somebody was faster than is made again before everybody has to wait for it.
+const QUICK_TRIES_MAX: usize = 8;
 /// How often what was written meanwhile is packed too before a commit is made.
 const FLUSHES_MAX: usize = 4;
 
@@ -56,6 +60,8 @@ pub(crate) struct Publisher<'a> {
     pub(crate) computer: &'a str,
     pub(crate) remember: bool,
     pub(crate) changed: &'a dyn Fn(Change),
+    /// Has fronts hand over what they keep back.
+    pub(crate) flush: &'a dyn Fn(),
 }
 
 impl Publisher<'_> {
@@ -83,6 +89,7 @@ impl Publisher<'_> {
                     return Err(Error::RolledBack);
                 }
                 say("merging");
+                (self.flush)();
                 published.conflicts.extend(self.absorb(line, theirs)?);
             }
             if self.home.changes() == line.changes && self.home.files.dirty_bytes() == 0 {
@@ -270,8 +277,12 @@ impl Publisher<'_> {
         let home = self.home;
         let their_tree = Commit::decode(theirs.commit())?.tree()?;
         let started = Instant::now();
-        let mut conflicts;
+        let (mut conflicts, changed);
+        let mut tries = 0;
         loop {
+            // Who is always faster waits at last; what the merge reads is in memory by then.
+            let _waiting = (tries >= QUICK_TRIES_MAX).then(|| home.hold_changes());
+            tries += 1;
             home.flush_all()?;
             let (ours, changes) = {
                 let work = home.work.read();
@@ -299,9 +310,8 @@ impl Publisher<'_> {
                 })
                 .collect();
             let local = line.changes != changes;
-            let Some(changes) =
-                self.take_over(&ours, &merged.batch, (!local).then_some(&their_tree))?
-            else {
+            let whole = (!local).then_some(&their_tree);
+            if !self.take_over(&ours, &merged.batch, whole)? {
                 if started.elapsed().as_secs() > 60 {
                     home.problems
                         .add("the home changes too quickly to be merged; it is tried again".into());
@@ -311,17 +321,16 @@ impl Publisher<'_> {
                     }));
                 }
                 continue;
-            };
+            }
             if !local {
-                line.changes = changes;
+                // Taking over is a change too. What came after it counts as new.
+                line.changes = changes + 1;
             }
-            for change in changes_of(&merged.batch) {
-                if let Change::Node(ino) = change {
-                    home.reload(ino);
-                }
-                (self.changed)(change);
-            }
+            changed = changes_of(&merged.batch);
             break;
+        }
+        for change in changed {
+            (self.changed)(change);
         }
         line.head = theirs;
         line.base = their_tree;
@@ -334,14 +343,24 @@ impl Publisher<'_> {
         Ok(conflicts)
     }
 
-    /// Makes the merged tree the one that is worked on, unless it has changed since `ours`.
-    fn take_over(&self, ours: &Tree, batch: &Batch, whole: Option<&Tree>) -> Result<Option<u64>> {
+    /// Makes the merged tree the one that is worked on. Not if that has changed since `ours`, or somebody has written
+    /// to a file that the batch changes: what is in memory of it is of the old content.
+    fn take_over(&self, ours: &Tree, batch: &Batch, whole: Option<&Tree>) -> Result<bool> {
         let home = self.home;
+        let content = |(key, _): &(Key, Option<Value>)| {
+            matches!(key.tag, Tag::Inode | Tag::Block).then_some(key.ino)
+        };
+        let inos: BTreeSet<Ino> = batch.iter().filter_map(content).collect();
         loop {
+            let files = home.files.of(&inos);
+            let mut states: Vec<_> = files.iter().map(|file| file.state.lock()).collect();
+            if states.iter().any(|state| state.is_pending()) {
+                return Ok(false);
+            }
             let missing = {
                 let mut work = home.work.write();
-                if !work.tree.is_same(ours) {
-                    return Ok(None);
+                if !work.tree.is_same(ours) || !home.files.are(&inos, &files) {
+                    return Ok(false);
                 }
                 let mut bytes = Vec::new();
                 safeos_tree::encode_batch(batch, &mut bytes);
@@ -358,7 +377,10 @@ impl Publisher<'_> {
                     Ok(()) => {
                         home.stage.append(crate::stage::Frame::Batch(&bytes));
                         home.touched();
-                        return Ok(Some(home.changes()));
+                        for state in &mut states {
+                            **state = State::default();
+                        }
+                        return Ok(true);
                     }
                     Err(error) => match Fault::from(error) {
                         Fault::Missing(at) => at,
@@ -366,19 +388,8 @@ impl Publisher<'_> {
                     },
                 }
             };
+            drop(states);
             safeos_tree::Source::node(&*home.reader, &missing)?;
-        }
-    }
-}
-
-impl Home {
-    /// A file's inode has changed under it: what is in memory of it and not content is stale.
-    fn reload(&self, ino: Ino) {
-        if let Some(file) = self.files.get(ino) {
-            let mut state = file.state.lock();
-            if state.blocks.is_empty() {
-                *state = crate::files::State::default();
-            }
         }
     }
 }

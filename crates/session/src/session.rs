@@ -61,6 +61,7 @@ pub struct Options {
 }
 
 type Listener = Box<dyn Fn(Change) + Send + Sync>;
+type Flusher = Box<dyn Fn() + Send + Sync>;
 
 /// An account unlocked on this computer, from sign-in to sign-out.
 pub struct Session {
@@ -74,6 +75,7 @@ pub struct Session {
     pub(crate) facts: Mutex<Facts>,
     pub(crate) ended: Arc<AtomicBool>,
     listeners: RwLock<Vec<Listener>>,
+    flushers: RwLock<Vec<Flusher>>,
     background: Mutex<Option<Background>>,
     /// Held by who signs out.
     leaving: Mutex<()>,
@@ -129,6 +131,7 @@ impl Session {
             facts: Mutex::new(facts),
             ended: Arc::new(AtomicBool::new(false)),
             listeners: RwLock::default(),
+            flushers: RwLock::default(),
             background: Mutex::default(),
             leaving: Mutex::default(),
         });
@@ -232,6 +235,12 @@ impl Session {
         self.listeners.write().push(listener);
     }
 
+    /// Calls `flusher` before another computer's changes are merged: what a system keeps back of what was written is
+    /// to be in the home then, or it would come later, over theirs.
+    pub fn before_merge(&self, flusher: Box<dyn Fn() + Send + Sync>) {
+        self.flushers.write().push(flusher);
+    }
+
     /// Says to the front that something changed without its doing.
     pub(crate) fn tell(&self, change: Change) {
         for listener in self.listeners.read().iter() {
@@ -256,6 +265,11 @@ impl Session {
         self.home.alive()?;
         let account = self.account.read().clone();
         let changed = |change: Change| self.tell(change);
+        let flush = || {
+            for flusher in self.flushers.read().iter() {
+                flusher();
+            }
+        };
         let publisher = Publisher {
             home: &self.home,
             account: &account,
@@ -263,6 +277,7 @@ impl Session {
             computer: &self.computer,
             remember: self.remember,
             changed: &changed,
+            flush: &flush,
         };
         let published = way(&publisher, line);
         let offline = matches!(&published, Err(error) if error.retry());
@@ -320,6 +335,7 @@ impl Session {
             computer: &self.computer,
             remember: self.remember,
             changed: &|_| {},
+            flush: &|| {},
         }
         .note(head)
     }

@@ -12,7 +12,7 @@ use safeos_session::{
     Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode, Secret, Session,
     Volume, open_public,
 };
-use safeos_store::{MemoryStore, Method, Store, Traits};
+use safeos_store::{Kind, MemoryStore, Method, Store, Traits};
 use tempfile::TempDir;
 
 fn credentials() -> Credentials {
@@ -153,6 +153,57 @@ fn a_session_that_dies_loses_nothing_that_was_synced() {
     assert!(content(&*home, "one") == synced);
     session.publish(&()).unwrap();
     is_whole(&session);
+}
+
+#[test]
+fn a_crash_on_a_damaged_store_locks_nobody_out() {
+    let memory = Arc::new(MemoryStore::default());
+    let store: Arc<dyn Store> = memory.clone();
+    let here = TempDir::new().unwrap();
+    let session = sign_up(&store, &here);
+    let home = session.home().unwrap();
+    let hurt = file(&*home, home.root(), "hurt");
+    home.write(hurt.ino, Some(0), &noise(100_000, 1)).unwrap();
+    session.publish(&()).unwrap();
+    // A few bytes in a block of which the store has the rest; and a file that is all in the stage.
+    home.write(hurt.ino, Some(5), b"after that").unwrap();
+    home.sync(hurt.ino).unwrap();
+    let whole = file(&*home, home.root(), "whole");
+    home.write(whole.ino, Some(0), &noise(40_000, 3)).unwrap();
+    home.sync(whole.ino).unwrap();
+    let synced = content(&*home, "whole");
+    let after = TempDir::new().unwrap();
+    copy(here.path(), after.path());
+    drop((home, session));
+    let kept: Vec<_> = memory
+        .list(None, 1000)
+        .unwrap()
+        .into_iter()
+        .filter(|entry| entry.kind == Kind::Chunk && entry.len > 50_000)
+        .map(|entry| (entry.address, memory.raw(entry.kind, &entry.address)))
+        .collect();
+    assert!(!kept.is_empty());
+    for (address, _) in &kept {
+        memory.remove_raw(Kind::Chunk, address);
+    }
+
+    let session = sign_in(&store, &after);
+    let problems = session.status().problems;
+    assert!(
+        problems
+            .iter()
+            .any(|line| line.contains("not brought back") && line.contains("hurt")),
+        "{problems:?}"
+    );
+    let home = session.home().unwrap();
+    assert!(content(&*home, "whole") == synced);
+    // Somebody finds a copy of the store.
+    for (address, bytes) in kept {
+        memory.set_raw(Kind::Chunk, address, bytes.unwrap());
+    }
+    assert!(content(&*home, "hurt") == noise(100_000, 1));
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
 }
 
 #[test]
@@ -366,6 +417,75 @@ fn what_is_published_while_files_are_replaced_is_whole() {
     });
     drop(home);
     session.sign_out(false, false, &()).unwrap();
+}
+
+/// A write to a file while what another computer made of it is merged: it is made in one of the two versions, and the
+/// other is there too.
+#[test]
+fn a_write_during_a_merge_mixes_no_versions() {
+    const LEN: usize = 64 * 1024;
+    let memory = Arc::new(MemoryStore::new(Traits {
+        local: false,
+        paid: false,
+    }));
+    let store: Arc<dyn Store> = memory.clone();
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let first = sign_up(&store, &here);
+    let home = first.home().unwrap();
+    // So many that what has changed is not in the head itself.
+    for n in 0..3000 {
+        file(&*home, home.root(), &format!("other {n}"));
+    }
+    let shared = file(&*home, home.root(), "shared");
+    home.write(shared.ino, Some(0), &[0; LEN]).unwrap();
+    first.publish(&()).unwrap();
+    let second = sign_in(&store, &there);
+    let other = second.home().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    first.before_merge(Box::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    }));
+    for round in 1..8_u8 {
+        second.publish(&()).unwrap();
+        let ino = other.lookup(other.root(), b"shared").unwrap().ino;
+        other.write(ino, Some(0), &[round; LEN]).unwrap();
+        second.publish(&()).unwrap();
+        memory.delay(Method::GetChunks, Duration::from_millis(100));
+        std::thread::scope(|scope| {
+            let merging = scope.spawn(|| first.publish(&()).unwrap());
+            std::thread::sleep(Duration::from_millis(u64::from(round) * 40));
+            let ino = home.lookup(home.root(), b"shared").unwrap().ino;
+            home.write(ino, Some(0), b"a few bytes").unwrap();
+            merging.join().unwrap();
+        });
+        memory.delay(Method::GetChunks, Duration::ZERO);
+        first.publish(&()).unwrap();
+        let found: Vec<Vec<u8>> = home
+            .read_dir(home.root(), None, 10_000)
+            .unwrap()
+            .iter()
+            .filter(|entry| entry.name.starts_with(b"shared"))
+            .map(|entry| content(&*home, &String::from_utf8_lossy(&entry.name)))
+            .collect();
+        for content in &found {
+            let rest = &content[11..];
+            assert_eq!(content.len(), LEN, "round {round}");
+            assert!(rest.iter().all(|byte| *byte == rest[0]), "round {round}");
+        }
+        let has = |value| found.iter().any(|content| content[LEN - 1] == value);
+        assert!(has(round), "round {round}: theirs is gone");
+        assert!(
+            found.iter().any(|content| content.starts_with(b"a few")),
+            "round {round}: ours is gone"
+        );
+    }
+    // Each time what the system keeps back was asked for.
+    assert!(asked.load(Ordering::Relaxed) >= 7);
+    drop((home, other));
+    is_whole(&first);
+    first.sign_out(false, false, &()).unwrap();
+    second.sign_out(false, false, &()).unwrap();
 }
 
 /// Two stores that went apart and count the same: the copy is made, or it is said that it cannot be.

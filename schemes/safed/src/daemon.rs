@@ -27,6 +27,8 @@ pub trait Member: Send + Sync {
     fn status(&self) -> Status;
     /// Calls `listener` for changes that did not come through the home's own methods.
     fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>);
+    /// Calls `flusher` before changes of another computer are merged.
+    fn before_merge(&self, flusher: Box<dyn Fn() + Send + Sync>);
 }
 
 impl Member for Session {
@@ -44,6 +46,9 @@ impl Member for Session {
     }
     fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>) {
         Session::on_change(self, listener);
+    }
+    fn before_merge(&self, flusher: Box<dyn Fn() + Send + Sync>) {
+        Session::before_merge(self, flusher);
     }
 }
 
@@ -218,6 +223,12 @@ impl Daemon {
                 && let Some(front) = daemon.front()
             {
                 front.changed(&home, change);
+            }
+        }));
+        let daemon = Arc::downgrade(self);
+        member.before_merge(Box::new(move || {
+            if let Some(daemon) = daemon.upgrade() {
+                daemon.flush();
             }
         }));
         if let Some(front) = self.front() {
