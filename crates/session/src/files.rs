@@ -164,6 +164,11 @@ impl Files {
         self.files.lock().keys().copied().collect()
     }
 
+    /// The same, without waiting: whoever has the list may wait for the tree.
+    pub(crate) fn try_all(&self) -> Option<Vec<Ino>> {
+        Some(self.files.try_lock()?.keys().copied().collect())
+    }
+
     pub(crate) fn dirty_bytes(&self) -> usize {
         self.dirty_bytes.load(Ordering::Relaxed)
     }

@@ -135,11 +135,14 @@ impl Home {
 
     /// To be held by whoever makes a change for somebody.
     pub(crate) fn changing(&self) -> Result<RwLockReadGuard<'_, ()>> {
-        // Not behind who waits for the others: some fronts have one thread only.
-        let changing = self.changing.read_recursive();
-        if self.closed.load(Ordering::SeqCst) {
-            return Err(Error::Ended);
-        }
+        let refuse = || {
+            let closed = self.closed.load(Ordering::SeqCst);
+            if closed { Err(Error::Ended) } else { Ok(()) }
+        };
+        // Before it waits behind who closes: some fronts have one thread only.
+        refuse()?;
+        let changing = self.changing.read();
+        refuse()?;
         Ok(changing)
     }
 

@@ -11,13 +11,13 @@ use std::time::Instant;
 use safeos_account::{Account, Error as AccountError, Head};
 use safeos_record::Chunk;
 use safeos_tree::{
-    Batch, Commit, Key, Naming, PackSink, Place, SnapshotItem, Tag, Tree, Value, diff, merge,
-    seal_tree,
+    BLOCK_BYTES, Batch, Commit, Key, Naming, PackSink, Place, SnapshotItem, Tag, Tree, Value, diff,
+    merge, seal_tree,
 };
 
 use crate::failure::Fault;
 use crate::files::State;
-use crate::home::{Home, leaves_nameless, now};
+use crate::home::{Home, leaves_nameless, now, put_inode};
 use crate::local::{Local, Seen};
 use crate::packs::Packs;
 use crate::time::utc;
@@ -46,6 +46,8 @@ struct Frozen {
     tree: Tree,
     /// The nodes that had no name then. Those of a later moment have one in this tree.
     orphans: Vec<Ino>,
+    /// The files that were in memory.
+    in_memory: Vec<Ino>,
     /// The stage's segment that ends there.
     segment: u64,
     /// [`Home::changes`] when that was.
@@ -152,6 +154,7 @@ impl Publisher<'_> {
         let Frozen {
             mut tree,
             orphans,
+            in_memory,
             segment,
             changes,
         } = self.freeze(line)?;
@@ -161,6 +164,7 @@ impl Publisher<'_> {
         home.stage.complete(segment)?;
         home.log_all()?;
         self.leave_out(orphans, &mut tree)?;
+        self.cover(in_memory, &mut tree)?;
         let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
         home.packs.upload(progress)?;
         let commit = Commit {
@@ -248,14 +252,47 @@ impl Publisher<'_> {
             }
             Ok((vec![(Key::snapshot(time), Some(item.clone()))], ()))
         })?;
-        let work = home.work.write();
-        let segment = home.stage.cut(&line.head.address().0)?;
-        Ok(Frozen {
-            tree: work.tree.clone(),
-            orphans: work.orphans.iter().copied().collect(),
-            segment,
-            changes: home.changes(),
-        })
+        loop {
+            let work = home.work.write();
+            // Who has the list may wait for the tree.
+            let Some(in_memory) = home.files.try_all() else {
+                drop(work);
+                std::thread::yield_now();
+                continue;
+            };
+            return Ok(Frozen {
+                tree: work.tree.clone(),
+                orphans: work.orphans.iter().copied().collect(),
+                in_memory,
+                segment: home.stage.cut(&line.head.address().0)?,
+                changes: home.changes(),
+            });
+        }
+    }
+
+    /// A file of which the end is in packs and something before it still in memory gets its length: what is not there
+    /// reads as zeros, and nothing lies beyond the end.
+    fn cover(&self, in_memory: Vec<Ino>, tree: &mut Tree) -> Result<()> {
+        let reader = &*self.home.reader;
+        for ino in in_memory {
+            let Some(Value::Inode(inode)) = tree.get(reader, &Key::inode(ino))? else {
+                continue;
+            };
+            let mut end = inode.size;
+            let last = Key::block(ino, inode.size / BLOCK_BYTES as u64);
+            tree.scan(reader, &last, &Key::inode(ino + 1), &mut |key, value| {
+                if let Value::Block(block) = value {
+                    end = end.max(key.number * BLOCK_BYTES as u64 + block.len() as u64);
+                }
+                std::ops::ControlFlow::Continue(())
+            })?;
+            if end > inode.size {
+                let mut inode = inode.as_ref().clone();
+                inode.size = end;
+                tree.apply(reader, vec![put_inode(ino, inode)])?;
+            }
+        }
+        Ok(())
     }
 
     /// Nodes without names are this session's alone.

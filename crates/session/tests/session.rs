@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use safeos_session::{
     Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode, Secret, Session,
-    Volume, open_public,
+    SetAttr, Volume, open_public,
 };
 use safeos_store::{Kind, MemoryStore, Method, Store, Traits};
 use tempfile::TempDir;
@@ -602,6 +602,81 @@ fn what_is_synced_while_somebody_signs_out_is_there_afterwards() {
         let there = u64::from_le_bytes(there.try_into().unwrap());
         assert!(there >= synced, "{there} is there, {synced} was synced");
         drop(home);
+        session.sign_out(false, false, &()).unwrap();
+    }
+}
+
+/// Files that are written to at random places, faster than they are packed: no published state has anything beyond the
+/// end of a file, two computers that do so are merged, and each file is what its writer has made of it in the end.
+#[test]
+fn what_is_published_while_files_are_written_is_whole() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Traits {
+        local: false,
+        paid: false,
+    }));
+    let states = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let sessions = [sign_up(&store, &states[0]), sign_in(&store, &states[1])];
+    let stop = AtomicBool::new(false);
+    let write = |home: &dyn Volume, name: &str, seed: u64| -> Vec<u8> {
+        let ino = file(home, home.root(), name).ino;
+        let mut places = noise(1 << 20, seed).into_iter().cycle();
+        let mut place = move || places.next().map_or(0, usize::from);
+        let mut made = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let (offset, value) = (place() * 2000, place() as u8);
+            let end = offset + 1 + place() * 300;
+            if place() < 16 {
+                let size = Some(offset as u64);
+                let change = SetAttr {
+                    size,
+                    ..SetAttr::default()
+                };
+                home.set_attr(ino, &change).unwrap();
+                made.resize(offset, 0);
+            } else {
+                let data = vec![value; end - offset];
+                home.write(ino, Some(offset as u64), &data).unwrap();
+                made.resize(made.len().max(end), 0);
+                made[offset..end].copy_from_slice(&data);
+            }
+        }
+        made
+    };
+    let made = std::thread::scope(|scope| {
+        let mut writers = Vec::new();
+        for (number, session) in sessions.iter().enumerate() {
+            for name in ["one", "two", "three"] {
+                let name = format!("{name} of {number}");
+                let (write, home) = (&write, session.home().unwrap());
+                writers.push(scope.spawn(move || {
+                    let seed = (name.len() * 7 + number) as u64;
+                    let made = write(&*home, &name, seed);
+                    (name, made)
+                }));
+            }
+        }
+        let mut damaged = Vec::new();
+        for _ in 0..10 {
+            for session in &sessions {
+                session.publish(&()).unwrap();
+                damaged.extend(session.check(&()).unwrap().damaged);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(damaged.is_empty(), "{damaged:?}");
+        let made = writers.into_iter().map(|writer| writer.join().unwrap());
+        made.collect::<Vec<_>>()
+    });
+    for session in sessions.iter().chain(&sessions) {
+        session.publish(&()).unwrap();
+    }
+    for session in sessions {
+        let home = session.home().unwrap();
+        for (name, made) in &made {
+            assert!(content(&*home, name) == *made, "{name}");
+        }
+        drop(home);
+        is_whole(&session);
         session.sign_out(false, false, &()).unwrap();
     }
 }
