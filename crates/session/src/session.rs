@@ -235,10 +235,17 @@ impl Session {
         self.listeners.write().push(listener);
     }
 
-    /// Calls `flusher` before another computer's changes are merged: what a system keeps back of what was written is
-    /// to be in the home then, or it would come later, over theirs.
-    pub fn before_merge(&self, flusher: Box<dyn Fn() + Send + Sync>) {
+    /// Calls `flusher` when what a system keeps back of what was written is to be in the home: before another computer's
+    /// changes are merged, over which it would come later, and before the session ends.
+    pub fn on_flush(&self, flusher: Box<dyn Fn() + Send + Sync>) {
         self.flushers.write().push(flusher);
+    }
+
+    /// Has fronts hand over what a system keeps back.
+    fn flush(&self) {
+        for flusher in self.flushers.read().iter() {
+            flusher();
+        }
     }
 
     /// Says to the front that something changed without its doing.
@@ -265,11 +272,7 @@ impl Session {
         self.home.alive()?;
         let account = self.account.read().clone();
         let changed = |change: Change| self.tell(change);
-        let flush = || {
-            for flusher in self.flushers.read().iter() {
-                flusher();
-            }
-        };
+        let flush = || self.flush();
         let publisher = Publisher {
             home: &self.home,
             account: &account,
@@ -358,6 +361,7 @@ impl Session {
             if let Some(background) = background {
                 background.stop();
             }
+            self.flush();
             self.home.close();
         }
         if published.is_ok() {
@@ -411,6 +415,7 @@ impl Session {
         if let Some(background) = background {
             background.stop();
         }
+        self.flush();
         self.home.close();
         if let Err(error) = self.home.log_all() {
             self.go_on()?;

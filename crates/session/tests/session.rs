@@ -443,7 +443,7 @@ fn a_write_during_a_merge_mixes_no_versions() {
     let other = second.home().unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
-    first.before_merge(Box::new(move || {
+    first.on_flush(Box::new(move || {
         count.fetch_add(1, Ordering::Relaxed);
     }));
     for round in 1..8_u8 {

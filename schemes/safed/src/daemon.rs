@@ -27,8 +27,8 @@ pub trait Member: Send + Sync {
     fn status(&self) -> Status;
     /// Calls `listener` for changes that did not come through the home's own methods.
     fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>);
-    /// Calls `flusher` before changes of another computer are merged.
-    fn before_merge(&self, flusher: Box<dyn Fn() + Send + Sync>);
+    /// Calls `flusher` when what the front keeps back is wanted.
+    fn on_flush(&self, flusher: Box<dyn Fn() + Send + Sync>);
 }
 
 impl Member for Session {
@@ -47,8 +47,8 @@ impl Member for Session {
     fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>) {
         Session::on_change(self, listener);
     }
-    fn before_merge(&self, flusher: Box<dyn Fn() + Send + Sync>) {
-        Session::before_merge(self, flusher);
+    fn on_flush(&self, flusher: Box<dyn Fn() + Send + Sync>) {
+        Session::on_flush(self, flusher);
     }
 }
 
@@ -226,7 +226,7 @@ impl Daemon {
             }
         }));
         let daemon = Arc::downgrade(self);
-        member.before_merge(Box::new(move || {
+        member.on_flush(Box::new(move || {
             if let Some(daemon) = daemon.upgrade() {
                 daemon.flush();
             }

@@ -71,7 +71,7 @@ impl Member for Model {
     fn on_change(&self, listener: Listener) {
         *self.listener.lock() = Some(listener);
     }
-    fn before_merge(&self, _: Box<dyn Fn() + Send + Sync>) {}
+    fn on_flush(&self, _: Box<dyn Fn() + Send + Sync>) {}
 }
 
 /// A daemon that nobody is signed in to.
