@@ -291,7 +291,6 @@ impl Session {
                 if entry.kind != Kind::Chunk
                     || address == current
                     || reached.packs.contains(&address)
-                    || watch.has(&address)
                     || reached.heads.contains(&address)
                 {
                     continue;
@@ -304,11 +303,15 @@ impl Session {
                 if !ours {
                     continue;
                 }
+                let remove = || match dry_run {
+                    true => Ok(()),
+                    false => store.delete_chunks(&[address]).map(drop),
+                };
+                if !watch.unless_in_use(&address, remove)? {
+                    continue;
+                }
                 collected.records += 1;
                 collected.bytes += entry.len;
-                if !dry_run {
-                    store.delete_chunks(&[address])?;
-                }
                 progress.step(Step {
                     what: "collecting".into(),
                     done: collected.records,

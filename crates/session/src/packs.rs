@@ -255,10 +255,19 @@ impl Packs {
 pub(crate) struct Watch<'a>(&'a Packs);
 
 impl Watch<'_> {
-    /// Whether a pack has come into use since.
-    pub(crate) fn has(&self, pack: &Address) -> bool {
+    /// Removes a pack that has not come into use since; `false` if it has. Nobody puts one or finds one meanwhile: the same
+    /// content makes the same pack.
+    pub(crate) fn unless_in_use(
+        &self,
+        pack: &Address,
+        remove: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
         let in_use = self.0.in_use.lock();
-        in_use.as_ref().is_some_and(|packs| packs.contains(pack))
+        if in_use.as_ref().is_some_and(|packs| packs.contains(pack)) {
+            return Ok(false);
+        }
+        remove()?;
+        Ok(true)
     }
 }
 
