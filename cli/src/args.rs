@@ -81,7 +81,8 @@ pub enum Command {
         /// Read the words and the new password as two lines from standard input
         #[arg(long)]
         password_stdin: bool,
-        /// Accept a store that shows an older state than this computer has seen
+        /// Accept a store that shows an older state than this computer has seen, or has lost what a crashed session here
+        /// wrote into
         #[arg(long)]
         accept_older: bool,
     },
@@ -94,7 +95,7 @@ pub enum Command {
         #[arg(long)]
         remember: bool,
         /// Accept a store that shows an older state than this computer has seen (after restoring the store
-        /// from a backup)
+        /// from a backup), or has lost what a crashed session here wrote into
         #[arg(long)]
         accept_older: bool,
     },
@@ -151,7 +152,8 @@ pub enum Command {
         /// Keep what is needed, encrypted, to sign in on this computer without the network
         #[arg(long)]
         remember: bool,
-        /// Accept a store that shows an older state than this computer has seen
+        /// Accept a store that shows an older state than this computer has seen, or has lost what a crashed session here
+        /// wrote into
         #[arg(long)]
         accept_older: bool,
         /// The command and its arguments, after `--`

@@ -254,7 +254,7 @@ fn open(
     };
     if let Some(interrupted) = interrupted {
         step("bringing back what was not published");
-        interrupted.replay(&home, &local, &stage_key)?;
+        interrupted.replay(&home, &local, &stage_key, options.accept_older)?;
     }
     if base.head != head.address() {
         step("merging what other computers published");
@@ -355,12 +355,21 @@ impl Interrupted {
         })
     }
 
-    /// Does again what the stage says, on a home whose own stage takes it all down once more.
-    fn replay(&self, home: &Home, local: &Local, key: &safeos_record::Key) -> Result<()> {
+    /// Does again what the stage says, on a home whose own stage takes it all down once more. Where the store has lost
+    /// what that goes into, it ends and the old stage stays, unless the loss is accepted.
+    fn replay(
+        &self,
+        home: &Home,
+        local: &Local,
+        key: &safeos_record::Key,
+        accept_loss: bool,
+    ) -> Result<()> {
         let mut skipping = false;
         let mut touched = HashSet::new();
-        // What leads into a damaged record is told, and the rest comes back.
         let told = |done: Result<()>| match done {
+            Err(Error::Damaged(why)) if !accept_loss => Err(Error::Damaged(format!(
+                "{why}. What was written here before the crash goes into it and is kept on this computer; to go on without, sign in with --accept-older"
+            ))),
             Err(Error::Damaged(why)) => {
                 home.problems
                     .add(format!("not brought back after the crash: {why}"));

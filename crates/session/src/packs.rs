@@ -2,7 +2,7 @@
 //!
 //! What always holds here: a pack that was put before [`Packs::sync`] returned survives a crash of this
 //! computer (it is on a local store, or pinned in the cache until it is uploaded). Nothing is locked
-//! while the store is asked.
+//! while the store is asked, but by a collection, for each pack that it removes.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -52,7 +52,8 @@ pub struct Options {
     pub owner: (u32, u32),
     /// Keep what is needed to sign in offline and to start warm.
     pub remember: bool,
-    /// Accept a head older than one this computer has seen.
+    /// Accept a head older than one this computer has seen, and the loss of what a crashed session wrote into records
+    /// that the store has lost.
     pub accept_older: bool,
     /// The key of the wallet that pays, for an account that is made where records are paid for.
     pub wallet: Option<Secret>,

@@ -99,6 +99,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// What a crash leaves: the folder as it is now.
+fn after_crash(state: &TempDir) -> TempDir {
+    let after = TempDir::new().unwrap();
+    copy(state.path(), after.path());
+    after
+}
+
 fn is_whole(session: &Session) {
     assert_eq!(session.check(&()).unwrap().damaged, Vec::<String>::new());
 }
@@ -142,9 +149,7 @@ fn a_session_that_dies_loses_nothing_that_was_synced() {
     home.write(one.ino, Some(5), &noise(300_000, 1)).unwrap();
     home.sync(one.ino).unwrap();
     let synced = content(&*home, "one");
-    // What a crash leaves: the folder as it is now.
-    let after = TempDir::new().unwrap();
-    copy(here.path(), after.path());
+    let after = after_crash(&here);
     drop(home);
     drop(session);
 
@@ -172,8 +177,7 @@ fn a_crash_on_a_damaged_store_locks_nobody_out() {
     home.write(whole.ino, Some(0), &noise(40_000, 3)).unwrap();
     home.sync(whole.ino).unwrap();
     let synced = content(&*home, "whole");
-    let after = TempDir::new().unwrap();
-    copy(here.path(), after.path());
+    let after = after_crash(&here);
     drop((home, session));
     let kept: Vec<_> = memory
         .list(None, 1000)
@@ -187,7 +191,32 @@ fn a_crash_on_a_damaged_store_locks_nobody_out() {
         memory.remove_raw(Kind::Chunk, address);
     }
 
-    let session = sign_in(&store, &after);
+    // Nothing is given up unasked: with the records there again all of it comes back.
+    let refused = Session::sign_in(credentials(), options(&store, after.path()), &());
+    let Err(Error::Damaged(why)) = refused else {
+        panic!("a loss was accepted")
+    };
+    assert!(
+        why.contains("hurt") && why.contains("--accept-older"),
+        "{why}"
+    );
+    let repaired = after_crash(&after);
+    let put_back = || {
+        for (address, bytes) in &kept {
+            memory.set_raw(Kind::Chunk, *address, bytes.clone().unwrap());
+        }
+    };
+    put_back();
+    let session = sign_in(&store, &repaired);
+    assert!(content(&*session.home().unwrap(), "hurt")[5..].starts_with(b"after that"));
+    drop(session);
+    for (address, _) in &kept {
+        memory.remove_raw(Kind::Chunk, address);
+    }
+
+    let mut accepting = options(&store, after.path());
+    accepting.accept_older = true;
+    let session = Session::sign_in(credentials(), accepting, &()).unwrap();
     let problems = session.status().problems;
     assert!(
         problems
@@ -198,9 +227,7 @@ fn a_crash_on_a_damaged_store_locks_nobody_out() {
     let home = session.home().unwrap();
     assert!(content(&*home, "whole") == synced);
     // Somebody finds a copy of the store.
-    for (address, bytes) in kept {
-        memory.set_raw(Kind::Chunk, address, bytes.unwrap());
-    }
+    put_back();
     assert!(content(&*home, "hurt") == noise(100_000, 1));
     drop(home);
     session.sign_out(false, false, &()).unwrap();
