@@ -21,6 +21,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 . recipes/redox.sh
 . recipes/image.sh
+. recipes/qemu.sh
 . recipes/guest.sh
 
 help() {
@@ -38,13 +39,14 @@ help() {
   setup                only install what is needed and build
   redox                compile what a Redox image carries for x86_64-unknown-redox, without a Redox toolchain
                        if need be
-  image --redox-tree DIR [--any-revision]
+  image --redox-tree DIR [--any-revision] [--console]
                        put SafeOS's recipes and image configuration into a checkout of the Redox build
-                       system, and run its make; see recipes/README.md
+                       system, and run its make; --console: with consoles to log in on, for developers;
+                       see recipes/README.md
   image --redox-tree DIR --remove
-                       take them out again
-  qemu --redox-tree DIR
-                       start that image in QEMU
+                       take them out again; the images stay
+  qemu --redox-tree DIR [--image FILE]
+                       start the newest image of that tree, or FILE, in QEMU; builds nothing
   qemu-test --redox-tree DIR
   qemu-test --image FILE --sysroot DIR [--firmware FILE]
                        start a copy of a Redox image in QEMU and test SafeOS inside of it; DIR has relibc's lib
@@ -330,7 +332,7 @@ section() {
     fi
 }
 
-scripts=(build.sh .ci/run recipes/redox.sh recipes/image.sh recipes/guest.sh tests/image/run tests/qemu/cc)
+scripts=(build.sh .ci/run recipes/redox.sh recipes/image.sh recipes/qemu.sh recipes/guest.sh tests/image/run tests/qemu/cc)
 check_scripts() {
     local script
     for script in "${scripts[@]}"; do bash -n "$script" || return 1; done

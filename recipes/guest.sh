@@ -40,6 +40,11 @@ guest_tree() {
     [ -d "$1" ] || die "there is no folder $1"
     guest_sysroot=$1/prefix/$redox_target/sysroot/$redox_target
     [ -f "$guest_sysroot/lib/libc.a" ] || die "$1 has built no C library yet (no $guest_sysroot/lib/libc.a): run its make first, or ./build.sh image --redox-tree $1"
+    name=$(tree=$1 newest_image)
+    if [ -n "$name" ]; then
+        guest_image=$1/$image_kept/$name
+        return 0
+    fi
     for name in safeos desktop desktop-minimal server minimal; do
         guest_image=$1/build/x86_64/$name/harddrive.img
         [ ! -f "$guest_image" ] || return 0

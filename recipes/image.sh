@@ -3,18 +3,26 @@
 #
 # What always holds here: only recipes/safeos and the configuration safeos.toml are ours in the tree. What is
 # put there is noted in recipes/safeos/.safeos first, with its checksum; what is not noted, or was changed since,
-# is somebody else's and is neither overwritten nor removed.
+# is somebody else's and is neither overwritten nor removed. An image that was made is moved to a folder that no rule
+# of the tree's make touches, under a name of its own: homes may live on it, so nothing here removes one.
 
 image_arch=x86_64
 image_name=safeos
 image_place=recipes/safeos
 image_note=$image_place/.safeos
+# What the tree's make builds, and where images are kept.
+image_build=build/$image_arch/$image_name
+image_kept=build/$image_arch/$image_name-images
 # The first day of trees that fit; written down in one place only.
 image_since=$(sed -n 's/^tree-since //p' recipes/README.md)
 
 tree=
 image_remove=
 image_any=
+# Whether the image asks for a login on its consoles.
+image_console=
+# The image to start, where it is not the newest.
+image_file=
 # Of the tree: where its desktop configuration is, and where ours goes.
 image_config=
 
@@ -31,6 +39,13 @@ image_arguments() {
             --redox-tree=*) tree=${1#*=} ;;
             --remove) [ "$command" = image ] || die "\`$command\` has no --remove"; image_remove=1 ;;
             --any-revision) [ "$command" = image ] || die "\`$command\` has no --any-revision"; image_any=1 ;;
+            --console) [ "$command" = image ] || die "\`$command\` has no --console"; image_console=1 ;;
+            --image)
+                [ "$command" = qemu ] || die "\`$command\` has no --image"
+                [ $# -ge 2 ] || die "--image needs the file to start"
+                image_file=$(cd "$called_from" && realpath -e -- "$2" 2>/dev/null) || die "there is no image $2"
+                shift
+                ;;
             *) die "\`$command\` does not know '$1'; it takes --redox-tree DIR (./build.sh help)" ;;
         esac
         shift
@@ -120,6 +135,34 @@ login_schemes() {
     '
 }
 
+# configuration SCHEMES: safeos.toml with what this tree and this image need.
+configuration() {
+    local password
+    password=$(image_password) || return 1
+    SCHEMES=$1 PASSWORD=$password CONSOLE=$image_console awk '
+        $0 == "@LOGIN_SCHEMES@" { print ENVIRON["SCHEMES"]; next }
+        $0 == "@CONSOLES@" {
+            if (ENVIRON["CONSOLE"]) print "nowait getty 2\nnowait getty /scheme/debug/no-preserve -J"
+            next
+        }
+        $0 == "@ISSUE@" {
+            if (ENVIRON["CONSOLE"]) print "SafeOS, with consoles for developers: whoever knows the password of root gets in here."
+            next
+        }
+        { gsub(/@PASSWORD@/, ENVIRON["PASSWORD"]); print }
+    ' recipes/safeos.toml
+}
+
+# The password of the image's own users: the tree's public one would let everybody in. The installer takes nothing but
+# a password, so it is a random one; it stays the same in a tree, since another one would be another configuration.
+image_password() {
+    local password
+    password=$(sed -n '/^\[users\.root\]/,/^$/s/^password = "\([0-9a-f]\{64\}\)"$/\1/p' "$tree/$image_config" 2>/dev/null)
+    [ -n "$password" ] || password=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+    [ ${#password} -eq 64 ] || return 1
+    printf '%s\n' "$password"
+}
+
 # stage FOLDER: everything that goes into the tree, as it will stand there, without the crates.
 stage() {
     local to=$1 name members schemes
@@ -129,7 +172,7 @@ stage() {
         cp "recipes/$name/recipe.toml" "$to/$image_place/$name/"
     done
     schemes=$(login_schemes) || die "$tree/config/base.toml has no login schemes in the form known here: SafeOS's users could not open safe:"
-    SCHEMES=$schemes awk '$0 == "@LOGIN_SCHEMES@" { print ENVIRON["SCHEMES"]; next } { print }' recipes/safeos.toml >"$to/$image_config"
+    configuration "$schemes" >"$to/$image_config"
     # The workspace without its tests, whose crates nobody needs here.
     local source=$to/$image_place/safed/source folders=(crates schemes cli gateway orbital-login)
     members='"crates/*", "schemes/safed", "cli", "gateway", "orbital-login"'
@@ -194,6 +237,26 @@ image_names_free() {
     done
 }
 
+# put_changed FROM TO: makes TO like FROM, but for the crates, and writes only the files that differ.
+put_changed() {
+    local from=$1 to=$2 file
+    # What is gone, or is of another kind now.
+    while IFS= read -r -d '' file; do
+        if [ -d "$to/$file" ] && [ ! -L "$to/$file" ]; then
+            [ -d "$from/$file" ] || rm -rf "${to:?}/$file"
+        else
+            [ -f "$from/$file" ] && [ ! -L "$to/$file" ] || rm -f "$to/$file"
+        fi
+    done < <(cd "$to" && find . -mindepth 1 \( -path './vendor*' -prune \) -o -printf '%P\0')
+    while IFS= read -r -d '' file; do
+        if [ -d "$from/$file" ]; then
+            mkdir -p "$to/$file"
+        elif ! cmp -s "$from/$file" "$to/$file"; then
+            cp "$from/$file" "$to/$file"
+        fi
+    done < <(cd "$from" && find . -mindepth 1 \( -path './vendor*' -prune \) -o -printf '%P\0')
+}
+
 image_put() {
     image_ours
     image_names_free
@@ -235,15 +298,16 @@ TEXT
     while read -r _ file; do
         cmp -s "$stage/$file" "$tree/$file" && continue
         mkdir -p "$(dirname "$tree/$file")"
-        cp "$stage/$file" "$tree/$file"
+        # The configuration has a password in it.
+        (umask 077 && cp "$stage/$file" "$tree/$file")
+        [ "$file" = "$image_config" ] || chmod a+r "$tree/$file"
         say "put there: $file"
     done <<<"$note"
     cmp -s "$tree/$image_note" - <<<"$note" || printf '%s\n' "$note" >"$tree/$image_note"
     # Files keep their times as long as nothing changed, so that the cookbook builds only what did.
     if ! diff -rq --exclude='vendor*' "$source" "$there" >/dev/null 2>&1; then
         mkdir -p "$there"
-        find "$there" -mindepth 1 -maxdepth 1 ! -name 'vendor*' -exec rm -rf {} +
-        find "$source" -mindepth 1 -maxdepth 1 ! -name vendor -exec cp -r {} "$there/" \;
+        put_changed "$source" "$there"
         say "put there: ${there#"$tree/"}"
     fi
     if [ -d "$source/vendor" ]; then
@@ -270,11 +334,47 @@ image_take_out() {
             *) rm -f "$tree/$file" ;;
         esac
     done <"$tree/$image_note"
+    image_packages_out
     rm -rf "${tree:?}/$image_place"
     say "taken out of $tree: $image_place and $image_config"
-    if [ -d "$tree/build/$image_arch/$image_name" ]; then
-        say "left, since your data may be on it: build/$image_arch/$image_name with the image; and what the tree's make built besides (make clean)"
+    if [ -n "$(newest_image)" ]; then
+        say "left, since your data may be on them: the images in $image_kept (./build.sh qemu --redox-tree $tree starts the newest)"
     fi
+    if [ -d "$tree/$image_build" ]; then
+        say "left: what the tree's make built besides, in $image_build (make clean)"
+    fi
+}
+
+# The packages that the cookbook made of our recipes, in its local repository, and their lines in its list.
+image_packages_out() {
+    local folder=$tree/repo/$image_arch-unknown-redox name list
+    [ -d "$folder" ] || return 0
+    list=$folder/repo.toml
+    for name in $(image_recipes); do
+        rm -f "$folder/$name.pkgar" "$folder/$name.toml"
+        [ ! -f "$list" ] || ! grep -qE "^\"?$name\"? *=" "$list" || sed -i -E "/^\"?$name\"? *=/d" "$list"
+    done
+}
+
+# ---- images -----------------------------------------------------------------------------------
+
+# The newest of the images that are kept; nothing if there is none.
+newest_image() {
+    [ -d "$tree/$image_kept" ] || return 0
+    find "$tree/$image_kept" -maxdepth 1 -name "$image_name-*.img" -type f -printf '%f\n' | LC_ALL=C sort -V | tail -n1
+}
+
+# keep_image FILE: moves an image to those that are kept, named by the day it was made and a number; prints where it is.
+keep_image() {
+    local day number=1 name
+    day=$(date -u -r "$1" +%Y-%m-%d) || return 1
+    mkdir -p "$tree/$image_kept" || return 1
+    # `ln` makes no name twice, also beside another run.
+    while name=$tree/$image_kept/$image_name-$day-$number.img && ! ln "$1" "$name" 2>/dev/null; do
+        [ -e "$name" ] || { say "$1 cannot be moved to $tree/$image_kept"; return 1; }
+        number=$((number + 1))
+    done
+    rm -f "$1" && printf '%s\n' "$name"
 }
 
 # ---- commands ---------------------------------------------------------------------------------
@@ -284,6 +384,9 @@ tree_make() {
     env -u CARGO_TARGET_DIR -u RUSTUP_TOOLCHAIN -u RUSTFLAGS -u RUSTC_BOOTSTRAP -u MAKEFLAGS -u MAKELEVEL \
         make -C "$tree" "ARCH=$image_arch" "CONFIG_NAME=$image_name" "$@"
 }
+
+# What programs say that found no network: git and curl, wget, podman, cargo.
+no_network='could not resolve|unable to resolve host|name resolution|name or service not known|no such host|network is unreachable|failed to (connect|download)|unable to access .?http|connection (refused|timed out)|i/o timeout'
 
 image() {
     image_arguments image "$@"
@@ -295,50 +398,33 @@ image() {
     image_revision
     image_tools
     image_put
-    local disk=$tree/build/$image_arch/$image_name/harddrive.img log
-    # Accounts may live on it.
-    if [ -f "$disk" ]; then
-        mv "$disk" "$disk.old"
-        say "the image of before is kept: $disk.old"
-    fi
+    local disk=$tree/$image_build/harddrive.img log old made=
+    # Made by the tree's make without us, or by an older SafeOS: make would remove it. The old one first, by its age.
+    for old in "$disk.old" "$disk"; do
+        [ -f "$old" ] || continue
+        made=$(keep_image "$old") || die "the image $old is not kept, so nothing is built"
+        say "the image of before is kept: $made"
+    done
     log=$(mktemp)
     # Not in a terminal of its own (CI=1), so that what goes wrong can be read here.
     if ! CI=1 tree_make rebuild 2>&1 | tee "$log"; then
-        if grep -qiE "could not resolve|name resolution|network is unreachable|failed to (connect|download)|unable to access '?http|connection (refused|timed out)" "$log"; then
+        if grep -qiE "$no_network" "$log"; then
             rm -f "$log"
-            die "the tree's make wanted the network and there is none: with it, run make -C $tree fetch CONFIG_NAME=$image_name once, then this again with REPO_OFFLINE=1"
+            die "the tree's make wanted the network and there is none. With it, run this again; once everything is fetched (make -C $tree fetch CONFIG_NAME=$image_name), REPO_OFFLINE=1 builds without it. $(images_left)"
         fi
         rm -f "$log"
-        die "the tree's make failed (above); SafeOS stays in the tree (--remove takes it out)"
+        die "the tree's make failed (above); SafeOS stays in the tree (--remove takes it out). $(images_left)"
     fi
     rm -f "$log"
-    [ -f "$disk" ] || die "the tree's make ended well but made no $disk"
-    say "the image: $disk"
+    [ -f "$disk" ] || die "the tree's make ended well but made no $disk. $(images_left)"
+    made=$(keep_image "$disk") || die "the image is at $disk; move it elsewhere, the tree's make removes it there"
+    say "the image: $made"
+    [ -z "$image_console" ] || say "it has consoles; the password of root is in $tree/$image_config"
     say "start it:  ./build.sh qemu --redox-tree $tree"
 }
 
-# KVM that Redox runs on: with hardware virtualisation under it, and a random source in the processor.
-kvm_here() {
-    [ -r /dev/kvm ] && [ -w /dev/kvm ] && grep -qwE 'vmx|svm' /proc/cpuinfo && grep -qw rdrand /proc/cpuinfo
-}
-
-qemu() {
-    image_arguments qemu "$@"
-    local folder=$tree/build/$image_arch/$image_name settings
-    [ -f "$folder/harddrive.img" ] || die "there is no image in $tree: make it with ./build.sh image --redox-tree $tree"
-    need make "install it (Debian: apt-get install make)"
-    need "qemu-system-$image_arch" "install it (Debian: apt-get install qemu-system-x86 ovmf)"
-    settings=("qemu_serial_logfile=$folder/serial.log" QEMU_CPU=max)
-    if kvm_here; then
-        settings+=(kvm=yes)
-    else
-        say "no KVM that Redox runs on: emulating, with one processor"
-        settings+=(kvm=no QEMU_SMP=1)
-    fi
-    if [ -z "${DISPLAY-}${WAYLAND_DISPLAY-}" ]; then
-        say "no display here: only the serial console"
-        settings+=(gpu=no)
-    fi
-    say "serial log: $folder/serial.log"
-    tree_make qemu "${settings[@]}"
+images_left() {
+    local newest
+    newest=$(newest_image)
+    if [ -n "$newest" ]; then echo "The images of before are there: $image_kept/$newest is the newest"; else echo "No image was there before"; fi
 }
