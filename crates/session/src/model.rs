@@ -268,6 +268,34 @@ impl State {
         }
     }
 
+    /// Makes what takes the name of a node that moves away.
+    fn add_whiteout(&mut self, moved: Ino, at: Nanos) -> Result<Ino> {
+        let ino = self.next;
+        let attr = Attr {
+            ino,
+            kind: FileKind::CharDevice,
+            perm: 0,
+            nlink: 1,
+            rdev: 0,
+            size: 0,
+            blocks: 0,
+            atime: at,
+            mtime: at,
+            ctime: at,
+            btime: at,
+            ..self.node(moved)?.attr
+        };
+        self.next += 1;
+        let node = Node {
+            attr,
+            body: Body::Special,
+            xattrs: BTreeMap::new(),
+            retained: 0,
+        };
+        self.nodes.insert(ino, node);
+        Ok(ino)
+    }
+
     fn add_links(&mut self, dir: Ino, change: i32) {
         if let Some(node) = self.nodes.get_mut(&dir) {
             node.attr.nlink = node.attr.nlink.saturating_add_signed(change);
@@ -628,7 +656,9 @@ impl Volume for ModelVolume {
             None => false,
         };
         match (mode, target) {
-            (RenameMode::NoReplace, Some(_)) => return Err(Error::Exists),
+            (RenameMode::NoReplace | RenameMode::Whiteout { replace: false }, Some(_)) => {
+                return Err(Error::Exists);
+            }
             (RenameMode::Exchange, None) => return Err(Error::NotFound),
             (_, Some(target)) if target == moved => return Ok(()),
             (RenameMode::Exchange, Some(target)) => {
@@ -636,7 +666,7 @@ impl Volume for ModelVolume {
                     return Err(Error::Invalid("a directory cannot move into itself"));
                 }
             }
-            (RenameMode::Replace, Some(target)) => {
+            (RenameMode::Replace | RenameMode::Whiteout { replace: true }, Some(target)) => {
                 match (moved_is_directory, target_is_directory) {
                     (true, false) => return Err(Error::NotDirectory),
                     (false, true) => return Err(Error::IsDirectory),
@@ -649,15 +679,19 @@ impl Volume for ModelVolume {
             (_, None) => {}
         }
 
+        let whiteout = match mode {
+            RenameMode::Whiteout { .. } => Some(state.add_whiteout(moved, at)?),
+            _ => None,
+        };
+        let left = match mode {
+            RenameMode::Exchange => target,
+            _ => whiteout,
+        };
         let source = state.node_mut(from.0)?;
-        match (mode, target) {
-            (RenameMode::Exchange, Some(target)) => {
-                source.entries_mut()?.insert(from.1.to_vec(), target);
-            }
-            _ => {
-                source.entries_mut()?.remove(from.1);
-            }
-        }
+        match left {
+            Some(left) => source.entries_mut()?.insert(from.1.to_vec(), left),
+            None => source.entries_mut()?.remove(from.1),
+        };
         source.modify(at);
         let destination = state.node_mut(to.0)?;
         destination.entries_mut()?.insert(to.1.to_vec(), moved);

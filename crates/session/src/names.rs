@@ -245,12 +245,16 @@ impl Home {
         check_name(to.1)?;
         // As ext4 does: a file that takes the place of another brings its content along, so that a
         // crash right after leaves the old or the new, never an empty one.
-        if mode == RenameMode::Replace
+        if mode.replaces()
             && let Ok(Some((ino, _))) = self.look(|look| look.entry(from.0, from.1))
         {
             self.log_file(ino)?;
         }
-        let gone = self.change(|look| rename(Plan::new(look, self), from, to, mode))?;
+        let whiteout = match mode {
+            RenameMode::Whiteout { .. } => Some(self.number()?),
+            _ => None,
+        };
+        let gone = self.change(|look| rename(Plan::new(look, self), from, to, mode, whiteout))?;
         self.dispose(gone)
     }
 
@@ -381,12 +385,14 @@ impl Look<'_> {
     }
 }
 
-/// Plans a rename: the node that has lost its last name by it.
+/// Plans a rename: the node that has lost its last name by it. The number `whiteout` is for what takes the old
+/// name.
 fn rename(
     mut plan: Plan<'_>,
     from: (Ino, &[u8]),
     to: (Ino, &[u8]),
     mode: RenameMode,
+    whiteout: Option<Ino>,
 ) -> Result<(Batch, Option<Ino>), Fault> {
     let look = plan.look;
     plan.edit_directory(from.0)?;
@@ -426,7 +432,7 @@ fn rename(
     }
     let mut gone = None;
     if let Some((other, other_kind)) = target {
-        if mode == RenameMode::NoReplace {
+        if !mode.replaces() {
             return Err(Error::Exists.into());
         }
         if other == ino {
@@ -449,11 +455,18 @@ fn rename(
             gone = Some(other);
         }
     }
-    plan.set_entry(from.0, from.1, None);
     plan.set_entry(to.0, to.1, Some((ino, kind)));
     let inode = plan.inode(ino)?;
     inode.ctime = now;
     inode.parent = to.0;
+    let owner = (inode.uid, inode.gid);
+    let left = whiteout.map(|number| {
+        let kind = TreeKind::CharDevice;
+        plan.inodes
+            .push((number, whiteout_inode(from.0, owner, now)));
+        (number, kind)
+    });
+    plan.set_entry(from.0, from.1, left);
     if directory {
         move_link(&mut plan, from.0, to.0)?;
     }
@@ -469,6 +482,26 @@ fn move_link(plan: &mut Plan<'_>, loses: Ino, gains: Ino) -> Result<(), Fault> {
         parent.nlink = parent.nlink.checked_add(1).ok_or(Error::TooManyLinks)?;
     }
     Ok(())
+}
+
+/// What an overlay takes for the absence of a name.
+fn whiteout_inode(dir: Ino, (uid, gid): (u32, u32), now: Nanos) -> Inode {
+    Inode {
+        kind: TreeKind::CharDevice,
+        perm: 0,
+        nlink: 1,
+        uid,
+        gid,
+        rdev: 0,
+        size: 0,
+        allocated: 0,
+        atime: now,
+        mtime: now,
+        ctime: now,
+        btime: now,
+        parent: dir,
+        target: Bytes::new(),
+    }
 }
 
 /// The root directory of a new home.

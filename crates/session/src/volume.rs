@@ -107,6 +107,20 @@ pub enum RenameMode {
     NoReplace,
     /// Swap the two (RENAME_EXCHANGE).
     Exchange,
+    /// Leave a whiteout under the old name (RENAME_WHITEOUT), in the same step: a character device with the
+    /// number 0, by which an overlay knows that a name of the layer below is gone. It belongs to whom the
+    /// moved node belongs to, and nobody but root may do anything with it.
+    Whiteout {
+        /// Whether to replace an existing target; else [`Error::Exists`].
+        replace: bool,
+    },
+}
+
+impl RenameMode {
+    /// Whether a node that has the new name loses it.
+    pub(crate) const fn replaces(self) -> bool {
+        matches!(self, Self::Replace | Self::Whiteout { replace: true })
+    }
 }
 
 /// What `fallocate` is to do.

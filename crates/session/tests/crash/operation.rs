@@ -123,8 +123,10 @@ impl Operation {
                     RenameMode::Replace,
                     RenameMode::NoReplace,
                     RenameMode::Exchange,
+                    RenameMode::Whiteout { replace: true },
+                    RenameMode::Whiteout { replace: false },
                 ];
-                Self::Rename(old(random), to, mode[random.below(3)])
+                Self::Rename(old(random), to, mode[random.below(5)])
             }
             33 | 34 => Self::Link(old(random), new(random)),
             35 | 36 => Self::Mode(old(random), random.below(0o1000) as u16),
