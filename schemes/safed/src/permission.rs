@@ -21,7 +21,9 @@ pub const WRITE: u16 = 2;
 /// See [`READ`].
 pub const EXECUTE: u16 = 1;
 
+const SET_USER_ID: u16 = 0o4000;
 const SET_GROUP_ID: u16 = 0o2000;
+const GROUP_EXECUTE: u16 = 0o0010;
 const STICKY: u16 = 0o1000;
 
 impl Who {
@@ -64,16 +66,35 @@ impl Who {
             perm & !SET_GROUP_ID
         }
     }
+
+    /// Whether the caller speaks for a group: its own, or any as root.
+    pub const fn is_of_group(self, gid: u32) -> bool {
+        self.is_root() || self.gid == gid
+    }
+
+    /// The bits that a file made in `dir` gets: where it takes the directory's group, who is not of that group
+    /// cannot make programs that run with its id.
+    pub fn perm_of_new_file(self, dir: &Attr, perm: u16) -> u16 {
+        let runs_as_group = SET_GROUP_ID | GROUP_EXECUTE;
+        if perm & runs_as_group == runs_as_group
+            && dir.perm & SET_GROUP_ID != 0
+            && !self.is_of_group(dir.gid)
+        {
+            perm & !SET_GROUP_ID
+        } else {
+            perm
+        }
+    }
 }
 
-/// The permission bits without set-user-id, and without set-group-id where the group may execute
-/// (elsewhere that bit means mandatory locking). `None`: nothing to take away.
-pub fn without_set_id(attr: &Attr) -> Option<u16> {
+/// The permission bits without set-user-id, and without set-group-id where the group may execute or where
+/// the one who makes the change is not `of_group`. `None`: nothing to take away.
+pub fn without_set_id(attr: &Attr, of_group: impl FnOnce(u32) -> bool) -> Option<u16> {
     if attr.kind == FileKind::Directory {
         return None;
     }
-    let mut perm = attr.perm & !0o4000;
-    if perm & 0o0010 != 0 {
+    let mut perm = attr.perm & !SET_USER_ID;
+    if perm & SET_GROUP_ID != 0 && (perm & GROUP_EXECUTE != 0 || !of_group(attr.gid)) {
         perm &= !SET_GROUP_ID;
     }
     (perm != attr.perm).then_some(perm)
@@ -139,9 +160,31 @@ mod tests {
 
     #[test]
     fn set_id_bits_go_where_they_mean_something() {
-        let without = |perm| without_set_id(&node(FileKind::File, perm));
-        assert_eq!(without(0o6755), Some(0o0755));
-        assert_eq!(without(0o2644), None);
-        assert_eq!(without_set_id(&node(FileKind::Directory, 0o2755)), None);
+        let without = |who: Who, perm| {
+            without_set_id(&node(FileKind::File, perm), |gid| who.is_of_group(gid))
+        };
+        assert_eq!(without(OTHER, 0o6755), Some(0o0755));
+        assert_eq!(without(GROUP, 0o6755), Some(0o0755));
+        // Without execution by the group, only who is not of it takes the bit away.
+        assert_eq!(without(OTHER, 0o2644), Some(0o0644));
+        for who in [GROUP, ROOT] {
+            assert_eq!(without(who, 0o2644), None);
+            assert_eq!(without(who, 0o6644), Some(0o2644));
+        }
+        let folder = node(FileKind::Directory, 0o2755);
+        assert_eq!(without_set_id(&folder, |_| false), None);
+    }
+
+    #[test]
+    fn nobody_makes_programs_that_run_as_a_group_of_others() {
+        let mut dir = node(FileKind::Directory, 0o2777);
+        assert_eq!(OTHER.perm_of_new_file(&dir, 0o2755), 0o0755);
+        assert_eq!(OTHER.perm_of_new_file(&dir, 0o2745), 0o2745);
+        for who in [GROUP, ROOT] {
+            assert_eq!(who.perm_of_new_file(&dir, 0o2755), 0o2755);
+        }
+        // Elsewhere the new file has the maker's own group.
+        dir.perm = 0o777;
+        assert_eq!(OTHER.perm_of_new_file(&dir, 0o2755), 0o2755);
     }
 }

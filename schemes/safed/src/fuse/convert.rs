@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
-use safeos_session::{Attr, Error, FileKind, Nanos};
+use fuser::{Errno, FileAttr, FileType, INodeNo, RenameFlags, TimeOrNow};
+use safeos_session::{Attr, Error, FileKind, Nanos, RenameMode};
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
@@ -37,6 +37,18 @@ pub fn kind_of_mode(mode: u32) -> Option<FileKind> {
         libc::S_IFCHR => Some(FileKind::CharDevice),
         libc::S_IFBLK => Some(FileKind::BlockDevice),
         _ => None,
+    }
+}
+
+/// What the flags of `renameat2` ask for.
+pub fn rename_mode(flags: RenameFlags) -> Result<RenameMode, Errno> {
+    let keep = flags.contains(RenameFlags::RENAME_NOREPLACE);
+    match flags - RenameFlags::RENAME_NOREPLACE {
+        rest if rest == RenameFlags::RENAME_WHITEOUT => Ok(RenameMode::Whiteout { replace: !keep }),
+        rest if rest == RenameFlags::RENAME_EXCHANGE && !keep => Ok(RenameMode::Exchange),
+        rest if !rest.is_empty() => Err(Errno::EINVAL),
+        _ if keep => Ok(RenameMode::NoReplace),
+        _ => Ok(RenameMode::Replace),
     }
 }
 
@@ -111,6 +123,27 @@ mod tests {
             system_time(-1_200_000_000),
             UNIX_EPOCH - Duration::new(1, 200_000_000)
         );
+    }
+
+    #[test]
+    fn flags_of_a_rename_that_contradict_each_other_are_refused() {
+        use RenameFlags as F;
+        let known = [
+            (F::empty(), RenameMode::Replace),
+            (F::RENAME_NOREPLACE, RenameMode::NoReplace),
+            (F::RENAME_EXCHANGE, RenameMode::Exchange),
+            (F::RENAME_WHITEOUT, RenameMode::Whiteout { replace: true }),
+            (
+                F::RENAME_WHITEOUT | F::RENAME_NOREPLACE,
+                RenameMode::Whiteout { replace: false },
+            ),
+        ];
+        for bits in 0..16 {
+            let flags = F::from_bits_retain(bits);
+            let expected = known.iter().find(|(known, _)| *known == flags);
+            let mode = rename_mode(flags).ok();
+            assert_eq!(mode, expected.map(|(_, mode)| *mode), "{bits:#b}");
+        }
     }
 
     #[test]

@@ -12,14 +12,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
     ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use safeos_session::{Allocate, FileKind, RenameMode, Seek, SetAttr, Space, XattrMode};
+use safeos_session::{Allocate, FileKind, Seek, SetAttr, Space, XattrMode};
 
 use super::broken;
+use super::caller::Caller;
 use super::convert;
 use super::front::Front;
 use super::nodes::Node;
@@ -33,12 +34,14 @@ const BACKGROUND_MAX: u16 = 64;
 const STATFS_BLOCK: u64 = 4096;
 const NAME_MAX: u32 = 255;
 
+// Not FUSE_ASYNC_DIO: after a direct write that nobody waits for, the kernel does not drop the pages that
+// somebody read into its cache meanwhile, and shows the old content from then on.
 const WANTED: [InitFlags; 9] = [
     InitFlags::FUSE_WRITEBACK_CACHE,
     InitFlags::FUSE_PARALLEL_DIROPS,
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,
-    InitFlags::FUSE_ASYNC_DIO,
+    InitFlags::FUSE_EXPORT_SUPPORT,
     InitFlags::FUSE_HANDLE_KILLPRIV_V2,
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_EXPLICIT_INVAL_DATA,
@@ -114,7 +117,7 @@ impl Filesystem for Front {
                 mtime: mtime.map(convert::time_or_now),
                 ctime: ctime.map(convert::nanos),
             };
-            attr(reply, self.set_attr(request.uid(), ino.0, change));
+            attr(reply, self.set_attr(&Caller::of(request), ino.0, change));
         });
     }
 
@@ -213,16 +216,7 @@ impl Filesystem for Front {
         reply: ReplyEmpty,
     ) {
         self.guard("rename", || {
-            let mode = if flags.is_empty() {
-                Ok(RenameMode::Replace)
-            } else if flags == RenameFlags::RENAME_NOREPLACE {
-                Ok(RenameMode::NoReplace)
-            } else if flags == RenameFlags::RENAME_EXCHANGE {
-                Ok(RenameMode::Exchange)
-            } else {
-                Err(Errno::EINVAL)
-            };
-            let done = mode.and_then(|mode| {
+            let done = convert::rename_mode(flags).and_then(|mode| {
                 Front::rename(self, (parent.0, name), (new_parent.0, new_name), mode)
             });
             empty(reply, done);
@@ -281,7 +275,7 @@ impl Filesystem for Front {
                     reply.created(
                         &found.attr_valid,
                         &found.attr,
-                        Generation(0),
+                        found.generation,
                         FileHandle(0),
                         FopenFlags::FOPEN_KEEP_CACHE,
                     );
@@ -338,7 +332,7 @@ impl Filesystem for Front {
 
     fn write(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         handle: FileHandle,
         offset: u64,
@@ -351,16 +345,16 @@ impl Filesystem for Front {
         self.guard("write", || {
             let _under_way = self.writes.begin();
             let written = match self.node(ino.0) {
-                Ok(Node::Inner(tree, ino)) => {
+                Ok(Node::Inner(tree, inner)) => {
                     // Of what its cache held back the kernel sends the times by itself.
                     let done = if how.contains(WriteFlags::FUSE_WRITE_CACHE) {
-                        tree.volume.write_back(ino, offset, data)
+                        tree.volume.write_back(inner, offset, data)
                     } else {
-                        tree.volume.write(ino, Some(offset), data).map(drop)
+                        tree.volume.write(inner, Some(offset), data).map(drop)
                     };
                     let done = done.and_then(|()| {
                         if how.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
-                            self.drop_set_id(&tree, ino)?;
+                            self.drop_set_id(&Caller::of(request), ino.0, &tree, inner)?;
                         }
                         Ok(())
                     });
@@ -605,7 +599,7 @@ impl Filesystem for Front {
 
     fn fallocate(
         &self,
-        _: &Request,
+        request: &Request,
         ino: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -622,8 +616,14 @@ impl Filesystem for Front {
                 _ => Err(Errno::EOPNOTSUPP),
             };
             let done = what.and_then(|what| {
-                let (tree, ino) = self.inner(ino.0)?;
-                from_session(tree.volume.allocate(ino, offset, len, what))
+                let (tree, inner) = self.inner(ino.0)?;
+                from_session(tree.volume.allocate(inner, offset, len, what))?;
+                let caller = Caller::of(request);
+                // Unlike with a write, the kernel does not say whether it has to be done.
+                if caller.is_root() {
+                    return Ok(());
+                }
+                from_session(self.drop_set_id(&caller, ino.0, &tree, inner))
             });
             empty(reply, done);
         });

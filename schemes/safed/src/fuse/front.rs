@@ -6,14 +6,17 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fuser::{Errno, FileAttr, Generation, INodeNo, ReplyDirectoryPlus, ReplyLseek, Request};
+use fuser::{
+    Errno, FileAttr, Generation, INodeNo, Notifier, ReplyDirectoryPlus, ReplyLseek, Request,
+};
 use parking_lot::Mutex;
 use safeos_session::{Attr, DirEntry, Error, FileKind, NewNode, RenameMode, Seek, SetAttr};
 
+use super::caller::Caller;
 use super::convert;
 use super::nodes::{self, Node, Nodes};
 use super::writes::Writes;
@@ -56,6 +59,8 @@ pub struct Found {
     pub name_valid: Duration,
     /// How long the attributes hold.
     pub attr_valid: Duration,
+    /// Tells the node from another that may have its id at another mount.
+    pub generation: Generation,
 }
 
 /// The front's state.
@@ -73,6 +78,8 @@ pub struct Front {
     /// How long the names in the namespace's own folders hold: not at all where what users see
     /// differs.
     names_valid: Duration,
+    /// Tells the kernel what it does not learn from an answer. There once the mount is.
+    kernel: Arc<OnceLock<Notifier>>,
 }
 
 impl From<&Error> for Found {
@@ -82,9 +89,13 @@ impl From<&Error> for Found {
             attr: convert::attr(0, &ABSENT),
             name_valid: LONG,
             attr_valid: LONG,
+            generation: NAMESPACE,
         }
     }
 }
+
+/// The namespace's own nodes have the same ids at every mount.
+const NAMESPACE: Generation = Generation(0);
 
 const ABSENT: Attr = Attr {
     ino: 0,
@@ -109,6 +120,7 @@ impl Front {
         nodes: Arc<Nodes>,
         control: Arc<Control>,
         one_user: bool,
+        kernel: Arc<OnceLock<Notifier>>,
     ) -> Self {
         Self {
             writes,
@@ -120,6 +132,7 @@ impl Front {
             next_handle: AtomicU64::new(1),
             writers: Mutex::default(),
             names_valid: if one_user { LONG } else { Duration::ZERO },
+            kernel,
         }
     }
 
@@ -146,6 +159,7 @@ impl Front {
             attr: convert::attr(self.nodes.retain(tree, attr.ino), attr),
             name_valid: LONG,
             attr_valid: LONG,
+            generation: self.nodes.generation(tree),
         }
     }
 
@@ -162,6 +176,7 @@ impl Front {
                 attr: convert::attr(Nodes::place_id(place).unwrap_or(nodes::ROOT), &attr),
                 name_valid: self.names_valid,
                 attr_valid: LONG,
+                generation: NAMESPACE,
             },
         };
         Ok(found)
@@ -174,6 +189,11 @@ impl Front {
     }
 
     pub fn lookup(&self, uid: u32, dir: u64, name: &OsStr) -> Answer<Found> {
+        match name.as_bytes() {
+            b"." => return self.find_again(dir),
+            b".." => return self.find_parent(dir),
+            _ => {}
+        }
         match self.node(dir)? {
             Node::Inner(tree, ino) => match tree.volume.lookup(ino, name.as_bytes()) {
                 Ok(attr) => Ok(self.keep(&tree, &attr)),
@@ -183,6 +203,41 @@ impl Front {
             Node::Place(place) => match self.namespace.find(&place, name.as_bytes(), uid) {
                 Ok(place) => self.keep_place(&place),
                 Err(error) => Err(convert::errno(&error)),
+            },
+        }
+    }
+
+    /// A node whose id comes out of a handle that somebody kept; the kernel has forgotten the node.
+    fn find_again(&self, id: u64) -> Answer<Found> {
+        // Nobody may have looked at the home yet since it was mounted.
+        if let [uid] = self.namespace.daemon().uids()[..]
+            && let Some(signed) = self.namespace.daemon().signed(uid)
+        {
+            self.nodes.offer(&signed.home);
+        }
+        match self.node(id)? {
+            Node::Inner(tree, ino) => match tree.volume.attr(ino) {
+                Ok(attr) if attr.nlink > 0 => Ok(self.keep(&tree, &attr)),
+                Ok(_) | Err(Error::NotFound) => Err(Errno::ESTALE),
+                Err(error) => Err(convert::errno(&error)),
+            },
+            Node::Place(place) => self.keep_place(&place),
+        }
+    }
+
+    /// The folder that holds a directory.
+    fn find_parent(&self, id: u64) -> Answer<Found> {
+        match self.node(id)? {
+            Node::Inner(tree, ino) if ino != tree.root => {
+                let parent = tree.volume.parent(ino);
+                match parent.and_then(|parent| tree.volume.attr(parent)) {
+                    Ok(attr) => Ok(self.keep(&tree, &attr)),
+                    Err(error) => Err(convert::errno(&error)),
+                }
+            }
+            node => match self.node(self.parent(&node)?)? {
+                Node::Place(place) => self.keep_place(&place),
+                Node::Inner(..) => Err(Errno::ESTALE),
             },
         }
     }
@@ -198,7 +253,12 @@ impl Front {
         }
     }
 
-    pub fn set_attr(&self, uid: u32, id: u64, change: SetAttr) -> Answer<(FileAttr, Duration)> {
+    pub fn set_attr(
+        &self,
+        caller: &Caller,
+        id: u64,
+        change: SetAttr,
+    ) -> Answer<(FileAttr, Duration)> {
         let (tree, ino) = match self.node(id)? {
             Node::Inner(tree, ino) => (tree, ino),
             // `echo … > .ctl` truncates first, as shells do.
@@ -211,9 +271,11 @@ impl Front {
         // The kernel leaves it to us (FUSE_HANDLE_KILLPRIV_V2): a change of owner takes the set-id
         // bits away, and so does a truncation by anybody but root.
         let owner = change.uid.is_some() || change.gid.is_some();
-        if change.perm.is_none() && (owner || change.size.is_some() && uid != 0) {
+        let cut = change.size.is_some() && !caller.is_root();
+        if change.perm.is_none() && (owner || cut) {
             let attr = tree.volume.attr(ino).map_err(|e| convert::errno(&e))?;
-            change.perm = without_set_id(&attr);
+            let of_group = |gid| caller.is_root() || caller.is_of_group(gid);
+            change.perm = without_set_id(&attr, of_group);
         }
         match tree.volume.set_attr(ino, &change) {
             Ok(attr) => Ok((convert::attr(id, &attr), LONG)),
@@ -221,14 +283,26 @@ impl Front {
         }
     }
 
-    /// Takes the set-id bits away after a write that asks for it.
-    pub fn drop_set_id(&self, tree: &Tree, ino: u64) -> safeos_session::Result<()> {
-        if let Some(perm) = without_set_id(&tree.volume.attr(ino)?) {
+    /// Takes the set-id bits away after a change of content by somebody who may not keep them.
+    pub fn drop_set_id(
+        &self,
+        caller: &Caller,
+        id: u64,
+        tree: &Tree,
+        ino: u64,
+    ) -> safeos_session::Result<()> {
+        let attr = tree.volume.attr(ino)?;
+        if let Some(perm) = without_set_id(&attr, |gid| caller.is_of_group(gid)) {
             let change = SetAttr {
                 perm: Some(perm),
                 ..SetAttr::default()
             };
             tree.volume.set_attr(ino, &change)?;
+            // The answer does not say so, and the kernel runs programs by the mode that it knows. Of
+            // attributes alone it can be told at once, as it takes no lock for them that a request holds.
+            if let Some(kernel) = self.kernel.get() {
+                let _ = kernel.inval_inode(INodeNo(id), -1, 0);
+            }
         }
         Ok(())
     }
@@ -406,9 +480,9 @@ impl Front {
         entry: Option<(&Arc<Tree>, &DirEntry)>,
     ) -> bool {
         let name = OsStr::from_bytes(name);
-        let generation = Generation(0);
         match entry {
             Some((tree, entry)) => {
+                let generation = self.nodes.generation(tree);
                 let attr = convert::attr(id, &entry.attr);
                 let full = reply.add(INodeNo(id), next, name, &LONG, &attr, generation);
                 if !full {
@@ -421,7 +495,7 @@ impl Front {
                 // have makes the kernel leave the attributes alone.
                 let mut attr = convert::attr(id, &Attr { kind, ..ABSENT });
                 attr.size = u64::MAX;
-                !reply.add(INodeNo(id), next, name, &Duration::ZERO, &attr, generation)
+                !reply.add(INodeNo(id), next, name, &Duration::ZERO, &attr, NAMESPACE)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The Linux front: the namespace as a mounted file system, through FUSE.
 
 mod broken;
+mod caller;
 mod convert;
 mod filesystem;
 mod front;

@@ -2,7 +2,8 @@
 //!
 //! What always holds here: a mount point that is in use, missing or no folder is refused with words that
 //! say what to do; a mount left behind by a daemon that died is cleared away first; notifications
-//! to the kernel are sent from a thread of their own, never while a request is being answered.
+//! to the kernel are sent from a thread of their own, never while a request is being answered, but for those
+//! of attributes alone.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -12,8 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fuser::{BackgroundSession, Config, INodeNo, MountOption, Notifier, SessionACL};
@@ -89,17 +90,20 @@ pub fn mount(daemon: &Arc<Daemon>, point: &Path, options: &Options) -> Result<Mo
     let nodes = Arc::new(Nodes::default());
     let control = Control::new(Arc::clone(daemon));
     let writes = Arc::new(Writes::default());
+    let kernel = Arc::new(OnceLock::new());
     let front = Front::new(
         Arc::clone(&writes),
         Namespace::new(Arc::clone(daemon)),
         Arc::clone(&nodes),
         control,
         one_user,
+        Arc::clone(&kernel),
     );
     let background = fuser::spawn_mount(front, &point, &config(root, options.threads))
         .map_err(|error| explain(&point, root, &error))?;
     let (sender, receiver) = channel();
     let notifier = background.notifier();
+    let _ = kernel.set(background.notifier());
     let thread = std::thread::Builder::new().name("safed-notify".to_owned());
     if let Err(error) = thread.spawn(move || notify(&notifier, &nodes, &receiver)) {
         let why = error.to_string();

@@ -2,7 +2,8 @@
 //!
 //! What always holds here: an id means the same node from the first lookup to the last forget, also
 //! after its session has ended; every reference the kernel has to a node of a volume is one `retain`
-//! of that volume.
+//! of that volume; a handle that outlives its mount (`name_to_handle_at`, NFS) finds the same node again or
+//! none, as the id is paired with a generation that tells homes apart.
 //!
 //! ```text
 //! 1              the root of the namespace
@@ -13,8 +14,10 @@
 //! ```
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock};
 
+use fuser::Generation;
 use parking_lot::Mutex;
 use safeos_session::Ino;
 
@@ -45,12 +48,40 @@ pub enum Node {
 }
 
 /// The ids in use.
-#[derive(Default)]
 pub struct Nodes {
     /// The first home of this mount. It keeps its place for good: a later session never gets ids
     /// that programs may still hold for this one.
-    first: OnceLock<Arc<Tree>>,
+    first: OnceLock<First>,
     table: Mutex<HashMap<u64, Known>>,
+    /// For all trees but the first home: their ids mean something else at the next mount.
+    others: Generation,
+}
+
+struct First {
+    tree: Arc<Tree>,
+    generation: Generation,
+}
+
+impl First {
+    /// The time at which a home was made, to the nanosecond, tells it from others wherever it is opened.
+    fn new(tree: &Arc<Tree>) -> Self {
+        let made = tree.volume.attr(tree.root).map_or(0, |attr| attr.btime);
+        Self {
+            tree: Arc::clone(tree),
+            // The kernel keeps 32 bits of it.
+            generation: Generation(mix(made as u64) >> 32),
+        }
+    }
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self {
+            first: OnceLock::new(),
+            table: Mutex::default(),
+            others: Generation(RandomState::new().hash_one(TABLE) >> 32),
+        }
+    }
 }
 
 impl Nodes {
@@ -63,13 +94,10 @@ impl Nodes {
             SNAPSHOTS => Some(Node::Place(Place::Snapshots)),
             PUBLIC => Some(Node::Place(Place::Public)),
             HOME => {
-                let tree = self.first.get()?;
+                let tree = self.first()?;
                 Some(Node::Inner(Arc::clone(tree), tree.root))
             }
-            id if OWN.contains(&id) => {
-                let tree = self.first.get()?;
-                Some(Node::Inner(Arc::clone(tree), id))
-            }
+            id if OWN.contains(&id) => Some(Node::Inner(Arc::clone(self.first()?), id)),
             id => {
                 let table = self.table.lock();
                 let known = table.get(&id)?;
@@ -137,7 +165,7 @@ impl Nodes {
     pub fn forget(&self, id: u64, count: u64) {
         let (tree, ino) = match id {
             ..=HOME => return,
-            id if OWN.contains(&id) => match self.first.get() {
+            id if OWN.contains(&id) => match self.first() {
                 Some(tree) => (Arc::clone(tree), id),
                 None => return,
             },
@@ -157,11 +185,34 @@ impl Nodes {
         tree.volume.release(ino, count);
     }
 
+    /// What is to be told with the ids of a tree's nodes.
+    pub fn generation(&self, tree: &Tree) -> Generation {
+        match self.first.get() {
+            Some(first) if first.tree.key == tree.key => first.generation,
+            _ => self.others,
+        }
+    }
+
+    /// Makes a home the first of this mount, unless there is one.
+    pub fn offer(&self, home: &Arc<Tree>) {
+        if self.first.get().is_none() {
+            // Made beforehand: it may wait for the store.
+            let first = First::new(home);
+            let _ = self.first.set(first);
+        }
+    }
+
+    fn first(&self) -> Option<&Arc<Tree>> {
+        self.first.get().map(|first| &first.tree)
+    }
+
     /// The id of a node of the first home.
     fn own_id(&self, tree: &Arc<Tree>, ino: Ino) -> Option<u64> {
-        if tree.kind != TreeKind::Home
-            || self.first.get_or_init(|| Arc::clone(tree)).key != tree.key
-        {
+        if tree.kind != TreeKind::Home {
+            return None;
+        }
+        self.offer(tree);
+        if self.first().is_none_or(|first| first.key != tree.key) {
             None
         } else if ino == tree.root {
             Some(HOME)
@@ -173,10 +224,8 @@ impl Nodes {
     /// Where a node is in the table, or would be. Derived from the node, so that it shows the same
     /// number again after it was forgotten.
     fn place_in(table: &HashMap<u64, Known>, tree: &Arc<Tree>, ino: Ino) -> u64 {
-        let mut hash = ino ^ tree.key.rotate_left(40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let mut id = (hash ^ (hash >> 31)) | TABLE;
+        let mut id =
+            mix(ino ^ tree.key.rotate_left(40).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | TABLE;
         while let Some(known) = table.get(&id) {
             if known.tree.key == tree.key && known.ino == ino {
                 break;
@@ -185,6 +234,13 @@ impl Nodes {
         }
         id
     }
+}
+
+/// Spreads what numbers differ in over all bits.
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]
@@ -271,6 +327,37 @@ mod tests {
                 assert!(nodes.find(id).is_none());
             }
         }
+    }
+
+    #[test]
+    fn a_home_has_one_generation_and_other_trees_have_another_at_each_mount() {
+        let home = tree(1, TreeKind::Home);
+        let generation = |home: &Arc<Tree>| {
+            let nodes = Nodes::default();
+            nodes.retain(home, home.root);
+            nodes.generation(home)
+        };
+        assert_eq!(generation(&home), generation(&home));
+        assert!(generation(&home).0 <= u32::MAX.into());
+        let later = loop {
+            let later = tree(1, TreeKind::Home);
+            if later.volume.attr(later.root).unwrap().btime
+                != home.volume.attr(home.root).unwrap().btime
+            {
+                break later;
+            }
+        };
+        assert_ne!(generation(&home), generation(&later));
+
+        let nodes = [Nodes::default(), Nodes::default()];
+        let snapshot = tree(2, TreeKind::Snapshot);
+        assert_ne!(
+            nodes[0].generation(&snapshot),
+            nodes[1].generation(&snapshot)
+        );
+        nodes[0].offer(&home);
+        nodes[0].offer(&later);
+        assert_eq!(nodes[0].generation(&home), generation(&home));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use fuser::{Errno, Generation, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr};
+use fuser::{Errno, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyXattr};
 
 use super::convert;
 use super::front::{Answer, Found};
@@ -14,7 +14,7 @@ pub fn entry(reply: ReplyEntry, found: Answer<Found>) {
             &found.attr_valid,
             &found.name_valid,
             &found.attr,
-            Generation(0),
+            found.generation,
         ),
         Err(error) => reply.error(error),
     }

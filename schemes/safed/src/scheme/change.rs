@@ -304,7 +304,7 @@ impl Front {
         if !(who.is_root() || who.uid == attr.uid && keeps_owner && own_group) {
             return Err(EPERM);
         }
-        let perm = crate::permission::without_set_id(&attr);
+        let perm = crate::permission::without_set_id(&attr, |gid| who.is_of_group(gid));
         self.set(
             held,
             &SetAttr {

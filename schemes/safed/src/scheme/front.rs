@@ -399,7 +399,7 @@ impl Front {
                 let volume = &held.tree.volume;
                 let at = volume.write(held.ino, offset, data).map_err(errno)?;
                 if handle.who.is_none_or(|who| !who.is_root()) {
-                    self.drop_set_id(held)?;
+                    self.drop_set_id(held, handle.who)?;
                 }
                 self.memory.wrote(held.key(), at, data);
             }
@@ -412,8 +412,9 @@ impl Front {
     }
 
     /// Takes the set-id bits away, as any write but root's does.
-    fn drop_set_id(&self, held: &Held) -> Answer<()> {
-        if let Some(perm) = without_set_id(&self.attr_of(held)?) {
+    fn drop_set_id(&self, held: &Held, who: Option<Who>) -> Answer<()> {
+        let of_group = |gid| who.is_some_and(|who| who.is_of_group(gid));
+        if let Some(perm) = without_set_id(&self.attr_of(held)?, of_group) {
             let change = SetAttr {
                 perm: Some(perm),
                 ..SetAttr::default()

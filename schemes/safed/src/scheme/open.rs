@@ -141,9 +141,14 @@ impl Front {
         } else {
             FileKind::File
         };
+        let perm = if flags.directory {
+            flags.mode
+        } else {
+            who.perm_of_new_file(&parent, flags.mode)
+        };
         let node = NewNode {
             kind,
-            perm: flags.mode,
+            perm,
             uid: who.uid,
             gid: who.gid,
             rdev: 0,
@@ -330,7 +335,7 @@ impl Front {
         let perm = if who.is_root() {
             None
         } else {
-            without_set_id(attr)
+            without_set_id(attr, |gid| who.is_of_group(gid))
         };
         let change = SetAttr {
             size: Some(len),

@@ -1,6 +1,8 @@
 //! A model volume as somebody's session, mounted by the front.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod gate;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ type Listener = Box<dyn Fn(Change) + Send + Sync>;
 /// A session whose home is a model; its one snapshot is the same model.
 pub struct Model {
     pub volume: Arc<ModelVolume>,
+    /// What is shown in the model's place.
+    pub shown: Mutex<Option<Arc<dyn Volume>>>,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -23,6 +27,7 @@ impl Model {
     pub fn new(uid: u32, gid: u32) -> Arc<Self> {
         Arc::new(Self {
             volume: Arc::new(ModelVolume::new(uid, gid)),
+            shown: Mutex::default(),
             listener: Mutex::default(),
         })
     }
@@ -40,7 +45,8 @@ pub const SNAPSHOT: &str = "2026-11-22T10:11:12.123Z";
 
 impl Member for Model {
     fn home(&self) -> Result<Arc<dyn Volume>> {
-        Ok(Arc::clone(&self.volume) as Arc<dyn Volume>)
+        let shown = self.shown.lock().clone();
+        Ok(shown.unwrap_or_else(|| Arc::clone(&self.volume) as Arc<dyn Volume>))
     }
 
     fn snapshots(&self) -> Result<Vec<Snapshot>> {
@@ -97,6 +103,11 @@ pub struct Mount {
 
 impl Mount {
     pub fn new() -> Self {
+        Self::of(Model::new(safed::process::uid(), 0))
+    }
+
+    /// Mounts a model that may have been mounted before.
+    pub fn of(model: Arc<Model>) -> Self {
         let daemon = daemon();
         let folder = tempfile::tempdir().unwrap();
         let point = folder.path().join("safe");
@@ -104,9 +115,7 @@ impl Mount {
         open_to_all(folder.path());
         let mounted = fuse::mount(&daemon, &point, &fuse::Options::default())
             .expect("these tests need FUSE: /dev/fuse, and fusermount3 unless run by root");
-        let uid = safed::process::uid();
-        let model = Model::new(uid, 0);
-        attach(&daemon, uid, &model);
+        attach(&daemon, safed::process::uid(), &model);
         Self {
             daemon,
             model,
