@@ -11,6 +11,12 @@ const EMULATOR: &str = "qemu-system-x86_64";
 const MEMORY_MIB: &str = "2048";
 /// A line longer than this is cut: it is nothing of ours.
 const LINE_MAX: usize = 4096;
+/// What Redox's kernel says first.
+const STARTS: &str = "Redox OS starting";
+/// From the power going on to that.
+const START_MAX: Duration = Duration::from_secs(120);
+/// How often Enter is pressed until then.
+const ENTER_EVERY: Duration = Duration::from_secs(1);
 
 /// A running computer.
 pub struct Machine {
@@ -54,6 +60,10 @@ impl Machine {
             "file={},format=raw,if=none,id=disk",
             disk.display()
         ));
+        if monitor.is_none() {
+            // Without a screen the boot loader does not ask for a resolution.
+            command.args(["-vga", "none"]);
+        }
         if let Some(socket) = monitor {
             // Every computer that starts this sees the same time, and no message that its own clock is wrong.
             command.args(["-vga", "std", "-rtc", "base=2026-12-01T12:00:00", "-qmp"]);
@@ -98,6 +108,23 @@ impl Machine {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Off),
+        }
+    }
+
+    /// Waits until Redox starts. `enter` presses Enter: with a screen the boot loader waits for it in its menu of
+    /// resolutions, and when the menu is there nobody says.
+    pub fn starts(&self, mut enter: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+        let until = Instant::now() + START_MAX;
+        loop {
+            match self.line(Instant::now() + ENTER_EVERY) {
+                Ok(Some(line)) if line.contains(STARTS) => return Ok(()),
+                Ok(Some(_)) => {}
+                Ok(None) if Instant::now() > until => {
+                    return Err(format!("Redox did not start in {} s", START_MAX.as_secs()));
+                }
+                Ok(None) => enter()?,
+                Err(Off) => return Err("the computer went off".to_owned()),
+            }
         }
     }
 

@@ -108,7 +108,8 @@ fn with_a_desktop(arguments: &Arguments, report: &mut report::Report) -> Result<
     let socket = work.join("monitor");
     let firmware = arguments.firmware.as_deref();
     let machine = machine::Machine::start(&copy, firmware, &log, Some(&socket))?;
-    let monitor = monitor::Monitor::connect(&socket, work)?;
+    let mut monitor = monitor::Monitor::connect(&socket, work)?;
+    machine.starts(|| monitor.keys(&["ret"]))?;
     let screen = screen::Screen::new(monitor, pictures);
     desktop::test(copy, machine, screen, report);
     println!(
