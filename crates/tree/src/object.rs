@@ -3,9 +3,11 @@
 //! What always holds here: an object's key comes from the home's key and the keyed hash of its
 //! plaintext, so equal content is one object within a home, a key never meets two plaintexts, and
 //! nothing about content can be confirmed from outside. A reference carries the hash, so the bytes
-//! behind it are authenticated wherever they come from.
+//! behind it are authenticated wherever they come from: in a home by the seal, which nobody else can
+//! make; in a public tree, whose keys everybody has who knows its address, by computing the hash anew.
 //!
 //! An object is sealed in pages, each with its tag, so that a small read opens a page and not the whole.
+//! Not in a public tree: a page alone proves nothing there.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -58,16 +60,56 @@ pub struct Keys {
     hash: Secret,
     seal: Secret,
     pub(crate) directory: Secret,
+    /// Whether others have them too: then a seal says nothing about who made it.
+    public: bool,
 }
 
 impl Keys {
-    /// The keys for a home's (or a public tree's) secret.
+    /// The keys for a home's secret.
     pub fn new(home: &Secret) -> Self {
         Self {
             hash: home.derive("safeos 2026 object hash v2", &[]),
             seal: home.derive("safeos 2026 object seal v2", &[]),
             directory: home.derive("safeos 2026 pack directory v1", &[]),
+            public: false,
         }
+    }
+
+    /// The keys for a public tree's secret. Who serves the tree may know it, and could seal anything: an object
+    /// is held against the hash in its reference as a whole, each time it is opened.
+    pub fn of_public(secret: &Secret) -> Self {
+        Self {
+            public: true,
+            ..Self::new(secret)
+        }
+    }
+
+    /// Whether a page of an object may be opened without the others.
+    pub(crate) const fn open_parts(&self) -> bool {
+        !self.public
+    }
+
+    fn object_hash(&self, kind: ObjectKind, codec: u8, body: &[u8]) -> ObjectHash {
+        // The body first: from an even start BLAKE3 hashes it twice as fast.
+        let full = self.hash.hash(&[body, &[codec, kind as u8]]);
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&full[..16]);
+        hash
+    }
+
+    /// Refuses what was sealed by somebody else than who made the reference.
+    fn check(
+        &self,
+        kind: ObjectKind,
+        at: &ObjectRef,
+        codec: Option<u8>,
+        body: &[u8],
+    ) -> Result<()> {
+        let is_it = |codec| self.object_hash(kind, codec, body) == at.hash;
+        if self.public && !codec.is_some_and(is_it) {
+            return Err(damaged(at, "it is not what was published"));
+        }
+        Ok(())
     }
 
     fn object_key(&self, kind: ObjectKind, hash: &ObjectHash) -> Secret {
@@ -102,10 +144,7 @@ impl<'a> Plain<'a> {
             Some(packed) => (Codec::Lz4, Cow::Owned(packed)),
             None => (Codec::Raw, Cow::Borrowed(content)),
         };
-        // The body first: from an even start BLAKE3 hashes it twice as fast.
-        let full = keys.hash.hash(&[&body, &[codec as u8, kind as u8]]);
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&full[..16]);
+        let hash = keys.object_hash(kind, codec as u8, &body);
         Ok(Self {
             kind,
             codec,
@@ -163,6 +202,7 @@ pub fn open(keys: &Keys, kind: ObjectKind, at: &ObjectRef, mut sealed: Vec<u8>) 
     let len = sealed.len();
     let body = open_pages(keys, kind, at, 0, &mut sealed, 0..len)?;
     sealed.truncate(body.len);
+    keys.check(kind, at, body.codec, &sealed)?;
     match body.codec {
         Some(0) => Ok(sealed.into()),
         Some(1) => decompress(&sealed).map_err(|_| damaged(at, "its content does not unpack")),
@@ -197,6 +237,7 @@ pub(crate) fn open_run<'a>(
         if body.codec != Some(Codec::Raw as u8) {
             return Err(damaged(at, "its length is not that of its codec"));
         }
+        keys.check(kind, at, body.codec, &sealed[end..end + body.len])?;
         (start, end) = (next, end + body.len);
     }
     sealed.truncate(end);
@@ -467,5 +508,45 @@ mod tests {
             assert!(open(&keys(), ObjectKind::Block, &at, flipped).is_err());
             assert!(open(&keys(), ObjectKind::Block, &at, bytes[..place].to_vec()).is_err());
         }
+    }
+
+    /// An object of somebody who knows the keys, as an object with another hash.
+    fn forged(keys: &Keys, content: &[u8], hash: ObjectHash) -> Vec<u8> {
+        let plain = Plain {
+            hash,
+            ..Plain::new(keys, ObjectKind::Block, content).unwrap()
+        };
+        let mut out = Vec::new();
+        plain.seal(keys, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn who_knows_the_keys_of_a_public_tree_forges_nothing() {
+        let keys = Keys::of_public(&Secret::new([7; 32]));
+        let mut noise = vec![0; 20_000];
+        safeos_record::random_bytes(&mut noise).unwrap();
+        let text = b"all work and no play ".repeat(1000);
+        for content in [&noise, &text, &b"short".to_vec(), &Vec::new()] {
+            let (at, bytes) = sealed(ObjectKind::Block, content);
+            assert_eq!(
+                &open(&keys, ObjectKind::Block, &at, bytes.clone()).unwrap()[..],
+                &content[..]
+            );
+            let mut other = content.clone();
+            other.push(1);
+            for other in [other, vec![3; content.len() + 1], text[..500].to_vec()] {
+                let bytes = forged(&keys, &other, at.hash);
+                let error = open(&keys, ObjectKind::Block, &at, bytes).unwrap_err();
+                assert!(
+                    error.to_string().contains("not what was published"),
+                    "{error}"
+                );
+            }
+        }
+        let (at, mut run) = sealed(ObjectKind::Block, &noise);
+        let other: Vec<u8> = noise.iter().map(|byte| byte ^ 9).collect();
+        run.extend(forged(&keys, &other, at.hash));
+        assert!(open_run(&keys, ObjectKind::Block, [&at, &at].into_iter(), &mut run).is_err());
     }
 }

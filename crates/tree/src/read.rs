@@ -86,13 +86,14 @@ impl Reader {
     /// A range of a block of `len` bytes, or as much of it as the block has.
     ///
     /// Who reads here and there gets the pages asked for; a block of which more is wanted soon after is
-    /// read and kept whole.
+    /// read and kept whole. A block of a public tree always is: only as a whole it can be held against its hash.
     pub fn block_part(&self, at: &ObjectRef, len: usize, range: Range<usize>) -> Result<Bytes> {
         let range = range.start.min(len)..range.end.min(len);
         if let Some(block) = self.blocks.lock().get(at) {
             return Ok(block.slice(range));
         }
-        if let Some(part) = Part::new(at, len, &range)
+        if self.keys.open_parts()
+            && let Some(part) = Part::new(at, len, &range)
             && self.parted.lock().insert(*at, ()).is_none()
             && let Some(content) = part.open(
                 &self.keys,

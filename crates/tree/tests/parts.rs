@@ -195,3 +195,45 @@ fn a_damaged_block_among_neighbours_is_named() {
     reader.read(&wanted[..4], &mut out).unwrap();
     assert!(out == contents[..4].concat());
 }
+
+/// Somebody who serves a public tree and knows its address seals a page of his own.
+#[test]
+fn a_page_of_a_public_tree_is_never_opened_without_the_others() {
+    let secret = Secret::new([1; 32]);
+    let (content, lie) = (noise(), noise());
+    let (at, one, _) = block(&content);
+    let keys = Keys::of_public(&secret);
+    let reader = Reader::new(keys, one.clone(), 1 << 20);
+    let part = reader.block_part(&at, content.len(), 8192..8200).unwrap();
+    assert_eq!(part, content[8192..8200]);
+    assert_eq!(*one.asked.lock(), [at.len]);
+
+    // The object's own key, as format.md says it is made, and with it a page.
+    let seal_key = secret.derive("safeos 2026 object seal v2", &[]);
+    let key = Secret::new(seal_key.hash(&[&[ObjectKind::Block as u8], &at.hash]));
+    let mut page = lie[4096..8192].to_vec();
+    let mut nonce = [0; 12];
+    nonce[0] = 1;
+    key.seal(nonce, &[0], &mut page, 0).unwrap();
+    one.sealed.lock()[1 + 4112..1 + 2 * 4112].copy_from_slice(&page);
+    // A home's own reader takes it: nobody else has its keys.
+    let home = Reader::new(Keys::new(&secret), one.clone(), 1 << 20);
+    let part = home.block_part(&at, content.len(), 5000..5010).unwrap();
+    assert_eq!(part, lie[5000..5010]);
+    let reader = Reader::new(Keys::of_public(&secret), one.clone(), 1 << 20);
+    for range in [5000..5010, 0..content.len(), 0..1] {
+        let error = reader.block_part(&at, content.len(), range).unwrap_err();
+        assert!(
+            error.to_string().contains("not what was published"),
+            "{error}"
+        );
+    }
+    let wanted = Wanted {
+        at,
+        len: content.len(),
+        range: 0..content.len(),
+    };
+    let mut out = Vec::new();
+    assert!(reader.read(&[wanted], &mut out).is_err());
+    assert!(out.is_empty());
+}
