@@ -15,6 +15,7 @@ mod flush;
 mod frozen;
 mod home;
 mod home_volume;
+mod inert;
 mod local;
 mod look;
 mod maintain;

@@ -3,6 +3,10 @@
 //! A public tree is a home's format under a key of its own: its commit stands in a chunk (a salt of 16
 //! bytes, then the sealed commit), and the address is that chunk's address and the key, 64 bytes in base
 //! 32 without padding, in lower case.
+//!
+//! What always holds here: whoever serves a public tree may know its address, and with it its keys; so
+//! each byte of it that is given out hangs on the address by hashes that were computed here: the commit's
+//! chunk by its address, the objects by the hashes in their references.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +20,7 @@ use safeos_tree::{
 
 use crate::frozen::Frozen;
 use crate::home::{now, put_inode};
+use crate::inert::{self, Inert};
 use crate::look::Look;
 use crate::names::root_inode;
 use crate::packs::Packs;
@@ -42,7 +47,7 @@ impl Session {
         let ino = look.walk(path)?;
         let secret = Secret::random()?;
         let store = self.home.packs.shared_store();
-        let keys = Keys::new(&secret);
+        let keys = Keys::of_public(&secret);
         let packs = Packs::new(store, None, keys.clone());
         let mut writer = Writer {
             from: look,
@@ -95,7 +100,12 @@ pub fn open_public(store: &Arc<dyn Store>, address: &str) -> Result<Arc<dyn Volu
     let (head, secret) = read_address(address).ok_or(Error::NotFound)?;
     let chunk = match store.get_chunk(&head) {
         Err(safeos_store::Error::Missing { .. }) => return Err(Error::NotFound),
-        other => other?,
+        // Stores check this too; here everything hangs on it.
+        other => Chunk::verify(head, other?.into_bytes()).map_err(|_| {
+            Error::Damaged(format!(
+                "the public tree {address} is not what was published"
+            ))
+        })?,
     };
     let damaged = || Error::Damaged(format!("the public tree {address} does not open"));
     let mut bytes = chunk.into_bytes().to_vec();
@@ -106,13 +116,13 @@ pub fn open_public(store: &Arc<dyn Store>, address: &str) -> Result<Arc<dyn Volu
         .derive(COMMIT_CONTEXT, &*salt)
         .open([0; 12], &[], sealed)
         .map_err(|_| damaged())?;
-    let keys = Keys::new(&secret);
+    let keys = Keys::of_public(&secret);
     let packs = Arc::new(Packs::new(store.clone(), None, keys.clone()));
-    Ok(Arc::new(Frozen {
+    Ok(Arc::new(Inert(Arc::new(Frozen {
         tree: Commit::decode(commit)?.tree()?,
         reader: Arc::new(Reader::new(keys, packs, MEMORY_BYTES_MAX)),
         ended: None,
-    }))
+    }))))
 }
 
 struct PublicSink<'a>(&'a Packs);
@@ -153,7 +163,12 @@ impl Writer<'_> {
         root.perm = 0o755;
         self.batch.push(put_inode(ROOT, root));
         let child = self.number();
-        self.entry(ROOT, name.unwrap_or(b"file"), child, inode.kind);
+        self.entry(
+            ROOT,
+            name.unwrap_or(b"file"),
+            child,
+            inert::kind(inode.kind),
+        );
         self.node(ino, child, ROOT)
     }
 
@@ -177,12 +192,13 @@ impl Writer<'_> {
             }
             let mut inode: Inode = self.from.inode(ino)?.as_ref().clone();
             inode.parent = parent;
+            inert::disarm(&mut inode);
             if inode.kind == FileKind::Directory {
                 for (name, child) in self.from.entries(ino, None, usize::MAX)? {
                     let found = self.from.inode(child)?;
                     let known = links.get(&child).copied();
                     let number = known.unwrap_or_else(|| self.number());
-                    self.entry(new, &name, number, found.kind);
+                    self.entry(new, &name, number, inert::kind(found.kind));
                     if known.is_none() {
                         waiting.push((child, number, new));
                         if found.nlink > 1 && found.kind != FileKind::Directory {
@@ -194,7 +210,7 @@ impl Writer<'_> {
                 self.content(ino, new)?;
             }
             for (key, value) in self.from.items(ino)? {
-                if key.tag == Tag::Xattr {
+                if key.tag == Tag::Xattr && inert::is_harmless(&key.name) {
                     self.batch.push((Key::xattr(new, &key.name), Some(value)));
                 }
             }
