@@ -73,6 +73,8 @@ pub(crate) struct Home {
     closed: AtomicBool,
     /// Held by those who make one.
     changing: RwLock<()>,
+    /// Held while a part of the home is built that has no name yet: it is neither published nor merged before it has.
+    pub(crate) building: RwLock<()>,
     ended: AtomicBool,
     /// Grows with every change.
     changes: AtomicU64,
@@ -111,6 +113,7 @@ impl Home {
             numbers: Mutex::default(),
             closed: AtomicBool::new(false),
             changing: RwLock::default(),
+            building: RwLock::default(),
             ended: AtomicBool::new(false),
             changes: AtomicU64::new(0),
         }
@@ -305,14 +308,14 @@ impl Home {
     }
 }
 
-/// Inodes that a batch removes, and those that it leaves without a name.
+/// Inodes that a batch removes or gives a name, and those that it leaves without one.
 fn nameless(batch: &Batch) -> (Vec<Ino>, Vec<Ino>) {
     let mut gone = Vec::new();
     let mut orphans = Vec::new();
     for (key, value) in batch {
         match (key.tag, value) {
-            (Tag::Inode, None) => gone.push(key.ino),
             (Tag::Inode, Some(Value::Inode(inode))) if inode.nlink == 0 => orphans.push(key.ino),
+            (Tag::Inode, _) => gone.push(key.ino),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! The session: an account's home open on this computer.
 //!
-//! Imports go down: `session`, `maintain`, `public` → `open`, `background` → `publish` → `home_volume` →
+//! Imports go down: `session`, `maintain`, `public`, `restore` → `open`, `background` → `publish` → `home_volume` →
 //! `names`, `content`, `flush` → `home` → `turns` → `packs`, `stage`, `files`, `look` → `volume`, `report`, `error`.
 
 mod background;
@@ -30,6 +30,7 @@ mod public;
 mod publish;
 mod readahead;
 mod report;
+mod restore;
 mod session;
 mod stage;
 mod time;

@@ -132,6 +132,20 @@ impl Look<'_> {
         Ok(entries)
     }
 
+    /// The directories in a directory.
+    pub(crate) fn folders(&self, dir: Ino) -> Found<Vec<Ino>> {
+        let mut folders = Vec::new();
+        self.scan(Key::entry(dir, b""), Tag::Entry, &mut |_, value| {
+            if let Value::Entry { ino, kind } = value
+                && *kind == safeos_tree::FileKind::Directory
+            {
+                folders.push(*ino);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(folders)
+    }
+
     /// A block of a file, if it is there.
     pub(crate) fn block(&self, ino: Ino, number: u64) -> Found<Option<Block>> {
         match self.tree.get(self.source, &Key::block(ino, number))? {

@@ -1,18 +1,16 @@
-//! Looking after a home on its store: check, collect, copy, restore.
+//! Looking after a home on its store: check, collect, copy.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use safeos_record::{Address, Pointer};
 use safeos_store::{Error as StoreError, Kind, Store};
 use safeos_tree::{
-    Batch, Block, Commit, FileKind, Key, ObjectKind, ObjectRef, Source, Tree, Value, check,
-    directory, references,
+    Block, Commit, ObjectKind, ObjectRef, Source, Tree, check, directory, references,
 };
 
 use crate::copy::copy;
-use crate::home::{now, put_inode};
 use crate::look::Look;
-use crate::{Change, Checked, Collected, Copied, Error, Ino, Progress, Result, Session, Step};
+use crate::{Checked, Collected, Copied, Error, Ino, Progress, Result, Session, Step};
 
 /// How many records are read with one call.
 const READ_AT_ONCE: usize = 8;
@@ -20,8 +18,6 @@ const READ_AT_ONCE: usize = 8;
 const LIST_AT_ONCE: usize = 4096;
 /// How many lines a check gives at most.
 const LINES_MAX: usize = 10_000;
-/// How many items are restored in one change.
-const RESTORE_ITEMS: usize = 4096;
 
 /// A published state.
 struct State {
@@ -373,185 +369,4 @@ impl Session {
         }
         Ok(copied)
     }
-
-    /// Puts `path` as it was in a snapshot into the home at `to` (`None`: at `path` itself). What is
-    /// there is replaced only with `replace`. Content is not stored again.
-    pub fn restore(
-        &self,
-        snapshot: &str,
-        path: &[u8],
-        to: Option<&[u8]>,
-        replace: bool,
-        progress: &dyn Progress,
-    ) -> Result<()> {
-        let _changing = self.home.changing()?;
-        let from = self.frozen(snapshot)?;
-        let look = Look {
-            tree: &from.tree,
-            source: &**self.reader(),
-        };
-        let ino = look.walk(path)?;
-        if ino == safeos_tree::ROOT {
-            return Err(Error::Invalid("name a file or folder, not the whole home"));
-        }
-        let to = to.unwrap_or(path);
-        let (dir, name) = split_path(to)?;
-        let dir = self.home.look(|look| look.walk(dir))?;
-        if self.home.look(|look| look.entry(dir, name))?.is_some() && !replace {
-            return Err(Error::Exists);
-        }
-        // Built under a name of its own, then renamed: there is the old or the new, never a part.
-        let temporary = format!(".restored-{}", self.home.number()?);
-        let built = self.graft(look, ino, dir, temporary.as_bytes(), progress);
-        let done = built.and_then(|()| self.put_in_place(dir, temporary.as_bytes(), name));
-        if done.is_err() {
-            drop(self.remove_tree(dir, temporary.as_bytes()));
-        }
-        for name in [temporary.as_bytes(), name] {
-            self.tell(Change::Entry(dir, name.to_vec()));
-        }
-        done
-    }
-
-    fn put_in_place(&self, dir: Ino, temporary: &[u8], name: &[u8]) -> Result<()> {
-        let (from, to) = ((dir, temporary), (dir, name));
-        if self.home.look(|look| look.entry(dir, name))?.is_none() {
-            return self
-                .home
-                .rename_node(from, to, crate::RenameMode::NoReplace);
-        }
-        self.home
-            .rename_node(from, to, crate::RenameMode::Exchange)?;
-        self.remove_tree(dir, temporary)
-    }
-
-    /// Copies a node and everything under it from another tree of this home.
-    fn graft(
-        &self,
-        from: Look<'_>,
-        ino: Ino,
-        dir: Ino,
-        name: &[u8],
-        progress: &dyn Progress,
-    ) -> Result<()> {
-        let mut batch = Batch::new();
-        let mut numbers: HashMap<Ino, Ino> = HashMap::new();
-        let mut names: HashMap<Ino, u32> = HashMap::new();
-        let mut waiting = vec![(ino, dir)];
-        let top = self.home.number()?;
-        numbers.insert(ino, top);
-        let mut done = 0;
-        while let Some((old, parent)) = waiting.pop() {
-            if progress.stopped() {
-                return Err(Error::Stopped);
-            }
-            let new = numbers[&old];
-            for (key, value) in from.items(old)? {
-                let item = match value {
-                    Value::Inode(inode) => {
-                        let mut inode = inode.as_ref().clone();
-                        inode.parent = parent;
-                        inode.ctime = now();
-                        batch.push(put_inode(new, inode));
-                        continue;
-                    }
-                    Value::Entry { ino: child, kind } => {
-                        let number = match numbers.get(&child) {
-                            Some(number) => *number,
-                            None => {
-                                let number = self.home.number()?;
-                                numbers.insert(child, number);
-                                waiting.push((child, new));
-                                number
-                            }
-                        };
-                        if kind != FileKind::Directory {
-                            *names.entry(number).or_insert(0) += 1;
-                        }
-                        Value::Entry { ino: number, kind }
-                    }
-                    other => other,
-                };
-                batch.push((Key { ino: new, ..key }, Some(item)));
-            }
-            done += 1;
-            if batch.len() > RESTORE_ITEMS {
-                progress.step(Step {
-                    what: "restoring".into(),
-                    done,
-                    total: 0,
-                    unit: "files".into(),
-                });
-                self.add(std::mem::take(&mut batch))?;
-            }
-        }
-        self.add(batch)?;
-        // Links from outside what was restored do not count.
-        names.insert(top, 1);
-        for (number, count) in names {
-            self.home.change(|look| {
-                let inode = look.inode(number)?;
-                if inode.kind == FileKind::Directory || inode.nlink == count {
-                    return Ok((Batch::new(), ()));
-                }
-                let mut inode = inode.as_ref().clone();
-                inode.nlink = count;
-                Ok((vec![put_inode(number, inode)], ()))
-            })?;
-        }
-        // Named last: until then nobody sees it.
-        self.home.adopt(top, dir, name)
-    }
-
-    fn add(&self, batch: Batch) -> Result<()> {
-        self.home.change(|_| Ok((batch.clone(), ())))
-    }
-
-    /// Removes a name with everything under it.
-    fn remove_tree(&self, dir: Ino, name: &[u8]) -> Result<()> {
-        let Some((ino, kind)) = self.home.look(|look| look.entry(dir, name))? else {
-            return Ok(());
-        };
-        if kind != FileKind::Directory {
-            return self.home.unlink_name(dir, name);
-        }
-        // A list of folders, the inner ones last.
-        let mut folders = vec![(dir, name.to_vec(), ino)];
-        let mut at = 0;
-        while at < folders.len() {
-            let folder = folders[at].2;
-            for (name, child) in self
-                .home
-                .look(|look| look.entries(folder, None, usize::MAX))?
-            {
-                let kind = self.home.look(|look| Ok(look.inode(child)?.kind))?;
-                if kind == FileKind::Directory {
-                    folders.push((folder, name, child));
-                } else {
-                    self.home.unlink_name(folder, &name)?;
-                }
-            }
-            at += 1;
-        }
-        for (dir, name, _) in folders.into_iter().rev() {
-            self.home.remove_directory(dir, &name)?;
-        }
-        Ok(())
-    }
-}
-
-/// The folder and the last name of a path.
-fn split_path(path: &[u8]) -> Result<(&[u8], &[u8])> {
-    let end = path
-        .iter()
-        .rposition(|byte| *byte != b'/')
-        .map_or(0, |last| last + 1);
-    let path = &path[..end];
-    let start = path
-        .iter()
-        .rposition(|byte| *byte == b'/')
-        .map_or(0, |slash| slash + 1);
-    let (dir, name) = path.split_at(start);
-    crate::look::check_name(name)?;
-    Ok((dir, name))
 }

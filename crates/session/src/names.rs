@@ -158,22 +158,66 @@ impl Home {
         })
     }
 
-    /// Gives a node that has no name yet its first.
-    pub(crate) fn adopt(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<()> {
+    /// Gives an orphan its first name, and `links`. With `replace` what has that name loses it: what is left then to be
+    /// cleared away, a directory with everything in it.
+    pub(crate) fn adopt(
+        &self,
+        ino: Ino,
+        links: u32,
+        dir: Ino,
+        name: &[u8],
+        replace: bool,
+    ) -> Result<Option<Ino>> {
         check_name(name)?;
         self.change(|look| {
             let mut plan = Plan::new(look, self);
-            let kind = look.inode(ino)?.kind;
+            let now = plan.now;
+            let there = look.entry(dir, name)?;
+            if there.is_some() && !replace {
+                return Err(Error::Exists.into());
+            }
+            let inode = plan.inode(ino)?;
+            inode.nlink = links;
+            inode.parent = dir;
+            inode.ctime = now;
+            let kind = inode.kind;
             let parent = plan.edit_directory(dir)?;
             if kind == TreeKind::Directory {
                 parent.nlink = parent.nlink.checked_add(1).ok_or(Error::TooManyLinks)?;
             }
-            if look.entry(dir, name)?.is_some() {
-                return Err(Error::Exists.into());
+            let mut replaced = None;
+            if let Some((old, old_kind)) = there {
+                if old_kind == TreeKind::Directory {
+                    parent.nlink = parent.nlink.saturating_sub(1);
+                    // Not with what is in it: that is found through it.
+                    let inode = plan.inode(old)?;
+                    inode.nlink = 0;
+                    inode.ctime = now;
+                    replaced = Some(old);
+                } else if plan.drop_name(old)? {
+                    replaced = Some(old);
+                }
             }
             plan.set_entry(dir, name, Some((ino, kind)));
-            Ok(plan.finish(()))
+            Ok(plan.finish(replaced))
         })
+    }
+
+    /// Takes a name out of an orphaned directory, and what it names if that was its last. Of the directory itself nothing
+    /// changes: a replay that finds no such directory makes none.
+    pub(crate) fn unname(&self, dir: Ino, name: &[u8]) -> Result<()> {
+        let last = self.change(|look| {
+            let mut plan = Plan::new(look, self);
+            let Some((ino, _)) = look.entry(dir, name)? else {
+                return Ok((Batch::new(), None));
+            };
+            plan.set_entry(dir, name, None);
+            // A part of what is brought back may have a name before it is there.
+            let is_there = look.tree.get(look.source, &Key::inode(ino))?.is_some();
+            let last = is_there && plan.drop_name(ino)?;
+            Ok(plan.finish(last.then_some(ino)))
+        })?;
+        self.dispose(last)
     }
 
     pub(crate) fn link_node(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<()> {
@@ -259,7 +303,7 @@ impl Home {
     }
 
     /// Removes a node without names, now or when nobody uses it any more.
-    fn dispose(&self, ino: Option<Ino>) -> Result<()> {
+    pub(crate) fn dispose(&self, ino: Option<Ino>) -> Result<()> {
         match ino {
             Some(ino) if !self.is_pinned(ino) => self.reap(ino),
             _ => Ok(()),
@@ -287,7 +331,7 @@ impl Home {
     pub(crate) fn release_node(&self, ino: Ino, count: u64) {
         if self.unpin(ino, count)
             && self.work.read().orphans.contains(&ino)
-            && let Err(error) = self.reap(ino)
+            && let Err(error) = self.clear(ino)
             && !matches!(error, Error::Ended)
         {
             self.problems

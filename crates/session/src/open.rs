@@ -409,7 +409,7 @@ impl Interrupted {
         drop(old);
         let orphans: Vec<_> = home.work.read().orphans.iter().copied().collect();
         for ino in orphans {
-            told(home.reap(ino))?;
+            told(home.clear(ino))?;
         }
         for ino in touched {
             match home.trim_content(ino) {

@@ -4,15 +4,15 @@
 //! stage's segments go only when the store has what they say. A head that another computer has moved
 //! is merged first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use safeos_account::{Account, Error as AccountError, Head};
 use safeos_record::Chunk;
 use safeos_tree::{
-    BLOCK_BYTES, Batch, Commit, Key, Naming, PackSink, Place, SnapshotItem, Tag, Tree, Value, diff,
-    merge, seal_tree,
+    BLOCK_BYTES, Batch, Commit, FileKind, Key, Naming, PackSink, Place, SnapshotItem, Tag, Tree,
+    Value, diff, merge, seal_tree,
 };
 
 use crate::failure::Fault;
@@ -252,6 +252,8 @@ impl Publisher<'_> {
             }
             Ok((vec![(Key::snapshot(time), Some(item.clone()))], ()))
         })?;
+        // What is being built goes with a later commit, as a whole.
+        let _whole = home.building.write();
         loop {
             let work = home.work.write();
             // Who has the list may wait for the tree.
@@ -295,23 +297,49 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Nodes without names are this session's alone.
-    fn leave_out(&self, orphans: Vec<Ino>, tree: &mut Tree) -> Result<()> {
-        for ino in orphans {
-            let mut batch = Batch::new();
-            let (from, to) = (Key::inode(ino), Key::inode(ino + 1));
-            tree.scan(&*self.home.reader, &from, &to, &mut |key, _| {
-                batch.push((key.clone(), None));
-                std::ops::ControlFlow::Continue(())
-            })?;
-            tree.apply(&*self.home.reader, batch)?;
+    /// Nodes without names are this session's alone, with what has a name in them only.
+    fn leave_out(&self, mut orphans: Vec<Ino>, tree: &mut Tree) -> Result<()> {
+        let reader = &*self.home.reader;
+        let mut named: HashMap<Ino, u32> = HashMap::new();
+        loop {
+            while let Some(ino) = orphans.pop() {
+                let mut batch = Batch::new();
+                let (from, to) = (Key::inode(ino), Key::inode(ino + 1));
+                tree.scan(reader, &from, &to, &mut |key, value| {
+                    batch.push((key.clone(), None));
+                    match value {
+                        Value::Entry { ino, kind } if *kind == FileKind::Directory => {
+                            orphans.push(*ino);
+                        }
+                        Value::Entry { ino, .. } => *named.entry(*ino).or_insert(0) += 1,
+                        _ => {}
+                    }
+                    std::ops::ControlFlow::Continue(())
+                })?;
+                tree.apply(reader, batch)?;
+            }
+            for (ino, lost) in named.drain() {
+                let Some(Value::Inode(inode)) = tree.get(reader, &Key::inode(ino))? else {
+                    continue;
+                };
+                if inode.nlink <= lost {
+                    orphans.push(ino);
+                    continue;
+                }
+                let mut inode = inode.as_ref().clone();
+                inode.nlink -= lost;
+                tree.apply(reader, vec![put_inode(ino, inode)])?;
+            }
+            if orphans.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Merges a head that another computer has published. The names of conflicting versions.
     pub(crate) fn absorb(&self, line: &mut Line, theirs: Head) -> Result<Vec<String>> {
         let home = self.home;
+        let _whole = home.building.write();
         let their_tree = Commit::decode(theirs.commit())?.tree()?;
         let started = Instant::now();
         let (mut conflicts, changed);
