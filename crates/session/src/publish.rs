@@ -501,9 +501,13 @@ impl Naming for Names<'_> {
 
     fn suffix(&self) -> String {
         let time = utc(now()).replace(':', ".");
+        // Computers may have one host name, as copies of one installation have; sessions never have one stage.
+        let id = self.home.stage.id();
         format!(
-            "conflict, {}, {}",
+            "conflict, {} {:02x}{:02x}, {}",
             self.computer,
+            id[0],
+            id[1],
             &time[..19].replace('T', " ")
         )
     }
