@@ -14,12 +14,17 @@ use safeos_store::Store;
 use safeos_tree::{Commit, Key, Reader, Tag, Value};
 
 use crate::background::Background;
+use crate::failure::Fault;
 use crate::frozen::Frozen;
 use crate::home::Home;
 use crate::local::Local;
+use crate::look::Look;
 use crate::publish::{Line, Publisher};
 use crate::time::utc;
 use crate::{Change, Error, Nanos, Progress, Published, Result, Snapshot, Status, Volume};
+
+/// How many names of the home's own folder are looked at before a session is shown.
+const FIRST_NAMES: usize = 16;
 
 /// How much memory and disk a session may take, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -176,6 +181,44 @@ impl Session {
             snapshots.push(newest);
         }
         Ok(snapshots)
+    }
+
+    /// Reads the home's own folder and the first names in it, as far as that is on this computer: an error where a session
+    /// would show nothing but errors. What would have to be fetched from elsewhere is not waited for.
+    pub fn look_at_root(&self) -> Result<()> {
+        let home = &self.home;
+        let tree = home.work.read().tree.clone();
+        let unreadable = |error: Error| match error {
+            error if error.retry() => Ok(()),
+            Error::Damaged(why) => Err(Error::Damaged(format!(
+                "the home's own folder cannot be read: {why}. Nothing was changed; `safe store check --account NAME` says what else is damaged, and a copy of the store brings it back. To look at earlier states in snapshots/ all the same, sign in with --accept-older"
+            ))),
+            error => Err(error),
+        };
+        loop {
+            let look = Look {
+                tree: &tree,
+                source: &home.reader.cached(),
+            };
+            let found = look.directory(safeos_tree::ROOT).and_then(|_| {
+                look.entries(safeos_tree::ROOT, None, FIRST_NAMES)?
+                    .into_iter()
+                    .try_for_each(|(_, ino)| look.inode(ino).map(drop))
+            });
+            match found {
+                Ok(()) => return Ok(()),
+                Err(Fault::Missing(at)) if !home.packs.has(&at.pack) => return Ok(()),
+                Err(Fault::Missing(at)) => {
+                    if let Err(error) = safeos_tree::Source::node(&*home.reader, &at) {
+                        return unreadable(error.into());
+                    }
+                }
+                Err(Fault::Failed(Error::NotFound)) => {
+                    return unreadable(Error::Damaged("it is not in the tree".into()));
+                }
+                Err(Fault::Failed(error)) => return unreadable(error),
+            }
+        }
     }
 
     /// One of them as a tree.

@@ -192,6 +192,12 @@ fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>
     };
     open(conversation, opening, |options| {
         let session = Session::sign_in(credentials, options, listener)?;
+        if !request.accept_older
+            && let Err(error) = session.look_at_root()
+        {
+            let _ = session.sign_out_later();
+            return Err(error);
+        }
         Ok((session, Shown::default()))
     })
 }
