@@ -15,7 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use safeos_session::{Change, FileKind, NewNode, Volume};
+use safeos_session::{Change, FileKind, NewNode, SetAttr, Volume};
 use support::{Model, Mount, SNAPSHOT, attach};
 
 fn names(folder: &std::path::Path) -> Vec<String> {
@@ -349,6 +349,60 @@ fn changes_from_elsewhere_are_seen_when_announced() {
         .model
         .announce(Change::Entry(volume.root(), b"other".to_vec()));
     assert!(soon(|| !other.exists()));
+}
+
+/// With write-back the kernel trusts its own length of a file that it knows by another name or that is open.
+#[test]
+fn a_change_from_elsewhere_is_seen_by_every_name_and_in_open_files() {
+    let mount = Mount::new();
+    let volume = &mount.model.volume;
+    let (path, twin) = (mount.home().join("file"), mount.home().join("twin"));
+    fs::write(&path, vec![b'a'; 10_000]).unwrap();
+    fs::hard_link(&path, &twin).unwrap();
+    let mut open = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .open(&twin)
+        .unwrap();
+    let ino = open.metadata().unwrap().ino();
+    let time = 1_234_567_890_123_456_789_i128;
+    // As long, longer, shorter, empty: what a merge makes of it.
+    for content in [
+        vec![b'b'; 10_000],
+        vec![b'c'; 50_000],
+        b"short".to_vec(),
+        Vec::new(),
+    ] {
+        let change = SetAttr {
+            size: Some(content.len() as u64),
+            ..SetAttr::default()
+        };
+        volume.set_attr(ino, &change).unwrap();
+        volume.write(ino, Some(0), &content).unwrap();
+        let change = SetAttr {
+            mtime: Some(time),
+            ..SetAttr::default()
+        };
+        volume.set_attr(ino, &change).unwrap();
+        mount.model.announce(Change::Node(ino));
+        for name in [&path, &twin] {
+            assert!(soon(|| fs::read(name).unwrap() == content), "{name:?}");
+        }
+        let told = || {
+            let seen = open.metadata().unwrap();
+            let time = (seen.mtime(), seen.mtime_nsec());
+            seen.len() == content.len() as u64 && time == (1_234_567_890, 123_456_789)
+        };
+        assert!(soon(told), "{:?}", open.metadata());
+        let kept = volume.attr(ino).unwrap();
+        assert_eq!((kept.size, kept.mtime), (content.len() as u64, time));
+        // What is appended comes after it, and overwrites nothing.
+        open.write_all(b"more").unwrap();
+        open.sync_all().unwrap();
+        let mut all = Vec::new();
+        volume.read(ino, 0, 100_000, &mut all).unwrap();
+        assert!(all == [&content[..], b"more"].concat());
+    }
 }
 
 #[test]

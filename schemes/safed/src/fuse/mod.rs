@@ -7,6 +7,7 @@ mod filesystem;
 mod front;
 mod mount;
 mod nodes;
+mod refresh;
 mod reply;
 mod writes;
 

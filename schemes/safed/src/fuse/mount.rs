@@ -24,6 +24,7 @@ use safeos_session::{Change, Ino, Volume};
 use super::broken;
 use super::front::Front;
 use super::nodes::{self, Nodes};
+use super::refresh::Changed;
 use super::writes::Writes;
 use crate::control::Control;
 use crate::daemon::{self, Daemon, Tree};
@@ -105,7 +106,8 @@ pub fn mount(daemon: &Arc<Daemon>, point: &Path, options: &Options) -> Result<Mo
     let notifier = background.notifier();
     let _ = kernel.set(background.notifier());
     let thread = std::thread::Builder::new().name("safed-notify".to_owned());
-    if let Err(error) = thread.spawn(move || notify(&notifier, &nodes, &receiver)) {
+    let at = point.clone();
+    if let Err(error) = thread.spawn(move || notify(&notifier, &nodes, &at, &receiver)) {
         let why = error.to_string();
         return Err(Error::Refused { point, why });
     }
@@ -364,7 +366,7 @@ impl daemon::Front for Kernel {
 
 /// Passes notes on to the kernel until the daemon ends. Failures mean that the kernel had nothing to
 /// forget.
-fn notify(notifier: &Notifier, nodes: &Nodes, notes: &Receiver<Note>) {
+fn notify(notifier: &Notifier, nodes: &Nodes, point: &Path, notes: &Receiver<Note>) {
     let forget_name = |dir: u64, name: &[u8]| {
         let _ = notifier.inval_entry(INodeNo(dir), OsStr::from_bytes(name));
     };
@@ -384,11 +386,17 @@ fn notify(notifier: &Notifier, nodes: &Nodes, notes: &Receiver<Note>) {
             Note::Changed(tree, Change::Node(ino)) => {
                 let id = nodes.id(&tree, ino);
                 let _ = notifier.inval_inode(INodeNo(id), 0, 0);
-                // With write-back the kernel believes its own size and times of a file for as long as
-                // it knows the file; so it must forget the name, and with it the file.
+                // A file that nobody has open, and that has one name, is forgotten with it.
                 if let Some((dir, name)) = name_of(&*tree.volume, ino) {
                     forget_name(nodes.id(&tree, dir), &name);
                 }
+                let changed = Changed {
+                    volume: &*tree.volume,
+                    ino,
+                    id,
+                    generation: nodes.generation(&tree).0 as u32,
+                };
+                changed.tell(point, &nodes.asking);
             }
         }
     }

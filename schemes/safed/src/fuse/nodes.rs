@@ -21,6 +21,7 @@ use fuser::Generation;
 use parking_lot::Mutex;
 use safeos_session::Ino;
 
+use super::refresh::Asking;
 use crate::daemon::{Tree, TreeKind};
 use crate::namespace::Place;
 
@@ -55,6 +56,8 @@ pub struct Nodes {
     table: Mutex<HashMap<u64, Known>>,
     /// For all trees but the first home: their ids mean something else at the next mount.
     others: Generation,
+    /// What the daemon asks of its own mount.
+    pub asking: Asking,
 }
 
 struct First {
@@ -80,6 +83,7 @@ impl Default for Nodes {
             first: OnceLock::new(),
             table: Mutex::default(),
             others: Generation(RandomState::new().hash_one(TABLE) >> 32),
+            asking: Asking::default(),
         }
     }
 }
