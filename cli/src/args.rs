@@ -186,13 +186,16 @@ pub enum Command {
     Publish {
         /// The path in the home
         path: PathBuf,
+        /// Do not ask before the whole home is published
+        #[arg(long)]
+        yes: bool,
     },
 
     /// Fetch what somebody published
     Get {
         /// safe://ADDRESS, or safe://ADDRESS/PATH
         url: String,
-        /// The folder to put it in [default: the current one]
+        /// The folder to put it in [default: one of its own in the current folder]
         #[arg(value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
         /// The store to fetch from, where no session is open

@@ -7,6 +7,7 @@ mod conversation;
 mod daemon;
 mod environment;
 mod failure;
+mod fetch;
 mod foreground;
 mod holders;
 mod output;

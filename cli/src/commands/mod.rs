@@ -81,7 +81,7 @@ pub fn run(args: Args) -> Result<u8> {
             to,
             replace,
         } => history::restore(&context, &snapshot, &path, to.as_deref(), replace)?,
-        Command::Publish { path } => public::publish(&context, &path)?,
+        Command::Publish { path, yes } => public::publish(&context, &path, yes)?,
         Command::Get { url, dir, store } => {
             public::get(&context, &url, dir.as_deref(), store.as_deref())?;
         }
