@@ -7,13 +7,15 @@ use safeos_tree::{Reader, Tree};
 
 use crate::content::read_frozen;
 use crate::failure::Fault;
-use crate::look::{Look, attr};
+use crate::look::Look;
+use crate::owners::Owners;
 use crate::{Attr, DirEntry, Error, Ino, Result, Seek, Space, Volume};
 
 /// A tree that does not change.
 pub(crate) struct Frozen {
     pub(crate) tree: Tree,
     pub(crate) reader: Arc<Reader>,
+    pub(crate) owners: Owners,
     /// Whether the session it belongs to has ended; public trees have none.
     pub(crate) ended: Option<Arc<AtomicBool>>,
 }
@@ -42,12 +44,12 @@ impl Volume for Frozen {
     fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Attr> {
         self.look(|look| {
             let (ino, inode) = look.named(dir, name)?;
-            Ok(attr(ino, &inode))
+            self.owners.attr(look, ino, &inode)
         })
     }
 
     fn attr(&self, ino: Ino) -> Result<Attr> {
-        self.look(|look| Ok(attr(ino, &*look.inode(ino)?)))
+        self.look(|look| self.owners.attr(look, ino, &*look.inode(ino)?))
     }
 
     fn parent(&self, dir: Ino) -> Result<Ino> {
@@ -72,7 +74,7 @@ impl Volume for Frozen {
     }
 
     fn read_dir(&self, dir: Ino, after: Option<&[u8]>, limit: usize) -> Result<Vec<DirEntry>> {
-        self.look(|look| look.dir_entries(dir, after, limit))
+        self.look(|look| look.dir_entries(&self.owners, dir, after, limit))
     }
 
     fn seek(&self, ino: Ino, offset: u64, what: Seek) -> Result<u64> {

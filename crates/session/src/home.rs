@@ -17,6 +17,7 @@ use safeos_tree::{Batch, Inode, Key, Reader, Source, Tag, Tree, Value, encode_ba
 use crate::failure::Fault;
 use crate::files::Files;
 use crate::look::Look;
+use crate::owners::Owners;
 use crate::packs::Packs;
 use crate::problems::Problems;
 use crate::readahead::ReadAhead;
@@ -59,6 +60,7 @@ impl Work {
 pub(crate) struct Home {
     pub(crate) reader: Arc<Reader>,
     pub(crate) packs: Arc<Packs>,
+    pub(crate) owners: Owners,
     pub(crate) stage: Stage,
     pub(crate) work: RwLock<Work>,
     pub(crate) files: Files,
@@ -92,6 +94,7 @@ impl Home {
         packs: Arc<Packs>,
         stage: Stage,
         tree: Tree,
+        owners: Owners,
         limits: Limits,
     ) -> Self {
         let referred_to = packs.clone();
@@ -99,6 +102,7 @@ impl Home {
         Self {
             reader,
             packs,
+            owners,
             stage,
             work: RwLock::new(Work {
                 tree,

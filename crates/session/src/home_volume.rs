@@ -1,10 +1,10 @@
 //! The home as a volume: the calls of a front, one by one.
 
 use bytes::Bytes;
-use safeos_tree::FileKind as TreeKind;
+use safeos_tree::{FileKind as TreeKind, Inode};
 
 use crate::home::Home;
-use crate::look::{attr, check_xattr_name, check_xattr_value};
+use crate::look::{check_xattr_name, check_xattr_value};
 use crate::{
     Allocate, Attr, DirEntry, Error, Ino, NewNode, RenameMode, Result, Seek, SetAttr, Space,
     Volume, XattrMode,
@@ -15,7 +15,14 @@ const SPACE_BYTES: u64 = 1 << 44;
 
 impl Home {
     fn attributes(&self, ino: Ino) -> Result<Attr> {
-        Ok(attr(ino, &self.inode(ino)?))
+        self.shown(ino, &self.inode(ino)?)
+    }
+
+    fn shown(&self, ino: Ino, inode: &Inode) -> Result<Attr> {
+        match self.owners.attr_at_once(ino, inode) {
+            Some(attr) => Ok(attr),
+            None => self.look(|look| self.owners.attr(look, ino, inode)),
+        }
     }
 }
 
@@ -30,7 +37,8 @@ impl Volume for Home {
         if inode.kind == TreeKind::File && self.files.get(ino).is_some() {
             return self.attributes(ino);
         }
-        Ok(attr(ino, &inode))
+        let shown = self.shown(ino, &inode);
+        self.explain(ino, shown)
     }
 
     fn attr(&self, ino: Ino) -> Result<Attr> {
@@ -55,7 +63,7 @@ impl Volume for Home {
     }
 
     fn read_dir(&self, dir: Ino, after: Option<&[u8]>, limit: usize) -> Result<Vec<DirEntry>> {
-        let entries = self.look(|look| look.dir_entries(dir, after, limit));
+        let entries = self.look(|look| look.dir_entries(&self.owners, dir, after, limit));
         let mut entries = self.explain(dir, entries)?;
         for entry in &mut entries {
             if self.files.get(entry.attr.ino).is_some()

@@ -1,7 +1,7 @@
 //! The session: an account's home open on this computer.
 //!
 //! Imports go down: `session`, `maintain`, `public`, `restore` → `open`, `background` → `publish` → `home_volume` →
-//! `names`, `content`, `flush` → `home` → `turns` → `packs`, `stage`, `files`, `look` → `volume`, `report`, `error`.
+//! `names`, `content`, `flush` → `home` → `turns` → `packs`, `stage`, `files`, `owners` → `look` → `volume`, `report`, `error`.
 
 mod background;
 mod cache;
@@ -23,6 +23,7 @@ mod maintain;
 pub mod model;
 mod names;
 mod open;
+mod owners;
 mod packs;
 mod patience;
 mod problems;
@@ -40,7 +41,7 @@ mod volume;
 pub use error::{Error, Result};
 pub use open::Wishes;
 pub use patience::without_waiting;
-pub use public::open_public;
+pub use public::{open_public, open_public_for};
 pub use report::{Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step};
 pub use safeos_account::{Credentials, Secret};
 pub use session::{Limits, Options, Session};

@@ -10,6 +10,7 @@ use safeos_tree::{
 };
 
 use crate::failure::Fault;
+use crate::owners::{Owners, is_own_attribute};
 use crate::{Attr, DirEntry, Error, FileKind, Ino, Seek};
 
 type Found<T> = Result<T, Fault>;
@@ -228,7 +229,9 @@ impl Look<'_> {
         self.inode(ino)?;
         let mut names = Vec::new();
         self.scan(Key::xattr(ino, b""), Tag::Xattr, &mut |key, _| {
-            names.push(key.name.to_vec());
+            if !is_own_attribute(&key.name) {
+                names.push(key.name.to_vec());
+            }
             ControlFlow::Continue(())
         })?;
         Ok(names)
@@ -301,6 +304,7 @@ impl Look<'_> {
 
     pub(crate) fn dir_entries(
         &self,
+        owners: &Owners,
         dir: Ino,
         after: Option<&[u8]>,
         limit: usize,
@@ -311,7 +315,7 @@ impl Look<'_> {
             .map(|(name, ino)| {
                 Ok(DirEntry {
                     name,
-                    attr: attr(ino, &*self.inode(ino)?),
+                    attr: owners.attr(*self, ino, &*self.inode(ino)?)?,
                 })
             })
             .collect()
@@ -347,14 +351,15 @@ pub(crate) fn check_xattr_value(value: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn attr(ino: Ino, inode: &Inode) -> Attr {
+/// What `stat` shows of a node that belongs to this user and group.
+pub(crate) fn attr(ino: Ino, inode: &Inode, (uid, gid): (u32, u32)) -> Attr {
     Attr {
         ino,
         kind: kind(inode.kind),
         perm: inode.perm,
         nlink: inode.nlink,
-        uid: inode.uid,
-        gid: inode.gid,
+        uid,
+        gid,
         rdev: inode.rdev,
         size: inode.size,
         blocks: inode.allocated.div_ceil(512),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use safeos_tree::{Batch, FileKind as TreeKind, Inode, Key, TARGET_BYTES_MAX, Value};
+use safeos_tree::{Batch, FileKind as TreeKind, Inode, Key, Owner, TARGET_BYTES_MAX, Value};
 
 use crate::failure::Fault;
 use crate::home::{Home, now, put_inode};
-use crate::look::{Look, attr, check_name, tree_kind};
+use crate::look::{Look, check_name, tree_kind};
 use crate::{Attr, Error, FileKind, Ino, Nanos, NewNode, RenameMode, Result, SetAttr};
 
 const SET_GROUP_ID: u16 = 0o2000;
@@ -117,7 +117,8 @@ impl Home {
             let now = plan.now;
             let parent = plan.edit_directory(dir)?;
             let inherits = parent.perm & SET_GROUP_ID != 0;
-            let gid = if inherits { parent.gid } else { node.gid };
+            let (uid, gid) = self.owners.maker(node.uid, node.gid);
+            let gid = if inherits { parent.gid } else { gid };
             let mut perm = node.perm & 0o7777;
             let directory = node.kind == FileKind::Directory;
             if directory {
@@ -135,7 +136,7 @@ impl Home {
                 kind,
                 perm,
                 nlink: if directory { 2 } else { 1 },
-                uid: node.uid,
+                uid,
                 gid,
                 rdev: node.rdev,
                 size: if symlink { node.target.len() as u64 } else { 0 },
@@ -151,7 +152,7 @@ impl Home {
                     Bytes::new()
                 },
             };
-            let made = attr(ino, &inode);
+            let made = self.owners.attr(look, ino, &inode)?;
             plan.inodes.push((ino, inode));
             plan.set_entry(dir, name, Some((ino, kind)));
             Ok(plan.finish(made))
@@ -365,11 +366,12 @@ impl Home {
             let now = plan.now;
             let inode = plan.inode(ino)?;
             inode.perm = change.perm.map_or(inode.perm, |perm| perm & 0o7777);
-            inode.uid = change.uid.unwrap_or(inode.uid);
-            inode.gid = change.gid.unwrap_or(inode.gid);
             inode.atime = change.atime.unwrap_or(inode.atime);
             inode.mtime = change.mtime.unwrap_or(inode.mtime);
             inode.ctime = change.ctime.unwrap_or(now);
+            let given = (change.uid, change.gid);
+            let besides = self.owners.give(look, ino, inode, given)?;
+            plan.batch.extend(besides);
             Ok(plan.finish(()))
         })
     }
@@ -529,7 +531,7 @@ fn move_link(plan: &mut Plan<'_>, loses: Ino, gains: Ino) -> Result<(), Fault> {
 }
 
 /// What an overlay takes for the absence of a name.
-fn whiteout_inode(dir: Ino, (uid, gid): (u32, u32), now: Nanos) -> Inode {
+fn whiteout_inode(dir: Ino, (uid, gid): (Owner, Owner), now: Nanos) -> Inode {
     Inode {
         kind: TreeKind::CharDevice,
         perm: 0,
@@ -549,14 +551,14 @@ fn whiteout_inode(dir: Ino, (uid, gid): (u32, u32), now: Nanos) -> Inode {
 }
 
 /// The root directory of a new home.
-pub(crate) fn root_inode(uid: u32, gid: u32) -> Inode {
+pub(crate) fn root_inode() -> Inode {
     let now = now();
     Inode {
         kind: TreeKind::Directory,
         perm: 0o700,
         nlink: 2,
-        uid,
-        gid,
+        uid: Owner::Person,
+        gid: Owner::Person,
         rdev: 0,
         size: 0,
         allocated: 0,
@@ -570,9 +572,9 @@ pub(crate) fn root_inode(uid: u32, gid: u32) -> Inode {
 }
 
 /// The batch that makes the root directory.
-pub(crate) fn root_batch(uid: u32, gid: u32) -> Batch {
+pub(crate) fn root_batch() -> Batch {
     vec![(
         Key::inode(safeos_tree::ROOT),
-        Some(Value::Inode(Arc::new(root_inode(uid, gid)))),
+        Some(Value::Inode(Arc::new(root_inode()))),
     )]
 }

@@ -15,6 +15,7 @@ use crate::cache::PackCache;
 use crate::home::{Home, now};
 use crate::local::{Local, forget, remembered};
 use crate::names::root_batch;
+use crate::owners::Owners;
 use crate::packs::Packs;
 use crate::publish::{Line, Publisher};
 use crate::session::computer;
@@ -94,7 +95,6 @@ impl Session {
 
     fn make(login: Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
         let step = steps(progress);
-        let owner = options.owner;
         if let (Some(key), Some(purse)) = (&options.wallet, options.store.purse()) {
             purse.fund(key.expose())?;
         }
@@ -107,7 +107,7 @@ impl Session {
             |account| {
                 let keys = Keys::new(account.home_key());
                 let mut tree = Tree::new();
-                tree.apply(&NoNodes, root_batch(owner.0, owner.1))?;
+                tree.apply(&NoNodes, root_batch())?;
                 let commit = Commit {
                     time: now().max(0) as u64,
                     computer: computer(),
@@ -235,7 +235,15 @@ fn open(
     let stage_key = account.home_key().derive(STAGE_CONTEXT, &[]);
     Stage::destroy(&local.stage())?;
     let stage = Stage::create(&local.stage(), &stage_key, id, &base.head.0)?;
-    let home = Home::new(reader, packs, stage, base.tree.clone(), options.limits);
+    let owners = Owners::of_home(options.owner);
+    let home = Home::new(
+        reader,
+        packs,
+        stage,
+        base.tree.clone(),
+        owners,
+        options.limits,
+    );
 
     let mut line = Line {
         changes: home.changes(),

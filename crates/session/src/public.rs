@@ -15,7 +15,7 @@ use safeos_record::{Address, Chunk, Key as Secret, random_bytes};
 use safeos_store::Store;
 use safeos_tree::{
     BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Commit, FileKind, Inode, Key, Keys,
-    ObjectKind, Plain, ROOT, Reader, Source, Tag, Tree, Value, is_inline, seal_tree, trim,
+    ObjectKind, Owner, Plain, ROOT, Reader, Source, Tag, Tree, Value, is_inline, seal_tree, trim,
 };
 
 use crate::frozen::Frozen;
@@ -23,6 +23,7 @@ use crate::home::{now, put_inode};
 use crate::inert::{self, Inert};
 use crate::look::Look;
 use crate::names::root_inode;
+use crate::owners::Owners;
 use crate::packs::Packs;
 use crate::{Error, Ino, Progress, Result, Session, Step, Volume};
 
@@ -95,8 +96,17 @@ impl Session {
     }
 }
 
-/// Opens a published tree by its address (the part of `safe://ADDRESS` after the slashes).
+/// Opens a published tree by its address (the part of `safe://ADDRESS` after the slashes). It is shown as root's.
 pub fn open_public(store: &Arc<dyn Store>, address: &str) -> Result<Arc<dyn Volume>> {
+    open_public_for(store, address, (0, 0))
+}
+
+/// The same, shown as this user's and group's: whose it was where it comes from says nothing.
+pub fn open_public_for(
+    store: &Arc<dyn Store>,
+    address: &str,
+    viewer: (u32, u32),
+) -> Result<Arc<dyn Volume>> {
     let (head, secret) = read_address(address).ok_or(Error::NotFound)?;
     let chunk = match store.get_chunk(&head) {
         Err(safeos_store::Error::Missing { .. }) => return Err(Error::NotFound),
@@ -121,6 +131,7 @@ pub fn open_public(store: &Arc<dyn Store>, address: &str) -> Result<Arc<dyn Volu
     Ok(Arc::new(Inert(Arc::new(Frozen {
         tree: Commit::decode(commit)?.tree()?,
         reader: Arc::new(Reader::new(keys, packs, MEMORY_BYTES_MAX)),
+        owners: Owners::of_public(viewer),
         ended: None,
     }))))
 }
@@ -159,7 +170,7 @@ impl Writer<'_> {
         let name = path
             .rsplit(|byte| *byte == b'/')
             .find(|name| !name.is_empty());
-        let mut root = root_inode(0, 0);
+        let mut root = root_inode();
         root.perm = 0o755;
         self.batch.push(put_inode(ROOT, root));
         let child = self.number();
@@ -193,6 +204,7 @@ impl Writer<'_> {
             let mut inode: Inode = self.from.inode(ino)?.as_ref().clone();
             inode.parent = parent;
             inert::disarm(&mut inode);
+            (inode.uid, inode.gid) = (Owner::Person, Owner::Person);
             if inode.kind == FileKind::Directory {
                 for (name, child) in self.from.entries(ino, None, usize::MAX)? {
                     let found = self.from.inode(child)?;

@@ -391,6 +391,7 @@ impl Publisher<'_> {
                 // Taking over is a change too. What came after it counts as new.
                 line.changes = changes + 1;
             }
+            home.owners.forget();
             changed = changes_of(&merged.batch);
             break;
         }

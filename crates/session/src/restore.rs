@@ -11,6 +11,7 @@ use safeos_tree::{Batch, FileKind, Inode, Key, Value};
 
 use crate::home::{Home, now, put_inode};
 use crate::look::{Look, check_name};
+use crate::owners::Owners;
 use crate::{Change, Error, Ino, Progress, Result, Session, Step};
 
 /// How many items are restored in one change.
@@ -46,7 +47,9 @@ impl Session {
             return Err(Error::Exists);
         }
         let top = self.home.number()?;
-        let built = self.home.graft(look, ino, (top, dir), progress);
+        let built = self
+            .home
+            .graft((look, &from.owners), ino, (top, dir), progress);
         let done = built.and_then(|links| self.home.adopt(top, links, dir, name, replace));
         self.tell(Change::Entry(dir, name.to_vec()));
         let left = match &done {
@@ -70,7 +73,7 @@ impl Home {
     /// is to be in the directory `dir`. How many links it will have.
     fn graft(
         &self,
-        from: Look<'_>,
+        (from, owners): (Look<'_>, &Owners),
         ino: Ino,
         (top, dir): (Ino, Ino),
         progress: &dyn Progress,
@@ -95,6 +98,7 @@ impl Home {
                         let mut inode = inode.as_ref().clone();
                         inode.parent = parent;
                         inode.ctime = now();
+                        owners.settle(from, &mut inode)?;
                         let directory = inode.kind == FileKind::Directory;
                         if new == top {
                             links = if directory { inode.nlink } else { 1 };

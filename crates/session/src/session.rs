@@ -53,7 +53,7 @@ pub struct Options {
     pub store: Arc<dyn Store>,
     /// The folder for local state (`SAFE_STATE`).
     pub state: PathBuf,
-    /// User and group that own the root folder of a new home.
+    /// User and group of the person on this computer: what is the person's is shown as theirs.
     pub owner: (u32, u32),
     /// Keep what is needed to sign in offline and to start warm.
     pub remember: bool,
@@ -238,6 +238,7 @@ impl Session {
         Ok(Arc::new(Frozen {
             tree: Commit::decode(&commit)?.tree()?,
             reader: self.home.reader.clone(),
+            owners: self.home.owners.of_another_tree(),
             ended: Some(self.ended.clone()),
         }))
     }

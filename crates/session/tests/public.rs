@@ -16,7 +16,7 @@ use safeos_session::{
 use safeos_store::{Entry, Kind, MemoryStore, Result as StoreResult, Stats, Store, Traits};
 use safeos_tree::{
     Batch, Block, Commit, FileKind as TreeKind, Inode, Key, Keys, ObjectKind, ObjectRef, Objects,
-    ROOT, Reader, Tree, Value, seal_tree,
+    Owner, ROOT, Reader, Tree, Value, seal_tree,
 };
 use tempfile::TempDir;
 
@@ -396,6 +396,8 @@ fn looks_harmless(volume: &dyn Volume) {
     while let Some(ino) = waiting.pop() {
         let attr = volume.attr(ino).unwrap();
         assert_eq!((attr.perm & 0o6000, attr.rdev), (0, 0));
+        // Whoever looks: root, as nobody else is named.
+        assert_eq!((attr.uid, attr.gid), (0, 0));
         assert!(!matches!(
             attr.kind,
             FileKind::CharDevice | FileKind::BlockDevice
@@ -424,8 +426,8 @@ fn what_a_stranger_published_all_the_same_is_not_shown() {
         kind,
         perm: 0o6777,
         nlink,
-        uid: Default::default(),
-        gid: Default::default(),
+        uid: Owner::Number(1000),
+        gid: Owner::Number(1000),
         rdev: 0x103,
         size: 0,
         allocated: 0,

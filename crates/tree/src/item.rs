@@ -165,6 +165,38 @@ impl FileKind {
     }
 }
 
+/// Whose a node is, or which group's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Owner {
+    /// The person whose home it is, whatever their number is on a computer.
+    Person,
+    /// A number of users or groups of a computer, and nothing else.
+    Number(u32),
+    /// A number as it was kept before there was [`Owner::Person`]: means the person where the root folder of
+    /// then has the same, and is a number otherwise.
+    Early(u32),
+}
+
+/// The number that says [`Owner::Person`]. It is `(uid_t) -1`, "leave as it is", which no user of any computer can have.
+const PERSON: u32 = u32::MAX;
+
+impl Owner {
+    const fn encoded(self) -> u32 {
+        match self {
+            Self::Person => PERSON,
+            Self::Number(number) | Self::Early(number) => number,
+        }
+    }
+
+    const fn decoded(number: u32, only_number: bool) -> Self {
+        match (number, only_number) {
+            (PERSON, _) => Self::Person,
+            (_, true) => Self::Number(number),
+            (_, false) => Self::Early(number),
+        }
+    }
+}
+
 /// A time: nanoseconds since 1970-01-01 UTC, negative before.
 pub type Nanos = i128;
 const SECOND: i128 = 1_000_000_000;
@@ -179,9 +211,9 @@ pub struct Inode {
     /// Hard links; for a directory 2 and one for each subdirectory.
     pub nlink: u32,
     /// Owner.
-    pub uid: u32,
+    pub uid: Owner,
     /// Group.
-    pub gid: u32,
+    pub gid: Owner,
     /// Device number.
     pub rdev: u32,
     /// Bytes.
@@ -359,6 +391,10 @@ pub(crate) fn read_key(previous: Ino, reader: &mut Reader<'_>) -> Result<Key> {
 const SAME_MTIME: u8 = 1;
 const SAME_CTIME: u8 = 2;
 const SAME_BTIME: u8 = 4;
+/// The owner's number is a number whatever it was in earlier homes.
+const NUMBER_OWNER: u8 = 8;
+/// The same for the group's.
+const NUMBER_GROUP: u8 = 16;
 
 /// Writes a value under its key.
 pub(crate) fn write_value(key: &Key, value: &Value, refs: &mut dyn RefWriter, out: &mut Vec<u8>) {
@@ -431,8 +467,8 @@ pub(crate) fn read_text<'a>(reader: &mut Reader<'a>, max: usize) -> Result<&'a s
 fn write_inode(ino: Ino, inode: &Inode, out: &mut Vec<u8>) {
     out.number(u64::from(inode.kind as u32) << 12 | u64::from(inode.perm));
     out.number(u64::from(inode.nlink));
-    out.number(u64::from(inode.uid));
-    out.number(u64::from(inode.gid));
+    out.number(u64::from(inode.uid.encoded()));
+    out.number(u64::from(inode.gid.encoded()));
     out.number(u64::from(inode.rdev));
     out.number(inode.size);
     out.number(inode.allocated);
@@ -443,6 +479,11 @@ fn write_inode(ino: Ino, inode: &Inode, out: &mut Vec<u8>) {
         (SAME_BTIME, inode.btime),
     ] {
         if time == inode.atime {
+            same |= bit;
+        }
+    }
+    for (bit, owner) in [(NUMBER_OWNER, inode.uid), (NUMBER_GROUP, inode.gid)] {
+        if matches!(owner, Owner::Number(_)) {
             same |= bit;
         }
     }
@@ -475,6 +516,8 @@ fn read_inode(ino: Ino, reader: &mut Reader<'_>) -> Result<Inode> {
     }
     let allocated = reader.number()?;
     let same = reader.byte()?;
+    let uid = Owner::decoded(uid, same & NUMBER_OWNER != 0);
+    let gid = Owner::decoded(gid, same & NUMBER_GROUP != 0);
     let atime = read_time(reader)?;
     let mut time = |bit| {
         if same & bit != 0 {

@@ -29,8 +29,8 @@ pub use commit::{Commit, cut_text};
 pub use diff::diff;
 pub use error::{Error, Result};
 pub use item::{
-    BLOCK_BYTES, Block, FileKind, INLINE_BYTES_MAX, Ino, Inode, Key, NAME_BYTES_MAX, Nanos, ROOT,
-    SnapshotItem, TARGET_BYTES_MAX, Tag, Value, XATTR_BYTES_MAX,
+    BLOCK_BYTES, Block, FileKind, INLINE_BYTES_MAX, Ino, Inode, Key, NAME_BYTES_MAX, Nanos, Owner,
+    ROOT, SnapshotItem, TARGET_BYTES_MAX, Tag, Value, XATTR_BYTES_MAX,
 };
 pub use merge::{Conflict, ConflictKind, Merged, Naming, conflict_name, merge};
 pub use node::Node;

@@ -12,6 +12,8 @@ use parking_lot::{Mutex, RwLock};
 use safeos_session::{Change, Ino, Result, Session, Snapshot, Status, Volume};
 use safeos_store::Store;
 
+use crate::permission::Who;
+
 /// How many lines of trouble the daemon keeps for `status`.
 const PROBLEMS_MAX: usize = 100;
 
@@ -123,7 +125,8 @@ pub struct Daemon {
     /// The uid the daemon runs as.
     pub uid: u32,
     signed: RwLock<HashMap<u32, Arc<Signed>>>,
-    public: Mutex<HashMap<(String, String), Weak<Tree>>>,
+    /// Published trees that are in use, by store, address and who looks: each is shown as theirs.
+    public: Mutex<HashMap<(String, String, u32), Weak<Tree>>>,
     stores: Mutex<HashMap<String, Weak<dyn Store>>>,
     problems: Mutex<VecDeque<String>>,
     next_key: AtomicU64,
@@ -267,16 +270,16 @@ impl Daemon {
     }
 
     /// A published tree, from the session's store or else from the default one.
-    pub fn public(&self, uid: u32, address: &str) -> Result<Arc<Tree>> {
-        let store = match self.signed(uid) {
+    pub fn public(&self, who: Who, address: &str) -> Result<Arc<Tree>> {
+        let store = match self.signed(who.uid) {
             Some(signed) => Arc::clone(&signed.store),
             None => self.open_store(&self.store)?,
         };
-        let key = (store.url().to_owned(), address.to_owned());
+        let key = (store.url().to_owned(), address.to_owned(), who.uid);
         if let Some(tree) = self.public.lock().get(&key).and_then(Weak::upgrade) {
             return Ok(tree);
         }
-        let volume = safeos_session::open_public(&store, address)?;
+        let volume = safeos_session::open_public_for(&store, address, (who.uid, who.gid))?;
         let tree = self.tree(TreeKind::Public, volume);
         let mut opened = self.public.lock();
         if let Some(tree) = opened.get(&key).and_then(Weak::upgrade) {

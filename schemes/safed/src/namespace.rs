@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use safeos_session::{Attr, Error, FileKind, Nanos, Result};
 
 use crate::daemon::{Daemon, Tree};
+use crate::permission::Who;
 
 /// The longest address worth asking the store for.
 const ADDRESS_LEN_MAX: usize = 255;
@@ -60,8 +61,9 @@ impl Namespace {
         &self.daemon
     }
 
-    /// What `name` in `place` is for `uid`. Trees are searched by their volume, not here.
-    pub fn find(&self, place: &Place, name: &[u8], uid: u32) -> Result<Place> {
+    /// What `name` in `place` is for `who`. Trees are searched by their volume, not here.
+    pub fn find(&self, place: &Place, name: &[u8], who: Who) -> Result<Place> {
+        let uid = who.uid;
         let name = std::str::from_utf8(name).map_err(|_| Error::NotFound)?;
         match (place, name) {
             (Place::Root, ".ctl") => Ok(Place::Control),
@@ -79,7 +81,7 @@ impl Namespace {
             (Place::Public, address)
                 if address.len() <= ADDRESS_LEN_MAX && !address.starts_with('.') =>
             {
-                self.daemon.public(uid, address).map(Place::Tree)
+                self.daemon.public(who, address).map(Place::Tree)
             }
             (Place::Control | Place::Status, _) => Err(Error::NotDirectory),
             _ => Err(Error::NotFound),

@@ -56,8 +56,8 @@ pub struct Entry {
     pub mode: u32,
     /// Links.
     pub links: u32,
-    /// Owner and group.
-    pub owner: (u32, u32),
+    /// Owner and group; `None`: the person.
+    pub owner: (Option<u32>, Option<u32>),
     /// Size.
     pub size: u64,
     /// Access, modification, change, creation.
@@ -81,6 +81,8 @@ struct Reference {
 #[derive(Default)]
 struct Inode {
     entry: Entry,
+    /// Owner and group as they stand there, and whether each is a number whatever the root folder says.
+    numbers: [(u32, bool); 2],
     names: BTreeMap<Vec<u8>, u64>,
     blocks: BTreeMap<u64, (usize, Option<Reference>, Vec<u8>)>,
 }
@@ -119,11 +121,17 @@ impl Home {
     /// Everything in the tree, by path; the root's path is empty.
     pub fn list(&self, records: &dyn Records) -> Result<BTreeMap<Vec<u8>, Entry>> {
         let (items, _) = self.items(records)?;
+        let early = early(items.get(&2).ok_or("there is no root directory")?)?;
         let mut list = BTreeMap::new();
         let mut waiting = vec![(2, Vec::new())];
         while let Some((ino, path)) = waiting.pop() {
             let inode = items.get(&ino).ok_or("an entry names no node")?;
             let mut entry = inode.entry.clone();
+            entry.owner = (
+                whose(inode.numbers[0], early[0]),
+                whose(inode.numbers[1], early[1]),
+            );
+            entry.attributes.retain(|name, _| !name.contains(&0));
             if entry.mode >> 12 == 8 {
                 let size = usize::try_from(entry.size).map_err(|e| e.to_string())?;
                 entry.content = vec![0; size];
@@ -199,7 +207,11 @@ impl Home {
                 continue;
             }
             match tag {
-                0 => items.entry(ino).or_default().entry = inode(&mut reader, items.get(&ino))?,
+                0 => {
+                    let (entry, numbers) = inode(&mut reader, items.get(&ino))?;
+                    let inode = items.entry(ino).or_default();
+                    (inode.entry, inode.numbers) = (entry, numbers);
+                }
                 1 => {
                     let value = reader.bytes(65_536)?.to_vec();
                     let inode = items.get_mut(&ino).ok_or("an attribute of no node")?;
@@ -307,13 +319,34 @@ fn reference(reader: &mut Reader<'_>, packs: &[Option<Hash>]) -> Result<Referenc
     })
 }
 
-fn inode(reader: &mut Reader<'_>, there: Option<&Inode>) -> Result<Entry> {
+/// The number that stands for the person.
+const PERSON: u32 = u32::MAX;
+
+fn whose((number, only_number): (u32, bool), early: u32) -> Option<u32> {
+    let person = number == PERSON || number == early && !only_number;
+    (!person).then_some(number)
+}
+
+/// The owner and the group that are the person too where an earlier program has written them.
+fn early(root: &Inode) -> Result<[u32; 2]> {
+    let Some(value) = root.entry.attributes.get(&b"\0early"[..]) else {
+        return Ok(root.numbers.map(|(number, only_number)| match only_number {
+            true => PERSON,
+            false => number,
+        }));
+    };
+    let numbers = <[u8; 8]>::try_from(&value[..]).map_err(|e| e.to_string())?;
+    let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| numbers[at + byte]));
+    Ok([number(0), number(4)])
+}
+
+fn inode(reader: &mut Reader<'_>, there: Option<&Inode>) -> Result<(Entry, [(u32, bool); 2])> {
     if there.is_some_and(|inode| inode.entry != Entry::default()) {
         return Err("a node is there twice".into());
     }
     let mode = reader.num32()?;
     let links = reader.num32()?;
-    let owner = (reader.num32()?, reader.num32()?);
+    let (owner, group) = (reader.num32()?, reader.num32()?);
     let _device = reader.num32()?;
     let size = reader.num()?;
     let _allocated = reader.num()?;
@@ -326,15 +359,18 @@ fn inode(reader: &mut Reader<'_>, there: Option<&Inode>) -> Result<Entry> {
         }
     }
     let _parent = reader.snum()?;
-    Ok(Entry {
+    let entry = Entry {
         mode,
         links,
-        owner,
         size,
         times,
         target: reader.bytes(4095)?.to_vec(),
         ..Entry::default()
-    })
+    };
+    Ok((
+        entry,
+        [(owner, same >> 3 & 1 == 1), (group, same >> 4 & 1 == 1)],
+    ))
 }
 
 fn time(reader: &mut Reader<'_>) -> Result<i128> {

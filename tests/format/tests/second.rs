@@ -10,7 +10,7 @@ use safeos_account::RecoveryKey;
 use safeos_format_tests::{Entry, Hash, Records, Result, public, recover, sign_in};
 use safeos_record::Address;
 use safeos_session::{
-    Credentials, FileKind, Ino, Limits, NewNode, Options, Secret, Session, Volume, Wishes,
+    Credentials, FileKind, Ino, Limits, NewNode, Options, Secret, Session, SetAttr, Volume, Wishes,
     XattrMode,
 };
 use safeos_store::{MemoryStore, Store};
@@ -48,7 +48,7 @@ fn make(home: &dyn Volume, dir: Ino, name: &str, kind: FileKind, target: &str) -
     let node = NewNode {
         kind,
         perm: 0o640,
-        uid: 1000,
+        uid: OURS,
         gid: 1001,
         rdev: 0,
         target: target.as_bytes(),
@@ -62,15 +62,24 @@ fn write(home: &dyn Volume, dir: Ino, name: &str, offset: u64, content: &[u8]) -
     ino
 }
 
+/// The number of the person's user and group in these tests.
+const OURS: u32 = 1000;
+
 /// What the first implementation says is there.
 fn list(home: &dyn Volume) -> BTreeMap<Vec<u8>, Entry> {
+    list_of(home, OURS)
+}
+
+/// The same for a session whose user and group have this number.
+fn list_of(home: &dyn Volume, ours: u32) -> BTreeMap<Vec<u8>, Entry> {
+    let not_ours = |number| (number != ours).then_some(number);
     let mut list = BTreeMap::new();
     let mut waiting = vec![(home.root(), Vec::new())];
     while let Some((ino, path)) = waiting.pop() {
         let attr = home.attr(ino).unwrap();
         let mut entry = Entry {
             links: attr.nlink,
-            owner: (attr.uid, attr.gid),
+            owner: (not_ours(attr.uid), not_ours(attr.gid)),
             size: attr.size,
             times: [attr.atime, attr.mtime, attr.ctime, attr.btime],
             ..Entry::default()
@@ -119,7 +128,7 @@ fn options(store: &Arc<dyn Store>, state: &Path) -> Options {
     Options {
         store: store.clone(),
         state: state.to_owned(),
-        owner: (1000, 1000),
+        owner: (OURS, OURS),
         remember: false,
         accept_older: false,
         wallet: None,
@@ -193,9 +202,117 @@ fn a_home_is_read_from_the_document_alone() {
         .map(|path| String::from_utf8_lossy(path))
         .collect();
     assert_eq!(names, ["", "hole", "noise", "small"]);
+    assert!(shared.values().all(|entry| entry.owner == (None, None)));
     let now = list(&*home);
     assert!(shared[&b"noise"[..]].content == now[&b"docs/noise"[..]].content);
     assert!(shared[&b"hole"[..]].content == now[&b"docs/hole"[..]].content);
+    session.sign_out(true, false, &()).unwrap();
+}
+
+fn num(mut number: u64, out: &mut Vec<u8>) {
+    while number > 127 {
+        out.push(number as u8 | 128);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// The first commit of a home as earlier programs made it, written from the document: the root folder of the user 1000
+/// in the group 1001, and files in it.
+fn early_commit(files: &[(&str, u64, u64, u8)]) -> Vec<u8> {
+    let first: u64 = 1 << 32;
+    let inode = |ino: u64, mode, owner, group, bits, out: &mut Vec<u8>| {
+        for number in [mode, 2 - mode / 0o100_000, owner, group, 0, 0, 0] {
+            num(number, out);
+        }
+        // All four times are the start of 1970.
+        out.extend([7 | bits, 0, 0]);
+        // The root folder is the parent; what is smaller by d is 2 d - 1.
+        num((2 * (ino - 2)).saturating_sub(1), out);
+        num(0, out);
+    };
+    let mut leaf = vec![0, 0, 1 + 2 * files.len() as u8];
+    leaf.extend([2, 0]);
+    inode(2, 0o40_700, 1000, 1001, 0, &mut leaf);
+    for (ino, (name, ..)) in (first..).zip(files) {
+        leaf.extend([0, 2, name.len() as u8]);
+        leaf.extend(name.as_bytes());
+        num(ino, &mut leaf);
+        leaf.push(8);
+    }
+    for (ino, (_, owner, group, bits)) in (first..).zip(files) {
+        num(if ino == first { first - 2 } else { 1 }, &mut leaf);
+        leaf.push(0);
+        inode(ino, 0o100_600, *owner, *group, *bits, &mut leaf);
+    }
+    let mut commit = vec![2, 1, 0, 0];
+    commit.extend([0; 16 + 2]);
+    commit.extend([1 + files.len() as u8, 0]);
+    commit.extend(leaf);
+    commit
+}
+
+#[test]
+fn owners_are_read_from_the_document_alone() {
+    let person = u64::from(u32::MAX);
+    let files = [
+        ("early", 1000, 1001, 0),
+        ("early other", 1001, 1000, 0),
+        ("number", 1000, 1001, 8 | 16),
+        ("mixed", 1000, 1001, 16),
+        ("person", person, person, 0),
+        ("person's", person, 7, 16),
+    ];
+    let expected = [
+        (None, None),
+        (Some(1001), Some(1000)),
+        (Some(1000), Some(1001)),
+        (None, Some(1001)),
+        (None, None),
+        (None, Some(7)),
+    ];
+    let credentials = || Credentials {
+        name: "Ana".into(),
+        password: Secret::new("correct horse battery".into()),
+        secret_key: None,
+    };
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let state = tempfile::tempdir().unwrap();
+    let mut sorted = files;
+    sorted.sort();
+    safeos_account::Login::derive(&credentials())
+        .unwrap()
+        .sign_up::<safeos_account::Error>(&*store, |_| Ok(early_commit(&sorted)), &|_| {})
+        .unwrap();
+    let records = Of(store.clone());
+    let (_, read) = sign_in(&records, "ana", "correct horse battery").unwrap();
+    let read = read.list(&records).unwrap();
+    for ((name, ..), owner) in files.iter().zip(expected) {
+        assert_eq!(read[name.as_bytes()].owner, owner, "{name}");
+    }
+    let options = Options {
+        owner: (1600, 1600),
+        ..options(&store, state.path())
+    };
+    let session = Session::sign_in(credentials(), options, &()).unwrap();
+    let home = session.home().unwrap();
+    same(&read, &list_of(&*home, 1600));
+
+    // The root folder goes to somebody else; what was the person's stays theirs.
+    let change = SetAttr {
+        uid: Some(33),
+        gid: Some(34),
+        ..SetAttr::default()
+    };
+    home.set_attr(home.root(), &change).unwrap();
+    session.publish(&()).unwrap();
+    let (_, read) = sign_in(&records, "ana", "correct horse battery").unwrap();
+    let read = read.list(&records).unwrap();
+    assert_eq!(read[&b""[..]].owner, (Some(33), Some(34)));
+    for ((name, ..), owner) in files.iter().zip(expected) {
+        assert_eq!(read[name.as_bytes()].owner, owner, "{name}");
+    }
+    same(&read, &list_of(&*home, 1600));
     session.sign_out(true, false, &()).unwrap();
 }
 

@@ -65,6 +65,13 @@ impl Computer {
         }
     }
 
+    /// Another computer with the same store.
+    pub fn another(&self) -> Self {
+        let mut other = Self::new();
+        other.store = Arc::clone(&self.store);
+        other
+    }
+
     /// A program of a user.
     pub fn process(&self, uid: u32) -> Process {
         self.process_in(uid, self.root)
@@ -77,9 +84,10 @@ impl Computer {
         Process::new(&self.kernel, Caller { uid, gid, pid }, root)
     }
 
-    fn opening(&self, uid: u32) -> (Credentials, Options) {
+    /// Opening the account of the user who is `account` on the computer that made it.
+    fn opening(&self, account: u32, uid: u32) -> (Credentials, Options) {
         let credentials = Credentials {
-            name: format!("user{uid}"),
+            name: format!("user{account}"),
             password: Secret::new("correct horse".to_owned()),
             secret_key: None,
         };
@@ -107,7 +115,7 @@ impl Computer {
 
     /// Makes an account for a user and signs in.
     pub fn sign_up(&self, uid: u32) -> Arc<Session> {
-        let (credentials, options) = self.opening(uid);
+        let (credentials, options) = self.opening(uid, uid);
         let session = Session::sign_up_small(credentials, options, &()).unwrap();
         self.attach(uid, &session);
         session
@@ -115,7 +123,12 @@ impl Computer {
 
     /// Signs in to an account made before.
     pub fn sign_in(&self, uid: u32) -> Arc<Session> {
-        let (credentials, options) = self.opening(uid);
+        self.sign_in_as(uid, uid)
+    }
+
+    /// The same for a user who is `account` on the computer that made it.
+    pub fn sign_in_as(&self, account: u32, uid: u32) -> Arc<Session> {
+        let (credentials, options) = self.opening(account, uid);
         let session = Session::sign_in(credentials, options, &()).unwrap();
         self.attach(uid, &session);
         session

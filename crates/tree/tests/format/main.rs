@@ -13,8 +13,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, Key as Secret};
 use safeos_tree::{
-    Batch, Block, Commit, Error, FileKind, Inode, Key, Keys, Node, ObjectKind, ObjectRef, PackSink,
-    PackWriter, Place, Plain, ROOT, Result, SnapshotItem, Source, Totals, Tree, Value,
+    Batch, Block, Commit, Error, FileKind, Inode, Key, Keys, Node, ObjectKind, ObjectRef, Owner,
+    PackSink, PackWriter, Place, Plain, ROOT, Result, SnapshotItem, Source, Totals, Tree, Value,
     decode_batch, directory, encode_batch, open, seal_tree,
 };
 
@@ -147,8 +147,8 @@ fn inode(kind: FileKind) -> Inode {
         kind,
         perm: 0o755,
         nlink: 2,
-        uid: 1000,
-        gid: 100,
+        uid: Owner::Early(1000),
+        gid: Owner::Early(100),
         rdev: 0,
         size: 0,
         allocated: 0,
@@ -243,6 +243,37 @@ fn a_leaf_is_written_as_described() {
         Totals::default(),
     );
     for (key, value) in items() {
+        assert_eq!(read.get(&Nowhere, &key).unwrap(), value);
+    }
+}
+
+/// The person's, a number's, and the same number as it was written before there was a person.
+#[test]
+fn owners_are_written_as_described() {
+    let node = |ino, uid, gid| {
+        let inode = Inode {
+            nlink: 1,
+            uid,
+            gid,
+            ..inode(FileKind::File)
+        };
+        (Key::inode(ino), Some(Value::Inode(Arc::new(inode))))
+    };
+    let (person, number, early) = (Owner::Person, Owner::Number(1000), Owner::Early(1000));
+    let batch: Batch = vec![
+        node(1 << 32, person, person),
+        node((1 << 32) + 1, number, person),
+        node((1 << 32) + 2, person, number),
+        node((1 << 32) + 3, number, early),
+        node((1 << 32) + 4, early, early),
+    ];
+    let mut tree = Tree::new();
+    tree.apply(&Nowhere, batch.clone()).unwrap();
+    let leaf = seal_tree(&tree, &keys(), &mut Nowhere).unwrap();
+    same("leaf of owners", &leaf);
+    let read = Node::decode(&vector("leaf of owners"), None).unwrap();
+    let read = Tree::from_root(read, Totals::default());
+    for (key, value) in batch {
         assert_eq!(read.get(&Nowhere, &key).unwrap(), value);
     }
 }

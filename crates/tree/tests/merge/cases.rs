@@ -1,7 +1,7 @@
 //! What a merge does, case by case.
 
 use bytes::Bytes;
-use safeos_tree::{FileKind, Key, ROOT, SnapshotItem, Value, merge};
+use safeos_tree::{FileKind, Key, Owner, ROOT, SnapshotItem, Value, merge};
 
 use crate::world::{Names, Nowhere, SUFFIX, World};
 
@@ -139,7 +139,7 @@ fn fields_and_attributes_are_merged_one_by_one() {
         |w| {
             w.change("f", |f| {
                 f.perm = 0o600;
-                f.uid = 7;
+                f.uid = Owner::Number(7);
                 f.mtime = 5;
             })
             .unwrap();
@@ -148,8 +148,8 @@ fn fields_and_attributes_are_merged_one_by_one() {
         },
         |w| {
             w.change("f", |f| {
-                f.gid = 9;
-                f.uid = 8;
+                f.gid = Owner::Number(9);
+                f.uid = Owner::Number(8);
                 f.mtime = 1_000_000_000;
             })
             .unwrap();
@@ -163,7 +163,7 @@ fn fields_and_attributes_are_merged_one_by_one() {
     let f = world.get(world.find("f").unwrap().0).unwrap();
     assert_eq!(
         (f.perm, f.uid, f.gid, f.mtime),
-        (0o600, 7, 9, 1_000_000_000)
+        (0o600, Owner::Number(7), Owner::Number(9), 1_000_000_000)
     );
     assert_eq!(world.xattr("f", "user.clash").unwrap(), "ours");
     assert_eq!(world.xattr("f", "user.ours").unwrap(), "1");

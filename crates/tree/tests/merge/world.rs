@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use safeos_tree::{
-    Batch, Block, Error, FileKind, Ino, Inode, Key, Merged, Naming, Node, ObjectRef, ROOT, Result,
-    Source, Tag, Tree, Value, check, merge,
+    Batch, Block, Error, FileKind, Ino, Inode, Key, Merged, Naming, Node, ObjectRef, Owner, ROOT,
+    Result, Source, Tag, Tree, Value, check, merge,
 };
 
 /// Trees here live in memory as a whole.
@@ -71,8 +71,8 @@ impl World {
             kind,
             perm: 0o644,
             nlink: if kind == FileKind::Directory { 2 } else { 1 },
-            uid: 1,
-            gid: 1,
+            uid: Owner::Person,
+            gid: Owner::Person,
             rdev: 0,
             size: 0,
             allocated: 0,

@@ -76,7 +76,7 @@ impl Filesystem for Front {
         self.guard("lookup", || {
             entry(
                 reply,
-                Front::lookup(self, self.viewer(request), parent.0, name),
+                Front::lookup(self, self.looks(request), parent.0, name),
             );
         });
     }

@@ -24,7 +24,7 @@ use crate::control::{Control, Conversation};
 use crate::cursor::Cursor;
 use crate::daemon::Tree;
 use crate::namespace::{Namespace, Place};
-use crate::permission::without_set_id;
+use crate::permission::{Who, without_set_id};
 
 /// How long the kernel may rely on what it was told of a tree: this mount is its only writer, and
 /// changes that come from elsewhere are announced.
@@ -141,6 +141,14 @@ impl Front {
         self.one_user.unwrap_or(request.uid())
     }
 
+    /// The same with the caller's group.
+    pub fn looks(&self, request: &Request) -> Who {
+        Who {
+            uid: self.viewer(request),
+            gid: request.gid(),
+        }
+    }
+
     pub fn node(&self, id: u64) -> Answer<Node> {
         self.nodes.find(id).ok_or(Errno::ESTALE)
     }
@@ -188,7 +196,7 @@ impl Front {
             .map_err(|error| convert::errno(&error))
     }
 
-    pub fn lookup(&self, uid: u32, dir: u64, name: &OsStr) -> Answer<Found> {
+    pub fn lookup(&self, who: Who, dir: u64, name: &OsStr) -> Answer<Found> {
         match name.as_bytes() {
             b"." => return self.find_again(dir),
             b".." => return self.find_parent(dir),
@@ -200,7 +208,7 @@ impl Front {
                 Err(error @ Error::NotFound) => Ok(Found::from(&error)),
                 Err(error) => Err(convert::errno(&error)),
             },
-            Node::Place(place) => match self.namespace.find(&place, name.as_bytes(), uid) {
+            Node::Place(place) => match self.namespace.find(&place, name.as_bytes(), who) {
                 Ok(place) => self.keep_place(&place),
                 Err(error) => Err(convert::errno(&error)),
             },

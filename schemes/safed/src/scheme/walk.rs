@@ -267,10 +267,13 @@ impl<'a> Walk<'a> {
             }
             (Node::Place(place), view) => {
                 let viewer = match view {
-                    View::Common => self.who.uid,
+                    View::Common => self.who,
                     View::Session(signed) => {
                         self.front.is_signed(signed)?;
-                        signed.uid
+                        Who {
+                            uid: signed.uid,
+                            ..self.who
+                        }
                     }
                 };
                 let found = self
@@ -281,7 +284,7 @@ impl<'a> Walk<'a> {
                 match found {
                     Place::Tree(tree) => {
                         let attr = tree.volume.attr(tree.root).map_err(errno)?;
-                        let owner = (tree.kind != TreeKind::Public).then_some(viewer);
+                        let owner = (tree.kind != TreeKind::Public).then_some(viewer.uid);
                         Node::Inner(tree, attr, owner)
                     }
                     place => Node::Place(place),
