@@ -145,6 +145,46 @@ fn after_sign_out_every_handle_answers_an_error() {
 }
 
 #[test]
+fn set_id_bits_go_when_somebody_else_changes_the_content() {
+    let computer = Computer::new();
+    computer.sign_up(ONE);
+    let root = computer.process(0);
+    let (own, _) = root
+        .open_at(computer.root, "session/1000", O_DIRECTORY)
+        .unwrap();
+    let (root, one) = (computer.process_in(0, own), computer.process_in(ONE, own));
+    let path = "/scheme/safe/home/shared";
+    file(&root, path, b"x");
+    let fd = root.open(path, How::READ).unwrap();
+    let perm = || root.fstat(fd).unwrap().perm;
+    let group = one_group(&one);
+    // Who is of the group takes its id away only where that can be run.
+    for (group, before, after) in [
+        (group, 0o6666, 0o2666),
+        (group, 0o6676, 0o0676),
+        (7, 0o6666, 0o0666),
+        (7, 0o2666, 0o0666),
+    ] {
+        root.chown(fd, 0, group).unwrap();
+        root.chmod(fd, before).unwrap();
+        let open = one.open(path, How::WRITE).unwrap();
+        assert_eq!(perm(), before);
+        one.write(open, b"y").unwrap();
+        assert_eq!(perm(), after, "{before:o}, of {group}");
+        root.chmod(fd, before).unwrap();
+        one.truncate(open, 0).unwrap();
+        assert_eq!(perm(), after, "{before:o}, of {group}");
+        one.close(open);
+    }
+}
+
+/// The group of the files that a process makes.
+fn one_group(one: &dyn Files) -> u32 {
+    file(one, "/scheme/safe/home/own", b"x");
+    one.stat("/scheme/safe/home/own").unwrap().gid
+}
+
+#[test]
 fn mode_bits_are_kept_to() {
     let computer = Computer::new();
     computer.sign_up(ONE);
