@@ -24,6 +24,18 @@ impl Home {
             None => self.look(|look| self.owners.attr(look, ino, inode)),
         }
     }
+
+    /// No space can be set aside; but what does not fit now is refused before anybody relies on it.
+    fn check_room(&self, ino: Ino, len: u64) -> Result<()> {
+        let held = self.attributes(ino)?.blocks.saturating_mul(512);
+        let free = self.space()?.free;
+        if len > free.saturating_add(held) {
+            return Err(Error::Full(format!(
+                "no room for {len} bytes: {free} are free"
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl Volume for Home {
@@ -153,6 +165,9 @@ impl Volume for Home {
 
     fn allocate(&self, ino: Ino, offset: u64, len: u64, what: Allocate) -> Result<()> {
         let _changing = self.changing()?;
+        if matches!(what, Allocate::Reserve { .. }) {
+            self.check_room(ino, len)?;
+        }
         let done = self.allocate_content(ino, offset, len, what);
         self.explain(ino, done)
     }

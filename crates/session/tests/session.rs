@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use safeos_session::{
-    Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode, Secret, Session,
-    SetAttr, Volume, open_public,
+    Allocate, Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode,
+    Secret, Session, SetAttr, Volume, open_public,
 };
 use safeos_store::{Kind, MemoryStore, Method, Store, Traits};
 use tempfile::TempDir;
@@ -108,6 +108,49 @@ fn after_crash(state: &TempDir) -> TempDir {
 
 fn is_whole(session: &Session) {
     assert_eq!(session.check(&()).unwrap().damaged, Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_fit_is_not_promised() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let here = TempDir::new().unwrap();
+    let session = sign_up(&store, &here);
+    let home = session.home().unwrap();
+    let ino = file(&*home, home.root(), "file").ino;
+    for keep_size in [false, true] {
+        let what = Allocate::Reserve { keep_size };
+        let error = home.allocate(ino, 0, 1 << 60, what).unwrap_err();
+        assert_eq!(error.errno(), 28, "{error}");
+        home.allocate(ino, 1 << 60, 4096, what).unwrap();
+    }
+    assert_eq!(home.attr(ino).unwrap().size, (1 << 60) + 4096);
+}
+
+#[test]
+fn a_whiteout_is_where_the_moved_node_was() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let session = sign_up(&store, &here);
+    let home = session.home().unwrap();
+    let root = home.root();
+    let moved = file(&*home, root, "a");
+    file(&*home, root, "b");
+    let rename = |from: &str, to: &str, replace| {
+        let mode = RenameMode::Whiteout { replace };
+        home.rename((root, from.as_bytes()), (root, to.as_bytes()), mode)
+    };
+    assert!(matches!(rename("a", "b", false), Err(Error::Exists)));
+    rename("a", "b", true).unwrap();
+    assert_eq!(home.lookup(root, b"b").unwrap().ino, moved.ino);
+    session.publish(&()).unwrap();
+    session.sign_out(false, false, &()).unwrap();
+
+    let session = sign_in(&store, &there);
+    let left = session.home().unwrap().lookup(root, b"a").unwrap();
+    assert_eq!((left.kind, left.rdev), (FileKind::CharDevice, 0));
+    assert_eq!((left.perm, left.nlink), (0, 1));
+    assert_eq!((left.uid, left.gid), (moved.uid, moved.gid));
+    is_whole(&session);
 }
 
 #[test]
