@@ -1,0 +1,17 @@
+//! The folder that a home is mounted at, on Linux.
+//!
+//! What always holds here: only what was looked at is unmounted ([`Place`]), whatever was renamed meanwhile; while
+//! nothing is mounted on such a folder, nothing can be written below its `home` ([`guard`]).
+#![cfg(target_os = "linux")]
+
+pub mod guard;
+mod place;
+mod table;
+
+pub use place::{Place, Seen, clear_dead, is_dead};
+pub use table::{Entry, entry};
+
+/// The source that the table of mounts names for a home.
+pub const SOURCE: &str = "safe";
+/// Mounts and unmounts for those who are not root.
+pub const HELPER: &str = "fusermount3";
