@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Where the session is (or, for login, where it is to be) mounted [default: the session that is open; SAFE_MOUNT]
+    /// Where the session is (or, for login and run, where it is to be) mounted [default: the session that is open; SAFE_MOUNT]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub mount: Option<PathBuf>,
 
@@ -51,6 +51,19 @@ pub struct Account {
     /// SAFE_SECRET_KEY_FILE; with signup, make one and show it once
     #[arg(long)]
     pub secret_key: bool,
+}
+
+/// What is asked of the mount.
+#[derive(clap::Args, Debug, Clone, Copy, Default)]
+pub struct Mounting {
+    /// Let root into the home of an ordinary user: for sudo, sshd, and other FUSE mounts in it; SAFE_ALLOW_ROOT=1 says
+    /// the same. Wants a line `user_allow_other` in /etc/fuse.conf
+    #[arg(long)]
+    pub allow_root: bool,
+
+    /// Have set-id programs and device nodes in the home work; only for root, and then only root gets in
+    #[arg(long, conflicts_with = "allow_root")]
+    pub suid_dev: bool,
 }
 
 /// The commands.
@@ -98,6 +111,8 @@ pub enum Command {
         /// from a backup), or has lost what a crashed session here wrote into
         #[arg(long)]
         accept_older: bool,
+        #[command(flatten)]
+        mounting: Mounting,
     },
 
     /// Publish, unmount and forget
@@ -112,6 +127,9 @@ pub enum Command {
         /// Do not publish now: the changes stay encrypted on this computer, and go on from your next sign-in here
         #[arg(long, conflicts_with_all = ["wipe", "keep"])]
         later: bool,
+        /// Sign out although programs have files open for writing: what they write from then on fails
+        #[arg(long)]
+        force: bool,
     },
 
     /// Show how the session stands
@@ -140,7 +158,8 @@ pub enum Command {
 
     /// Sign in, run a command with HOME on the account's home, publish and sign out
     #[command(
-        after_help = "Without a command it runs your shell. In the command's environment SAFE_MOUNT names the session, HOME and PWD are in \
+        after_help = "HOME is at the same path each time: SAFE_STATE/mnt/home, or where --mount or SAFE_MOUNT say. If a session of the account is \
+                      open there, it is joined. Without a command it runs your shell. In the command's environment SAFE_MOUNT names the session, HOME and PWD are in \
                       it, and variables that pointed into the old home are removed (RUSTUP_HOME keeps pointing to this computer's Rust toolchains)."
     )]
     Run {
@@ -156,6 +175,8 @@ pub enum Command {
         /// wrote into
         #[arg(long)]
         accept_older: bool,
+        #[command(flatten)]
+        mounting: Mounting,
         /// The command and its arguments, after `--`
         #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
@@ -435,6 +456,9 @@ mod tests {
             "safe login ana --store file:///s --mount /m --remember --accept-older",
             "safe logout --wipe --keep",
             "safe logout --later",
+            "safe logout --force",
+            "safe login ana --allow-root",
+            "safe run ana --suid-dev -- true",
             "safe status",
             "safe sync",
             "safe sync --spend 12.5",

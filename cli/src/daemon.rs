@@ -10,9 +10,20 @@ mod own;
 mod system;
 
 #[cfg(not(target_os = "redox"))]
-pub use own::{Daemon, Temporary, clear_dead, end_other};
+pub use own::{Daemon, Temporary, clear_dead, end_other, prepare, starting, unprepare, wait_ended};
 #[cfg(target_os = "redox")]
-pub use system::{Daemon, Temporary, clear_dead, end_other};
+pub use system::{
+    Daemon, Temporary, clear_dead, end_other, prepare, starting, unprepare, wait_ended,
+};
+
+/// What is asked of a mount.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// Root gets in too.
+    pub allow_root: bool,
+    /// Set-id programs and device nodes work, for root alone.
+    pub suid_dev: bool,
+}
 
 /// Whether one daemon serves the whole computer, at a place that is always there.
 pub const SHARED: bool = cfg!(target_os = "redox");

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::password::SECRETS;
 use crate::places::{MOUNT, Places};
 
 /// Variables that stay although they point into the old home: places of tools, of the desktop, of
@@ -39,14 +40,8 @@ const KEPT: &[&str] = &[
     "SAFE_STORE",
 ];
 
-/// What must not reach the command: where a secret lies, and where the shell was before.
-const REMOVED: &[&str] = &[
-    crate::password::PASSWORD_FILE,
-    crate::password::NEW_PASSWORD_FILE,
-    crate::password::SECRET_KEY_FILE,
-    safeos_store_autonomi::WALLET_KEY_FILE,
-    "OLDPWD",
-];
+/// What must not reach the command besides [`SECRETS`]: where the wallet's key lies, and where the shell was before.
+const REMOVED: &[&str] = &[safeos_store_autonomi::WALLET_KEY_FILE, "OLDPWD"];
 
 /// Builds the command's environment from this program's own.
 pub fn inside(
@@ -80,7 +75,7 @@ pub fn inside(
                 .or_insert_with(|| pythons.into());
         }
     }
-    for name in REMOVED {
+    for name in SECRETS.iter().chain(REMOVED) {
         variables.remove(OsStr::new(name));
     }
     let home = mount.join("home");
@@ -202,9 +197,17 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_the_password_does_not_reach_the_command() {
-        let inside = build(&[("HOME", "/old"), ("SAFE_PASSWORD_FILE", "/run/secret")]);
-        assert_eq!(get(&inside, "SAFE_PASSWORD_FILE"), None);
+    fn the_places_of_secrets_do_not_reach_the_command() {
+        for name in [
+            "SAFE_PASSWORD_FILE",
+            "SAFE_NEW_PASSWORD_FILE",
+            "SAFE_SECRET_KEY_FILE",
+            "SAFE_RECOVERY_KEY_FILE",
+            "SAFE_WALLET_KEY_FILE",
+        ] {
+            let inside = build(&[("HOME", "/old"), (name, "/run/secret")]);
+            assert_eq!(get(&inside, name), None, "{name}");
+        }
     }
 
     #[test]

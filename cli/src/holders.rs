@@ -16,6 +16,8 @@ pub struct Holder {
     pub pid: i32,
     /// Its name.
     pub name: String,
+    /// Whether it has a file there open for writing.
+    pub writes: bool,
     /// Whether it was started inside the session: it has the session's SAFE_MOUNT.
     pub ours: bool,
 }
@@ -41,6 +43,7 @@ pub fn holders(mount: &Path) -> Vec<Holder> {
         if uses(&process, mount) {
             found.push(Holder {
                 pid,
+                writes: writes(&process, mount),
                 name: fs::read_to_string(process.join("comm"))
                     .map(|name| name.trim_end().to_owned())
                     .unwrap_or_default(),
@@ -91,6 +94,23 @@ fn uses(process: &Path, mount: &Path) -> bool {
         .flatten()
         .flatten()
         .any(|map| fs::read_link(map.path()).is_ok_and(|to| to.starts_with(mount)))
+}
+
+fn writes(process: &Path, mount: &Path) -> bool {
+    fs::read_dir(process.join("fd"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.starts_with(mount)))
+        .any(|fd| {
+            let about = fs::read_to_string(process.join("fdinfo").join(fd.file_name()));
+            let flags = about.ok().and_then(|about| {
+                let line = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
+                u32::from_str_radix(line.trim(), 8).ok()
+            });
+            // The last two bits are 0 where it can only be read.
+            flags.is_some_and(|flags| flags & 3 != 0)
+        })
 }
 
 fn started_inside(process: &Path, mount: &Path) -> bool {

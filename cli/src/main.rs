@@ -10,6 +10,7 @@ mod failure;
 mod fetch;
 mod foreground;
 mod holders;
+mod member;
 mod output;
 mod password;
 mod paths;
@@ -17,6 +18,7 @@ mod places;
 mod progress;
 mod signals;
 mod terminal;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,8 @@
 //! Where things are on this computer: the state folder, the default store, and the open sessions.
 //!
 //! An open session is noted in `SAFE_STATE/mounts/` by one small file with the mount point and the
-//! daemon's process id, never the account's name. Notes that nothing answers to are swept away.
+//! daemon's process id, never the account's name. Notes that nothing answers to are swept away, and their mounts
+//! with them.
 
 use std::env;
 use std::fs;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::daemon;
 use crate::failure::{Failure, Result};
+use crate::waiting;
 
 /// The mount point of the session a program runs in.
 pub const MOUNT: &str = "SAFE_MOUNT";
@@ -23,6 +25,11 @@ pub const STATE: &str = "SAFE_STATE";
 pub const STORE: &str = "SAFE_STORE";
 /// The control file's name under a mount point.
 pub const CONTROL: &str = ".ctl";
+
+/// The error of a session whose daemon is gone.
+pub const LOST: &str = "daemon_gone";
+/// How the names of files end that are only locked.
+const LOCK: &str = "lock";
 
 /// The places of one run of `safe`.
 #[derive(Debug, Clone)]
@@ -128,27 +135,41 @@ impl Places {
             .filter(|v| !v.is_empty())
             .map(PathBuf::from);
         if let Some(mount) = self.mount.clone().or(inside) {
-            return if answers(&mount) {
-                Ok(mount)
-            } else {
-                Err(Failure::new(
-                    "no_session",
-                    format!(
-                        "no session is mounted at {}: sign in with `safe login NAME --mount {}`, or unset {MOUNT}",
-                        mount.display(),
-                        mount.display()
-                    ),
-                ))
-            };
+            if answers(&mount) {
+                return Ok(mount);
+            }
+            let (_, lost) = self.sorted_notes();
+            if daemon::clear_dead(&mount) || lost.contains(&mount) {
+                return Err(self.lost(&mount));
+            }
+            return Err(Failure::new(
+                "no_session",
+                format!(
+                    "no session is mounted at {}: sign in with `safe login NAME --mount {}`, or unset {MOUNT}{}",
+                    mount.display(),
+                    mount.display(),
+                    self.waiting()
+                ),
+            ));
         }
-        let mut notes = self.notes();
+        let (mut notes, lost) = self.sorted_notes();
         match notes.len() {
             1 => Ok(notes.remove(0).mount),
             0 if answers(&self.default_mount()) => Ok(self.default_mount()),
-            0 => Err(Failure::new(
-                "no_session",
-                "nobody is signed in here: sign in with `safe login NAME`, or work inside `safe run NAME`",
-            )),
+            0 => {
+                let default = self.default_mount();
+                let dead = daemon::clear_dead(&default).then_some(default);
+                Err(match lost.first().or(dead.as_ref()) {
+                    Some(mount) => self.lost(mount),
+                    None => Failure::new(
+                        "no_session",
+                        format!(
+                            "nobody is signed in here: sign in with `safe login NAME`, or work inside `safe run NAME`{}",
+                            self.waiting()
+                        ),
+                    ),
+                })
+            }
             _ => Err(Failure::usage(format!(
                 "several sessions are open ({}): say which with --mount",
                 notes
@@ -158,6 +179,31 @@ impl Places {
                     .join(", ")
             ))),
         }
+    }
+
+    /// The failure of a session whose daemon is gone.
+    fn lost(&self, mount: &Path) -> Failure {
+        Failure::new(
+            LOST,
+            format!(
+                "the daemon of the session at {} has died (or this computer was restarted), and its mount is taken away; what was not synced is lost. {}",
+                mount.display(),
+                sentence(&waiting::advice(&self.state))
+            ),
+        )
+    }
+
+    /// What waits to be published, to be said after something else.
+    fn waiting(&self) -> String {
+        match waiting::waiting(&self.state) {
+            0 => String::new(),
+            _ => format!(". {}", sentence(&waiting::advice(&self.state))),
+        }
+    }
+
+    /// The file that is locked while a daemon is started for a mount point.
+    pub fn lock_path(&self, mount: &Path) -> PathBuf {
+        self.note_path(mount).with_extension(LOCK)
     }
 
     /// Notes that a session is open.
@@ -194,25 +240,46 @@ impl Places {
     }
 
     fn notes(&self) -> Vec<Note> {
-        let mut notes = Vec::new();
+        self.sorted_notes().0
+    }
+
+    /// The notes of open sessions, and the mount points of those that nothing answers at any more: their notes and
+    /// mounts are taken away.
+    fn sorted_notes(&self) -> (Vec<Note>, Vec<PathBuf>) {
+        let (mut notes, mut lost) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(self.state.join("mounts"))
             .into_iter()
             .flatten()
             .flatten()
             .take(1000)
         {
+            if entry.path().extension().is_some_and(|kind| kind == LOCK) {
+                continue;
+            }
             let note = fs::read(entry.path())
                 .ok()
                 .and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
             match note {
                 Some(note) if answers(&note.mount) => notes.push(note),
-                _ => {
+                note => {
+                    if let Some(note) = note {
+                        daemon::clear_dead(&note.mount);
+                        lost.push(note.mount);
+                    }
                     let _ = fs::remove_file(entry.path());
                 }
             }
         }
         notes.sort_by(|a, b| a.mount.cmp(&b.mount));
-        notes
+        (notes, lost)
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
     }
 }
 

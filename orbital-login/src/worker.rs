@@ -231,6 +231,7 @@ impl Working {
                         wipe: false,
                         keep_stage: true,
                         later: true,
+                        force: true,
                     });
                     // It may still be on its way.
                     if self.ask(id, close).is_err() {
@@ -280,6 +281,8 @@ impl Working {
                 wipe: false,
                 keep_stage,
                 later: keep_stage,
+                // Its programs were ended before; what is left of them cannot be asked.
+                force: true,
             })
         };
         let first = match self.ask(id, request(keep)) {

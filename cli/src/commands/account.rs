@@ -1,6 +1,5 @@
 //! Making an account, signing in, signing out, changing the password.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use safeos_control::{
@@ -11,14 +10,18 @@ use zeroize::Zeroizing;
 
 use super::session::{self, Published};
 use super::{Context, money};
-use crate::args::Account;
+use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
-use crate::daemon::{self, Daemon, Temporary};
+use crate::daemon::{self, Daemon, Temporary, Wish};
 use crate::failure::{Failure, Result};
-use crate::holders::{holders, names};
+use crate::holders::{Holder, holders, names};
 use crate::password;
-use crate::places::{self, MOUNT, Note};
+use crate::places::{self, LOST, MOUNT, Note};
 use crate::signals;
+use crate::waiting;
+
+/// Says for every sign-in that root is let in.
+const ALLOW_ROOT: &str = "SAFE_ALLOW_ROOT";
 
 /// Hands a secret over without leaving a copy.
 pub fn secret(mut text: Zeroizing<String>) -> Secret {
@@ -203,14 +206,20 @@ pub fn login(
     account: &Account,
     remember: bool,
     accept_older: bool,
+    mounting: Mounting,
 ) -> Result<()> {
     let places = &context.places;
-    let mount = login_mount(context)?;
+    let mount = login_mount(context);
+    not_open(&mount)?;
     let store = places.store(account.store.as_deref());
-    let made = prepare(&mount)?;
+    // What is wrong with the folder is said before the password is asked for.
+    let made = daemon::prepare(&mount, context.output)?;
     let request = sign_in(context, account, remember, accept_older)?;
     signals::watch()?;
-    let opened = Daemon::start(places, &store, &mount, false).and_then(|mut daemon| {
+    let starting = daemon::starting(places, &mount)?;
+    not_open(&mount)?;
+    let started = Daemon::start_as(places, &store, &mount, false, wish(mounting));
+    let opened = started.and_then(|mut daemon| {
         let pid = daemon.pid();
         let note = Note {
             mount: mount.clone(),
@@ -222,10 +231,11 @@ pub fn login(
     });
     if let Err(failure) = opened {
         if made {
-            let _ = fs::remove_dir(&mount);
+            daemon::unprepare(&mount);
         }
         return Err(failure);
     }
+    drop(starting);
     let home = mount.join("home");
     context.output.answer(
         &json!({"account": account.name, "store": store, "mount": mount, "home": home}),
@@ -233,11 +243,20 @@ pub fn login(
     )
 }
 
-fn login_mount(context: &Context) -> Result<PathBuf> {
+/// What is asked of the mount, by the options or by the environment.
+pub fn wish(mounting: Mounting) -> Wish {
+    let by_variable = std::env::var_os(ALLOW_ROOT).is_some_and(|value| !value.is_empty());
+    Wish {
+        allow_root: mounting.allow_root || by_variable && !mounting.suid_dev,
+        suid_dev: mounting.suid_dev,
+    }
+}
+
+fn login_mount(context: &Context) -> PathBuf {
     let places = &context.places;
     if daemon::SHARED {
         // Always there; the daemon says whether this user has a session.
-        return Ok(places.default_mount());
+        return places.default_mount();
     }
     let named = places.mount.clone().or_else(|| {
         // Inside a session this names that session, which is no place for another.
@@ -245,51 +264,36 @@ fn login_mount(context: &Context) -> Result<PathBuf> {
             .map(PathBuf::from)
             .filter(|mount| mount.is_absolute() && !places::answers(mount))
     });
-    let mount = named.unwrap_or_else(|| places.default_mount());
-    if places::answers(&mount) {
-        return Err(Failure::new(
-            "in_use",
-            format!(
-                "a session is open at {} already: use it, sign it out with `safe logout`, or choose another folder with --mount",
-                mount.display()
-            ),
-        ));
-    }
-    Ok(mount)
+    named.unwrap_or_else(|| places.default_mount())
 }
 
-/// Makes the mount point if it is not there; whether it was made.
-fn prepare(mount: &Path) -> Result<bool> {
-    if daemon::SHARED {
-        return Ok(false);
+fn not_open(mount: &Path) -> Result<()> {
+    if daemon::SHARED || !places::answers(mount) {
+        return Ok(());
     }
-    daemon::clear_dead(mount);
-    let cannot = |e: &std::io::Error| {
-        Failure::system(
-            format!(
-                "{} cannot be mounted on: name an empty folder of yours with --mount",
-                mount.display()
-            ),
-            e,
-        )
-    };
-    match fs::read_dir(mount).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(false),
-        Ok(false) => Err(Failure::usage(format!(
-            "{} is not empty: name an empty folder with --mount",
+    Err(Failure::new(
+        "in_use",
+        format!(
+            "a session is open at {} already: use it, sign it out with `safe logout`, or choose another folder with --mount",
             mount.display()
-        ))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => places::private_dir(mount)
-            .map(|()| true)
-            .map_err(|e| cannot(&e)),
-        Err(error) => Err(cannot(&error)),
-    }
+        ),
+    ))
 }
 
 /// `safe logout`
-pub fn logout(context: &Context, wipe: bool, keep: bool, later: bool) -> Result<()> {
+pub fn logout(context: &Context, how: SignOut) -> Result<()> {
     let places = &context.places;
-    let mount = places.session()?;
+    let mount = match places.session() {
+        Ok(mount) => mount,
+        // There is nothing left to sign out of, and what was left of it is taken away.
+        Err(failure) if failure.code == LOST => {
+            let waiting = waiting::waiting(&places.state);
+            let value = json!({"changed": waiting > 0, "lost": true, "waiting_bytes": waiting});
+            context.output.note(&failure.message);
+            return context.output.answer(&value, String::new);
+        }
+        Err(failure) => return Err(failure),
+    };
     let note = places.noted(&mount);
     if note.is_none() && std::env::var_os(MOUNT).is_some_and(|inside| inside == *mount) {
         return Err(Failure::usage(
@@ -297,21 +301,13 @@ pub fn logout(context: &Context, wipe: bool, keep: bool, later: bool) -> Result<
         ));
     }
     signals::watch()?;
-    let request = Request::SignOut(SignOut {
-        wipe,
-        keep_stage: keep,
-        later,
-    });
+    let later = how.later;
+    let request = Request::SignOut(how);
     let published = match ask_for::<Published>(&mount, request, context.output.json) {
         Ok((published, _)) => Some(published),
         // A daemon without a session is only to be ended.
         Err(failure) if failure.code == "no_session" => None,
-        Err(mut failure) => {
-            failure.message.push_str(
-                "; the session is still open: try again, or sign out with --keep (the changes then stay encrypted on this computer)",
-            );
-            return Err(failure);
-        }
+        Err(failure) => return Err(still_open(failure, &holders(&mount))),
     };
     let busy = holders(&mount);
     if !busy.is_empty() {
@@ -323,10 +319,6 @@ pub fn logout(context: &Context, wipe: bool, keep: bool, later: bool) -> Result<
     }
     let ended = daemon::end_other(note.map(|note| note.pid), &mount);
     places.forget(&mount);
-    // Removing the place of a scheme would unregister it.
-    if !daemon::SHARED && mount == places.default_mount() {
-        let _ = fs::remove_dir(&mount);
-    }
     ended?;
     let published = published.unwrap_or_default();
     context.output.answer(&json!(published), || {
@@ -335,6 +327,29 @@ pub fn logout(context: &Context, wipe: bool, keep: bool, later: bool) -> Result<
         }
         format!("signed out; {}", session::published_text(&published))
     })
+}
+
+/// Why the session was not signed out, with what to do.
+fn still_open(mut failure: Failure, busy: &[Holder]) -> Failure {
+    match failure.code.as_str() {
+        "files_open" => {
+            let writing: Vec<Holder> = busy.iter().filter(|one| one.writes).cloned().collect();
+            let by = match writing.as_slice() {
+                [] => String::new(),
+                writing => format!(" by {}", names(writing)),
+            };
+            failure.message.push_str(&format!(
+                "{by}; the session is still open: close them, or sign out all the same with `safe logout --force` (what these programs write after that fails)"
+            ));
+        }
+        "in_use" => failure
+            .message
+            .push_str(", or sign out all the same with `safe logout --force`"),
+        _ => failure.message.push_str(
+            "; the session is still open: try again, or sign out with --keep (the changes then stay encrypted on this computer)",
+        ),
+    }
+    failure
 }
 
 /// `safe passwd`

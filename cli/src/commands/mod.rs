@@ -12,6 +12,8 @@ mod serve;
 mod session;
 mod store;
 
+use safeos_control::SignOut;
+
 use crate::args::{Args, Command};
 use crate::failure::Result;
 use crate::output::Output;
@@ -55,8 +57,22 @@ pub fn run(args: Args) -> Result<u8> {
             account,
             remember,
             accept_older,
-        } => account::login(&context, &account, remember, accept_older)?,
-        Command::Logout { wipe, keep, later } => account::logout(&context, wipe, keep, later)?,
+            mounting,
+        } => account::login(&context, &account, remember, accept_older, mounting)?,
+        Command::Logout {
+            wipe,
+            keep,
+            later,
+            force,
+        } => {
+            let how = SignOut {
+                wipe,
+                keep_stage: keep,
+                later,
+                force,
+            };
+            account::logout(&context, how)?;
+        }
         Command::Passwd { password_stdin } => account::passwd(&context, password_stdin)?,
         Command::Status => session::status(&context)?,
         Command::Sync { spend } => session::sync(&context, spend)?,
@@ -65,12 +81,14 @@ pub fn run(args: Args) -> Result<u8> {
             signup,
             remember,
             accept_older,
+            mounting,
             command,
         } => {
             let how = run::How {
                 signup,
                 remember,
                 accept_older,
+                mounting,
             };
             return run::run(&context, &account, &how, command);
         }

@@ -1,25 +1,27 @@
 //! `safe run`: an account's home for the time of one command.
 //!
-//! Whatever way the command ends, the home is published (or stays in the encrypted stage), the session
-//! is closed, the daemon ended and the mount point gone before `safe` returns.
+//! Whatever way the command ends, the home is published (or stays in the encrypted stage), and unless others have
+//! joined the session it is closed, the daemon ended and the home unmounted before `safe` returns.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use safeos_control::{Request, SignOut};
 
 use super::Context;
-use super::account::{secret_key_shown, sign_in, sign_up};
+use super::account::{secret_key_shown, sign_in, sign_up, wish};
 use super::session::{Published, published_text};
-use crate::args::Account;
+use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
-use crate::daemon::{Daemon, Temporary};
+use crate::daemon::{self, Daemon};
 use crate::environment;
 use crate::failure::{Failure, Result};
 use crate::foreground;
 use crate::holders::{self, holders};
+use crate::member::Member;
+use crate::places::{self, MOUNT};
 use crate::signals;
 
 /// Programs the command left behind get so long to finish before they are told that the terminal closes.
@@ -36,47 +38,114 @@ pub struct How {
     pub remember: bool,
     /// Accept an older state.
     pub accept_older: bool,
+    /// What is asked of the mount.
+    pub mounting: Mounting,
 }
 
 /// `safe run`; the command's exit code.
 pub fn run(context: &Context, account: &Account, how: &How, command: Vec<OsString>) -> Result<u8> {
     let store = context.places.store(account.store.as_deref());
+    let mount = mount(context);
+    // The files of a session that is open are this user's already: no password is asked for.
+    let joined = match how.signup {
+        true => None,
+        false => Member::of_open(&mount, &account.name, &store)?,
+    };
+    let (member, daemon) = match joined {
+        Some(member) => {
+            signals::watch()?;
+            (member, None)
+        }
+        None => open(context, account, how, &store, &mount)?,
+    };
+    let ran = inside(context, &store, &mount, command);
+    let left = leave(context, &mount, member, daemon);
+    match (ran, left) {
+        // Why the command could not be run comes first; that the end failed too is still said.
+        (Err(failure), Err(second)) => {
+            context.output.note(&second.message);
+            Err(failure)
+        }
+        (Err(failure), Ok(())) => Err(failure),
+        (Ok(0), Err(failure)) => Err(failure),
+        (Ok(code), Err(failure)) => {
+            context.output.note(&failure.message);
+            Ok(code)
+        }
+        (Ok(code), Ok(())) => Ok(code),
+    }
+}
+
+/// Where the session is, or is to be: at the same path each time, for programs write it down.
+fn mount(context: &Context) -> PathBuf {
+    let places = &context.places;
+    if daemon::SHARED {
+        return places.default_mount();
+    }
+    let named = std::env::var_os(MOUNT)
+        .map(PathBuf::from)
+        .filter(|mount| mount.is_absolute());
+    let mount = places
+        .mount
+        .clone()
+        .or(named)
+        .unwrap_or_else(|| places.default_mount());
+    // As the kernel names it: programs compare HOME with where they are.
+    let above = mount.parent().and_then(|above| above.canonicalize().ok());
+    match (above, mount.file_name()) {
+        (Some(above), Some(name)) => above.join(name),
+        _ => mount,
+    }
+}
+
+/// Opens the session, or joins it if somebody else was faster.
+fn open(
+    context: &Context,
+    account: &Account,
+    how: &How,
+    store: &str,
+    mount: &Path,
+) -> Result<(Member, Option<Daemon>)> {
     let request = if how.signup {
         sign_up(context, account, how.remember, false, false)?
     } else {
         sign_in(context, account, how.remember, how.accept_older)?
     };
     signals::watch()?;
-    let temporary = Temporary::new()?;
-    let mount = temporary.mount();
-    let mut daemon = Daemon::start(&context.places, &store, &mount, true)?;
-    let opened = ask(&mount, request, context.output.json);
-    let outcome = opened.and_then(|answer| {
-        if let Some(key) = secret_key_shown(&answer) {
-            eprintln!(
-                "safe: the account's secret key, shown only now, needed besides the password on every new computer: {key}"
-            );
+    let _starting = daemon::starting(&context.places, mount)?;
+    if let Some(member) = Member::of_open(mount, &account.name, store)? {
+        if how.signup {
+            return Err(Failure::new(
+                "account_exists",
+                format!("a session of {} is open already", account.name),
+            ));
         }
-        let ran = inside(context, &store, &mount, command);
-        wait_for_left(context, &mount);
-        let left = leave(context, &mount, &mut daemon);
-        match (ran, left) {
-            // Why the command could not be run comes first; that the end failed too is still said.
-            (Err(failure), Err(second)) => {
-                context.output.note(&second.message);
+        return Ok((member, None));
+    }
+    let made = daemon::prepare(mount, context.output)?;
+    let wish = wish(how.mounting);
+    let started = Daemon::start_as(&context.places, store, mount, true, wish);
+    let opened = started.and_then(|mut daemon| {
+        let member = ask(mount, request, context.output.json).and_then(|answer| {
+            if let Some(key) = secret_key_shown(&answer) {
+                eprintln!(
+                    "safe: the account's secret key, shown only now, needed besides the password on every new computer: {key}"
+                );
+            }
+            Member::first(mount)
+        });
+        match member {
+            Ok(member) => Ok((member, Some(daemon))),
+            Err(failure) => {
+                daemon.end();
                 Err(failure)
             }
-            (Err(failure), Ok(())) => Err(failure),
-            (Ok(0), Err(failure)) => Err(failure),
-            (Ok(code), Err(failure)) => {
-                context.output.note(&failure.message);
-                Ok(code)
-            }
-            (Ok(code), Ok(())) => Ok(code),
         }
     });
-    daemon.end();
-    outcome
+    if opened.is_err() && made {
+        daemon::unprepare(mount);
+    }
+    opened
 }
 
 fn inside(context: &Context, store: &str, mount: &Path, mut command: Vec<OsString>) -> Result<u8> {
@@ -136,29 +205,81 @@ fn wait_for_left(context: &Context, mount: &Path) {
     }
 }
 
+/// Takes leave of the session: the last one out signs out, the others only publish.
+fn leave(
+    context: &Context,
+    mount: &Path,
+    mut member: Member,
+    mut daemon: Option<Daemon>,
+) -> Result<()> {
+    let json = context.output.json;
+    // A daemon that is gone is dealt with like one that ends now.
+    if let Ok(false) = member.leave() {
+        // The daemon's end comes with the last of the others.
+        return match ask_for::<Published>(mount, Request::Sync, json) {
+            Ok((published, _)) => {
+                say_conflicts(context, &published);
+                Ok(())
+            }
+            // Its last one has signed out meanwhile, which publishes.
+            Err(failure) if failure.code == "no_session" || !places::answers(mount) => Ok(()),
+            Err(failure) => Err(Failure {
+                exit: 1,
+                message: format!(
+                    "publishing at the end did not succeed: {}; others still use the session, and it publishes again when the last of them ends",
+                    failure.message
+                ),
+                ..failure
+            }),
+        };
+    }
+    wait_for_left(context, mount);
+    let left = sign_out(context, mount, daemon.as_mut());
+    // It would keep the mount busy.
+    drop(member);
+    match daemon {
+        Some(mut daemon) => daemon.end(),
+        None => daemon::wait_ended(mount),
+    }
+    left
+}
+
+fn say_conflicts(context: &Context, published: &Published) {
+    if !published.conflicts.is_empty() {
+        context.output.note(&published_text(published));
+    }
+}
+
 /// Publishes and signs out; if that cannot be, leaves the changes in the encrypted stage.
-fn leave(context: &Context, mount: &Path, daemon: &mut Daemon) -> Result<()> {
+fn sign_out(context: &Context, mount: &Path, daemon: Option<&mut Daemon>) -> Result<()> {
     let request = |keep_stage| {
         Request::SignOut(SignOut {
             wipe: false,
             keep_stage,
             later: false,
+            // Whoever is left was told to end, and did not.
+            force: true,
         })
     };
     let failure = match ask_for::<Published>(mount, request(false), context.output.json) {
         Ok((published, _)) => {
-            if !published.conflicts.is_empty() {
-                context.output.note(&published_text(&published));
-            }
+            say_conflicts(context, &published);
             return Ok(());
         }
         Err(failure) => failure,
     };
-    if daemon.ended() {
+    let last_words = match daemon {
+        Some(daemon) => daemon.ended().then(|| daemon.said()),
+        None => (!places::answers(mount)).then(String::new),
+    };
+    if let Some(said) = last_words {
+        let said = match said.as_str() {
+            "" => String::new(),
+            said => format!(" ({said})"),
+        };
         return Err(Failure {
             message: format!(
-                "the daemon ended before the session was signed out ({}); what was synced is in the encrypted stage on this computer: sign in again here to publish it",
-                daemon.said()
+                "the daemon ended before the session was signed out{said}; what was synced is in the encrypted stage on this computer: sign in again here to publish it"
             ),
             ..failure
         });

@@ -1,7 +1,7 @@
 //! The daemon `safed`: found, started, waited for, ended.
 //!
 //! What it says on stderr goes to memory, not to a file: its lines may name files of the home. A daemon
-//! that belongs to one command ends with it, also when the command is killed.
+//! that belongs to one command ends with it, also when the command is killed, unless others have joined its session.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
@@ -11,9 +11,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal, setsid};
+use rustix::process::{Pid, Signal, kill_process, setsid};
+use safeos_mountpoint::{Place, entry, guard};
 
+use super::Wish;
 use crate::failure::{Failure, Result};
+use crate::output::Output;
+use crate::password;
 use crate::places::{self, Places};
 use crate::signals;
 
@@ -32,6 +36,17 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits until its control file is there. `bound`: it ends with this program.
     pub fn start(places: &Places, store: &str, mount: &Path, bound: bool) -> Result<Self> {
+        Self::start_as(places, store, mount, bound, Wish::default())
+    }
+
+    /// The same with a mount as it is wished for.
+    pub fn start_as(
+        places: &Places,
+        store: &str,
+        mount: &Path,
+        bound: bool,
+        wish: Wish,
+    ) -> Result<Self> {
         clear_dead(mount);
         places::private_dir(&places.state).map_err(|e| {
             Failure::system(
@@ -55,12 +70,17 @@ impl Daemon {
             .arg(&places.state)
             .arg("--store")
             .arg(store)
+            .args(bound.then_some("--bound"))
+            .args(wish.allow_root.then_some("--allow-root"))
+            .args(wish.suid_dev.then_some("--suid-dev"))
             .current_dir("/")
-            .env_remove(crate::password::PASSWORD_FILE)
-            .env_remove(crate::password::SECRET_KEY_FILE)
-            .stdin(Stdio::null())
+            // Open for as long as this program lives: that is how the daemon knows.
+            .stdin(if bound { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::null())
             .stderr(stderr);
+        for name in password::SECRETS {
+            command.env_remove(name);
+        }
         // Relative paths are of the folder we are in, not of the daemon's.
         for name in [
             safeos_store::TOKEN_FILE,
@@ -74,14 +94,11 @@ impl Daemon {
                 command.env(name, path);
             }
         }
-        // SAFETY: between fork and exec only two system calls are made, which allocate nothing.
+        // SAFETY: between fork and exec only one system call is made, which allocates nothing.
         unsafe {
-            command.pre_exec(move || {
+            command.pre_exec(|| {
                 // A session of its own: Ctrl-C and a closed terminal are not for the daemon.
                 setsid()?;
-                if bound {
-                    set_parent_process_death_signal(Some(Signal::TERM))?;
-                }
                 Ok(())
             });
         }
@@ -243,31 +260,111 @@ fn serves(pid: i32, mount: &Path) -> bool {
     })
 }
 
-/// Takes a mount away whose daemon was killed: everything that asks the daemon answers ENOTCONN. The
-/// attributes of the mount point do not ask it, the kernel remembers them.
-pub fn clear_dead(mount: &Path) {
-    const NOT_CONNECTED: i32 = 107;
-    if let Err(error) = fs::read_dir(mount)
-        && error.raw_os_error() == Some(NOT_CONNECTED)
-    {
-        unmount(mount);
+/// Waits until a daemon that another run of `safe` started has ended by itself.
+pub fn wait_ended(mount: &Path) {
+    let start = Instant::now();
+    while places::answers(mount) && start.elapsed() < ENDS_WITHIN {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    clear_dead(mount);
+}
+
+/// Takes a mount away whose daemon was killed; whether there was one.
+pub fn clear_dead(mount: &Path) -> bool {
+    safeos_mountpoint::clear_dead(mount).unwrap_or(false)
+}
+
+/// Unmounts at once, whoever still uses it; what is no home stays.
+fn unmount(mount: &Path) {
+    let Ok(place) = Place::open(mount) else {
+        return;
+    };
+    let Ok(seen) = place.seen() else {
+        return;
+    };
+    let is_here = |point: &Path| place.path_now().is_ok_and(|path| path == point);
+    if entry(seen.mount).is_some_and(|entry| entry.is_home() && is_here(&entry.point)) {
+        let _ = place.unmount(&seen, true);
     }
 }
 
-/// Unmounts at once, whoever still uses it.
-fn unmount(mount: &Path) {
-    let quiet = |program: &str, arguments: &[&str]| {
-        Command::new(program)
-            .args(arguments)
-            .arg(mount)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+/// Makes a folder to mount at if it is not there, and sees that nothing would be covered; whether it was made.
+pub fn prepare(mount: &Path, output: Output) -> Result<bool> {
+    clear_dead(mount);
+    let cannot = |e: &io::Error| {
+        Failure::system(
+            format!(
+                "{} cannot be mounted on: name an empty folder of yours with --mount",
+                mount.display()
+            ),
+            e,
+        )
     };
-    let _ = quiet("fusermount3", &["-u", "-z"]) || quiet("umount", &["-l"]);
+    match guard::look(mount) {
+        Ok(guard::Look::Free) => Ok(false),
+        Ok(guard::Look::Written(written)) => {
+            let names: Vec<_> = written.iter().map(|name| name.to_string_lossy()).collect();
+            let what = format!(
+                "while nobody was signed in, {} was written in {}, unencrypted",
+                names.join(", "),
+                mount.display()
+            );
+            output.note(&match guard::move_aside(mount, &written) {
+                Ok(aside) => format!(
+                    "{what}: it is in {} now; take into the home what belongs there, and remove the rest",
+                    aside.display()
+                ),
+                Err(error) => format!(
+                    "{what}; it stays there, covered while you are signed in, for it cannot be moved: {error}"
+                ),
+            });
+            Ok(false)
+        }
+        Ok(guard::Look::Foreign) => Err(Failure::usage(format!(
+            "{} is not empty: name an empty folder with --mount",
+            mount.display()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => places::private_dir(mount)
+            .map(|()| true)
+            .map_err(|e| cannot(&e)),
+        Err(error) => Err(cannot(&error)),
+    }
+}
+
+/// Removes a folder that [`prepare`] made.
+pub fn unprepare(mount: &Path) {
+    // What is in it all the same is somebody's.
+    let _ = guard::remove(mount);
+}
+
+/// Keeps other runs of `safe` from starting a daemon for this mount point, until it is dropped.
+pub fn starting(places: &Places, mount: &Path) -> Result<File> {
+    let path = places.lock_path(mount);
+    let failed = |e: &io::Error| Failure::system(format!("{} cannot be locked", path.display()), e);
+    if let Some(folder) = path.parent() {
+        places::private_dir(folder).map_err(|e| failed(&e))?;
+    }
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| failed(&e))?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => {}
+            // Without locks two that start at once are told by the second daemon.
+            Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                return Ok(file);
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(failed(&error)),
+        }
+        if let Some(signal) = signals::asked() {
+            return Err(Failure::stopped(signal));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
 }
 
 fn find() -> Result<PathBuf> {
@@ -332,7 +429,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         // Never recursively: were the home still mounted, that would delete it.
-        let _ = fs::remove_dir(self.mount());
+        unprepare(&self.mount());
         let _ = fs::remove_dir(&self.folder);
     }
 }

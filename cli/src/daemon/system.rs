@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::PLACE;
+use super::{PLACE, Wish};
 use crate::failure::{Failure, Result};
+use crate::output::Output;
 use crate::places::{self, Places};
 
 /// The running `safed`.
@@ -22,6 +23,22 @@ impl Daemon {
                 mount.display()
             ),
         ))
+    }
+
+    /// The same; nothing is mounted here that could be wished for.
+    pub fn start_as(
+        places: &Places,
+        store: &str,
+        mount: &Path,
+        bound: bool,
+        wish: Wish,
+    ) -> Result<Self> {
+        if wish != Wish::default() {
+            return Err(Failure::usage(
+                "--allow-root and --suid-dev are for mounts; here the daemon checks who may do what",
+            ));
+        }
+        Self::start(places, store, mount, bound)
     }
 
     /// No process of ours.
@@ -49,7 +66,25 @@ pub fn end_other(_: Option<i32>, _: &Path) -> Result<()> {
 }
 
 /// Nothing is mounted, so nothing is left over.
-pub fn clear_dead(_: &Path) {}
+pub fn clear_dead(_: &Path) -> bool {
+    false
+}
+
+/// It serves others too: it stays.
+pub fn wait_ended(_: &Path) {}
+
+/// The place is always there.
+pub fn prepare(_: &Path, _: Output) -> Result<bool> {
+    Ok(false)
+}
+
+/// The place is always there.
+pub fn unprepare(_: &Path) {}
+
+/// Nothing is started.
+pub fn starting(_: &Places, _: &Path) -> Result<()> {
+    Ok(())
+}
 
 /// The place of a session for the time of one command: the same as any other.
 pub struct Temporary;

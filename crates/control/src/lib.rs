@@ -14,6 +14,8 @@
 //! | `price` | where records are paid for: `records`, `cost` and `has` (each `tokens`, `gas`), `wallet`; else nothing |
 //! | `recover` | `account`, `store`; `secret_key` if the account has one |
 //! | `sign_out`, `sync` | `changed`, `records`, `bytes`, `conflicts` |
+//! | `join` | `account`, `store` |
+//! | `leave` | `last`: nobody else takes part, and the session ends with this one: it has to sign out |
 //! | `status` | the account, the store, what is unpublished, … |
 //! | `change_password`, `restore` | nothing |
 //! | `new_recovery_key` | `recovery_key` |
@@ -38,8 +40,8 @@ pub use path::PathText;
 pub use price::{Price, Priced, Sum};
 pub use reply::{ErrorReply, Progress, Reply};
 pub use request::{
-    ChangePassword, Collect, Copy, Log, NewRecoveryKey, Publish, Recover, Request, Restore, SignIn,
-    SignOut, SignUp, Spend,
+    ChangePassword, Collect, Copy, Join, Log, NewRecoveryKey, Publish, Recover, Request, Restore,
+    SignIn, SignOut, SignUp, Spend,
 };
 pub use secret::Secret;
 pub use server::{RequestLines, parse_request};

@@ -102,6 +102,18 @@ pub struct SignOut {
     /// Do not publish at all: the changes stay in the encrypted stage until the next sign-in on this computer.
     #[serde(default)]
     pub later: bool,
+    /// Also while files are open for writing, and while others have joined the session.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// Takes part in the session that is open, until this conversation is closed.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// From now on the session ends with the last one that has joined it.
+    #[serde(default)]
+    pub bound: bool,
 }
 
 /// Changes the password.
@@ -191,6 +203,10 @@ pub enum Request {
     Recover(Recover),
     /// Publish and end the session.
     SignOut(SignOut),
+    /// Take part in the session that is open.
+    Join(Join),
+    /// Take part no longer, unless nobody else does and the session ends with the last.
+    Leave,
     /// How things stand.
     Status,
     /// Publish now.
@@ -221,6 +237,8 @@ const NAMES: &[&str] = &[
     "sign_in",
     "recover",
     "sign_out",
+    "join",
+    "leave",
     "status",
     "sync",
     "change_password",
@@ -243,6 +261,8 @@ impl Request {
             Self::SignIn(_) => "sign_in",
             Self::Recover(_) => "recover",
             Self::SignOut(_) => "sign_out",
+            Self::Join(_) => "join",
+            Self::Leave => "leave",
             Self::Status => "status",
             Self::Sync => "sync",
             Self::ChangePassword(_) => "change_password",
@@ -265,6 +285,8 @@ impl Request {
             "sign_in" => Self::SignIn(arguments.read()?),
             "recover" => Self::Recover(arguments.read()?),
             "sign_out" => Self::SignOut(arguments.read()?),
+            "join" => Self::Join(arguments.read()?),
+            "leave" => arguments.read().map(|Nothing {}| Self::Leave)?,
             "status" => arguments.read().map(|Nothing {}| Self::Status)?,
             "sync" => arguments.read().map(|Nothing {}| Self::Sync)?,
             "change_password" => Self::ChangePassword(arguments.read()?),

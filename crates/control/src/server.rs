@@ -106,8 +106,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        ChangePassword, Collect, Copy, Log, NewRecoveryKey, PathText, Price, Publish, Recover,
-        Restore, Secret, SignIn, SignOut, SignUp, Spend,
+        ChangePassword, Collect, Copy, Join, Log, NewRecoveryKey, PathText, Price, Publish,
+        Recover, Restore, Secret, SignIn, SignOut, SignUp, Spend,
     };
 
     fn secret(text: &str) -> Secret {
@@ -154,7 +154,10 @@ mod tests {
                 wipe: true,
                 keep_stage: false,
                 later: true,
+                force: true,
             }),
+            Request::Join(Join { bound: true }),
+            Request::Leave,
             Request::Status,
             Request::Sync,
             Request::Spend(Spend { max: "1.5".into() }),

@@ -50,7 +50,7 @@ impl Linux {
         }
     }
 
-    /// A folder that only we can enter, under a name nobody can guess.
+    /// A folder that only we can enter, under a name nobody can guess: for guests.
     fn folder(&mut self) -> io::Result<PathBuf> {
         if let Some(folder) = &self.folder {
             return Ok(folder.clone());
@@ -64,9 +64,24 @@ impl Linux {
         let base = base.canonicalize().unwrap_or(base);
         let folder = base.join(format!("safe-login-{:016x}", random()?));
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        fs::create_dir(folder.join("safe"))?;
         self.folder = Some(folder.clone());
         Ok(folder)
+    }
+
+    /// Where homes are mounted: at the same place each time, for programs write the path of their home down.
+    fn place(&self) -> io::Result<PathBuf> {
+        let place = self.options.state.join("mnt");
+        if let Err(error) = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&place)
+            // A dead mount is no folder; the daemon takes it away.
+            && !safeos_mountpoint::is_dead(&place)
+        {
+            return Err(error);
+        }
+        let above = self.options.state.canonicalize()?;
+        Ok(above.join("mnt"))
     }
 
     /// The mount point of a daemon that answers.
@@ -74,7 +89,7 @@ impl Linux {
         let failed = |error: io::Error| {
             Trouble::new("daemon_failed", format!("no place for the home: {error}"))
         };
-        let mount = self.folder().map_err(failed)?.join("safe");
+        let mount = self.place().map_err(failed)?;
         if let Some(daemon) = &mut self.daemon {
             if fs::File::open(mount.join(FILE_NAME)).is_ok() {
                 return Ok(mount);
@@ -183,8 +198,6 @@ impl Drop for Linux {
     fn drop(&mut self) {
         self.clean(true);
         if let Some(folder) = &self.folder {
-            // Not recursively: were something still mounted, that would delete it.
-            let _ = fs::remove_dir(folder.join("safe"));
             let _ = fs::remove_dir(folder);
         }
     }

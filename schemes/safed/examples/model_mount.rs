@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let daemon = daemon();
     let options = fuse::Options {
         one_user,
-        threads: None,
+        ..fuse::Options::default()
     };
     let mounted = fuse::mount(&daemon, &point, &options)?;
     let uid = safed::process::uid();

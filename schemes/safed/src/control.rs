@@ -5,7 +5,7 @@
 //! reader waits only while a request runs; what was read of a request is wiped.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub type ReadAnswer = Box<dyn FnOnce(Result<&[u8], Errno>) + Send>;
 pub struct Control {
     daemon: Arc<Daemon>,
     running: AtomicUsize,
+    next_conversation: AtomicU64,
     /// Signing in takes much memory: one at a time.
     signing_in: Mutex<()>,
 }
@@ -53,6 +54,7 @@ impl Control {
         Arc::new(Self {
             daemon,
             running: AtomicUsize::new(0),
+            next_conversation: AtomicU64::new(1),
             signing_in: Mutex::new(()),
         })
     }
@@ -89,6 +91,8 @@ impl State {
 
 /// One open `.ctl`.
 pub struct Conversation {
+    /// Never the same for two of one daemon.
+    number: u64,
     uid: u32,
     gid: u32,
     control: Arc<Control>,
@@ -101,6 +105,7 @@ impl Conversation {
     /// A conversation with a user and group.
     pub fn new(uid: u32, gid: u32, control: Arc<Control>) -> Arc<Self> {
         Arc::new(Self {
+            number: control.next_conversation.fetch_add(1, Ordering::Relaxed),
             uid,
             gid,
             control,
@@ -300,6 +305,7 @@ impl Conversation {
         for (_, _, answer) in waiting {
             answer(Ok(&[]));
         }
+        self.control.daemon.conversation_closed(self.number);
     }
 
     fn say(&self, line: Vec<u8>) {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
+use crate::members::Members;
 use parking_lot::{Mutex, RwLock};
 use safeos_session::{Change, Ino, Result, Session, Snapshot, Status, Volume};
 use safeos_store::Store;
@@ -114,6 +115,13 @@ pub trait Front: Send + Sync {
     fn changed(&self, tree: &Arc<Tree>, change: Change);
     /// Forgets what the system remembers of the namespace: somebody signed in or out.
     fn turned(&self);
+    /// The nodes of a tree that programs have open for writing, where the system could take writes for written
+    /// after the session has ended.
+    fn open_for_writing(&self, _tree: &Tree) -> Vec<Ino> {
+        Vec::new()
+    }
+    /// The session of a tree has ended: programs that have its files open are to hear so when they write.
+    fn ended(&self, _tree: &Tree) {}
 }
 
 /// The daemon's state.
@@ -132,6 +140,17 @@ pub struct Daemon {
     next_key: AtomicU64,
     front: OnceLock<Box<dyn Front>>,
     for_everybody: AtomicBool,
+    /// Who takes part in the sessions.
+    pub members: Members,
+    bound: Bound,
+}
+
+/// A daemon that was started for the time of some commands ends with their session.
+#[derive(Default)]
+struct Bound {
+    is: AtomicBool,
+    starter_gone: AtomicBool,
+    had_session: AtomicBool,
 }
 
 impl Daemon {
@@ -148,6 +167,8 @@ impl Daemon {
             next_key: AtomicU64::new(1),
             front: OnceLock::new(),
             for_everybody: AtomicBool::new(false),
+            members: Members::default(),
+            bound: Bound::default(),
         })
     }
 
@@ -159,6 +180,72 @@ impl Daemon {
     /// Whether a user may sign in here: root, the one the daemon runs for, or everybody.
     pub fn may_sign_in(&self, uid: u32) -> bool {
         uid == 0 || uid == self.uid || self.for_everybody.load(Ordering::Acquire)
+    }
+
+    /// From now on it ends with its session, or with whoever started it unless others take part then.
+    pub fn bind(&self) {
+        self.bound.is.store(true, Ordering::Release);
+    }
+
+    /// Whoever started it has ended.
+    pub fn starter_gone(&self) {
+        self.bound.starter_gone.store(true, Ordering::Release);
+    }
+
+    /// Whether it has nothing to do any more.
+    pub fn is_over(&self) -> bool {
+        let bound = &self.bound;
+        bound.is.load(Ordering::Acquire)
+            && !self.members.are_there()
+            && (bound.starter_gone.load(Ordering::Acquire)
+                || bound.had_session.load(Ordering::Acquire) && self.signed.read().is_empty())
+    }
+
+    /// A conversation was closed. If it was the last one of a bound session, the session ends: published, or kept in
+    /// the encrypted stage.
+    pub fn conversation_closed(self: &Arc<Self>, conversation: u64) {
+        let Some(key) = self.members.gone(conversation) else {
+            return;
+        };
+        let signed = self
+            .signed
+            .read()
+            .values()
+            .find(|signed| signed.home.key == key)
+            .cloned();
+        let Some(signed) = signed else {
+            return;
+        };
+        let daemon = Arc::clone(self);
+        let end = move || {
+            if let Some(session) = &signed.session {
+                daemon.flush();
+                if let Err(error) = session.sign_out(false, true, &()) {
+                    daemon.problem(format!("ending the session: {error}"));
+                    return;
+                }
+            }
+            daemon.detach(&signed);
+        };
+        // Not on the thread that answers requests: what programs wrote comes through it.
+        let thread = std::thread::Builder::new().name("safed-end".to_owned());
+        if let Err(error) = thread.spawn(end) {
+            self.problem(format!("ending the session: {error}"));
+        }
+    }
+
+    /// The paths in the home of files that programs have open for writing.
+    pub fn open_for_writing(&self, signed: &Signed) -> Vec<String> {
+        let nodes = match self.front() {
+            Some(front) => front.open_for_writing(&signed.home),
+            None => Vec::new(),
+        };
+        let path = |ino| match signed.home.volume.path(ino) {
+            Ok(path) => String::from_utf8_lossy(&path).into_owned(),
+            // It was removed, or cannot be looked up now.
+            Err(_) => "a file without a name".to_owned(),
+        };
+        nodes.into_iter().map(path).collect()
     }
 
     /// Connects the front; only the first one counts.
@@ -220,6 +307,7 @@ impl Daemon {
             }
             table.insert(uid, signed);
         }
+        self.bound.had_session.store(true, Ordering::Release);
         let daemon = Arc::downgrade(self);
         member.on_change(Box::new(move |change| {
             if let Some(daemon) = daemon.upgrade()
@@ -249,7 +337,9 @@ impl Daemon {
                 _ => return,
             };
         }
+        self.members.ended(signed.home.key);
         if let Some(front) = self.front() {
+            front.ended(&signed.home);
             front.turned();
         }
     }

@@ -49,6 +49,15 @@ struct Place {
     /// Nobody else gets to the mount point: show the session to whoever asks (only root needs to say).
     #[arg(long)]
     one_user: bool,
+    /// Let root into the mount of an ordinary user; it sees what that user sees.
+    #[arg(long)]
+    allow_root: bool,
+    /// Have set-id programs and device nodes of the home work: for root alone, who then is the only one to get in.
+    #[arg(long)]
+    suid_dev: bool,
+    /// End with the session, or when standard input ends and nobody has joined the session.
+    #[arg(long)]
+    bound: bool,
 }
 
 fn main() -> ExitCode {
@@ -63,6 +72,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: Arguments) -> Result<(), String> {
+    #[cfg(target_os = "linux")]
+    process::close_inherited(arguments.ready_fd);
     process::keep_memory();
     process::harden().map_err(|error| format!("cannot protect its memory: {error}"))?;
     let signals = Signals::block().map_err(|error| format!("cannot take signals: {error}"))?;
@@ -107,10 +118,16 @@ fn serve_mounted(
     let options = fuse::Options {
         one_user: place.one_user,
         threads: None,
+        allow_root: place.allow_root,
+        suid_dev: place.suid_dev,
+        guard: true,
     };
+    if place.bound {
+        bind(daemon)?;
+    }
     let mounted = fuse::mount(daemon, &place.mount, &options).map_err(|error| error.to_string())?;
     tell_ready(ready_fd);
-    signals.wait(|| mounted.is_finished());
+    signals.wait(|| mounted.is_finished() || daemon.is_over());
     let broken = mounted.is_broken();
     mounted.unmount(|| end_sessions(daemon));
     end_sessions(daemon);
@@ -118,6 +135,22 @@ fn serve_mounted(
         return Err("a request could not be decoded, so the mount was ended; what was written is kept: sign in again".to_owned());
     }
     Ok(())
+}
+
+/// Ends with what it was started for. Standard input is a pipe that whoever started it holds the other end of.
+#[cfg(target_os = "linux")]
+fn bind(daemon: &Arc<Daemon>) -> Result<(), String> {
+    daemon.bind();
+    let daemon = Arc::clone(daemon);
+    let listen = move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        daemon.starter_gone();
+    };
+    let thread = std::thread::Builder::new().name("safed-starter".to_owned());
+    match thread.spawn(listen) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("cannot start a thread: {error}")),
+    }
 }
 
 #[cfg(target_os = "redox")]
@@ -142,7 +175,14 @@ fn supervised(arguments: &Arguments, signals: &Signals) -> Result<(), String> {
         #[cfg(target_os = "linux")]
         {
             command.arg("--mount").arg(&arguments.place.mount);
-            command.args(arguments.place.one_user.then_some("--one-user"));
+            for (asked, option) in [
+                (arguments.place.one_user, "--one-user"),
+                (arguments.place.allow_root, "--allow-root"),
+                (arguments.place.suid_dev, "--suid-dev"),
+                (arguments.place.bound, "--bound"),
+            ] {
+                command.args(asked.then_some(option));
+            }
         }
         #[cfg(target_os = "redox")]
         command.env_remove(safed::scheme::redox::INIT_NOTIFY);

@@ -108,6 +108,49 @@ impl Signals {
     }
 }
 
+/// Closes what whoever started this program had open, but for the three standard files and `kept`: a lock or a
+/// pipe's end that is inherited would be held for as long as somebody is signed in. To be called before anything
+/// is opened.
+#[cfg(target_os = "linux")]
+pub fn close_inherited(kept: Option<std::os::fd::RawFd>) {
+    const FIRST: libc::c_uint = libc::STDERR_FILENO as libc::c_uint + 1;
+    let kept = kept
+        .and_then(|fd| libc::c_uint::try_from(fd).ok())
+        .filter(|fd| *fd >= FIRST);
+    let close = |first: libc::c_uint, last: libc::c_uint| {
+        if first > last {
+            return;
+        }
+        // SAFETY: plain numbers; nothing of this process's own is open yet.
+        let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        if done != 0 {
+            close_each(first, last);
+        }
+    };
+    match kept {
+        Some(kept) => {
+            close(FIRST, kept - 1);
+            close(kept.saturating_add(1), libc::c_uint::MAX);
+        }
+        None => close(FIRST, libc::c_uint::MAX),
+    }
+}
+
+/// The same one by one, for kernels before 5.9.
+#[cfg(target_os = "linux")]
+fn close_each(first: libc::c_uint, last: libc::c_uint) {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    let numbers: Vec<libc::c_uint> = open
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|fd| (first..=last).contains(fd))
+        .collect();
+    for fd in numbers {
+        // SAFETY: nothing of this process's own is open yet; the folder's own descriptor is closed already.
+        unsafe { libc::close(fd as libc::c_int) };
+    }
+}
+
 /// The uid this process works as.
 pub fn uid() -> u32 {
     // SAFETY: has no arguments and cannot fail.

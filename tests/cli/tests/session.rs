@@ -78,7 +78,9 @@ fn a_session_is_found_without_being_told() {
     let done = run(&["status", "--json"]).ok();
     assert!(done.stdout.contains("\"ana\""), "{}", done.stdout);
     run(&["logout"]).ok();
-    assert!(!computer.state.join("mnt").exists());
+    // The folder stays, and nothing can be written where the home was.
+    assert!(!home.exists());
+    assert!(fs::create_dir_all(&home).is_err());
     assert_eq!(
         place::mounts_in(place.path()),
         [""; 0].map(std::path::PathBuf::from)

@@ -91,6 +91,12 @@ fn remove(path: &Path) {
         detach(&mount);
     }
     if mounts_in(path).is_empty() {
+        // A mount point without a mount cannot be written by its owner, who then cannot empty it either.
+        let _ = Command::new("chmod")
+            .args(["-R", "u+w"])
+            .arg(path)
+            .stderr(Stdio::null())
+            .status();
         let _ = fs::remove_dir_all(path);
     }
 }

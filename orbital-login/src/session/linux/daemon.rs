@@ -33,6 +33,10 @@ impl Daemon {
             .arg(&options.state)
             .args(["--store", &options.store])
             .current_dir("/")
+            .env_remove("SAFE_PASSWORD_FILE")
+            .env_remove("SAFE_NEW_PASSWORD_FILE")
+            .env_remove("SAFE_SECRET_KEY_FILE")
+            .env_remove("SAFE_RECOVERY_KEY_FILE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -114,15 +118,6 @@ impl Daemon {
 
 /// Takes away the mount of a daemon that was killed.
 fn unmount_dead(mount: &Path) {
-    let dead = |error: &std::io::Error| error.raw_os_error() == Some(libc::ENOTCONN);
-    if std::fs::read_dir(mount).is_err_and(|error| dead(&error)) {
-        let _ = Command::new("fusermount3")
-            .args(["-u", "-z"])
-            .arg(mount)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-    }
+    // What cannot be taken away is told by the next daemon.
+    let _ = safeos_mountpoint::clear_dead(mount);
 }

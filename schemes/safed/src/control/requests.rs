@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use safeos_account::{RecoveryKey, SecretKey};
 use safeos_control::{
-    ErrorReply, Price, Priced, Recover, Reply, Request, SignIn, SignOut, SignUp, Sum,
+    ErrorReply, Join, Price, Priced, Recover, Reply, Request, SignIn, SignOut, SignUp, Sum,
 };
 use safeos_session::{
     Credentials, Error, Limits, Options, Progress as _, Secret, Session, Step, Wishes,
@@ -28,6 +28,10 @@ pub fn run(conversation: &Conversation, request: Request) -> Reply {
         Request::SignIn(request) => sign_in(conversation, request, &listener),
         Request::Recover(request) => recover(conversation, &request, &listener),
         Request::SignOut(request) => sign_out(conversation, &request, &listener),
+        Request::Join(request) => join(conversation, &request),
+        Request::Leave => Ok(Reply::Ok(json!({
+            "last": conversation.control.daemon.members.leave(conversation.number),
+        }))),
         request => in_session(conversation, request, &listener),
     };
     answer.unwrap_or_else(Reply::Error)
@@ -290,6 +294,9 @@ fn open(
 fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<'_>) -> Answer {
     let (signed, session) = signed(conversation)?;
     let daemon = &conversation.control.daemon;
+    if !request.force {
+        may_sign_out(conversation, &signed)?;
+    }
     daemon.flush();
     let published = if request.later {
         session.sign_out_later()
@@ -299,6 +306,55 @@ fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<
     let published = published.map_err(failed)?;
     daemon.detach(&signed);
     Ok(Reply::ok(&published))
+}
+
+/// Nobody else works in the session, and no program has files open that it would write into for nothing.
+fn may_sign_out(conversation: &Conversation, signed: &Signed) -> Result<(), ErrorReply> {
+    const SHOWN_MAX: usize = 5;
+    let daemon = &conversation.control.daemon;
+    let others = daemon.members.others(conversation.number, signed.home.key);
+    if others > 0 {
+        let message = format!(
+            "`safe run` works in this session ({others} of them): end the commands that it runs first"
+        );
+        return Err(refused("in_use", message));
+    }
+    let open = daemon.open_for_writing(signed);
+    if open.is_empty() {
+        return Ok(());
+    }
+    let mut names = open
+        .iter()
+        .take(SHOWN_MAX)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if open.len() > SHOWN_MAX {
+        names.push_str(&format!(" and {} more", open.len() - SHOWN_MAX));
+    }
+    Err(refused("files_open", format!("open for writing: {names}")))
+}
+
+fn join(conversation: &Conversation, request: &Join) -> Answer {
+    let (signed, session) = signed(conversation)?;
+    let members = &conversation.control.daemon.members;
+    if !members.join(conversation.number, signed.home.key, request.bound) {
+        let message = "the session is being signed out; try again in a moment";
+        return Err(ErrorReply {
+            retry: true,
+            ..refused("ending", message)
+        });
+    }
+    // Closed meanwhile, it takes part no longer.
+    if conversation.closed.load(Ordering::Acquire) {
+        let daemon = &conversation.control.daemon;
+        daemon.conversation_closed(conversation.number);
+        return Err(failed(Error::Stopped));
+    }
+    Ok(Reply::Ok(json!({
+        "account": session.account(),
+        "store": signed.store.url(),
+    })))
 }
 
 fn in_session(conversation: &Conversation, request: Request, listener: &Listener<'_>) -> Answer {
@@ -363,7 +419,9 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
         | Request::Price(_)
         | Request::SignIn(_)
         | Request::Recover(_)
-        | Request::SignOut(_) => Err(refused("failed", "this request is answered elsewhere")),
+        | Request::SignOut(_)
+        | Request::Join(_)
+        | Request::Leave => Err(refused("failed", "this request is answered elsewhere")),
     }
 }
 

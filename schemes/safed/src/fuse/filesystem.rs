@@ -243,7 +243,7 @@ impl Filesystem for Front {
         self.guard("open", || match self.open_place(request, ino.0) {
             Ok(None) => {
                 if writes(flags.0) {
-                    self.writer_came(ino.0);
+                    self.writes.writer_came(ino.0);
                 }
                 reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
             }
@@ -273,7 +273,7 @@ impl Filesystem for Front {
             match Front::create(self, request, parent.0, name, kind, mode, 0, b"") {
                 Ok(found) => {
                     if writes(flags) {
-                        self.writer_came(found.attr.ino.0);
+                        self.writes.writer_came(found.attr.ino.0);
                     }
                     reply.created(
                         &found.attr_valid,
@@ -396,7 +396,7 @@ impl Filesystem for Front {
             if handle.0 != 0 {
                 self.close(handle.0);
             } else if writes(flags.0) {
-                self.writer_went(ino.0);
+                self.writes.writer_went(ino.0);
             }
             reply.ok();
         });

@@ -63,6 +63,17 @@ pub struct Found {
     pub generation: Generation,
 }
 
+/// Who gets to the mount, and sees what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shown {
+    /// Everybody gets there and sees their own session.
+    ToEach,
+    /// Nobody but the user who mounted it gets there.
+    ToOne,
+    /// Root gets there besides, and sees what that user sees.
+    ToOneAndRoot,
+}
+
 /// The front's state.
 pub struct Front {
     pub(super) namespace: Namespace,
@@ -71,8 +82,6 @@ pub struct Front {
     pub(super) writes: Arc<Writes>,
     handles: Mutex<HashMap<u64, Handle>>,
     next_handle: AtomicU64,
-    /// How many times each node is open for writing.
-    pub(super) writers: Mutex<HashMap<u64, u64>>,
     /// Whose session everybody sees; `None`: everybody their own.
     one_user: Option<u32>,
     /// How long the names in the namespace's own folders hold: not at all where what users see
@@ -80,6 +89,7 @@ pub struct Front {
     names_valid: Duration,
     /// Tells the kernel what it does not learn from an answer. There once the mount is.
     kernel: Arc<OnceLock<Notifier>>,
+    shown: Shown,
 }
 
 impl From<&Error> for Found {
@@ -119,9 +129,10 @@ impl Front {
         namespace: Namespace,
         nodes: Arc<Nodes>,
         control: Arc<Control>,
-        one_user: bool,
+        shown: Shown,
         kernel: Arc<OnceLock<Notifier>>,
     ) -> Self {
+        let one_user = shown != Shown::ToEach;
         Self {
             writes,
             one_user: one_user.then_some(namespace.daemon().uid),
@@ -130,9 +141,9 @@ impl Front {
             control,
             handles: Mutex::default(),
             next_handle: AtomicU64::new(1),
-            writers: Mutex::default(),
             names_valid: if one_user { LONG } else { Duration::ZERO },
             kernel,
+            shown,
         }
     }
 
@@ -191,9 +202,16 @@ impl Front {
     }
 
     fn place_attr(&self, place: &Place) -> Answer<Attr> {
-        self.namespace
+        let mut attr = self
+            .namespace
             .attr(place)
-            .map_err(|error| convert::errno(&error))
+            .map_err(|error| convert::errno(&error))?;
+        // The kernel then lets everybody in and asks us. What it remembers it does not ask again, so that
+        // the first folder on the way keeps others out.
+        if matches!(place, Place::Root) && self.shown == Shown::ToOneAndRoot {
+            attr.perm = 0o500;
+        }
+        Ok(attr)
     }
 
     pub fn lookup(&self, who: Who, dir: u64, name: &OsStr) -> Answer<Found> {
@@ -523,7 +541,7 @@ impl Front {
             Ok(at) => reply.offset(i64::try_from(at).unwrap_or(i64::MAX)),
             Err(error) => reply.error(convert::errno(&error)),
         };
-        if !self.writers.lock().contains_key(&id) {
+        if !self.writes.is_written(id) {
             return answer(reply);
         }
         // Not on this thread: it would wait for writes that it may have to answer itself.
@@ -551,22 +569,6 @@ impl Front {
                 // A directory that was removed while open.
                 Err(_) => Ok(nodes::ROOT),
             },
-        }
-    }
-
-    /// A file was opened for writing.
-    pub fn writer_came(&self, id: u64) {
-        *self.writers.lock().entry(id).or_default() += 1;
-    }
-
-    /// A file that was open for writing was closed.
-    pub fn writer_went(&self, id: u64) {
-        let mut writers = self.writers.lock();
-        if let Some(count) = writers.get_mut(&id) {
-            *count -= 1;
-            if *count == 0 {
-                writers.remove(&id);
-            }
         }
     }
 }

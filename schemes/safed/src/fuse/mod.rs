@@ -3,6 +3,7 @@
 mod broken;
 mod caller;
 mod convert;
+mod device;
 mod filesystem;
 mod front;
 mod mount;

@@ -1,39 +1,40 @@
 //! Mounting, and what the daemon asks of the kernel afterwards.
 //!
 //! What always holds here: a mount point that is in use, missing or no folder is refused with words that
-//! say what to do; a mount left behind by a daemon that died is cleared away first; notifications
-//! to the kernel are sent from a thread of their own, never while a request is being answered, but for those
-//! of attributes alone.
+//! say what to do; a mount left behind by a daemon that died is cleared away first, and only what was mounted here is
+//! unmounted; a mount that others can enter is `nosuid,nodev`; notifications to the kernel are sent from a thread of
+//! their own, never while a request is being answered, but for those of attributes alone.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fuser::{BackgroundSession, Config, INodeNo, MountOption, Notifier, SessionACL};
+use fuser::{BackgroundSession, Config, INodeNo, Notifier, SessionACL};
 use parking_lot::Mutex;
+use safeos_mountpoint::{HELPER, Place, Seen, guard};
 use safeos_session::{Change, Ino, Volume};
 
 use super::broken;
-use super::front::Front;
-use super::nodes::{self, Nodes};
+use super::device::{self, DEVICE, How};
+use super::front::{Front, Shown};
+use super::nodes::{self, Node, Nodes};
 use super::refresh::Changed;
 use super::writes::Writes;
 use crate::control::Control;
 use crate::daemon::{self, Daemon, Tree};
 use crate::namespace::Namespace;
 
-const DEVICE: &str = "/dev/fuse";
-const HELPER: &str = "fusermount3";
 /// How long a sign-in or sign-out waits for the kernel to hear of it.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// Where the system says whether ordinary users may let others into their mounts.
+const SETTINGS: &str = "/etc/fuse.conf";
 
 /// Why mounting failed, in words for people.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Only root may let others in, unless the system's settings say otherwise.
+    #[error(
+        "--allow-root: ordinary users may let root into their mounts only where {SETTINGS} has a line of its own that says `user_allow_other`; as root: `echo user_allow_other >> {SETTINGS}`, then sign in again"
+    )]
+    OthersRefused,
+    /// What only root may ask for.
+    #[error(
+        "--suid-dev: only root may have set-id programs and device nodes of a home work, and only for itself"
+    )]
+    NotRoot,
     /// The system refused.
     #[error("cannot mount at {}: {why}", point.display())]
     Refused {
@@ -74,12 +85,19 @@ pub struct Options {
     pub one_user: bool,
     /// How many requests are worked on at once; `None`: as fits the computer.
     pub threads: Option<usize>,
+    /// Root gets to the mount of an ordinary user too. It sees what that user sees; nobody else gets in.
+    pub allow_root: bool,
+    /// Set-id programs and device nodes of the home work. Only for root, and then only root gets to the mount.
+    pub suid_dev: bool,
+    /// Nothing can be written in the folder while nothing is mounted on it.
+    pub guard: bool,
 }
 
 /// A mounted namespace.
 pub struct Mounted {
     background: BackgroundSession,
-    point: PathBuf,
+    place: Arc<Place>,
+    seen: Seen,
 }
 
 /// Mounts the namespace of `daemon` at `point`.
@@ -87,7 +105,17 @@ pub fn mount(daemon: &Arc<Daemon>, point: &Path, options: &Options) -> Result<Mo
     let point = prepare(point)?;
     broken::watch();
     let root = is_root();
-    let one_user = options.one_user || !root || is_closed(&point);
+    if options.suid_dev && !root {
+        return Err(Error::NotRoot);
+    }
+    let allow_root = options.allow_root && !root;
+    let acl = match (root, options.suid_dev) {
+        (true, false) => SessionACL::All,
+        (true, true) => SessionACL::Owner,
+        (false, _) if allow_root => SessionACL::RootAndOwner,
+        (false, _) => SessionACL::Owner,
+    };
+    let one_user = options.one_user || !root || options.suid_dev || is_closed(&point);
     let nodes = Arc::new(Nodes::default());
     let control = Control::new(Arc::clone(daemon));
     let writes = Arc::new(Writes::default());
@@ -97,27 +125,70 @@ pub fn mount(daemon: &Arc<Daemon>, point: &Path, options: &Options) -> Result<Mo
         Namespace::new(Arc::clone(daemon)),
         Arc::clone(&nodes),
         control,
-        one_user,
+        match (one_user, allow_root) {
+            (true, true) => Shown::ToOneAndRoot,
+            (true, false) => Shown::ToOne,
+            (false, _) => Shown::ToEach,
+        },
         Arc::clone(&kernel),
     );
-    let background = fuser::spawn_mount(front, &point, &config(root, options.threads))
-        .map_err(|error| explain(&point, root, &error))?;
+    let refused = |error: &io::Error| explain(&point, root, error);
+    let place = Arc::new(Place::open(&point).map_err(|error| refused(&error))?);
+    let folder = place.folder().map_err(|error| refused(&error))?;
+    // What is there already is not ours to guard.
+    let guarded =
+        options.guard && !matches!(guard::look(&point), Ok(guard::Look::Foreign) | Err(_));
+    if guarded && let Err(error) = guard::put(&folder) {
+        unguarded(&point, &error);
+    }
+    let how = How {
+        others: acl != SessionACL::Owner,
+        suid_dev: options.suid_dev,
+    };
+    let device = device::mount(&folder, &point, how).map_err(|error| refused(&error))?;
+    let seen = place.seen().map_err(|error| refused(&error))?;
+    let unmount = |error: &io::Error| {
+        let _ = place.unmount(&seen, true);
+        refused(error)
+    };
+    // Below the mount by now.
+    if guarded && let Err(error) = guard::close(&folder) {
+        unguarded(&point, &error);
+    }
+    drop(folder);
+    let background = fuser::Session::from_fd(front, device, acl, config(acl, options.threads))
+        .and_then(fuser::Session::spawn)
+        .map_err(|error| unmount(&error))?;
     let (sender, receiver) = channel();
     let notifier = background.notifier();
     let _ = kernel.set(background.notifier());
-    let thread = std::thread::Builder::new().name("safed-notify".to_owned());
-    let at = point.clone();
-    if let Err(error) = thread.spawn(move || notify(&notifier, &nodes, &at, &receiver)) {
-        let why = error.to_string();
-        return Err(Error::Refused { point, why });
-    }
+    let (told, at) = (Arc::clone(&nodes), place.path());
+    std::thread::Builder::new()
+        .name("safed-notify".to_owned())
+        .spawn(move || notify(&notifier, &told, &at, &receiver))
+        .map_err(|error| unmount(&error))?;
     daemon.set_front(Box::new(Kernel {
-        point: point.clone(),
+        place: Arc::clone(&place),
+        nodes,
         writes,
         notes: Mutex::new(sender),
     }));
-    raise_read_ahead(&point);
-    Ok(Mounted { background, point })
+    raise_read_ahead(&place.path());
+    Ok(Mounted {
+        background,
+        place,
+        seen,
+    })
+}
+
+/// A home without its guard is a home all the same.
+fn unguarded(point: &Path, error: &io::Error) {
+    use std::io::Write;
+    let _ = writeln!(
+        io::stderr(),
+        "safed: while nobody is signed in, files can be written in {}: {error}",
+        point.display()
+    );
 }
 
 fn is_root() -> bool {
@@ -125,29 +196,9 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-fn config(root: bool, threads: Option<usize>) -> Config {
-    let mut options = vec![
-        MountOption::FSName("safe".to_owned()),
-        MountOption::DefaultPermissions,
-    ];
-    if root {
-        // Mounting directly, the kernel takes the subtype itself.
-        options.push(MountOption::CUSTOM("subtype=safe".to_owned()));
-        options.push(MountOption::Dev);
-        options.push(MountOption::Suid);
-    } else {
-        options.push(MountOption::Subtype("safe".to_owned()));
-        options.push(MountOption::NoDev);
-        options.push(MountOption::NoSuid);
-    }
+fn config(acl: SessionACL, threads: Option<usize>) -> Config {
     let mut config = Config::default();
-    config.mount_options = options;
-    // Ordinary users may not let others in (unless the system's fuse.conf says so).
-    config.acl = if root {
-        SessionACL::All
-    } else {
-        SessionACL::Owner
-    };
+    config.acl = acl;
     let parallel = std::thread::available_parallelism().map_or(4, usize::from);
     config.n_threads = Some(threads.unwrap_or(parallel.clamp(4, 16)));
     // Each thread its own way to the kernel.
@@ -161,12 +212,11 @@ fn prepare(point: &Path) -> Result<PathBuf, Error> {
         point: point.to_owned(),
         why,
     };
-    // Not by its attributes: the kernel remembers those of a daemon that is dead.
-    if let Err(error) = point.read_dir()
-        && error.raw_os_error() == Some(libc::ENOTCONN)
-    {
-        clear(point);
-    }
+    safeos_mountpoint::clear_dead(point).map_err(|error| {
+        bad(format!(
+            "has the mount of a daemon that died, which cannot be taken away: {error}"
+        ))
+    })?;
     let metadata = match point.metadata() {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -200,53 +250,10 @@ fn is_closed(point: &Path) -> bool {
 
 /// Whether a SafeOS mount is at exactly this place.
 fn is_ours(point: &Path) -> bool {
-    let Ok(mounts) = std::fs::read("/proc/self/mountinfo") else {
-        return false;
-    };
-    mounts.split(|byte| *byte == b'\n').any(|line| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let at = fields.nth(4).map(unescape);
-        let source = fields.skip_while(|field| *field != b"-").nth(2);
-        at.as_deref() == Some(point.as_os_str().as_bytes()) && source == Some(b"safe")
-    })
-}
-
-/// Spaces and their like stand as three octal digits in mountinfo.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        if *first == b'\\'
-            && let Some(digits) = tail.get(..3)
-            && let Some(code) = std::str::from_utf8(digits)
-                .ok()
-                .and_then(|digits| u8::from_str_radix(digits, 8).ok())
-        {
-            out.push(code);
-            rest = &tail[3..];
-        } else {
-            out.push(*first);
-            rest = tail;
-        }
-    }
-    out
-}
-
-/// Takes a mount out of sight at once; it ends when its last user is gone.
-fn clear(point: &Path) {
-    let Ok(path) = CString::new(point.as_os_str().as_bytes()) else {
-        return;
-    };
-    // SAFETY: `path` is a string that ends with NUL and lives until the call returns.
-    if unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) } != 0 {
-        let _ = Command::new(HELPER)
-            .args(["-u", "-q", "-z", "--"])
-            .arg(point)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-    }
+    let seen = Place::open(point).and_then(|place| place.seen());
+    seen.ok()
+        .and_then(|seen| safeos_mountpoint::entry(seen.mount))
+        .is_some_and(|entry| entry.is_home() && entry.point == point)
 }
 
 fn explain(point: &Path, root: bool, error: &io::Error) -> Error {
@@ -255,6 +262,9 @@ fn explain(point: &Path, root: bool, error: &io::Error) -> Error {
     }
     if !root && error.kind() == io::ErrorKind::NotFound {
         return Error::Helper;
+    }
+    if device::others_refused(error) {
+        return Error::OthersRefused;
     }
     Error::Refused {
         point: point.to_owned(),
@@ -288,42 +298,29 @@ impl Mounted {
     /// Unmounts. What programs wrote is taken over first. If some still use the mount, `busy` runs (to
     /// end the sessions while requests are still answered) and then it is taken out of sight.
     pub fn unmount(self, busy: impl FnOnce()) {
-        let Ok(path) = CString::new(self.point.as_os_str().as_bytes()) else {
-            return;
-        };
-        if self.background.guard.is_finished() {
+        if self.background.guard.is_finished() || self.place.unmount(&self.seen, false).is_ok() {
             let _ = self.background.join();
             return;
         }
-        // SAFETY: `path` is a string that ends with NUL and lives until the call returns.
-        let gone = unsafe { libc::umount2(path.as_ptr(), libc::UMOUNT_NOFOLLOW) } == 0
-            || !is_root() && helper_unmounts(&self.point);
-        if gone {
-            let _ = self.background.join();
-            return;
-        }
-        sync_file_system(&self.point);
+        sync_file_system(&self.place);
         busy();
-        clear(&self.point);
+        if let Err(error) = self.place.unmount(&self.seen, true) {
+            use std::io::Write;
+            let place = self.place.path_now().unwrap_or_default();
+            let _ = writeln!(
+                io::stderr(),
+                "safed: the mount at {} stays: {error}",
+                place.display()
+            );
+        }
         // Those who still hold it get errors as soon as this process is gone; not waited for.
         std::mem::forget(self.background);
     }
 }
 
-fn helper_unmounts(point: &Path) -> bool {
-    Command::new(HELPER)
-        .args(["-u", "-q", "--"])
-        .arg(point)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
-
 /// Writes back what the kernel holds for a mount.
-fn sync_file_system(point: &Path) {
-    if let Ok(folder) = File::open(point) {
+fn sync_file_system(place: &Place) {
+    if let Ok(folder) = place.folder() {
         // SAFETY: the descriptor is open until the call returns.
         unsafe { libc::syncfs(folder.as_raw_fd()) };
     }
@@ -331,20 +328,38 @@ fn sync_file_system(point: &Path) {
 
 enum Note {
     Changed(Arc<Tree>, Change),
+    /// The session of these open files has ended.
+    Ended(Vec<u64>),
     /// Says when it was passed on.
     Turned(Sender<()>),
 }
 
 /// The kernel as the daemon's front.
 struct Kernel {
-    point: PathBuf,
+    place: Arc<Place>,
+    nodes: Arc<Nodes>,
     writes: Arc<Writes>,
     notes: Mutex<Sender<Note>>,
 }
 
+impl Kernel {
+    /// Which files of a tree are open for writing: the kernel's number and the tree's.
+    fn written(&self, tree: &Tree) -> Vec<(u64, Ino)> {
+        let inner = |id| match self.nodes.find(id)? {
+            Node::Inner(of, ino) if of.key == tree.key => Some((id, ino)),
+            _ => None,
+        };
+        self.writes
+            .written()
+            .into_iter()
+            .filter_map(inner)
+            .collect()
+    }
+}
+
 impl daemon::Front for Kernel {
     fn flush(&self) {
-        sync_file_system(&self.point);
+        sync_file_system(&self.place);
         self.writes.settle();
     }
 
@@ -353,6 +368,15 @@ impl daemon::Front for Kernel {
             .notes
             .lock()
             .send(Note::Changed(Arc::clone(tree), change));
+    }
+
+    fn open_for_writing(&self, tree: &Tree) -> Vec<Ino> {
+        self.written(tree).into_iter().map(|(_, ino)| ino).collect()
+    }
+
+    fn ended(&self, tree: &Tree) {
+        let open = self.written(tree).into_iter().map(|(id, _)| id).collect();
+        let _ = self.notes.lock().send(Note::Ended(open));
     }
 
     fn turned(&self) {
@@ -372,6 +396,13 @@ fn notify(notifier: &Notifier, nodes: &Nodes, point: &Path, notes: &Receiver<Not
     };
     for note in notes {
         match note {
+            // The kernel asks for the attributes before the next write, and hears that there is no session. What it
+            // remembers of them would let the write go to its memory, and from there nowhere.
+            Note::Ended(open) => {
+                for id in open {
+                    let _ = notifier.inval_inode(INodeNo(id), -1, 0);
+                }
+            }
             Note::Turned(done) => {
                 forget_name(nodes::ROOT, b"home");
                 forget_name(nodes::ROOT, b"snapshots");
@@ -422,12 +453,6 @@ fn name_of(volume: &dyn Volume, ino: Ino) -> Option<(Ino, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_in_mountinfo_are_unescaped() {
-        assert_eq!(unescape(b"/mnt/a\\040b\\134"), b"/mnt/a b\\");
-        assert_eq!(unescape(b"/x\\9"), b"/x\\9");
-    }
 
     #[test]
     fn a_folder_for_its_owner_only_closes_what_is_in_it() {
