@@ -196,7 +196,9 @@ impl Writer<'_> {
     /// Copies a node and, of a folder, everything in it. Depth goes on a list, not on the stack.
     fn node(&mut self, ino: Ino, new: Ino, parent: Ino) -> Result<()> {
         let mut waiting = vec![(ino, new, parent)];
-        let mut links = HashMap::new();
+        // What has several names: its number, and how many of them are published. Others do not count.
+        let mut links: HashMap<Ino, (Ino, u32)> = HashMap::new();
+        let mut several = Vec::new();
         while let Some((ino, new, parent)) = waiting.pop() {
             if self.progress.stopped() {
                 return Err(Error::Stopped);
@@ -208,15 +210,21 @@ impl Writer<'_> {
             if inode.kind == FileKind::Directory {
                 for (name, child) in self.from.entries(ino, None, usize::MAX)? {
                     let found = self.from.inode(child)?;
-                    let known = links.get(&child).copied();
-                    let number = known.unwrap_or_else(|| self.number());
-                    self.entry(new, &name, number, inert::kind(found.kind));
-                    if known.is_none() {
-                        waiting.push((child, number, new));
-                        if found.nlink > 1 && found.kind != FileKind::Directory {
-                            links.insert(child, number);
+                    let number = match links.get_mut(&child) {
+                        Some((number, count)) => {
+                            *count += 1;
+                            *number
                         }
-                    }
+                        None => {
+                            let number = self.number();
+                            waiting.push((child, number, new));
+                            if found.kind != FileKind::Directory && found.nlink > 1 {
+                                links.insert(child, (number, 1));
+                            }
+                            number
+                        }
+                    };
+                    self.entry(new, &name, number, inert::kind(found.kind));
                 }
             } else if inode.kind == FileKind::File {
                 self.content(ino, new)?;
@@ -226,10 +234,17 @@ impl Writer<'_> {
                     self.batch.push((Key::xattr(new, &key.name), Some(value)));
                 }
             }
+            if inode.kind != FileKind::Directory && inode.nlink > 1 {
+                several.push((ino, new, inode.clone()));
+            }
             self.batch.push(put_inode(new, inode));
             if self.batch.len() > BATCH_ITEMS {
                 self.apply()?;
             }
+        }
+        for (ino, new, mut inode) in several {
+            inode.nlink = links.get(&ino).map_or(1, |(_, count)| *count);
+            self.batch.push(put_inode(new, inode));
         }
         Ok(())
     }

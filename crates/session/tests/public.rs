@@ -329,6 +329,9 @@ fn what_could_give_rights_is_not_published() {
         home.create(dir, name.as_bytes(), &node(kind, 0o666))
             .unwrap();
     }
+    // Names outside of what is published do not count.
+    home.link(file, root, b"elsewhere").unwrap();
+    home.link(file, dir, b"twin").unwrap();
     for path in [&b"dir"[..], b"dir/program", b"dir/char"] {
         let url = session.publish_path(path, &()).unwrap();
         looks_harmless(&*open_public(&store, &url).unwrap());
@@ -353,6 +356,9 @@ fn what_could_give_rights_is_not_published() {
                 &mut |key, value| {
                     match value {
                         Value::Inode(inode) => {
+                            if inode.kind == TreeKind::File {
+                                assert_eq!(inode.nlink, if path == b"dir" { 2 } else { 1 });
+                            }
                             assert_eq!((inode.perm & 0o6000, inode.rdev), (0, 0));
                             assert!(!matches!(
                                 inode.kind,
