@@ -1,0 +1,66 @@
+//! What conflicts are called.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use safeos_session::{Credentials, FileKind, Limits, NewNode, Options, Secret, Session};
+use safeos_store::MemoryStore;
+use tempfile::TempDir;
+
+/// Copies of one installation have one host name, as all sessions of this test have.
+#[test]
+fn two_computers_of_one_name_give_conflicts_names_of_their_own() {
+    let store = Arc::new(MemoryStore::default());
+    let states: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let credentials = || Credentials {
+        name: "Ana".into(),
+        password: Secret::new("correct horse battery".into()),
+        secret_key: None,
+    };
+    let options = |n: usize| Options {
+        store: store.clone(),
+        state: states[n].path().to_owned(),
+        owner: (1000, 1000),
+        remember: false,
+        accept_older: false,
+        wallet: None,
+        limits: Limits::default(),
+    };
+    let mut sessions = vec![Session::sign_up_small(credentials(), options(0), &()).unwrap()];
+    for n in 1..3 {
+        sessions.push(Session::sign_in(credentials(), options(n), &()).unwrap());
+    }
+    // The same name, three times.
+    for (n, session) in sessions.iter().enumerate() {
+        let home = session.home().unwrap();
+        let node = NewNode {
+            kind: FileKind::File,
+            perm: 0o644,
+            uid: 1000,
+            gid: 1000,
+            rdev: 0,
+            target: b"",
+        };
+        let ino = home.create(home.root(), b"letter.txt", &node).unwrap().ino;
+        home.write(ino, Some(0), format!("from {n}").as_bytes())
+            .unwrap();
+    }
+    let mut ids = HashSet::new();
+    for session in &sessions {
+        for conflict in session.publish(&()).unwrap().conflicts {
+            let (_, copy) = conflict.split_once(" → ").unwrap();
+            // letter (conflict, HOST ID, TIME).txt
+            let parts: Vec<&str> = copy.split(", ").collect();
+            let is_one = parts[0] == "letter (conflict" && copy.ends_with(").txt");
+            assert!(is_one, "{copy}");
+            let id = parts[1].rsplit(' ').next().unwrap();
+            assert!(id.len() == 4, "{copy}");
+            assert!(u16::from_str_radix(id, 16).is_ok(), "{copy}");
+            ids.insert(id.to_owned());
+        }
+    }
+    // The second and the third had to give way.
+    assert_eq!(ids.len(), 2);
+}
