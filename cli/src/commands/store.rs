@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use safeos_control::{Collect, Copy, Request, SignOut};
+use safeos_control::{Collect, Copy, Request, SignIn, SignOut};
 use safeos_record::Address;
 use safeos_store::{Entry, Error, Kind, Store};
 use serde_json::{Value, json};
@@ -350,7 +350,19 @@ fn by_account(
     let temporary = Temporary::new()?;
     let mount = temporary.mount();
     let mut daemon = Daemon::start(&context.places, &context.places.store(store), &mount, true)?;
-    let answer = ask(&mount, sign_in, json).and_then(|_| {
+    let opened = ask(&mount, sign_in.clone(), json).or_else(|failure| match sign_in {
+        // A check is how one learns what is damaged, be it the home's own folder. That the state is the newest was seen
+        // before that.
+        Request::SignIn(again) if failure.code == "damaged" && request == Request::Check => {
+            let again = SignIn {
+                accept_older: true,
+                ..again
+            };
+            ask(&mount, Request::SignIn(again), json)
+        }
+        _ => Err(failure),
+    });
+    let answer = opened.and_then(|_| {
         let answer = ask(&mount, request, json);
         let left = ask(&mount, Request::SignOut(SignOut::default()), json);
         answer.and_then(|answer| left.map(|_| answer))

@@ -1,0 +1,96 @@
+//! What a sign-in says of a home that is not whole.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use safeos_record::Address;
+use safeos_session::{Credentials, Error, FileKind, Limits, NewNode, Options, Secret, Session};
+use safeos_store::{Kind, MemoryStore, Store, Traits};
+use tempfile::TempDir;
+
+fn credentials() -> Credentials {
+    Credentials {
+        name: "Ana".into(),
+        password: Secret::new("correct horse battery".into()),
+        secret_key: None,
+    }
+}
+
+fn options(store: &Arc<MemoryStore>, state: &Path) -> Options {
+    Options {
+        store: store.clone(),
+        state: state.to_owned(),
+        owner: (1000, 1000),
+        remember: false,
+        accept_older: false,
+        wallet: None,
+        limits: Limits::default(),
+    }
+}
+
+#[test]
+fn a_home_whose_own_folder_cannot_be_read_is_told() {
+    for local in [true, false] {
+        let memory = Arc::new(MemoryStore::new(Traits { local, paid: false }));
+        let state = TempDir::new().unwrap();
+        let opened = options(&memory, state.path());
+        let session = Session::sign_up_small(credentials(), opened, &()).unwrap();
+        session.look_at_root().unwrap();
+        let home = session.home().unwrap();
+        // So many that the root is not in the head itself.
+        for n in 0..3000 {
+            let node = NewNode {
+                kind: FileKind::File,
+                perm: 0o644,
+                uid: 1000,
+                gid: 1000,
+                rdev: 0,
+                target: b"",
+            };
+            home.create(home.root(), format!("file {n}").as_bytes(), &node)
+                .unwrap();
+        }
+        drop(home);
+        session.publish(&()).unwrap();
+        let head = session.snapshots().unwrap().pop().unwrap().head;
+        session.sign_out(false, false, &()).unwrap();
+        drop(session);
+
+        let sign_in = || {
+            let opened = options(&memory, state.path());
+            Session::sign_in(credentials(), opened, &()).unwrap()
+        };
+        let session = sign_in();
+        let before = memory.all_calls();
+        session.look_at_root().unwrap();
+        // What is elsewhere is not fetched for this.
+        assert_eq!(memory.all_calls() > before, local);
+        session.sign_out(false, false, &()).unwrap();
+        drop(session);
+
+        let head: Address = head.parse().unwrap();
+        for entry in memory.list(None, 1000).unwrap() {
+            if entry.kind == Kind::Chunk && entry.address != head {
+                let mut bytes = memory.raw(Kind::Chunk, &entry.address).unwrap().to_vec();
+                for byte in bytes.iter_mut().step_by(1000) {
+                    *byte ^= 1;
+                }
+                memory.set_raw(Kind::Chunk, entry.address, bytes);
+            }
+        }
+        let session = sign_in();
+        let looked = session.look_at_root();
+        if local {
+            let Err(Error::Damaged(why)) = looked else {
+                panic!("{looked:?}")
+            };
+            let said = why.contains("own folder") && why.contains("--accept-older");
+            assert!(said, "{why}");
+        } else {
+            looked.unwrap();
+        }
+        session.sign_out_later().unwrap();
+    }
+}
