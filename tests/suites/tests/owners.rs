@@ -79,7 +79,8 @@ impl<'a> Theirs<'a> {
     }
 
     /// `safe run` of a shell script in the home, as this user. In a mount namespace of its own, where
-    /// `/etc/passwd` is a file that the script may write: programs want to know where the home of a user is.
+    /// `/etc/passwd` is a file that the script may write: programs want to know where the home of a user is. And where
+    /// everybody may use FUSE, as on most systems: this machine's device may be root's alone.
     #[track_caller]
     fn run(&self, options: &[&str], script: &str) -> Finished {
         give(&self.computer.store, self.owner);
@@ -94,7 +95,9 @@ impl<'a> Theirs<'a> {
                 None => command.env_remove(name),
             };
         }
-        let within = "mount --bind \"$1\" /etc/passwd; shift; exec \"$@\"";
+        let within = "mount --bind \"$1\" /etc/passwd\n\
+                      case $(stat -c %a /dev/fuse) in *6) ;; *) test -e \"$1.fuse\" || mknod -m 666 \"$1.fuse\" c 10 229; mount --bind \"$1.fuse\" /dev/fuse;; esac\n\
+                      shift; exec \"$@\"";
         let script = format!(
             "set -eu; umask 022; {GIT}\nprintf 'somebody:x:{uid}:{gid}::%s:/bin/sh\\n' \"$HOME\" > /etc/passwd\ncd\n{script}"
         );
