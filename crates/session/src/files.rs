@@ -213,6 +213,16 @@ pub(crate) fn pages(from: usize, to: usize) -> Pages {
     (Pages::MAX >> (Pages::BITS as usize - count)) << first
 }
 
+/// The pages of a block that have anything but zeros.
+pub(crate) fn pages_with_data(block: &[u8]) -> Pages {
+    let zeros = |page: &[u8]| page.iter().all(|byte| *byte == 0);
+    let with_data = block
+        .chunks(PAGE_BYTES)
+        .enumerate()
+        .map(|(index, page)| if zeros(page) { 0 } else { 1 << index });
+    with_data.fold(0, |all: Pages, page: Pages| all | page)
+}
+
 /// Runs of pages in a mask, as byte ranges.
 pub(crate) fn runs(mut mask: Pages) -> impl Iterator<Item = std::ops::Range<usize>> {
     let mut base = 0;
@@ -235,6 +245,17 @@ const _: () = assert!(BLOCK_BYTES / PAGE_BYTES == Pages::BITS as usize);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_zeros_have_no_data() {
+        let mut block = vec![0; 3 * PAGE_BYTES + 1];
+        assert_eq!(pages_with_data(&block), 0);
+        block[PAGE_BYTES - 1] = 1;
+        block[3 * PAGE_BYTES] = 1;
+        assert_eq!(pages_with_data(&block), 0b1001);
+        assert_eq!(pages_with_data(&[1; BLOCK_BYTES]), Pages::MAX);
+        assert_eq!(pages_with_data(&[]), 0);
+    }
 
     #[test]
     fn masks_and_runs_agree() {

@@ -10,6 +10,7 @@ use safeos_tree::{
 };
 
 use crate::failure::Fault;
+use crate::files::{PAGE_BYTES, Pages, pages};
 use crate::owners::{Owners, is_own_attribute};
 use crate::{Attr, DirEntry, Error, FileKind, Ino, Seek};
 
@@ -170,48 +171,73 @@ impl Look<'_> {
         Ok(blocks)
     }
 
-    /// The number of the first block at or after `from`.
-    fn next_block(&self, ino: Ino, from: u64) -> Found<Option<u64>> {
+    /// The first block at or after `from`: its number, and which of its pages are no holes.
+    fn next_block(&self, ino: Ino, from: u64) -> Found<Option<(u64, Pages)>> {
         let mut found = None;
-        self.scan(Key::block(ino, from), Tag::Block, &mut |key, _| {
-            found = Some(key.number);
+        self.scan(Key::block(ino, from), Tag::Block, &mut |key, value| {
+            let len = match value {
+                Value::Block(block) => block.len(),
+                _ => 0,
+            };
+            found = Some((key.number, pages(0, len)));
             ControlFlow::Break(())
         })?;
         Ok(found)
     }
 
-    /// See [`crate::Volume::seek`]; `also` says whether a block is there that the tree does not know yet,
-    /// and `also_next` which is the next such one.
+    /// See [`crate::Volume::seek`]; `also` gives the first block at or after a number among those that count
+    /// in the place of the tree's, as `next_block` does.
     pub(crate) fn seek(
         &self,
         ino: Ino,
         size: u64,
         offset: u64,
         what: Seek,
-        also: &dyn Fn(u64) -> Option<u64>,
+        also: &dyn Fn(u64) -> Option<(u64, Pages)>,
     ) -> Found<u64> {
         if offset >= size {
             return Err(Error::NoData.into());
         }
         const BLOCK: u64 = BLOCK_BYTES as u64;
+        const PAGE: u64 = PAGE_BYTES as u64;
         let mut number = offset / BLOCK;
         loop {
             let stored = self.next_block(ino, number)?;
             let next = match (stored, also(number)) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
+                (Some(stored), Some(also)) if stored.0 < also.0 => Some(stored),
+                (stored, also) => also.or(stored),
             };
-            let start = next.map(|next| next.saturating_mul(BLOCK));
-            match (what, start) {
-                (Seek::Data, Some(start)) if start < size => return Ok(start.max(offset)),
-                (Seek::Data, _) => return Err(Error::NoData.into()),
-                (Seek::Hole, Some(_)) if next == Some(number) => {
-                    number += 1;
-                    if number.saturating_mul(BLOCK) >= size {
-                        return Ok(size);
-                    }
-                }
-                (Seek::Hole, _) => return Ok((number * BLOCK).max(offset).min(size)),
+            let Some((found, data)) = next.filter(|(found, _)| found.saturating_mul(BLOCK) < size)
+            else {
+                return match what {
+                    Seek::Data => Err(Error::NoData.into()),
+                    Seek::Hole => Ok((number * BLOCK).max(offset)),
+                };
+            };
+            if what == Seek::Hole && number < found {
+                return Ok((number * BLOCK).max(offset));
+            }
+            let wanted = match what {
+                Seek::Data => data,
+                Seek::Hole => !data,
+            };
+            // Pages before the one that is asked from do not count.
+            let start = found * BLOCK;
+            let skip = offset.saturating_sub(start) / PAGE;
+            let page = (wanted >> skip).trailing_zeros();
+            if page < Pages::BITS {
+                let at = offset.max(start + (skip + u64::from(page)) * PAGE);
+                return match what {
+                    Seek::Data if at >= size => Err(Error::NoData.into()),
+                    _ => Ok(at.min(size)),
+                };
+            }
+            number = found + 1;
+            if number.saturating_mul(BLOCK) >= size {
+                return match what {
+                    Seek::Data => Err(Error::NoData.into()),
+                    Seek::Hole => Ok(size),
+                };
             }
         }
     }

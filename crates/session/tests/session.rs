@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use safeos_session::{
     Allocate, Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode,
-    Secret, Session, SetAttr, Volume, open_public,
+    Secret, Seek, Session, SetAttr, Volume, open_public,
 };
 use safeos_store::{Kind, MemoryStore, Method, Store, Traits};
 use tempfile::TempDir;
@@ -108,6 +108,50 @@ fn after_crash(state: &TempDir) -> TempDir {
 
 fn is_whole(session: &Session) {
     assert_eq!(session.check(&()).unwrap().damaged, Vec::<String>::new());
+}
+
+#[test]
+fn holes_begin_at_the_page_after_what_was_written() {
+    const MIB: u64 = 1 << 20;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let here = TempDir::new().unwrap();
+    let session = sign_up(&store, &here);
+    let home = session.home().unwrap();
+    let ino = file(&*home, home.root(), "file").ino;
+    home.allocate(ino, 0, 4 * MIB, Allocate::Reserve { keep_size: false })
+        .unwrap();
+    home.write(ino, Some(0), &noise(57_344, 1)).unwrap();
+    home.write(ino, Some(MIB), b"x").unwrap();
+    home.write(ino, Some(4 * MIB - 3), b"end").unwrap();
+    let seek = |from, what| home.seek(ino, from, what).map_err(|error| error.errno());
+    let look = || {
+        assert_eq!(seek(0, Seek::Data), Ok(0));
+        assert_eq!(seek(0, Seek::Hole), Ok(57_344));
+        assert_eq!(seek(57_343, Seek::Hole), Ok(57_344));
+        assert_eq!(seek(60_000, Seek::Hole), Ok(60_000));
+        assert_eq!(seek(57_344, Seek::Data), Ok(MIB));
+        assert_eq!(seek(MIB, Seek::Hole), Ok(MIB + 4096));
+        assert_eq!(seek(4 * MIB - 1, Seek::Data), Ok(4 * MIB - 1));
+        assert_eq!(seek(4 * MIB - 1, Seek::Hole), Ok(4 * MIB));
+        assert_eq!(seek(4 * MIB, Seek::Hole), Err(6));
+        seek(MIB + 4096, Seek::Data).unwrap()
+    };
+    assert_eq!(look(), 4 * MIB - 4096);
+    session.publish(&()).unwrap();
+    // Of what is stored, a block is told from its beginning.
+    assert_eq!(look(), 4 * MIB - 32_768);
+    // What is in memory counts, be it shorter than what is stored.
+    home.set_attr(
+        ino,
+        &SetAttr {
+            size: Some(MIB + 1),
+            ..SetAttr::default()
+        },
+    )
+    .unwrap();
+    home.allocate(ino, 0, 57_344, Allocate::PunchHole).unwrap();
+    assert_eq!(seek(0, Seek::Data), Ok(MIB));
+    assert_eq!(seek(0, Seek::Hole), Ok(0));
 }
 
 #[test]

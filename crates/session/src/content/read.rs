@@ -8,6 +8,7 @@ use safeos_tree::{Block, Reader, Wanted, append_range};
 
 use super::{BLOCK, Open, part, regular};
 use crate::failure::Fault;
+use crate::files::pages_with_data;
 use crate::home::Home;
 use crate::look::Look;
 use crate::{Ino, Result, Seek};
@@ -82,7 +83,10 @@ impl Home {
         }
         self.with_file(ino, |open| {
             let state = &*open.state;
-            let also = |from| state.blocks.range(from..).next().map(|(number, _)| *number);
+            let also = |from| {
+                let (number, dirty) = state.blocks.range(from..).next()?;
+                Some((*number, pages_with_data(&dirty.data)))
+            };
             Ok(open
                 .home
                 .try_look(|look| look.seek(ino, state.size, offset, what, &also))?)
