@@ -96,7 +96,7 @@ impl Refusal {
                 "store_full",
                 "the gateway's store is full: whoever runs it must make room",
             ),
-            Error::Unreachable { .. } => Self::new(
+            Error::Unreachable { .. } | Error::NotAGateway { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_unreachable",
                 "the gateway's store is out of reach; try again later",

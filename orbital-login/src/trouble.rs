@@ -207,6 +207,11 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
             format!("{message} Check the cable or the wireless network, then try again. An account that is remembered here opens offline."),
         )
         .then(Next::Again),
+        "not_a_gateway" => Notice::new(
+            "Something else answers there",
+            format!("{message} If this network wants a sign-in of its own, do that first, then try again. An account that is remembered here opens offline."),
+        )
+        .then(Next::Again),
         "bad_store_url" => Notice::new("That is no place for accounts", message)
             .at(Field::Server)
             .then(Next::Place),
@@ -313,6 +318,7 @@ mod tests {
         "head_moved",
         "bad_store_url",
         "store_unreachable",
+        "not_a_gateway",
         "store_full",
         "wallet_empty",
         "too_dear",

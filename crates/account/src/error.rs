@@ -22,6 +22,16 @@ pub enum Error {
         "no account opens with the name “{0}” and this password on this store: check both, or sign up to make it"
     )]
     WrongOrUnknown(String),
+    /// Nothing that this computer remembers opens with these credentials, and the store cannot be asked.
+    #[error(
+        "no account that this computer remembers opens with the name “{name}” and this password: type both again; others cannot be opened now, for {why}"
+    )]
+    NotRemembered {
+        /// The name that was given.
+        name: String,
+        /// Why the store cannot be asked.
+        why: String,
+    },
     /// The name is in use.
     #[error(
         "the name “{0}” is in use on this store: sign in if the account is yours, or choose another name"
@@ -112,7 +122,7 @@ impl Error {
         match self {
             Self::WrongPassword(_) => "wrong_password",
             Self::UnknownName(_) => "unknown_name",
-            Self::WrongOrUnknown(_) => "wrong_or_unknown",
+            Self::WrongOrUnknown(_) | Self::NotRemembered { .. } => "wrong_or_unknown",
             Self::NameTaken(_) => "account_exists",
             Self::DamagedPacket { .. } => "damaged_packet",
             Self::Retired => "retired",

@@ -142,8 +142,10 @@ fn packer(session: &Weak<Session>, stop: &Stop) {
         let is_much = home.files.dirty_bytes() * 3 > home.limits.dirty_bytes_max;
         if is_much && !home.files.is_being_emptied() {
             match home.flush_oldest() {
-                Ok(true) => pause = Duration::ZERO,
-                Ok(false) => pause = TICK,
+                Ok(more) => {
+                    home.problems.solved("packing");
+                    pause = if more { Duration::ZERO } else { TICK };
+                }
                 Err(error) => {
                     home.problems.add(format!("packing: {error}"));
                     pause = RETRY_FIRST;

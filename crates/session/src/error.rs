@@ -132,6 +132,16 @@ impl Error {
         }
     }
 
+    /// Whether the store was not spoken to.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Account(safeos_account::Error::Store(error)) | Self::Store(error) => {
+                error.is_away()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn retry(&self) -> bool {
         match self {

@@ -237,8 +237,17 @@ impl Home {
             |path| String::from_utf8_lossy(&path).into_owned(),
         );
         let message = format!("{path}: {why}");
-        self.problems.add(message.clone());
+        self.forget_solved();
+        self.problems.add_damage(message.clone());
         Err(Error::Damaged(message))
+    }
+
+    /// Takes back what was told of records that can be read again.
+    pub(crate) fn forget_solved(&self) {
+        let whole = self.packs.suspects().cleared();
+        if !whole.is_empty() {
+            self.problems.whole_again(&whole);
+        }
     }
 
     pub(crate) fn pin(&self, ino: Ino) {

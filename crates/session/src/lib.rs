@@ -34,6 +34,7 @@ mod report;
 mod restore;
 mod session;
 mod stage;
+mod suspects;
 mod time;
 mod turns;
 mod volume;

@@ -164,6 +164,11 @@ pub(crate) fn remembered(state: &Path, account: &Address) -> Option<(Pointer, Ch
     Some((pointer, head))
 }
 
+/// Whether any account is remembered here: whose it is, its name does not say.
+pub(crate) fn remembers_any(state: &Path) -> bool {
+    fs::read_dir(state.join("accounts")).is_ok_and(|mut found| found.next().is_some())
+}
+
 fn folder(state: &Path, account: &Address) -> PathBuf {
     state.join("accounts").join(account.to_string())
 }

@@ -13,7 +13,7 @@ use safeos_tree::{Batch, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_
 
 use crate::cache::PackCache;
 use crate::home::{Home, now};
-use crate::local::{Local, forget, remembered};
+use crate::local::{Local, forget, remembered, remembers_any};
 use crate::names::root_batch;
 use crate::owners::Owners;
 use crate::packs::Packs;
@@ -141,10 +141,11 @@ impl Session {
         }
         match login.sign_in(&*options.store, &step) {
             Ok((account, head)) => open(account, head, options, false, progress),
-            Err(error @ AccountError::Store(safeos_store::Error::Unreachable { .. })) => {
+            Err(AccountError::Store(error)) if says_nothing(&error) => {
                 step("looking whether this computer remembers the account");
+                let name = login.name().to_owned();
                 let Some((account, head)) = offline(login, &options)? else {
-                    return Err(error.into());
+                    return Err(not_remembered(error, name, &options));
                 };
                 open(account, head, options, true, progress)
             }
@@ -171,6 +172,23 @@ fn steps(progress: &dyn Progress) -> impl Fn(&str) + '_ {
             unit: String::new(),
         });
     }
+}
+
+/// Whether the store has told nothing about an account: it was not spoken to, or wants nothing to do with this computer.
+fn says_nothing(error: &safeos_store::Error) -> bool {
+    error.is_away() || matches!(error, safeos_store::Error::Refused { .. })
+}
+
+/// Why an account is not open that the store was not asked about: on a computer that remembers some, it is most likely the
+/// password.
+fn not_remembered(error: safeos_store::Error, name: String, options: &Options) -> Error {
+    if error.is_away() && remembers_any(&options.state) {
+        return Error::Account(AccountError::NotRemembered {
+            name,
+            why: error.to_string(),
+        });
+    }
+    error.into()
 }
 
 /// The account as this computer remembers it.

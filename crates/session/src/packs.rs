@@ -16,6 +16,7 @@ use safeos_tree::{Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, Plac
 
 use crate::cache::PackCache;
 use crate::patience;
+use crate::suspects::Suspects;
 use crate::{Progress, Result, Step};
 
 /// How many blocks are remembered for deduplication: about 100 bytes each.
@@ -39,6 +40,8 @@ pub(crate) struct Packs {
     learned: Mutex<Vec<ObjectRef>>,
     /// While the store is collected: packs that were put or found since, to which something is about to refer.
     in_use: Mutex<Option<HashSet<Address>>>,
+    /// Packs that could not be read whole.
+    suspects: Suspects,
     records: AtomicU64,
     bytes: AtomicU64,
 }
@@ -52,6 +55,7 @@ impl Packs {
             known: Mutex::new(LruCache::new(KNOWN_BLOCKS_MAX)),
             learned: Mutex::default(),
             in_use: Mutex::default(),
+            suspects: Suspects::default(),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -59,6 +63,15 @@ impl Packs {
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    pub(crate) fn suspects(&self) -> &Suspects {
+        &self.suspects
+    }
+
+    /// Whether all of a pack is on the store as it should be.
+    fn is_whole(&self, pack: &Address) -> bool {
+        self.store.get_chunk(pack).is_ok()
     }
 
     pub(crate) fn shared_store(&self) -> Arc<dyn Store> {
@@ -238,7 +251,9 @@ impl Packs {
     }
 
     fn download(&self, cache: &PackCache, pack: &Address) -> Result<Chunk, StoreError> {
-        let chunk = self.store.get_chunk(pack)?;
+        let found = self.store.get_chunk(pack);
+        let chunk = self.suspects.saw(pack, found, || false)?;
+        self.suspects.clear(pack);
         cache.put(&chunk);
         // What came along may be written again: learn it, so that it is not stored twice.
         if let Ok(places) = directory(&self.keys, chunk.bytes()) {
@@ -318,8 +333,9 @@ impl Upload for Waiting<'_> {
 impl Objects for Packs {
     fn sealed(&self, at: &ObjectRef) -> Result<Vec<u8>, TreeError> {
         let Some(cache) = &self.cache else {
-            let part = self.store.read_part(&at.pack, at.offset, at.len)?;
-            return Ok(part.into());
+            let part = self.store.read_part(&at.pack, at.offset, at.len);
+            let whole = || self.is_whole(&at.pack);
+            return Ok(self.suspects.saw(&at.pack, part, whole)?.into());
         };
         if let Some(part) = cache.part(&at.pack, at.offset, at.len) {
             return Ok(part);
@@ -346,7 +362,11 @@ impl Objects for Packs {
     fn sealed_once(&self, at: &ObjectRef) -> Result<Vec<u8>, TreeError> {
         match &self.cache {
             Some(_) => self.sealed(at),
-            None => Ok(self.store.read_once(&at.pack, at.offset, at.len)?.into()),
+            None => {
+                let part = self.store.read_once(&at.pack, at.offset, at.len);
+                let whole = || self.is_whole(&at.pack);
+                Ok(self.suspects.saw(&at.pack, part, whole)?.into())
+            }
         }
     }
 
@@ -358,6 +378,7 @@ impl Objects for Packs {
     }
 
     fn suspect(&self, at: &ObjectRef) {
+        self.suspects.add(&at.pack);
         if let Some(cache) = &self.cache {
             // Checks the whole pack: a damaged file goes, and the store is asked for it.
             drop(cache.get(&at.pack));

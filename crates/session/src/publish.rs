@@ -54,6 +54,9 @@ struct Frozen {
     changes: u64,
 }
 
+/// The start of what is told when a merge does not come to its end.
+pub(crate) const TOO_QUICK: &str = "the home changes too quickly";
+
 /// Everything that publishing needs.
 pub(crate) struct Publisher<'a> {
     pub(crate) home: &'a Home,
@@ -379,7 +382,7 @@ impl Publisher<'_> {
             if !self.take_over(&ours, &merged.batch, whole)? {
                 if started.elapsed().as_secs() > 60 {
                     home.problems
-                        .add("the home changes too quickly to be merged; it is tried again".into());
+                        .add(format!("{TOO_QUICK} to be merged; it is tried again"));
                     return Err(Error::Store(safeos_store::Error::Unreachable {
                         url: home.packs.store().url().to_owned(),
                         why: "the home changes too quickly to be merged".into(),

@@ -19,7 +19,7 @@ use crate::frozen::Frozen;
 use crate::home::Home;
 use crate::local::Local;
 use crate::look::Look;
-use crate::publish::{Line, Publisher};
+use crate::publish::{Line, Publisher, TOO_QUICK};
 use crate::time::utc;
 use crate::{Change, Error, Nanos, Progress, Published, Result, Snapshot, Status, Volume};
 
@@ -254,6 +254,7 @@ impl Session {
         } else {
             (self.home.unpublished() + self.home.stage.bytes() + packs.waiting_bytes()).max(1)
         };
+        self.home.forget_solved();
         let mut problems = self.home.problems.list();
         problems.extend(
             self.home
@@ -328,10 +329,13 @@ impl Session {
             flush: &flush,
         };
         let published = way(&publisher, line);
-        let offline = matches!(&published, Err(error) if error.retry());
+        let offline = matches!(&published, Err(error) if error.is_away());
         *self.facts.lock() = Facts::of(line, offline)?;
         match &published {
-            Ok(_) => self.home.problems.solved("publishing"),
+            Ok(_) => {
+                self.home.problems.solved("publishing");
+                self.home.problems.solved(TOO_QUICK);
+            }
             Err(Error::Stopped) => {}
             Err(error) => self.home.problems.add(format!("publishing: {error}")),
         }

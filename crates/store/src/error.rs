@@ -17,6 +17,15 @@ pub enum Error {
         /// What was tried and failed.
         why: String,
     },
+    /// Something else answers where a gateway should: a network's sign-in page, a proxy, another program. That says nothing
+    /// about the store, and passes.
+    #[error("what answers at {url} is not a SafeOS gateway: {why}")]
+    NotAGateway {
+        /// The store.
+        url: String,
+        /// What came, and what to do.
+        why: String,
+    },
     /// No such record.
     #[error(
         "{kind:?} {address} is missing from the store; if there is a copy of the store, `safe store copy` brings it back"
@@ -112,6 +121,7 @@ impl Error {
         match self {
             Self::Url(_) => "bad_store_url",
             Self::Unreachable { .. } => "store_unreachable",
+            Self::NotAGateway { .. } => "not_a_gateway",
             Self::Missing { .. } => "missing_record",
             Self::Damaged { .. } => "damaged_record",
             Self::Conflict { .. } => "conflict",
@@ -127,6 +137,11 @@ impl Error {
 
     /// Whether the same call may succeed later.
     pub fn retry(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Conflict { .. })
+        self.is_away() || matches!(self, Self::Conflict { .. })
+    }
+
+    /// Whether the store was not spoken to: this says nothing about what is there.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NotAGateway { .. })
     }
 }

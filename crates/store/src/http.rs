@@ -9,6 +9,7 @@ mod agent;
 mod call;
 mod network;
 mod settings;
+mod tls;
 mod trouble;
 pub mod wire;
 
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, POINTER_LEN, Pointer};
 use ureq::http::{Method, header};
 
-use self::call::{Ask, Caller, of_io, text};
+use self::call::{Answer, Ask, Caller, of_io, text};
 pub use self::network::{Link, Network};
 pub use self::settings::{CA_FILE, HttpOptions, Patience, TOKEN_FILE};
 use self::trouble::{Trouble, one_line};
@@ -57,19 +58,14 @@ impl HttpStore {
     pub fn open(url: &str, gateways: Vec<String>, options: &HttpOptions) -> Result<Self> {
         let tokens = options.tokens(&gateways)?;
         let parallel = options.parallel.max(1);
-        let tls = options.tls()?;
-        let agent = agent::agent(&options.network, options.patience, tls, parallel);
+        let trust = tls::Trust::open(options.ca_file.clone())?;
+        let agent = agent::agent(&options.network, options.patience, trust, parallel);
         Ok(Self {
             url: url.to_owned(),
             gateways,
             preferred: AtomicUsize::new(0),
             parallel,
-            caller: Caller {
-                agent,
-                network: options.network.clone(),
-                patience: options.patience,
-                tokens,
-            },
+            caller: Caller::new(agent, options.network.clone(), options.patience, tokens),
         })
     }
 
@@ -163,7 +159,7 @@ impl HttpStore {
                 ..Ask::get(chunk_path(address), MAX_CHUNK_SIZE)
             };
             match self.caller.ask(gateway, &ask) {
-                Ok((_, _, bytes)) => believed(*address, bytes),
+                Ok(answer) => answer.read(|bytes| believed(*address, bytes)),
                 Err(Trouble::Missing(which)) if which != Some(*address) => Err(other_answer()),
                 Err(trouble) => Err(trouble),
             }
@@ -187,7 +183,10 @@ impl HttpStore {
             let most = asked.len() * (MAX_CHUNK_SIZE + 5);
             let ask = Ask::post("/v1/chunks/get", &body, most);
             let mut worst: Option<Trouble> = None;
-            self.caller.stream(gateway, &ask, &mut |_, _, body| {
+            self.caller.stream(gateway, &ask, &mut |from, _, body| {
+                if !from.may_be_gateway() {
+                    return Err(from.stranger());
+                }
                 for (number, address) in open.iter().zip(&asked) {
                     let (outcome, bytes) = wire::read_answer(body).map_err(|e| of_io(&e))?;
                     let chunk = match outcome {
@@ -245,12 +244,12 @@ impl HttpStore {
                         body: Some(chunk.bytes()),
                         ..Ask::get(chunk_path(&chunk.address()), JSON_BYTES_MAX)
                     };
-                    self.caller.ask(gateway, &ask).map(drop)
+                    self.caller.have_done(gateway, &ask).map(drop)
                 }
                 several => {
                     let body = wire::write_chunks(several);
                     let ask = Ask::post("/v1/chunks/put", &body, JSON_BYTES_MAX);
-                    self.caller.ask(gateway, &ask).map(drop)
+                    self.caller.have_done(gateway, &ask).map(drop)
                 }
             }
         });
@@ -260,18 +259,23 @@ impl HttpStore {
     fn has_at(&self, gateway: &str, addresses: &[Address]) -> Result<Vec<bool>, Trouble> {
         let body = wire::write_addresses(addresses);
         let ask = Ask::post("/v1/chunks/has", &body, body.len());
-        let (_, _, answer) = self.caller.ask(gateway, &ask)?;
-        wire::read_there(addresses, &answer).ok_or_else(other_answer)
+        let answer = self.caller.ask(gateway, &ask)?;
+        // An empty one is well-formed, whatever it comes from.
+        if !answer.from.may_be_gateway() {
+            return Err(answer.from.stranger());
+        }
+        answer.read(|there| wire::read_there(addresses, &there).ok_or_else(other_answer))
     }
 
     fn get_pointer_at(&self, gateway: &str, address: &Address) -> Result<Option<Pointer>, Trouble> {
         let ask = Ask::get(pointer_path(address), POINTER_LEN);
         match self.caller.ask(gateway, &ask) {
-            Ok((_, _, bytes)) => match checked_pointer(*address, Some(&bytes)) {
-                Ok(pointer) => Ok(pointer),
-                Err(Error::Damaged { why, .. }) => Err(Trouble::Lie(why)),
-                Err(other) => Err(Trouble::Lie(other.to_string())),
-            },
+            Ok(answer) => answer.read(|bytes| {
+                checked_pointer(*address, Some(&bytes)).map_err(|error| match error {
+                    Error::Damaged { why, .. } => Trouble::Lie(why),
+                    other => Trouble::Lie(other.to_string()),
+                })
+            }),
             Err(Trouble::Missing(which)) if which == Some(*address) => Ok(None),
             Err(Trouble::Missing(_)) => Err(other_answer()),
             Err(trouble) => Err(trouble),
@@ -310,7 +314,14 @@ impl HttpStore {
         fits: impl Fn(&T) -> bool,
     ) -> Result<T> {
         let answer = self.try_each(&mut |gateway, _| {
-            let (_, head, body) = self.caller.ask(gateway, &Ask::get(path.to_owned(), max))?;
+            let ask = Ask {
+                json: true,
+                ..Ask::get(path.to_owned(), max)
+            };
+            let Answer { from, head, body } = self.caller.ask(gateway, &ask)?;
+            if !from.marked {
+                return Err(from.stranger());
+            }
             let digest = head.get(wire::DIGEST).map(|digest| digest.as_bytes());
             if digest != Some(Address::of(&body).to_string().as_bytes()) {
                 return Err(other_answer());
@@ -433,18 +444,24 @@ impl Store for HttpStore {
                 header: Some((header::RANGE, format!("bytes={offset}-{}", end - 1))),
                 ..Ask::get(chunk_path(address), MAX_CHUNK_SIZE)
             };
-            let (status, _, bytes) = self.caller.ask(gateway, &ask)?;
-            let bytes = Bytes::from(bytes);
-            // A server or proxy may know no ranges.
-            let part = if status == 206 {
-                bytes
-            } else {
-                bytes.slice(bytes.len().min(offset as usize)..bytes.len().min(end as usize))
-            };
-            if part.len() != len as usize {
-                return Err(Trouble::Damaged(format!("it has no bytes {offset}+{len}")));
+            let answer = self.caller.ask(gateway, &ask)?;
+            let cut = || Trouble::Damaged(format!("it has no bytes {offset}+{len}"));
+            // A server or proxy may know no ranges: then this is the chunk, or something else.
+            if answer.from.status != 206 {
+                let whole = answer.read(|bytes| believed(*address, bytes))?.into_bytes();
+                let (start, end) = (offset as usize, end as usize);
+                if end > whole.len() {
+                    return Err(cut());
+                }
+                return Ok(whole.slice(start..end));
             }
-            Ok(part)
+            let said = text(&answer.head, &header::CONTENT_RANGE).unwrap_or_default();
+            let fits = said.starts_with(&format!("bytes {offset}-{}/", end - 1));
+            answer.read(|bytes| match bytes.len() == len as usize {
+                true if fits => Ok(Bytes::from(bytes)),
+                true => Err(other_answer()),
+                false => Err(cut()),
+            })
         });
         part.map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Chunk, *address))))
     }
@@ -520,17 +537,17 @@ impl Store for HttpStore {
                 body: Some(pointer.as_bytes()),
                 ..Ask::get(pointer_path(&address), JSON_BYTES_MAX)
             };
-            match self.caller.ask(gateway, &ask) {
-                Ok((_, head, _)) => {
-                    let counter = text(&head, &header::ETAG).and_then(wire::read_tag);
-                    if counter.is_none_or(|counter| counter == pointer.counter()) {
-                        Ok(Ok(()))
-                    } else {
-                        Err(Trouble::Lie(
-                            "it says it has set the pointer to another counter".into(),
-                        ))
-                    }
-                }
+            match self.caller.have_done(gateway, &ask) {
+                Ok(head) => match text(&head, &header::ETAG).and_then(wire::read_tag) {
+                    Some(counter) if counter == pointer.counter() => Ok(Ok(())),
+                    Some(_) => Err(Trouble::Lie(
+                        "it says it has set the pointer to another counter".into(),
+                    )),
+                    None => Err(Trouble::Stranger(
+                        "it says it has set a pointer, but not to which state: check host and port"
+                            .into(),
+                    )),
+                },
                 Err(Trouble::Conflict(claimed)) => {
                     match self.settle(pointer, expected, !first, claimed) {
                         // Settled with all of them: no other need be asked.
@@ -577,7 +594,7 @@ impl Store for HttpStore {
                     method: Method::DELETE,
                     ..Ask::get(chunk_path(address), JSON_BYTES_MAX)
                 };
-                self.caller.ask(gateway, &ask).map(drop)
+                self.caller.have_done(gateway, &ask).map(drop)
             });
             match gone {
                 Ok(()) => Ok(1),

@@ -13,18 +13,18 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 use ureq::http::uri::Scheme;
-use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 use ureq::{Agent, Error};
 
 use super::network::{Link, Network, timed_out};
+use super::tls::{Mixed, Tls, Trust};
 use super::{Patience, USER_AGENT};
 
 /// Bytes read or written with one call of the system.
-const BUFFER_BYTES: usize = 128 * 1024;
+pub(super) const BUFFER_BYTES: usize = 128 * 1024;
 /// Most bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -59,7 +59,7 @@ pub(super) fn until<T>(deadline: Deadline, request: impl FnOnce() -> T) -> T {
 pub(super) fn agent(
     network: &Arc<dyn Network>,
     patience: Patience,
-    tls: TlsConfig,
+    trust: Trust,
     connections: usize,
 ) -> Agent {
     let config = Agent::config_builder()
@@ -74,13 +74,12 @@ pub(super) fn agent(
         .max_idle_connections(4 * connections)
         .max_idle_connections_per_host(connections)
         .max_idle_age(Duration::from_secs(15))
-        .tls_config(tls)
         .build();
     let waits = Waits {
         network: network.clone(),
         patience,
     };
-    let connector = Dialer(waits.clone()).chain(RustlsConnector::default());
+    let connector = Dialer(waits.clone()).chain(Tls(trust));
     Agent::with_parts(config, connector, Names(waits))
 }
 
@@ -166,6 +165,8 @@ impl Connector for Dialer {
                     return Ok(Some(Connection {
                         link,
                         waits: self.0.clone(),
+                        with_tls: details.needs_tls(),
+                        heard: false,
                         buffers: LazyBuffers::new(BUFFER_BYTES, BUFFER_BYTES),
                     }));
                 }
@@ -176,9 +177,13 @@ impl Connector for Dialer {
     }
 }
 
-struct Connection {
+pub(super) struct Connection {
     link: Box<dyn Link>,
     waits: Waits,
+    /// Whether TLS is put on it.
+    with_tls: bool,
+    /// Whether anything has come in.
+    heard: bool,
     buffers: LazyBuffers,
 }
 
@@ -217,6 +222,14 @@ impl Transport for Connection {
                 Ok(count) => {
                     self.waits.moved(count);
                     self.buffers.input_appended(count);
+                    if count > 0 && !self.heard {
+                        self.heard = true;
+                        let first = self.buffers.input().first();
+                        let mixed = first.and_then(|first| Mixed::of(*first, self.with_tls));
+                        if let Some(mixed) = mixed {
+                            return Err(io::Error::new(io::ErrorKind::InvalidData, mixed).into());
+                        }
+                    }
                     return Ok(count > 0);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -3,18 +3,22 @@
 //! What always holds here: an answer longer than it may be is not read, whatever length it announces; no
 //! request outlives the time that its size allows it.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, header};
 use ureq::{Agent, Error as HttpError};
+use zeroize::Zeroizing;
 
 use super::Patience;
 use super::agent::{Deadline, until};
 use super::network::Network;
 use super::settings::Tokens;
-use super::trouble::{Trouble, of_status, one_line};
+use super::tls::{Mixed, refused};
+use super::trouble::{From, START_BYTES, Trouble, of_status, one_line};
 
 /// Most bytes of an error's body.
 const FAILURE_BYTES_MAX: usize = 8 * 1024;
@@ -26,6 +30,8 @@ pub(super) struct Ask<'a> {
     pub(super) path: String,
     pub(super) header: Option<(header::HeaderName, String)>,
     pub(super) body: Option<&'a [u8]>,
+    /// Whether the answer is JSON.
+    pub(super) json: bool,
     /// Most bytes of the answer.
     pub(super) answer_max: usize,
 }
@@ -37,6 +43,7 @@ impl<'a> Ask<'a> {
             path,
             header: None,
             body: None,
+            json: false,
             answer_max,
         }
     }
@@ -50,28 +57,73 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Takes a successful answer while it comes in: its status, head and body.
-type Reading<'a, T> = dyn FnMut(u16, &HeaderMap, &mut dyn Read) -> Result<T, Trouble> + 'a;
+/// A successful answer.
+pub(super) struct Answer {
+    pub(super) from: From,
+    pub(super) head: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Makes of its body what was asked for, or says whose fault it is that it is not that.
+    pub(super) fn read<T>(
+        self,
+        read: impl FnOnce(Vec<u8>) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let start = self.body.get(..START_BYTES).unwrap_or(&self.body).to_vec();
+        read(self.body).map_err(|trouble| self.from.explain(trouble, &start))
+    }
+}
+
+/// Takes a successful answer while it comes in: who gave it, its head and body.
+type Reading<'a, T> = dyn FnMut(&From, &HeaderMap, &mut dyn Read) -> Result<T, Trouble> + 'a;
 
 /// What makes requests.
 pub(super) struct Caller {
-    pub(super) agent: Agent,
+    agent: Agent,
     pub(super) network: Arc<dyn Network>,
     pub(super) patience: Patience,
-    pub(super) tokens: Tokens,
+    tokens: Tokens,
+    /// Where a gateway has answered that says of itself that it is one.
+    marked: Mutex<BTreeSet<String>>,
 }
 
 impl Caller {
-    /// Asks; the answer's status, head and body.
-    pub(super) fn ask(
-        &self,
-        base: &str,
-        ask: &Ask<'_>,
-    ) -> Result<(u16, HeaderMap, Vec<u8>), Trouble> {
-        self.stream(base, ask, &mut |status, head, body| {
+    pub(super) fn new(
+        agent: Agent,
+        network: Arc<dyn Network>,
+        patience: Patience,
+        tokens: Tokens,
+    ) -> Self {
+        Self {
+            agent,
+            network,
+            patience,
+            tokens,
+            marked: Mutex::default(),
+        }
+    }
+
+    /// Asks. What has an address or a digest is held against that by its caller.
+    pub(super) fn ask(&self, base: &str, ask: &Ask<'_>) -> Result<Answer, Trouble> {
+        self.stream(base, ask, &mut |from, head, body| {
             let body = read_whole(head, body, ask.answer_max)?;
-            Ok((status, head.clone(), body))
+            Ok(Answer {
+                from: from.clone(),
+                head: head.clone(),
+                body,
+            })
         })
+    }
+
+    /// Asks for something to be done, which is answered with no more than that it is. That is easily said: who says it must
+    /// be as much of a gateway as what answered here before.
+    pub(super) fn have_done(&self, base: &str, ask: &Ask<'_>) -> Result<HeaderMap, Trouble> {
+        let Answer { from, head, .. } = self.ask(base, ask)?;
+        if from.status != 204 || !from.marked && self.marked.lock().contains(base) {
+            return Err(from.stranger());
+        }
+        Ok(head)
     }
 
     /// Asks, and gives a successful answer to `read` while it comes in.
@@ -81,23 +133,48 @@ impl Caller {
         ask: &Ask<'_>,
         read: &mut Reading<'_, T>,
     ) -> Result<T, Trouble> {
+        let token = self.tokens.get(base);
+        let outcome = self.timed(base, ask, token.as_ref(), read);
+        let Err(Trouble::Denied(why)) = outcome else {
+            return outcome;
+        };
+        // The person may have been given another one since.
+        match self.tokens.renew(base, token.as_ref()) {
+            Ok(true) => self.timed(base, ask, self.tokens.get(base).as_ref(), read),
+            Ok(false) => Err(Trouble::Denied(why)),
+            Err(error) => Err(Trouble::Denied(format!("{why} ({error})"))),
+        }
+    }
+
+    fn timed<T>(
+        &self,
+        base: &str,
+        ask: &Ask<'_>,
+        token: Option<&Arc<Zeroizing<String>>>,
+        read: &mut Reading<'_, T>,
+    ) -> Result<T, Trouble> {
         let bytes = ask.body.map_or(0, <[u8]>::len) + ask.answer_max;
         let now = self.network.now() + self.patience.request;
         let deadline = Deadline {
             now,
             last: now + self.patience.for_bytes(bytes),
         };
-        until(deadline, || self.send(base, ask, read))
+        until(deadline, || self.send(base, ask, token, read))
     }
 
-    fn send<T>(&self, base: &str, ask: &Ask<'_>, read: &mut Reading<'_, T>) -> Result<T, Trouble> {
+    fn send<T>(
+        &self,
+        base: &str,
+        ask: &Ask<'_>,
+        token: Option<&Arc<Zeroizing<String>>>,
+        read: &mut Reading<'_, T>,
+    ) -> Result<T, Trouble> {
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(format!("{base}{}", ask.path));
         if let Some((name, value)) = &ask.header {
             request = request.header(name, value);
         }
-        let token = self.tokens.get(base);
         if let Some(token) = token {
             let mut value = HeaderValue::from_str(token).map_err(|_| {
                 Trouble::Refused("the token has characters that no token has".into())
@@ -118,9 +195,19 @@ impl Caller {
         };
         let (head, body) = answer.map_err(|error| of_http(&error))?.into_parts();
         let mut body = body.into_reader();
-        let status = head.status.as_u16();
-        if (200..300).contains(&status) {
-            return read(status, &head.headers, &mut body);
+        let from = From::of(head.status.as_u16(), &head.headers, ask.json);
+        if from.marked && !self.marked.lock().contains(base) {
+            self.marked.lock().insert(base.to_owned());
+        }
+        if (200..300).contains(&from.status) {
+            let mut body = Starting {
+                body: &mut body,
+                start: Vec::new(),
+            };
+            return read(&from, &head.headers, &mut body).map_err(|trouble| {
+                body.read_start();
+                from.explain(trouble, &body.start)
+            });
         }
         let after = text(&head.headers, &header::RETRY_AFTER)
             .and_then(|seconds| seconds.trim().parse().ok())
@@ -128,7 +215,32 @@ impl Caller {
         // A failure whose body does not come is the failure that its status says.
         let said = read_whole(&head.headers, &mut body, FAILURE_BYTES_MAX).unwrap_or_default();
         let location = text(&head.headers, &header::LOCATION);
-        Err(of_status(status, location, after, token.is_some(), &said))
+        Err(of_status(&from, location, after, token.is_some(), &said))
+    }
+}
+
+/// A body of which the start is kept.
+struct Starting<'a> {
+    body: &'a mut dyn Read,
+    start: Vec<u8>,
+}
+
+impl Starting<'_> {
+    /// Reads what has not been read of the start.
+    fn read_start(&mut self) {
+        while self.start.len() < START_BYTES
+            && self.read(&mut [0; START_BYTES]).is_ok_and(|n| n > 0)
+        {}
+    }
+}
+
+impl Read for Starting<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.body.read(into)?;
+        let left = START_BYTES.saturating_sub(self.start.len()).min(count);
+        self.start
+            .extend_from_slice(into.get(..left).unwrap_or_default());
+        Ok(count)
     }
 }
 
@@ -167,6 +279,9 @@ pub(super) fn of_io(error: &io::Error) -> Trouble {
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return of_tls(inner);
     }
+    if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return of_mixed(*inner);
+    }
     match error.kind() {
         io::ErrorKind::InvalidData => Trouble::Lie(format!("its answer makes no sense: {error}")),
         io::ErrorKind::UnexpectedEof => {
@@ -187,8 +302,8 @@ fn of_http(error: &HttpError) -> Trouble {
         HttpError::Rustls(error) => of_tls(error),
         HttpError::Tls(why) => Trouble::Refused(format!("TLS does not work with it: {why}")),
         HttpError::Protocol(_) | HttpError::LargeResponseHeader(..) | HttpError::Http(_) => {
-            Trouble::Lie(format!(
-                "its answer is no HTTP that can be understood: {}",
+            Trouble::Stranger(format!(
+                "its answer is no HTTP that can be understood ({}): check host and port",
                 one_line(&error.to_string())
             ))
         }
@@ -196,15 +311,21 @@ fn of_http(error: &HttpError) -> Trouble {
     }
 }
 
+fn of_mixed(mixed: Mixed) -> Trouble {
+    match mixed {
+        Mixed::Ended => Trouble::away(mixed.to_string()),
+        _ => Trouble::Stranger(mixed.to_string()),
+    }
+}
+
 fn of_tls(error: &rustls::Error) -> Trouble {
+    if let Some(why) = refused(error) {
+        return Trouble::Refused(one_line(&why));
+    }
     match error {
-        rustls::Error::InvalidCertificate(_) => Trouble::Refused(format!(
-            "{}: check the URL and this computer's date; for a certificate of your own name the file of who signed it in SAFE_CA_FILE",
-            one_line(&error.to_string())
-        )),
         // Damage on the way, which this is there for.
         rustls::Error::DecryptError => Trouble::away("what came was damaged on the way"),
-        other => Trouble::Lie(format!(
+        other => Trouble::Stranger(format!(
             "TLS does not work with it ({}): see whether it serves https",
             one_line(&other.to_string())
         )),

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::network::{Network, System};
@@ -19,9 +17,8 @@ pub const TOKEN_FILE: &str = "SAFE_TOKEN_FILE";
 /// The variable that names a file with the certificates (PEM) of who may vouch for a gateway, instead of the
 /// public ones.
 pub const CA_FILE: &str = "SAFE_CA_FILE";
-/// Most bytes of these files.
+/// Most bytes of the file of tokens.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
-const CA_BYTES_MAX: u64 = 4 << 20;
 
 /// How long a client waits for what.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +87,7 @@ impl HttpOptions {
         let file = |name| {
             std::env::var_os(name)
                 .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
+                .map(|path| absolute(PathBuf::from(path)))
         };
         Self {
             token_file: file(TOKEN_FILE),
@@ -99,14 +96,62 @@ impl HttpOptions {
         }
     }
 
-    /// For each gateway the value of the header that carries its token, if it has one.
+    /// The tokens for these gateways.
     pub(super) fn tokens(&self, gateways: &[String]) -> Result<Tokens> {
-        let mut tokens = Tokens::new();
-        let Some(path) = &self.token_file else {
+        Tokens::open(self.token_file.clone(), gateways)
+    }
+}
+
+/// Which token goes to which gateway.
+pub(super) struct Tokens {
+    file: Option<PathBuf>,
+    gateways: Vec<String>,
+    now: Mutex<Values>,
+}
+
+/// By gateway, the value of the header that carries its token.
+type Values = BTreeMap<String, Arc<Zeroizing<String>>>;
+
+impl Tokens {
+    fn open(file: Option<PathBuf>, gateways: &[String]) -> Result<Self> {
+        let tokens = Self {
+            file,
+            gateways: gateways.to_vec(),
+            now: Mutex::default(),
+        };
+        *tokens.now.lock() = tokens.read()?;
+        Ok(tokens)
+    }
+
+    /// The one for this gateway.
+    pub(super) fn get(&self, gateway: &str) -> Option<Arc<Zeroizing<String>>> {
+        self.now.lock().get(gateway).cloned()
+    }
+
+    /// Reads the file again, for when a gateway refuses a token: the person may have put another one there. Whether there
+    /// is another one for this gateway than `refused`.
+    pub(super) fn renew(
+        &self,
+        gateway: &str,
+        refused: Option<&Arc<Zeroizing<String>>>,
+    ) -> Result<bool> {
+        let values = self.read()?;
+        let new = values
+            .get(gateway)
+            .is_some_and(|value| Some(value) != refused);
+        *self.now.lock() = values;
+        Ok(new)
+    }
+
+    fn read(&self) -> Result<Values> {
+        let mut tokens = Values::new();
+        let Some(path) = &self.file else {
             return Ok(tokens);
         };
-        let text = read(path, TOKEN_FILE, TOKEN_BYTES_MAX)?;
-        let given = parse_tokens(&text, path)?;
+        let bytes = file_bytes(path, TOKEN_FILE, TOKEN_BYTES_MAX)?;
+        let text = std::str::from_utf8(&bytes).unwrap_or("\u{fffd}");
+        let gateways = &self.gateways;
+        let given = parse_tokens(text, path)?;
         for gateway in gateways {
             let own = given.iter().find(|(of, _)| *of == Some(gateway.as_str()));
             let any = given.iter().find(|(of, _)| of.is_none());
@@ -122,33 +167,20 @@ impl HttpOptions {
                     ),
                 });
             }
-            tokens.insert(gateway.clone(), Zeroizing::new(format!("Bearer {token}")));
+            let value = Zeroizing::new(format!("Bearer {token}"));
+            tokens.insert(gateway.clone(), Arc::new(value));
         }
         Ok(tokens)
     }
-
-    pub(super) fn tls(&self) -> Result<TlsConfig> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-        let Some(path) = &self.ca_file else {
-            return Ok(tls.build());
-        };
-        let text = read(path, CA_FILE, CA_BYTES_MAX)?;
-        let mut roots = Vec::new();
-        for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-            let certificate =
-                certificate.map_err(|error| no_certificates(path, &error.to_string()))?;
-            roots.push(Certificate::from_der(&certificate).to_owned());
-        }
-        if roots.is_empty() {
-            return Err(no_certificates(path, "it holds none"));
-        }
-        Ok(tls.root_certs(RootCerts::Specific(Arc::new(roots))).build())
-    }
 }
 
-/// By gateway.
-pub(super) type Tokens = BTreeMap<String, Zeroizing<String>>;
+/// The same file wherever the process goes meanwhile: it is read again later.
+fn absolute(path: PathBuf) -> PathBuf {
+    match std::path::absolute(&path) {
+        Ok(whole) => crate::from_here(whole),
+        Err(_) => path,
+    }
+}
 
 /// Lines of `TOKEN`, for whatever gateway is opened, or `URL TOKEN`, for that one alone.
 fn parse_tokens<'a>(text: &'a str, path: &Path) -> Result<Vec<(Option<&'a str>, &'a str)>> {
@@ -184,13 +216,6 @@ fn parse_tokens<'a>(text: &'a str, path: &Path) -> Result<Vec<(Option<&'a str>, 
     Ok(tokens)
 }
 
-fn no_certificates(path: &Path, why: &str) -> Error {
-    Error::Url(format!(
-        "{} ({CA_FILE}) is no file of certificates: {why}; PEM blocks are needed",
-        path.display()
-    ))
-}
-
 /// Whether what is sent to this gateway is seen by nobody on the way.
 fn is_private(url: &str) -> bool {
     let Some(host) = url.strip_prefix("http://") else {
@@ -201,17 +226,18 @@ fn is_private(url: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(own) || url.starts_with("http://[::1]")
 }
 
-fn read(path: &Path, setting: &str, max: u64) -> Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
+/// What is in a file that a setting names.
+pub(super) fn file_bytes(path: &Path, setting: &str, max: u64) -> Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
     std::fs::File::open(path)
-        .and_then(|file| file.take(max).read_to_string(&mut text))
+        .and_then(|file| file.take(max).read_to_end(&mut bytes))
         .map_err(|error| {
             Error::Url(format!(
                 "{}, which {setting} names, cannot be read: {error}",
                 path.display()
             ))
         })?;
-    Ok(text)
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -233,22 +259,22 @@ mod tests {
         };
         let (a, b) = ("https://a", "https://b:1");
         let both = tokens("any\nhttps://b:1/ for-b\n", &[a, b]).unwrap();
-        assert_eq!(
-            (both[a].as_str(), both[b].as_str()),
-            ("Bearer any", "Bearer for-b")
-        );
+        let value = |tokens: &Tokens, url| tokens.get(url).map(|value| value.to_string());
+        assert_eq!(value(&both, a).unwrap(), "Bearer any");
+        assert_eq!(value(&both, b).unwrap(), "Bearer for-b");
         let one = tokens("\nhttps://b:1 for-b\n", &[a, b]).unwrap();
-        assert_eq!((one.len(), one[b].as_str()), (1, "Bearer for-b"));
+        assert_eq!(value(&one, b).unwrap(), "Bearer for-b");
+        assert!(value(&one, a).is_none());
         for open in [
             "http://a",
             "http://127.0.0.1.example:1",
             "http://10.0.0.1:80",
         ] {
-            let error = tokens("any", &[open]).unwrap_err();
+            let error = tokens("any", &[open]).err().unwrap();
             assert!(error.to_string().contains("https://"), "{error}");
         }
         for own in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:5"] {
-            assert_eq!(tokens("any", &[own]).unwrap().len(), 1, "{own}");
+            assert!(tokens("any", &[own]).unwrap().get(own).is_some(), "{own}");
         }
         for (text, says) in [
             ("", "holds no token"),
@@ -256,7 +282,7 @@ mod tests {
             ("https://a one two", "is no token"),
             ("t\u{f6}ken", "character"),
         ] {
-            let error = tokens(text, &[a]).unwrap_err().to_string();
+            let error = tokens(text, &[a]).err().unwrap().to_string();
             assert!(
                 error.contains(says) && error.contains("SAFE_TOKEN_FILE"),
                 "{error}"

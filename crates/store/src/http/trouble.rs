@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use safeos_record::Address;
+use ureq::http::{HeaderMap, header};
 
-use super::wire::{Failure, MESSAGE_BYTES_MAX};
+use super::wire::{DIGEST, Failure, MARK, MESSAGE_BYTES_MAX};
 use crate::{Error, Kind};
+
+/// How much of a body tells whether it is a page of the Web.
+pub(super) const START_BYTES: usize = 64;
 
 /// What went wrong with one request at one gateway.
 #[derive(Clone, Debug)]
@@ -16,12 +20,16 @@ pub(super) enum Trouble {
         /// When the gateway wants to be asked again.
         after: Option<Duration>,
     },
+    /// An answer that no gateway gives.
+    Stranger(String),
     /// An answer that cannot be true.
     Lie(String),
     /// The gateway has looked, and the record there is damaged.
     Damaged(String),
     /// It does not want to; the cure is in the text.
     Refused(String),
+    /// It does not want to, for the token's sake.
+    Denied(String),
     /// It has no such record; the record's address, if it says which.
     Missing(Option<Address>),
     /// The pointer is at another counter.
@@ -45,7 +53,7 @@ impl Trouble {
         match self {
             Self::Away { .. } => 4,
             // Bytes are also damaged on the way.
-            Self::Lie(_) => 3,
+            Self::Lie(_) | Self::Stranger(_) => 3,
             _ => 1,
         }
     }
@@ -54,10 +62,11 @@ impl Trouble {
     /// what one of them says is not there.
     pub(super) fn rank(&self) -> u32 {
         match self {
-            Self::Away { .. } => 7,
+            Self::Away { .. } => 8,
+            Self::Stranger(_) => 7,
             Self::Conflict(_) => 6,
             Self::Full(_) => 5,
-            Self::Refused(_) => 4,
+            Self::Refused(_) | Self::Denied(_) => 4,
             Self::Lie(_) => 3,
             Self::Damaged(_) => 2,
             Self::Broken(_) => 1,
@@ -68,9 +77,11 @@ impl Trouble {
     fn text(&self) -> String {
         match self {
             Self::Away { why, .. }
+            | Self::Stranger(why)
             | Self::Lie(why)
             | Self::Damaged(why)
             | Self::Refused(why)
+            | Self::Denied(why)
             | Self::Full(why)
             | Self::Broken(why) => why.clone(),
             Self::Missing(_) => "it has no such record".into(),
@@ -83,6 +94,7 @@ impl Trouble {
         let url = url.to_owned();
         match (self, record) {
             (Self::Away { why, .. }, _) => Error::Unreachable { url, why },
+            (Self::Stranger(why), _) => Error::NotAGateway { url, why },
             (Self::Lie(why) | Self::Damaged(why), Some((kind, address))) => Error::Damaged {
                 kind,
                 address,
@@ -90,7 +102,7 @@ impl Trouble {
             },
             (Self::Missing(_), Some((kind, address))) => Error::Missing { kind, address },
             (Self::Conflict(current), Some((_, address))) => Error::Conflict { address, current },
-            (Self::Refused(why), _) => Error::Refused { url, why },
+            (Self::Refused(why) | Self::Denied(why), _) => Error::Refused { url, why },
             (Self::Full(why), _) => Error::Full { url, why },
             (Self::Broken(why), _) => Error::Broken { url, why },
             (other, _) => Error::Broken {
@@ -106,38 +118,39 @@ impl Trouble {
 
 /// What an answer other than success says.
 pub(super) fn of_status(
-    status: u16,
+    from: &From,
     location: Option<&str>,
     after: Option<Duration>,
     has_token: bool,
     body: &[u8],
 ) -> Trouble {
     let said = serde_json::from_slice::<Failure>(body).ok();
-    let code = said.as_ref().map_or("", |said| said.error.code.as_str());
-    let message = said.as_ref().map_or_else(
-        || format!("it answers with status {status}"),
-        |said| one_line(&said.error.message),
-    );
+    let status = from.status;
+    let Some(said) = said else {
+        return of_bare_status(from, location, after);
+    };
+    let code = said.error.code.as_str();
+    let message = one_line(&said.error.message);
     match status {
-        300..400 => Trouble::Refused(format!(
-            "it sends us on to “{}”, and redirects are not followed: use that URL if it is the right one",
-            one_line(location.unwrap_or_default())
-        )),
-        401 if has_token => Trouble::Refused(
+        300..400 => elsewhere(location),
+        401 if has_token => Trouble::Denied(
             "it does not accept the token in the file that SAFE_TOKEN_FILE names: ask who runs it for a valid one".into(),
         ),
-        401 => Trouble::Refused(
+        401 => Trouble::Denied(
             "it wants a token: write the one you were given into a file that only you can read, and name the file in SAFE_TOKEN_FILE".into(),
         ),
-        404 if code == "missing_record" => Trouble::Missing(said.and_then(|said| said.error.address)),
-        404 => Trouble::Lie("there is nothing where a gateway has its records: check host and port".into()),
+        403 => Trouble::Denied(message),
+        404 if code == "missing_record" => Trouble::Missing(said.error.address),
         400 if code == "wrong_bytes" => Trouble::away(format!(
             "what was sent did not arrive as it was sent ({message}); over https that could not be"
         )),
         // Our requests are in order: this one was changed on the way, or whoever answers is no gateway.
-        400 | 405 | 411 | 413..=415 | 431 => Trouble::Lie(message),
+        400 | 404 | 405 | 411 | 413..=415 | 431 => Trouble::Stranger(format!(
+            "it answers a request that is in order with {} (“{message}”): check host and port",
+            from.shown()
+        )),
         416 => Trouble::Damaged("it has no such bytes".into()),
-        412 if code == "conflict" => Trouble::Conflict(said.and_then(|said| said.error.current)),
+        412 if code == "conflict" => Trouble::Conflict(said.error.current),
         401..500 if !matches!(status, 408 | 425 | 429) => Trouble::Refused(message),
         507 => Trouble::Full(message),
         500 if code == "damaged_record" => Trouble::Damaged(message),
@@ -148,6 +161,109 @@ pub(super) fn of_status(
         },
         _ => Trouble::Lie(message),
     }
+}
+
+/// The same without the words that a gateway finds for every failure: most often something between here and there says it.
+fn of_bare_status(from: &From, location: Option<&str>, after: Option<Duration>) -> Trouble {
+    let shown = from.shown();
+    match from.status {
+        300..400 => elsewhere(location),
+        502..=504 => Trouble::Away {
+            why: format!(
+                "it answers with {shown}: what stands before the gateway does not reach it; see that the gateway runs"
+            ),
+            after,
+        },
+        408 | 425 | 429 | 500..600 => Trouble::Away {
+            why: format!("it answers with {shown}"),
+            after,
+        },
+        _ if from.marked => Trouble::Lie(format!("it answers with {shown}")),
+        404 => Trouble::Stranger(format!(
+            "it answers with {shown}: there is nothing where a gateway has its records; check host and port"
+        )),
+        413 => Trouble::Stranger(format!(
+            "it answers with {shown}: what stands before the gateway takes no body of this size; whoever runs it allows 8 MiB there (nginx: `client_max_body_size 9m;`)"
+        )),
+        _ => from.stranger(),
+    }
+}
+
+fn elsewhere(location: Option<&str>) -> Trouble {
+    Trouble::Refused(format!(
+        "it sends us on to “{}”, and redirects are not followed: use that URL if it is the right one; it may also be a network's sign-in page",
+        one_line(location.unwrap_or_default())
+    ))
+}
+
+/// What the head of an answer tells of who gave it.
+#[derive(Clone, Debug)]
+pub(super) struct From {
+    pub(super) status: u16,
+    /// A gateway says that it is one.
+    pub(super) marked: bool,
+    /// What it says the body is.
+    kind: Option<String>,
+    /// Whether JSON was asked for.
+    json: bool,
+}
+
+impl From {
+    pub(super) fn of(status: u16, head: &HeaderMap, json: bool) -> Self {
+        let kind = head.get(header::CONTENT_TYPE).map(|kind| {
+            let kind = String::from_utf8_lossy(kind.as_bytes()).to_ascii_lowercase();
+            kind.split(';').next().unwrap_or_default().trim().to_owned()
+        });
+        Self {
+            status,
+            marked: head.contains_key(MARK) || head.contains_key(DIGEST),
+            kind,
+            json,
+        }
+    }
+
+    /// Whether a gateway can have given this, as far as its head tells: one of before says nothing of itself.
+    pub(super) fn may_be_gateway(&self) -> bool {
+        let kind = if self.json {
+            "application/json"
+        } else {
+            "application/octet-stream"
+        };
+        self.marked || self.kind.as_ref().is_none_or(|said| said == kind)
+    }
+
+    fn shown(&self) -> String {
+        match &self.kind {
+            Some(kind) if !kind.is_empty() => format!("HTTP {}, {}", self.status, one_line(kind)),
+            _ => format!("HTTP {}", self.status),
+        }
+    }
+
+    /// What is wrong with a body that begins so: one that does not fit is damage only where a gateway sent it.
+    pub(super) fn explain(&self, trouble: Trouble, start: &[u8]) -> Trouble {
+        let does_not_fit = matches!(trouble, Trouble::Lie(_) | Trouble::Damaged(_));
+        if does_not_fit && !self.marked && (is_page(start) || !self.may_be_gateway()) {
+            return self.stranger();
+        }
+        trouble
+    }
+
+    /// The answer is somebody else's.
+    pub(super) fn stranger(&self) -> Trouble {
+        Trouble::Stranger(format!(
+            "it answers with {}: perhaps a network's sign-in page (open one in a browser) or a proxy; else check host and port",
+            self.shown()
+        ))
+    }
+}
+
+/// Whether this is the start of a page of the Web.
+fn is_page(start: &[u8]) -> bool {
+    let start = start.get(..START_BYTES).unwrap_or(start);
+    let start = start.trim_ascii_start().to_ascii_lowercase();
+    [&b"<!doctype"[..], b"<html", b"<head", b"<?xml"]
+        .iter()
+        .any(|tag| start.starts_with(tag))
 }
 
 /// A stranger's words in a message of ours: short, and on one line.
