@@ -301,7 +301,8 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
     pub tls_key: Option<PathBuf>,
 
-    /// Serve only those who send a token of this file: lines of `read TOKEN` or `write TOKEN`
+    /// Serve only those who send a token of this file: lines of `read TOKEN` or `write TOKEN`; needed in front of a store
+    /// that is paid for. It is read again when it changes, as are the certificate and its key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
 
@@ -321,7 +322,7 @@ pub struct Serve {
     #[arg(long)]
     pub allow_delete: bool,
 
-    /// Requests a second that one address may make; 0 for any number
+    /// Requests a second that one address may make with one token; 0 for any number
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     pub rate: u32,
 
@@ -329,7 +330,16 @@ pub struct Serve {
     #[arg(long, value_name = "COUNT", default_value_t = 1024)]
     pub connections: usize,
 
-    /// Memory for records on their way, in MiB
+    /// Connections at once from one address (an IPv6 network of /64 is one)
+    #[arg(long, value_name = "COUNT", default_value_t = 256)]
+    pub connections_each: usize,
+
+    /// A proxy in front of the gateway, or a network of them: whom it names in X-Forwarded-For counts as the address that
+    /// asks; may be given several times
+    #[arg(long, value_name = "ADDRESS[/BITS]")]
+    pub proxy: Vec<String>,
+
+    /// Memory for records on their way, in MiB; half of it for one address
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     pub memory: usize,
 }

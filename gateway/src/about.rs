@@ -1,18 +1,23 @@
 //! What a gateway says of its store and of itself.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use safeos_record::Address;
 use safeos_store::wire::{DIGEST, LIST_MAX, Listed, Page, read_place, write_place};
 
 use crate::answer::{Outcome, Refusal};
 use crate::gate::Shared;
+use crate::visit::Visit;
 
 /// `GET /v1/list?after=KIND:ADDRESS&limit=N`
-pub(crate) async fn list(State(gate): Shared, RawQuery(query): RawQuery) -> Outcome {
+pub(crate) async fn list(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    RawQuery(query): RawQuery,
+) -> Outcome {
     let mut after = None;
     let mut limit = LIST_MAX;
     for pair in query
@@ -49,7 +54,7 @@ pub(crate) async fn list(State(gate): Shared, RawQuery(query): RawQuery) -> Outc
         }
     }
     let entries = gate
-        .store(move |store| store.list(after, limit))
+        .store(&visit, move |store| store.list(after, limit))
         .await?
         .map_err(|error| gate.refusal(&error))?;
     let page = Page {
@@ -72,17 +77,17 @@ fn digested(value: &impl serde::Serialize) -> Outcome {
 }
 
 /// `GET /v1/stats`
-pub(crate) async fn stats(State(gate): Shared) -> Outcome {
+pub(crate) async fn stats(State(gate): Shared, Extension(visit): Extension<Visit>) -> Outcome {
     let stats = gate
-        .store(|store| store.stats())
+        .store(&visit, |store| store.stats())
         .await?
         .map_err(|error| gate.refusal(&error))?;
     digested(&stats)
 }
 
 /// `GET /health`: whether records can be had and stored.
-pub(crate) async fn health(State(gate): Shared) -> Outcome {
-    gate.store(|store| store.has_chunks(&[Address([0; 32])]))
+pub(crate) async fn health(State(gate): Shared, Extension(visit): Extension<Visit>) -> Outcome {
+    gate.store(&visit, |store| store.has_chunks(&[Address([0; 32])]))
         .await?
         .map_err(|error| gate.refusal(&error))?;
     let says = serde_json::json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -17,12 +18,13 @@ use crate::answer::{Outcome, Refusal};
 use crate::budget::tie;
 use crate::gate::{Gate, Shared};
 use crate::pieces::Pieces;
+use crate::visit::Visit;
 
 /// How many chunks are read with one call of the store.
 const STEP: usize = 4;
 
-async fn addresses(gate: &Gate, body: Body, max: usize) -> Outcome<Vec<Address>> {
-    let (body, _room) = gate.body(body, max * ADDRESS_LEN).await?;
+async fn addresses(gate: &Gate, visit: &Visit, body: Body, max: usize) -> Outcome<Vec<Address>> {
+    let (body, _room) = gate.body(visit, body, max * ADDRESS_LEN, 0).await?;
     wire::read_addresses(&body, max).ok_or_else(|| {
         Refusal::bad(
             "bad_body",
@@ -32,10 +34,14 @@ async fn addresses(gate: &Gate, body: Body, max: usize) -> Outcome<Vec<Address>>
 }
 
 /// `POST /v1/chunks/has`
-pub(crate) async fn has(State(gate): Shared, request: Request) -> Outcome {
-    let addresses = addresses(&gate, request.into_body(), HAS_MAX).await?;
+pub(crate) async fn has(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Outcome {
+    let addresses = addresses(&gate, &visit, request.into_body(), HAS_MAX).await?;
     let there = gate
-        .store(move |store| {
+        .store(&visit, move |store| {
             store.has_chunks(&addresses).map(|there| {
                 let there = addresses.iter().zip(there).filter(|(_, there)| *there);
                 there.map(|(address, _)| *address).collect::<Vec<_>>()
@@ -47,12 +53,17 @@ pub(crate) async fn has(State(gate): Shared, request: Request) -> Outcome {
 }
 
 /// `POST /v1/chunks/put`: all of them are stored when it is answered.
-pub(crate) async fn put(State(gate): Shared, request: Request) -> Outcome {
-    let (body, room) = gate.body(request.into_body(), BODY_BYTES_MAX).await?;
+pub(crate) async fn put(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Outcome {
     // The chunks are copies of their own.
-    let copies = gate.budget.room(body.len()).await?;
-    gate.store(move |store| {
-        let _rooms = (room, copies);
+    let body = gate.body(&visit, request.into_body(), BODY_BYTES_MAX, 1);
+    let (body, room) = body.await?;
+    let visit = visit.goes_on(&gate.limits);
+    gate.store(&visit, move |store| {
+        let _room = room;
         let chunks = wire::read_chunks(body).map_err(|why| Refusal::bad("wrong_bytes", why))?;
         Ok(store.put_chunks(&chunks))
     })
@@ -62,10 +73,14 @@ pub(crate) async fn put(State(gate): Shared, request: Request) -> Outcome {
 }
 
 /// `POST /v1/chunks/get`: an answer for each, in order, while they are read.
-pub(crate) async fn get(State(gate): Shared, request: Request) -> Outcome {
-    let addresses = addresses(&gate, request.into_body(), GET_MAX).await?;
+pub(crate) async fn get(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    request: Request,
+) -> Outcome {
+    let addresses = addresses(&gate, &visit, request.into_body(), GET_MAX).await?;
     let (say, heard) = mpsc::channel(1);
-    tokio::spawn(answer(gate, addresses, say));
+    tokio::spawn(answer(gate, visit, addresses, say));
     Response::builder()
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .body(Body::new(Pieces(heard)))
@@ -73,13 +88,18 @@ pub(crate) async fn get(State(gate): Shared, request: Request) -> Outcome {
 }
 
 /// Gives answers as long as somebody listens. A failure within ends the answer early, which its reader notices.
-async fn answer(gate: Arc<Gate>, addresses: Vec<Address>, say: mpsc::Sender<Bytes>) {
+async fn answer(gate: Arc<Gate>, visit: Visit, addresses: Vec<Address>, say: mpsc::Sender<Bytes>) {
     for step in addresses.chunks(STEP) {
         let asked = step.to_vec();
-        let Ok(mut room) = gate.budget.room(step.len() * MAX_CHUNK_SIZE).await else {
+        let visit = visit.goes_on(&gate.limits);
+        let needed = step.len() * MAX_CHUNK_SIZE;
+        let room = gate.budget.room(visit.network, needed, visit.until);
+        let Ok(mut room) = room.await else {
             return;
         };
-        let found = gate.store(move |store| store.get_chunks(&asked)).await;
+        let found = gate
+            .store(&visit, move |store| store.get_chunks(&asked))
+            .await;
         let Ok(found) = found else { return };
         let parts: Vec<Bytes> = found
             .into_iter()

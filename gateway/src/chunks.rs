@@ -1,5 +1,6 @@
 //! Chunks, one at a time.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::response::Builder;
@@ -13,6 +14,7 @@ use crate::answer::{Outcome, Refusal};
 use crate::budget::tie;
 use crate::gate::Shared;
 use crate::pieces::{LargeChunk, PIECE_BYTES, Pieces};
+use crate::visit::Visit;
 
 /// The address in a path.
 pub(crate) fn address(text: &str) -> Outcome<Address> {
@@ -21,7 +23,12 @@ pub(crate) fn address(text: &str) -> Outcome<Address> {
 }
 
 /// `GET`, and without the body `HEAD`.
-pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>, head: HeaderMap) -> Outcome {
+pub(crate) async fn get(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    Path(at): Path<String>,
+    head: HeaderMap,
+) -> Outcome {
     let at = address(&at)?;
     let range = head
         .get(header::RANGE)
@@ -32,12 +39,13 @@ pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>, head: Heade
         && let Some(len) = gate.verified(&at).filter(|len| *len > PIECE_BYTES)
     {
         return answer(&at)
-            .body(Body::new(Pieces(LargeChunk::new(gate, at, len))))
+            .body(Body::new(Pieces(LargeChunk::new(gate, visit, at, len))))
             .map_err(|error| Refusal::bad("bad_request", error.to_string()));
     }
-    let mut room = gate.budget.room(MAX_CHUNK_SIZE).await?;
+    let room = gate.budget.room(visit.network, MAX_CHUNK_SIZE, visit.until);
+    let mut room = room.await?;
     let found = gate
-        .store(move |store| match range {
+        .store(&visit, move |store| match range {
             None => store
                 .get_chunk(&at)
                 .map(|chunk| Some(Part::whole(chunk.into_bytes()))),
@@ -83,10 +91,17 @@ fn answer(at: &Address) -> Builder {
 }
 
 /// `PUT`: stored when it is answered.
-pub(crate) async fn put(State(gate): Shared, Path(at): Path<String>, request: Request) -> Outcome {
+pub(crate) async fn put(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    Path(at): Path<String>,
+    request: Request,
+) -> Outcome {
     let at = address(&at)?;
-    let (bytes, room) = gate.body(request.into_body(), MAX_CHUNK_SIZE).await?;
-    gate.store(move |store| {
+    let body = gate.body(&visit, request.into_body(), MAX_CHUNK_SIZE, 0);
+    let (bytes, room) = body.await?;
+    let visit = visit.goes_on(&gate.limits);
+    gate.store(&visit, move |store| {
         let _room = room;
         let chunk = Chunk::verify(at, bytes)
             .map_err(|error| Refusal::bad("wrong_bytes", error.to_string()))?;
@@ -98,7 +113,11 @@ pub(crate) async fn put(State(gate): Shared, Path(at): Path<String>, request: Re
 }
 
 /// `DELETE`, where it is allowed.
-pub(crate) async fn delete(State(gate): Shared, Path(at): Path<String>) -> Outcome {
+pub(crate) async fn delete(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    Path(at): Path<String>,
+) -> Outcome {
     let at = address(&at)?;
     if !gate.allow_delete {
         return Err(Refusal::new(
@@ -108,7 +127,7 @@ pub(crate) async fn delete(State(gate): Shared, Path(at): Path<String>) -> Outco
         ));
     }
     let gone = gate
-        .store(move |store| store.delete_chunks(&[at]))
+        .store(&visit, move |store| store.delete_chunks(&[at]))
         .await?
         .map_err(|error| gate.refusal(&error))?;
     if gone == 0 {

@@ -3,29 +3,36 @@
 //! What always holds here: the store is called on threads of its own, a bounded number at a time, but for what takes
 //! no waiting; a call whose client has gone still counts until it has returned.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use hashlink::LruCache;
-use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use safeos_record::Address;
 use safeos_store::Store;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::answer::{Outcome, Refusal};
+use crate::bodies::Incoming;
 use crate::budget::{Budget, Room};
+use crate::clients::{Proxies, network};
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::spare::Spare;
 use crate::tokens::{Access, Tokens};
+use crate::visit::Visit;
+use crate::watched::Watched;
 use crate::{Limits, Options};
 
 /// How many chunks are remembered as verified: some 70 bytes each.
 const VERIFIED_MAX: usize = 65_536;
+
+/// How much of a body comes in before there is room for it: as much as a head may have.
+const BEGUN_BYTES: usize = 16 * 1024;
 
 /// What the handlers share.
 pub(crate) struct Gate {
@@ -36,7 +43,8 @@ pub(crate) struct Gate {
     pub(crate) spare: Spare,
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
-    tokens: Option<Tokens>,
+    tokens: Option<Watched<Tokens>>,
+    pub(crate) proxies: Proxies,
     /// Chunks that were verified once on their way out, and their lengths.
     verified: Mutex<LruCache<Address, u32>>,
     pub(crate) allow_delete: bool,
@@ -50,19 +58,28 @@ pub(crate) type Shared = axum::extract::State<Arc<Gate>>;
 impl Gate {
     pub(crate) fn new(store: Arc<dyn Store>, options: &Options) -> Result<Self, String> {
         let limits = options.limits.clone();
-        let tokens = match &options.token_file {
-            Some(path) => Some(Tokens::load(path)?),
+        let tokens = match options.token_file.clone() {
+            Some(path) => Some(Watched::open(&[&path.clone()], move || {
+                Tokens::load(&path)
+            })?),
+            None if store.traits().paid => {
+                return Err(format!(
+                    "the store {} is paid for with every record: without tokens anybody who reaches the gateway would spend your money; name a file of tokens (--token-file)",
+                    store.url()
+                ));
+            }
             None => None,
         };
         Ok(Self {
             store,
             calls: Arc::new(Semaphore::new(limits.store_calls.max(1))),
             requests: Semaphore::new(limits.requests.max(1)),
-            budget: Budget::new(limits.memory_bytes, limits.wait),
+            budget: Budget::new(limits.memory_bytes),
             spare: Spare::default(),
             rate: Rate::new(limits.rate),
             metrics: Metrics::default(),
             tokens,
+            proxies: Proxies::parse(&options.proxies)?,
             verified: Mutex::new(LruCache::new(VERIFIED_MAX)),
             allow_delete: options.allow_delete,
             limits,
@@ -70,18 +87,26 @@ impl Gate {
         })
     }
 
-    pub(crate) fn access(&self, authorization: Option<&[u8]>) -> Access {
-        self.tokens
-            .as_ref()
-            .map_or(Access::Write, |tokens| tokens.access(authorization))
+    /// What one may do, and a number for the token.
+    pub(crate) fn access(&self, authorization: Option<&[u8]>) -> (Access, Option<u64>) {
+        match &self.tokens {
+            None => (Access::Write, None),
+            Some(tokens) => tokens.get(&*self.log).access(authorization),
+        }
+    }
+
+    /// Whether others have waited for long for the memory that this address keeps.
+    pub(crate) fn is_wanted_of(&self, address: IpAddr) -> bool {
+        self.budget.is_wanted_of(network(address))
     }
 
     /// Calls the store on a thread that may wait.
     pub(crate) async fn store<T: Send + 'static>(
         &self,
+        visit: &Visit,
         call: impl FnOnce(&dyn Store) -> T + Send + 'static,
     ) -> Outcome<T> {
-        let place = timeout(self.limits.wait, self.calls.clone().acquire_owned()).await;
+        let place = timeout_at(visit.until, self.calls.clone().acquire_owned()).await;
         let Ok(Ok(place)) = place else {
             return Err(Refusal::busy());
         };
@@ -132,8 +157,16 @@ impl Gate {
         (self.log)(line);
     }
 
-    /// Reads a body of at most `max` bytes, and the room it takes.
-    pub(crate) async fn body(&self, body: Body, max: usize) -> Outcome<(Bytes, Room)> {
+    /// Reads a body of at most `max` bytes, and takes room for it and for `copies` copies of it.
+    ///
+    /// Room is asked for when the body has begun to come in: who only announces one, or drips, keeps none from others.
+    pub(crate) async fn body(
+        &self,
+        visit: &Visit,
+        body: Body,
+        max: usize,
+        copies: usize,
+    ) -> Outcome<(Bytes, Room)> {
         let too_large = || {
             Refusal::new(
                 axum::http::StatusCode::PAYLOAD_TOO_LARGE,
@@ -145,18 +178,35 @@ impl Gate {
         if hint.lower() > max as u64 {
             return Err(too_large());
         }
-        let announced = hint.exact().map_or(max, |exact| exact as usize);
-        let mut room = self.budget.room(announced).await?;
-        let mut bytes = BytesMut::with_capacity(hint.exact().map_or(0, |exact| exact as usize));
-        self.each_part(body, &mut |part| {
+        let exact = hint.exact().map(|exact| exact as usize);
+        let mut incoming = Incoming::new(self, visit, body);
+        let mut bytes = BytesMut::new();
+        let mut room = None;
+        loop {
+            let begun = bytes.len() >= BEGUN_BYTES.min(exact.unwrap_or(BEGUN_BYTES));
+            if room.is_none() && begun {
+                let needed = exact.unwrap_or(max) * (1 + copies);
+                // Something has come in since the request was made.
+                let until = visit.goes_on(&self.limits).until;
+                room = Some(self.budget.room(visit.network, needed, until).await?);
+                bytes.reserve(exact.map_or(0, |exact| exact.saturating_sub(bytes.len())));
+                incoming.keeps_room();
+            }
+            let Some(part) = incoming.next().await? else {
+                break;
+            };
             if bytes.len() + part.len() > max {
                 return Err(too_large());
             }
             bytes.extend_from_slice(&part);
-            Ok(())
-        })
-        .await?;
-        room.shrink(bytes.len());
+        }
+        drop(incoming);
+        let needed = bytes.len() * (1 + copies);
+        let mut room = match room {
+            Some(room) => room,
+            None => self.budget.room(visit.network, needed, visit.until).await?,
+        };
+        room.shrink(needed);
         self.metrics
             .bytes_in
             .fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -164,47 +214,13 @@ impl Gate {
     }
 
     /// Reads a body that nobody wants, so that its sender gets to read the answer.
-    pub(crate) async fn drain(&self, body: Body, max: usize) {
+    pub(crate) async fn drain(&self, visit: &Visit, body: Body, max: usize) {
         let mut left = max;
-        let _ = self
-            .each_part(body, &mut |part| {
-                left = left.checked_sub(part.len()).ok_or_else(Refusal::busy)?;
-                Ok(())
-            })
-            .await;
-    }
-
-    async fn each_part(
-        &self,
-        mut body: Body,
-        take: &mut (dyn FnMut(Bytes) -> Outcome<()> + Send),
-    ) -> Outcome<()> {
-        let mut deadline = Instant::now() + self.limits.stall;
-        loop {
-            match timeout_at(deadline, body.frame()).await {
-                Err(_) => {
-                    return Err(Refusal::new(
-                        axum::http::StatusCode::REQUEST_TIMEOUT,
-                        "too_slow",
-                        "the body came in too slowly or not at all; send it again",
-                    ));
-                }
-                Ok(None) => return Ok(()),
-                Ok(Some(Err(_))) => {
-                    return Err(Refusal::bad(
-                        "bad_body",
-                        "the body broke off or is malformed",
-                    ));
-                }
-                Ok(Some(Ok(frame))) => {
-                    let Ok(part) = frame.into_data() else {
-                        continue;
-                    };
-                    // Every byte earns its time, up to a full pause.
-                    let earned = deadline + self.limits.for_bytes(part.len());
-                    deadline = earned.min(Instant::now() + self.limits.stall);
-                    take(part)?;
-                }
+        let mut incoming = Incoming::new(self, visit, body);
+        while let Ok(Some(part)) = incoming.next().await {
+            match left.checked_sub(part.len()) {
+                Some(rest) => left = rest,
+                None => return,
             }
         }
     }

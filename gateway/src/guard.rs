@@ -4,44 +4,47 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::Body as _;
-use safeos_store::wire::BODY_BYTES_MAX;
+use safeos_store::wire::{BODY_BYTES_MAX, MARK, MARK_VERSION};
 use tokio::sync::SemaphorePermit;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Outcome, Refusal};
+use crate::clients::network;
 use crate::gate::{Gate, Shared};
 use crate::metrics::Endpoint;
+use crate::places::Line;
 use crate::tokens::Access;
-
-/// Whose request it is.
-#[derive(Clone, Copy)]
-pub(crate) struct Client(pub(crate) IpAddr);
+use crate::visit::{Peer, Visit};
 
 /// Lets a request through, or answers it.
-pub(crate) async fn guard(State(gate): Shared, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let visit = visit(&gate, &request, started);
+    request.extensions_mut().insert(visit.clone());
     let endpoint = Endpoint::of(request.uri().path());
     gate.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
     let _done = Done(&gate);
-    let checked = match check(&gate, endpoint, &request) {
-        Ok(()) => place(&gate).await,
+    let checked = match check(&gate, &visit, endpoint, &request) {
+        Ok(()) => place(&gate, &visit).await,
         Err(refusal) => Err(refusal),
     };
-    let response = match checked {
+    let mut response = match checked {
         Ok(_place) => next.run(request).await,
         Err(refusal) => {
             let (parts, body) = request.into_parts();
             // One who waits to be told whether to send it has not sent it.
             if !body.is_end_stream() && !parts.headers.contains_key(header::EXPECT) {
-                gate.drain(body, BODY_BYTES_MAX).await;
+                gate.drain(&visit, body, BODY_BYTES_MAX).await;
             }
             refusal.into_response()
         }
     };
+    let head = response.headers_mut();
+    head.insert(MARK, HeaderValue::from_static(MARK_VERSION));
     let sent = response.body().size_hint().exact().unwrap_or(0);
     gate.metrics.bytes_out.fetch_add(sent, Ordering::Relaxed);
     gate.metrics
@@ -57,20 +60,30 @@ impl Drop for Done<'_> {
     }
 }
 
+/// Whose request it is, and how long it may wait.
+fn visit(gate: &Gate, request: &Request, now: Instant) -> Visit {
+    let peer = request.extensions().get::<Peer>();
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let address = peer.map_or(unknown, |peer| peer.address);
+    Visit {
+        network: network(gate.proxies.client(address, request.headers())),
+        line: peer.map_or_else(Line::new, |peer| peer.line.clone()),
+        until: now + gate.limits.wait,
+    }
+}
+
 /// Waits for a place among the requests.
-async fn place(gate: &Gate) -> Outcome<SemaphorePermit<'_>> {
-    match timeout(gate.limits.wait, gate.requests.acquire()).await {
+async fn place<'a>(gate: &'a Gate, visit: &Visit) -> Outcome<SemaphorePermit<'a>> {
+    match timeout_at(visit.until, gate.requests.acquire()).await {
         Ok(Ok(place)) => Ok(place),
         _ => Err(Refusal::busy()),
     }
 }
 
-fn check(gate: &Gate, endpoint: Endpoint, request: &Request) -> Outcome<()> {
-    let client = request
-        .extensions()
-        .get::<Client>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0);
-    if !gate.rate.allows(client) {
+fn check(gate: &Gate, visit: &Visit, endpoint: Endpoint, request: &Request) -> Outcome<()> {
+    let header = request.headers().get(header::AUTHORIZATION);
+    let (may, token) = gate.access(header.map(|value| value.as_bytes()));
+    if !gate.rate.allows((visit.network, token)) {
         gate.metrics.refused_rate.fetch_add(1, Ordering::Relaxed);
         return Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -81,12 +94,10 @@ fn check(gate: &Gate, endpoint: Endpoint, request: &Request) -> Outcome<()> {
     if request.uri().path() == "/health" {
         return Ok(());
     }
-    allowed(gate, endpoint, request)
+    allowed(gate, may, endpoint, request)
 }
 
-fn allowed(gate: &Gate, endpoint: Endpoint, request: &Request) -> Outcome<()> {
-    let header = request.headers().get(header::AUTHORIZATION);
-    let may = gate.access(header.map(|value| value.as_bytes()));
+fn allowed(gate: &Gate, may: Access, endpoint: Endpoint, request: &Request) -> Outcome<()> {
     let reads = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS

@@ -6,14 +6,17 @@
 //! trusted with availability only.
 //!
 //! Imports go down: `server` → `service` → `api` → `chunks`, `batches`, `pointers`, `about`, `guard` →
-//! `pieces` → `gate` → `answer`, `budget`, `metrics`, `rate`, `spare`, `tokens`; `layers` stand between the gate and a store.
+//! `pieces` → `gate`, `bodies` → `answer`, `budget`, `clients`, `metrics`, `places`, `rate`, `spare`, `tokens`, `visit`, `watched`;
+//! `layers` stand between the gate and a store.
 
 mod about;
 mod answer;
 mod api;
 mod batches;
+mod bodies;
 mod budget;
 mod chunks;
+mod clients;
 mod gate;
 mod guard;
 mod layers;
@@ -21,6 +24,7 @@ mod metrics;
 mod options;
 mod patient;
 mod pieces;
+mod places;
 mod pointers;
 mod rate;
 mod server;
@@ -28,6 +32,8 @@ mod service;
 mod spare;
 mod tls;
 mod tokens;
+mod visit;
+mod watched;
 
 pub use layers::{Cached, Mirrored};
 pub use options::{Limits, Options};

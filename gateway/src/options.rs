@@ -14,6 +14,8 @@ pub struct Options {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// A file of bearer tokens, without one of which nothing but `/health` answers.
     pub token_file: Option<PathBuf>,
+    /// Proxies in front of it, `ADDRESS` or `ADDRESS/BITS`: what they say in `X-Forwarded-For` of who asks is believed.
+    pub proxies: Vec<String>,
     /// Whether chunks may be removed.
     pub allow_delete: bool,
     /// How much of what.
@@ -28,6 +30,7 @@ impl Default for Options {
             listen: "127.0.0.1:0".into(),
             tls: None,
             token_file: None,
+            proxies: Vec::new(),
             allow_delete: false,
             limits: Limits::default(),
             log: Arc::new(|_| {}),
@@ -47,15 +50,18 @@ impl fmt::Debug for Options {
 /// How much of what a gateway takes on.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Most connections at once; others wait to be accepted.
+    /// Most connections at once. For another one, that goes which has done nothing for longest; if none does
+    /// nothing, it waits to be accepted.
     pub connections: usize,
+    /// Most of them from one address (an IPv6 network of /64 is one), but for proxies.
+    pub connections_each: usize,
     /// Most requests at once; others are told to come back.
     pub requests: usize,
     /// Most calls of the store at once.
     pub store_calls: usize,
-    /// Requests a second from one address, four times as many in a burst; 0 for any number.
+    /// Requests a second from one address with one token, four times as many in a burst; 0 for any number.
     pub rate: u32,
-    /// Memory for records on their way in and out, in bytes.
+    /// Memory for records on their way in and out, in bytes; half of it for one address.
     pub memory_bytes: usize,
     /// For the head of a request, from the end of the one before or the start of the connection.
     pub head: Duration,
@@ -63,7 +69,7 @@ pub struct Limits {
     pub stall: Duration,
     /// A line slower than this, in bytes a second, is no line.
     pub slowest: u32,
-    /// For a place among the requests, the store's calls or in memory.
+    /// For a place among the requests, the store's calls and in memory, all together.
     pub wait: Duration,
     /// For requests under way when the gateway is told to end.
     pub farewell: Duration,
@@ -73,6 +79,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            connections_each: 256,
             requests: 512,
             store_calls: 32,
             rate: 1000,

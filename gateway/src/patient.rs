@@ -1,21 +1,30 @@
 //! A connection whose other end must keep up.
 //!
 //! What always holds here: a write that waits longer than the reader's patience allows fails. Every byte that
-//! leaves earns its time on the slowest line there may be, up to one full pause.
+//! leaves earns its time on the slowest line there may be, up to one full pause. While others wait for the memory that
+//! the reader keeps, its patience is short.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::Limits;
+use crate::gate::Gate;
+use crate::places::{FALTER, Line};
+use crate::visit::Peer;
+
+/// How often one looks whether others wait.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Patient<I> {
     io: I,
-    limits: Limits,
+    gate: Arc<Gate>,
+    peer: Peer,
     /// Set while a write waits.
     until: Option<Pin<Box<Sleep>>>,
     /// What is left of the patience when nothing waits.
@@ -23,13 +32,18 @@ pub(crate) struct Patient<I> {
 }
 
 impl<I> Patient<I> {
-    pub(crate) fn new(io: I, limits: Limits) -> Self {
+    pub(crate) fn new(io: I, gate: Arc<Gate>, peer: Peer) -> Self {
         Self {
             io,
-            deadline: Instant::now() + limits.stall,
-            limits,
+            deadline: Instant::now() + gate.limits.stall,
+            gate,
+            peer,
             until: None,
         }
+    }
+
+    fn line(&self) -> &Line {
+        &self.peer.line
     }
 
     /// Holds a wait against the clock.
@@ -39,30 +53,42 @@ impl<I> Patient<I> {
         waiting: Poll<io::Result<T>>,
         moved: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
+        let stall = self.gate.limits.stall;
         match waiting {
             Poll::Ready(Ok(done)) => {
                 let now = Instant::now();
-                let earned = self.limits.for_bytes(moved(&done));
+                let earned = self.gate.limits.for_bytes(moved(&done));
                 // A line that was idle starts anew.
                 let from = if self.until.take().is_some() {
+                    self.line().goes_on();
                     self.deadline
                 } else {
-                    now + self.limits.stall
+                    now + stall
                 };
-                self.deadline = (from + earned).min(now + self.limits.stall);
+                self.deadline = (from + earned).min(now + stall);
                 Poll::Ready(Ok(done))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                let deadline = self.deadline;
-                let until = self
-                    .until
-                    .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-                match until.as_mut().poll(context) {
-                    Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                    Poll::Pending => Poll::Pending,
-                }
+            Poll::Pending => self.wait(context, stall),
+        }
+    }
+
+    fn wait<T>(&mut self, context: &mut Context<'_>, stall: Duration) -> Poll<io::Result<T>> {
+        let deadline = self.deadline;
+        let in_time = deadline.checked_sub(stall).unwrap_or(deadline);
+        self.line().waits(in_time);
+        loop {
+            let until = self.until.get_or_insert_with(|| {
+                Box::pin(sleep_until(deadline.min(Instant::now() + LOOK_EVERY)))
+            });
+            ready!(until.as_mut().poll(context));
+            let now = Instant::now();
+            let short = now >= in_time + FALTER && self.gate.is_wanted_of(self.peer.address);
+            if now >= deadline || short {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
+            let next = deadline.min(now + LOOK_EVERY);
+            self.until = Some(Box::pin(sleep_until(next)));
         }
     }
 }

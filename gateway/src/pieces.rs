@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::budget::{Room, tie};
 use crate::gate::Gate;
+use crate::visit::Visit;
 
 /// Bytes of a large chunk that are read with one call: a piece stays in the processor's cache on its way from the file
 /// to the line, a whole chunk does not.
@@ -69,6 +70,7 @@ impl Source for mpsc::Receiver<Bytes> {
 /// thread waits. What cannot be read ends the answer early, and with it the connection.
 pub(crate) struct LargeChunk {
     gate: Arc<Gate>,
+    visit: Visit,
     at: Address,
     from: u32,
     len: u32,
@@ -78,9 +80,10 @@ pub(crate) struct LargeChunk {
 type Waiting = Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>;
 
 impl LargeChunk {
-    pub(crate) fn new(gate: Arc<Gate>, at: Address, len: u32) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, visit: Visit, at: Address, len: u32) -> Self {
         Self {
             gate,
+            visit,
             at,
             from: 0,
             len,
@@ -97,15 +100,17 @@ impl Source for LargeChunk {
         }
         let (gate, at, from) = (&self.gate, self.at, self.from);
         let at_once = match &self.waiting {
-            None => now(gate, &at, from, count),
+            None => now(gate, &self.visit, &at, from, count),
             Some(_) => None,
         };
         let piece = match at_once {
             Some(piece) => Some(piece),
             None => {
-                let waiting = self
-                    .waiting
-                    .get_or_insert_with(|| Box::pin(later(gate.clone(), at, from, count)));
+                let visit = &self.visit;
+                let waiting = self.waiting.get_or_insert_with(|| {
+                    let visit = visit.goes_on(&gate.limits);
+                    Box::pin(later(gate.clone(), visit, at, from, count))
+                });
                 let piece = ready!(waiting.as_mut().poll(context));
                 self.waiting = None;
                 piece
@@ -121,8 +126,8 @@ impl Source for LargeChunk {
 }
 
 /// A piece that takes no waiting.
-fn now(gate: &Gate, at: &Address, from: u32, count: u32) -> Option<Bytes> {
-    let room = gate.budget.room_now(count as usize)?;
+fn now(gate: &Gate, visit: &Visit, at: &Address, from: u32, count: u32) -> Option<Bytes> {
+    let room = gate.budget.room_now(visit.network, count as usize)?;
     let mut memory = gate.spare.take(count as usize);
     if gate.reads_now(at, from, &mut memory.bytes) {
         return Some(tie(Bytes::from_owner(memory), room));
@@ -130,10 +135,11 @@ fn now(gate: &Gate, at: &Address, from: u32, count: u32) -> Option<Bytes> {
     None
 }
 
-async fn later(gate: Arc<Gate>, at: Address, from: u32, count: u32) -> Option<Bytes> {
-    let room: Room = gate.budget.room(count as usize).await.ok()?;
+async fn later(gate: Arc<Gate>, visit: Visit, at: Address, from: u32, count: u32) -> Option<Bytes> {
+    let room = gate.budget.room(visit.network, count as usize, visit.until);
+    let room: Room = room.await.ok()?;
     let piece = gate
-        .store(move |store| {
+        .store(&visit, move |store| {
             store.read_ahead(&at, from + count, AHEAD_BYTES);
             store.read_part(&at, from, count)
         })

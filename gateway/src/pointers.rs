@@ -3,6 +3,7 @@
 //! What always holds here: a state is stored only if its owner signed it, for this address, and only in
 //! the place of the state that its sender has seen.
 
+use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,12 +15,17 @@ use safeos_store::{Error, Kind};
 use crate::answer::{Outcome, Refusal};
 use crate::chunks::address;
 use crate::gate::Shared;
+use crate::visit::Visit;
 
 /// `GET`: the record, and its counter as the entity tag.
-pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>) -> Outcome {
+pub(crate) async fn get(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    Path(at): Path<String>,
+) -> Outcome {
     let at = address(&at)?;
     let found = gate
-        .store(move |store| store.get_pointer(&at))
+        .store(&visit, move |store| store.get_pointer(&at))
         .await?
         .map_err(|error| gate.refusal(&error))?;
     let Some(pointer) = found else {
@@ -36,12 +42,19 @@ pub(crate) async fn get(State(gate): Shared, Path(at): Path<String>) -> Outcome 
 }
 
 /// `PUT`: compare and set.
-pub(crate) async fn put(State(gate): Shared, Path(at): Path<String>, request: Request) -> Outcome {
+pub(crate) async fn put(
+    State(gate): Shared,
+    Extension(visit): Extension<Visit>,
+    Path(at): Path<String>,
+    request: Request,
+) -> Outcome {
     let at = address(&at)?;
     let expected = condition(request.headers())?;
-    let (bytes, room) = gate.body(request.into_body(), POINTER_LEN).await?;
+    let body = gate.body(&visit, request.into_body(), POINTER_LEN, 0);
+    let (bytes, room) = body.await?;
+    let visit = visit.goes_on(&gate.limits);
     let set = gate
-        .store(move |store| {
+        .store(&visit, move |store| {
             let _room = room;
             let pointer = Pointer::parse(&bytes)
                 .map_err(|error| Refusal::bad("wrong_bytes", error.to_string()))?;

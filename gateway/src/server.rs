@@ -5,16 +5,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use safeos_store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::clients::network;
+use crate::places::{Came, Place, Places};
+use crate::visit::Peer;
+use crate::watched::Watched;
 use crate::{Options, Service, tls};
 
 /// Why a gateway cannot be started; the message says what to do.
@@ -45,7 +50,10 @@ impl Server {
         let (end, ending) = watch::channel(false);
         let service = Service::new(store, options, ending.clone()).map_err(Error)?;
         let acceptor = match &options.tls {
-            Some((chain, key)) => Some(tls::acceptor(chain, key).map_err(Error)?),
+            Some((chain, key)) => {
+                let found = tls::acceptor(chain, key, options.log.clone());
+                Some(found.map_err(Error)?)
+            }
             None => None,
         };
         let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);
@@ -68,8 +76,7 @@ impl Server {
             .map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let tls = acceptor.is_some();
-        let connections = Arc::new(Semaphore::new(options.limits.connections.max(1)));
-        let listening = runtime.spawn(accept(listener, service, acceptor, connections, ending));
+        let listening = runtime.spawn(accept(listener, service, acceptor, ending));
         Ok(Self {
             address,
             tls,
@@ -120,15 +127,14 @@ impl Drop for Server {
 async fn accept(
     listener: TcpListener,
     service: Service,
-    acceptor: Option<TlsAcceptor>,
-    connections: Arc<Semaphore>,
+    acceptor: Option<Watched<TlsAcceptor>>,
     mut ending: watch::Receiver<bool>,
 ) {
-    let all = connections.available_permits();
+    let limits = &service.gate.limits;
+    let places = Places::new(limits.connections, limits.connections_each);
+    // Every connection holds the one end; the other hears when the last one has gone.
+    let (open, mut all_gone) = mpsc::channel::<()>(1);
     loop {
-        let Ok(place) = connections.clone().acquire_owned().await else {
-            return;
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = ending.wait_for(|ending| *ending) => break,
@@ -143,32 +149,63 @@ async fn accept(
                 continue;
             }
         };
-        let (service, acceptor) = (service.clone(), acceptor.clone());
+        let is_proxy = service.gate.proxies.contain(client.ip());
+        let sharer = (!is_proxy).then(|| network(client.ip()));
+        let entered = tokio::select! {
+            entered = places.enter(sharer) => entered,
+            _ = ending.wait_for(|ending| *ending) => break,
+        };
+        let acceptor = acceptor
+            .as_ref()
+            .map(|acceptor| acceptor.get(&|line| service.gate.log(line)));
+        let (service, open, places) = (service.clone(), open.clone(), places.clone());
         tokio::spawn(async move {
-            serve(&service, acceptor, stream, client).await;
-            drop(place);
+            let place = match entered {
+                Came::In(place) => Some(place),
+                _ => places.enter_later(sharer).await,
+            };
+            match place {
+                Some(place) => serve(&service, acceptor, stream, client, place).await,
+                None => {
+                    let refused = &service.gate.metrics.refused_connections;
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            drop(open);
         });
     }
-    drop(listener);
-    // The last place comes back with the last connection.
-    let all = u32::try_from(all).unwrap_or(u32::MAX);
-    drop(connections.acquire_many(all).await);
+    drop((listener, open));
+    all_gone.recv().await;
 }
 
 async fn serve(
     service: &Service,
-    acceptor: Option<TlsAcceptor>,
+    acceptor: Option<Arc<TlsAcceptor>>,
     stream: TcpStream,
     client: SocketAddr,
+    place: Place,
 ) {
     // Answers are written whole: waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    match acceptor {
-        None => service.serve(stream, client.ip()).await,
-        Some(acceptor) => {
-            if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                service.serve(stream, client.ip()).await;
+    let peer = Peer {
+        address: client.ip(),
+        line: place.line.clone(),
+    };
+    let served = async {
+        match acceptor {
+            None => service.serve_peer(stream, peer).await,
+            Some(acceptor) => {
+                if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                    service.serve_peer(stream, peer).await;
+                }
             }
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        () = place.line.ended() => {
+            let ended = &service.gate.metrics.ended_connections;
+            ended.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

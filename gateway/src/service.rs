@@ -1,11 +1,14 @@
 //! One gateway on any connections: those of a listener, or those that a test makes.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::extract::Request;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,8 +21,9 @@ use tower::ServiceExt;
 use crate::Options;
 use crate::api::router;
 use crate::gate::Gate;
-use crate::guard::Client;
 use crate::patient::Patient;
+use crate::places::Line;
+use crate::visit::Peer;
 
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -54,13 +58,32 @@ impl Service {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let line = Line::new();
+        let address = client;
+        self.serve_peer(io, Peer { address, line }).await;
+    }
+
+    /// The same, of one whose place may be taken away.
+    pub(crate) async fn serve_peer<I>(&self, io: I, peer: Peer)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let limits = &self.gate.limits;
-        let io = TokioIo::new(Patient::new(io, limits.clone()));
+        let io = TokioIo::new(Patient::new(io, self.gate.clone(), peer.clone()));
         let router = self.router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
+            peer.line.asks();
             let mut request = request.map(axum::body::Body::new);
-            request.extensions_mut().insert(Client(client));
-            router.clone().oneshot(request)
+            request.extensions_mut().insert(peer.clone());
+            let answered = Answered(peer.line.clone());
+            let response = router.clone().oneshot(request);
+            async move {
+                let response = response.await?;
+                Ok::<_, std::convert::Infallible>(response.map(|body| Answering {
+                    body,
+                    _answered: answered,
+                }))
+            }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -69,8 +92,7 @@ impl Service {
         let connection = http.serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
         let mut ending = self.ending.clone();
-        let connections = &self.gate.metrics.connections;
-        connections.fetch_add(1, Ordering::Relaxed);
+        let _counted = Counted::new(&self.gate.metrics.connections);
         let over = tokio::select! {
             done = &mut connection => { drop(done); true }
             _ = ending.wait_for(|ending| *ending) => false,
@@ -79,6 +101,56 @@ impl Service {
             connection.as_mut().graceful_shutdown();
             drop(connection.await);
         }
-        connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One of those that are counted, as long as it is there.
+struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Says that a request is answered, when it is dropped.
+struct Answered(Arc<Line>);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.0.is_answered();
+    }
+}
+
+/// The body of an answer under way.
+struct Answering {
+    body: axum::body::Body,
+    _answered: Answered,
+}
+
+impl http_body::Body for Answering {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -1,15 +1,37 @@
-//! TLS with a certificate from files.
+//! TLS with a certificate from files, read again when it is renewed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-/// Reads certificate chain and key; says which file is wrong, and how.
-pub(crate) fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor, String> {
+use crate::watched::Watched;
+
+/// A name that no certificate is for.
+const NOBODY: &str = "nobody.invalid";
+
+/// The certificate chain and its key; says which file is wrong, and how. `log` hears what clients will not like.
+pub(crate) fn acceptor(
+    chain: &Path,
+    key: &Path,
+    log: Arc<dyn Fn(&str) + Send + Sync>,
+) -> Result<Watched<TlsAcceptor>, String> {
+    let (chain, key) = (chain.to_owned(), key.to_owned());
+    Watched::open(&[&chain.clone(), &key.clone()], move || {
+        read(&chain, &key, &*log)
+    })
+}
+
+fn read(
+    chain: &PathBuf,
+    key: &Path,
+    log: &(dyn Fn(&str) + Send + Sync),
+) -> Result<TlsAcceptor, String> {
     let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect)
         .map_err(|error| {
@@ -18,9 +40,9 @@ pub(crate) fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor, String> 
                 chain.display()
             )
         })?;
-    if certificates.is_empty() {
+    let Some(own) = certificates.first().cloned() else {
         return Err(format!("{} holds no certificate (PEM)", chain.display()));
-    }
+    };
     let secret = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| format!("the key {} cannot be read: {error}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -39,5 +61,46 @@ pub(crate) fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor, String> 
             )
         })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if let Some(why) = unusable(&own) {
+        log(&format!(
+            "no client will accept the certificate {}: {why}",
+            chain.display()
+        ));
+    }
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Why no client accepts this certificate, whoever vouches for it and whatever name the gateway has.
+fn unusable(certificate: &CertificateDer<'_>) -> Option<String> {
+    use rustls::client::danger::ServerCertVerifier;
+    let name = ServerName::try_from(NOBODY).ok()?;
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let named = verify_server_name(&parsed, &name).err();
+    if let Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+        presented,
+        ..
+    })) = named
+        && presented.is_empty()
+    {
+        return Some(
+            "it is for no name (subjectAltName); make one with `openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out chain.pem -days 365 -subj /CN=HOST -addext subjectAltName=DNS:HOST`, HOST being the name in the gateway's URL (for an address, `IP:ADDRESS`)".into(),
+        );
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).ok()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
+            .build()
+            .ok()?;
+    // Its dates are looked at first.
+    match verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()) {
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        )) => Some("it has expired".into()),
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        )) => Some("it is not valid yet".into()),
+        _ => None,
+    }
 }

@@ -82,8 +82,8 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    /// What whoever sent this value of `Authorization` may do.
-    pub(crate) fn access(&self, header: Option<&[u8]>) -> Access {
+    /// What whoever sent this value of `Authorization` may do, and a number for the token if it is one of these.
+    pub(crate) fn access(&self, header: Option<&[u8]>) -> (Access, Option<u64>) {
         let token = header
             .filter(|value| value.len() > 7)
             .and_then(|value| value.split_at_checked(7))
@@ -92,13 +92,16 @@ impl Tokens {
             .unwrap_or_default();
         let sent = blake3::hash(token);
         let mut found = Access::None;
+        let mut number = None;
         for (hash, access) in &self.0 {
             // Comparing hashes of this kind takes constant time; all of them are compared.
             if *hash == sent {
                 found = found.max(*access);
+                let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+                number = Some(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
             }
         }
-        found
+        (found, number)
     }
 }
 
@@ -119,10 +122,12 @@ mod tests {
             ("Bearer", Access::None),
             ("", Access::None),
         ] {
-            assert_eq!(tokens.access(Some(header.as_bytes())), access, "{header}");
+            let (found, number) = tokens.access(Some(header.as_bytes()));
+            assert_eq!(found, access, "{header}");
+            assert_eq!(number.is_some(), access != Access::None, "{header}");
         }
-        assert_eq!(tokens.access(None), Access::None);
-        assert_eq!(tokens.access(Some(&[0xff; 40])), Access::None);
+        assert_eq!(tokens.access(None), (Access::None, None));
+        assert_eq!(tokens.access(Some(&[0xff; 40])), (Access::None, None));
     }
 
     #[test]

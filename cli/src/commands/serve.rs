@@ -25,10 +25,12 @@ pub fn serve(context: &Context, how: &Serve) -> Result<()> {
         listen: how.listen.clone(),
         tls: how.tls_cert.clone().zip(how.tls_key.clone()),
         token_file: how.token_file.clone(),
+        proxies: how.proxy.clone(),
         allow_delete: how.allow_delete,
         limits: Limits {
             rate: how.rate,
             connections: how.connections,
+            connections_each: how.connections_each,
             memory_bytes: how.memory.saturating_mul(1 << 20),
             ..Limits::default()
         },

@@ -195,7 +195,12 @@ impl Store for Mirrored {
     }
 
     fn traits(&self) -> Traits {
-        self.both.store.traits()
+        let traits = self.both.store.traits();
+        Traits {
+            // What is stored is paid for where either of them wants that.
+            paid: traits.paid || self.both.mirror.traits().paid,
+            ..traits
+        }
     }
 
     fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
@@ -209,11 +214,10 @@ impl Store for Mirrored {
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
         let mut outcomes = self.both.store.get_chunks(addresses);
         for (outcome, address) in outcomes.iter_mut().zip(addresses) {
-            let Err(Error::Missing { .. } | Error::Damaged { .. } | Error::Unreachable { .. }) =
-                outcome
-            else {
+            let Err(error) = outcome else { continue };
+            if !error.is_away() && !matches!(error, Error::Missing { .. } | Error::Damaged { .. }) {
                 continue;
-            };
+            }
             // The first store's answer stands where the mirror has none either.
             if let Ok(chunk) = self.both.mirror.get_chunk(address) {
                 let damaged = matches!(outcome, Err(Error::Damaged { .. }));
@@ -230,7 +234,7 @@ impl Store for Mirrored {
 
     fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
         match self.both.store.read_part(address, offset, len) {
-            Err(Error::Missing { .. } | Error::Unreachable { .. }) => {
+            Err(error) if error.is_away() || matches!(error, Error::Missing { .. }) => {
                 self.both.mirror.read_part(address, offset, len)
             }
             outcome => outcome,

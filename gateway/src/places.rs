@@ -1,0 +1,325 @@
+//! Connections: how many there are, and which one goes when there are too many.
+//!
+//! What always holds here: whoever comes finds a place, as long as there is a connection that does nothing or is slower
+//! than it may be; of these the one goes that has been so for longest. One client never has more than its share.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How far a body or an answer may be behind before its connection may go: lines falter.
+pub(crate) const FALTER: Duration = Duration::from_secs(2);
+
+/// What a connection is left before it goes for another one.
+#[derive(Clone, Copy)]
+struct Grace {
+    /// From its start, or its last answer, to its next request.
+    idle: Duration,
+    /// Behind what a body or an answer has to keep up with.
+    behind: Duration,
+}
+
+/// Where one waits for a place if there is none.
+const OF_ALL: Grace = Grace {
+    idle: Duration::from_millis(500),
+    behind: FALTER,
+};
+/// Where one client has all that it may have: it is its own affair.
+const OF_ONE: Grace = Grace {
+    idle: Duration::ZERO,
+    behind: Duration::from_millis(500),
+};
+/// How often one looks anew who may go, while one waits.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long one waits whose client has all that it may have, and uses it, …
+const WAIT: Duration = Duration::from_secs(3);
+/// … and how many wait so.
+const WAITING_MAX: usize = 128;
+
+/// What a connection is about, for who has to choose one.
+pub(crate) struct Line {
+    state: Mutex<State>,
+    end: Notify,
+}
+
+struct State {
+    /// Whether a request has been read and not been answered.
+    asked: bool,
+    /// Since when the other side has been waited for; of what moves slowly, when it would be in time.
+    since: Option<Instant>,
+}
+
+impl Line {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                asked: false,
+                since: Some(Instant::now()),
+            }),
+            end: Notify::new(),
+        })
+    }
+
+    /// A request has been read.
+    pub(crate) fn asks(&self) {
+        *self.state.lock() = State {
+            asked: true,
+            since: None,
+        };
+    }
+
+    /// The answer has been given.
+    pub(crate) fn is_answered(&self) {
+        *self.state.lock() = State {
+            asked: false,
+            since: Some(Instant::now()),
+        };
+    }
+
+    /// Within a request, the other side is waited for, which would be in time at `since`.
+    pub(crate) fn waits(&self, since: Instant) {
+        let mut state = self.state.lock();
+        if state.asked {
+            state.since = Some(since);
+        }
+    }
+
+    /// It is not any more.
+    pub(crate) fn goes_on(&self) {
+        let mut state = self.state.lock();
+        if state.asked {
+            state.since = None;
+        }
+    }
+
+    /// Since when it has done nothing, if it may go.
+    fn idle_since(&self, now: Instant, grace: Grace) -> Option<Instant> {
+        let state = self.state.lock();
+        let grace = if state.asked {
+            grace.behind
+        } else {
+            grace.idle
+        };
+        state.since.filter(|since| *since + grace <= now)
+    }
+
+    /// Returns when the connection is to make room.
+    pub(crate) async fn ended(&self) {
+        self.end.notified().await;
+    }
+}
+
+/// The places for connections.
+pub(crate) struct Places {
+    all: usize,
+    each: usize,
+    open: Mutex<Open>,
+    left: Notify,
+    waiting: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    /// Under a number, and the network of who has it, if that has a share.
+    lines: HashMap<u64, (Option<IpAddr>, Arc<Line>)>,
+    counts: HashMap<IpAddr, usize>,
+}
+
+impl Open {
+    fn remove(&mut self, number: u64) -> Option<Arc<Line>> {
+        let (network, line) = self.lines.remove(&number)?;
+        if let Some(network) = network
+            && let Some(count) = self.counts.get_mut(&network)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&network);
+            }
+        }
+        Some(line)
+    }
+
+    /// Ends the connection that has done nothing for longest, of those of `network` or of all.
+    fn end_one(&mut self, network: Option<IpAddr>, grace: Grace) -> bool {
+        let now = Instant::now();
+        let oldest = self
+            .lines
+            .iter()
+            .filter(|(_, (of, _))| network.is_none() || *of == network)
+            .filter_map(|(number, (_, line))| Some((line.idle_since(now, grace)?, *number)))
+            .min();
+        let Some(line) = oldest.and_then(|(_, number)| self.remove(number)) else {
+            return false;
+        };
+        line.end.notify_one();
+        true
+    }
+}
+
+/// A place that was taken; it is free again when this is dropped.
+pub(crate) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    pub(crate) line: Arc<Line>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.places.open.lock().remove(self.number));
+        self.places.left.notify_one();
+    }
+}
+
+/// What became of one who came.
+pub(crate) enum Came {
+    /// There is a place for it.
+    In(Place),
+    /// Its client has all it may have, and uses it.
+    TooMany,
+    /// All places are in use.
+    Full,
+}
+
+impl Places {
+    pub(crate) fn new(all: usize, each: usize) -> Arc<Self> {
+        let all = all.max(1);
+        Arc::new(Self {
+            all,
+            each: each.clamp(1, all),
+            open: Mutex::default(),
+            left: Notify::new(),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// A place for a connection of this network (`None`: one that has no share of its own). Waits as long as all are in
+    /// use; never [`Came::Full`].
+    pub(crate) async fn enter(self: &Arc<Self>, network: Option<IpAddr>) -> Came {
+        loop {
+            match self.come(network) {
+                // Either somebody leaves or somebody falls behind.
+                Came::Full => drop(timeout(LOOK_EVERY, self.left.notified()).await),
+                came => return came,
+            }
+        }
+    }
+
+    /// The same for one whose client has all it may have: a little while, in which it falls behind with something.
+    pub(crate) async fn enter_later(self: &Arc<Self>, network: Option<IpAddr>) -> Option<Place> {
+        struct Waits<'a>(&'a AtomicUsize);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(&self.waiting);
+        if before >= WAITING_MAX {
+            return None;
+        }
+        let until = Instant::now() + WAIT;
+        while Instant::now() < until {
+            sleep(LOOK_EVERY).await;
+            if let Came::In(place) = self.come(network) {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    fn come(self: &Arc<Self>, network: Option<IpAddr>) -> Came {
+        let mut open = self.open.lock();
+        let count = |network| open.counts.get(&network).copied().unwrap_or(0);
+        let has_all = self.each < self.all && network.is_some_and(|n| count(n) >= self.each);
+        if has_all {
+            if !open.end_one(network, OF_ONE) {
+                return Came::TooMany;
+            }
+        } else if open.lines.len() >= self.all && !open.end_one(None, OF_ALL) {
+            return Came::Full;
+        }
+        let number = open.next;
+        open.next += 1;
+        let line = Line::new();
+        open.lines.insert(number, (network, line.clone()));
+        if let Some(network) = network {
+            *open.counts.entry(network).or_default() += 1;
+        }
+        Came::In(Place {
+            places: self.clone(),
+            number,
+            line,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
+    fn is_ended(place: &Place) -> bool {
+        !place.places.open.lock().lines.contains_key(&place.number)
+    }
+
+    async fn enter(places: &Arc<Places>, network: Option<IpAddr>) -> Place {
+        match places.enter(network).await {
+            Came::In(place) => place,
+            _ => panic!("no place"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_one_that_does_nothing_for_longest_goes() {
+        let places = Places::new(4, 3);
+        let mut open = Vec::new();
+        for last in [1, 1, 2, 1] {
+            open.push(enter(&places, address(last)).await);
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        // One is at work; of its client's others the older one goes.
+        open[0].line.asks();
+        let fifth = enter(&places, address(1)).await;
+        let ended: Vec<bool> = open.iter().map(is_ended).collect();
+        assert_eq!(ended, [false, true, false, false]);
+        open[1].line.ended().await;
+        // All places are taken: the oldest of all goes, whoever it is, when it has had a moment.
+        let started = Instant::now();
+        let sixth = enter(&places, address(3)).await;
+        assert!(is_ended(&open[2]) && !is_ended(&open[3]) && !is_ended(&fifth));
+        assert!((Duration::from_millis(400)..OF_ALL.idle * 2).contains(&started.elapsed()));
+        // What is at work does not go.
+        for line in [&open[3].line, &fifth.line, &sixth.line] {
+            line.asks();
+        }
+        assert!(matches!(places.come(address(1)), Came::TooMany));
+        assert!(matches!(places.come(address(4)), Came::Full));
+        // What falters does, after a while.
+        let now = Instant::now();
+        sixth.line.waits(now);
+        drop(enter(&places, address(4)).await);
+        assert!(is_ended(&sixth) && (FALTER..FALTER * 2).contains(&now.elapsed()));
+        fifth.line.waits(Instant::now());
+        assert!(places.enter_later(address(1)).await.is_some());
+        assert!(is_ended(&fifth));
+        drop(open);
+        assert_eq!(places.open.lock().counts.get(&address(2).unwrap()), None);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_has_no_share() {
+        let places = Places::new(10, 2);
+        let open: Vec<_> = [(); 8].map(|()| places.come(None)).into_iter().collect();
+        assert!(open.iter().all(|came| matches!(came, Came::In(_))));
+    }
+}

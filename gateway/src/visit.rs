@@ -1,0 +1,37 @@
+//! One request: whose it is, and how long it may wait.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::Limits;
+use crate::places::Line;
+
+/// The other end of a connection.
+#[derive(Clone)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) line: Arc<Line>,
+}
+
+/// What handlers know of whose request they answer.
+#[derive(Clone)]
+pub(crate) struct Visit {
+    /// Whose share of the gateway it uses.
+    pub(crate) network: IpAddr,
+    pub(crate) line: Arc<Line>,
+    /// For a place among the requests, the store's calls and in memory, one after another: a client does not wait for ever
+    /// for the first sign of an answer.
+    pub(crate) until: Instant,
+}
+
+impl Visit {
+    /// The same, for what follows when something of the answer has been given.
+    pub(crate) fn goes_on(&self, limits: &Limits) -> Self {
+        Self {
+            until: Instant::now() + limits.wait,
+            ..self.clone()
+        }
+    }
+}
