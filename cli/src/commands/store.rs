@@ -104,7 +104,8 @@ fn stats(context: &Context, at: &At) -> Result<()> {
 
 fn check(context: &Context, at: &At, whose: &Whose, records: bool) -> Result<()> {
     let by_session = !records && at.store.is_none() && context.places.session().is_ok();
-    let answer = if whose.account.is_some() || by_session {
+    let of_home = whose.account.is_some() || by_session;
+    let answer = if of_home {
         by_account(context, at.store.as_deref(), whose, Request::Check)?
     } else {
         check_records(context, &url(context, at))?
@@ -116,13 +117,7 @@ fn check(context: &Context, at: &At, whose: &Whose, records: bool) -> Result<()>
         .filter_map(Value::as_str)
         .collect();
     context.output.answer(&answer, || {
-        let mut text = plural(number(&answer, "records"), "record");
-        if let Some(nodes) = answer.get("nodes").and_then(Value::as_u64) {
-            text.push_str(&format!(", {nodes} files and folders"));
-        }
-        if damaged.is_empty() {
-            text.push_str(": all of it is whole");
-        }
+        let mut text = checked_text(&answer, of_home, damaged.is_empty());
         for line in &damaged {
             text.push_str(&format!("\ndamaged: {}", one_line(line)));
         }
@@ -138,6 +133,30 @@ fn check(context: &Context, at: &At, whose: &Whose, records: bool) -> Result<()>
             plural(damaged.len() as u64, "place")
         ),
     ))
+}
+
+/// What was looked at, and no more than that.
+fn checked_text(answer: &Value, of_home: bool, whole: bool) -> String {
+    let records = plural(number(answer, "records"), "record");
+    if of_home {
+        let nodes = plural(number(answer, "nodes"), "file and folder")
+            .replace("file and folders", "files and folders");
+        return if whole {
+            format!(
+                "{records}, {nodes}: everything that this home and its snapshots refer to is there and whole"
+            )
+        } else {
+            format!("{records}, {nodes} of this home and its snapshots were looked at")
+        };
+    }
+    let each = if whole {
+        format!("{records}: each one that is there is whole")
+    } else {
+        format!("{records} were looked at, each by itself")
+    };
+    format!(
+        "{each}; whether a home lacks records shows a check with --account NAME, or in its session"
+    )
 }
 
 /// Reads every record; the store itself verifies what it hands out.
@@ -415,6 +434,22 @@ mod tests {
         let checked = check_records(&context(), &to).unwrap();
         assert_eq!(checked["records"], 40);
         assert_eq!(checked["damaged"], json!([]));
+    }
+
+    #[test]
+    fn a_check_says_what_it_looked_at() {
+        let records = checked_text(&json!({"records": 2}), false, true);
+        assert!(records.starts_with("2 records: each one that is there is whole; "));
+        assert!(records.contains("--account NAME"), "{records}");
+        let home = checked_text(&json!({"records": 1, "nodes": 1}), true, true);
+        assert!(
+            home.starts_with("1 record, 1 file and folder: everything"),
+            "{home}"
+        );
+        for of_home in [true, false] {
+            let damaged = checked_text(&json!({"records": 3, "nodes": 5}), of_home, false);
+            assert!(!damaged.contains("whole"), "{damaged}");
+        }
     }
 
     #[test]
