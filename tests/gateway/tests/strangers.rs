@@ -418,15 +418,11 @@ fn a_remembered_account_opens_beside_a_sign_in_page_and_by_its_password_only() {
     }
     for url in [page.url(), nobody] {
         let away: Arc<dyn Store> = Arc::new(client(&[&url]));
-        for wrong in ["wrong", ""] {
+        for (wrong, code) in [("wrong", "wrong_or_unknown"), ("", "weak_password")] {
             let opened = Session::sign_in(credentials(wrong), options(&away, &state, true), &());
             let error = opened.err().unwrap();
-            assert_eq!(error.code(), "wrong_or_unknown", "{error}");
-            let message = error.to_string();
-            assert!(
-                message.contains("Ana") && message.contains("password"),
-                "{message}"
-            );
+            assert_eq!(error.code(), code, "{error}");
+            assert!(error.to_string().contains("password"), "{error}");
         }
         // Where nothing is remembered, nothing can be said about the password.
         let empty = tempfile::tempdir().unwrap();
