@@ -102,18 +102,36 @@ impl Tree {
     /// Makes all changes of a batch, or none of them if a node is not to be had.
     pub fn apply(&mut self, source: &dyn Source, batch: Batch) -> Result<()> {
         for (key, _) in &batch {
+            // What was fetched stays, so that whoever tries again gets further.
             pin(&mut self.root, source, key, HEIGHT_MAX)?;
         }
+        // A removal may take a leaf away; what comes after it in the batch goes into the neighbour then, which may
+        // have to be fetched. Insertions alone stay on the paths that are in memory, and cannot fail.
+        let before = batch
+            .iter()
+            .any(|(_, value)| value.is_none())
+            .then(|| self.clone());
+        let applied = self.apply_pinned(source, batch);
+        if applied.is_err()
+            && let Some(before) = before
+        {
+            *self = before;
+        }
+        applied
+    }
+
+    /// Makes the changes one by one, up to the first for which a node is not to be had.
+    fn apply_pinned(&mut self, source: &dyn Source, batch: Batch) -> Result<()> {
         for (key, value) in batch {
             let added = totals_of(value.as_ref());
             let old = match value {
                 Some(value) => {
-                    let (old, split) = insert(&mut self.root, key, value)?;
+                    let (old, split) = insert(&mut self.root, source, key, value)?;
                     self.grow(split);
                     old
                 }
                 None => {
-                    let old = remove(&mut self.root, &key)?;
+                    let old = remove(&mut self.root, source, &key)?;
                     self.shrink();
                     old
                 }
@@ -255,7 +273,18 @@ fn to_change(node: &mut Arc<Node>) -> &mut Node {
     node
 }
 
-/// Brings the path to `key` into memory, so that a change there cannot fail.
+/// The node that a child is, in memory from now on.
+fn in_memory<'a>(link: &'a mut Link, source: &dyn Source) -> Result<&'a mut Arc<Node>> {
+    if let Link::Stored(at) = link {
+        *link = Link::Memory(source.node(at)?);
+    }
+    match link {
+        Link::Memory(node) => Ok(node),
+        Link::Stored(_) => Err(Error::Format("a path to be changed is not in memory")),
+    }
+}
+
+/// Brings the path to `key` into memory.
 fn pin(node: &mut Arc<Node>, source: &dyn Source, key: &Key, height_left: usize) -> Result<()> {
     let Body::Branch(children) = &node.body else {
         return Ok(());
@@ -278,8 +307,13 @@ fn pin(node: &mut Arc<Node>, source: &dyn Source, key: &Key, height_left: usize)
     }
 }
 
-/// Puts an item into a pinned path: the value that was there, and new right-hand neighbours of `node`.
-fn insert(node: &mut Arc<Node>, key: Key, value: Value) -> Result<(Option<Value>, Vec<Child>)> {
+/// Puts an item in: the value that was there, and new right-hand neighbours of `node`.
+fn insert(
+    node: &mut Arc<Node>,
+    source: &dyn Source,
+    key: Key,
+    value: Value,
+) -> Result<(Option<Value>, Vec<Child>)> {
     let node = to_change(node);
     let (old, appended) = match &mut node.body {
         Body::Leaf(items) => {
@@ -305,10 +339,8 @@ fn insert(node: &mut Arc<Node>, key: Key, value: Value) -> Result<(Option<Value>
                 node.weight -= child.first.weight();
                 child.first = key.clone();
             }
-            let Link::Memory(below) = &mut child.link else {
-                return Err(Error::Format("a path to be changed is not in memory"));
-            };
-            let (old, split) = insert(below, key, value)?;
+            let below = in_memory(&mut child.link, source)?;
+            let (old, split) = insert(below, source, key, value)?;
             node.weight += split.iter().map(child_weight).sum::<usize>();
             let appended = index + 1 == children.len();
             children.splice(index + 1..index + 1, split);
@@ -369,8 +401,8 @@ fn cut(weights: impl Iterator<Item = usize>, part: usize, len: usize) -> usize {
     count.clamp(1, len - 1)
 }
 
-/// Takes an item out of a pinned path.
-fn remove(node: &mut Arc<Node>, key: &Key) -> Result<Option<Value>> {
+/// Takes an item out.
+fn remove(node: &mut Arc<Node>, source: &dyn Source, key: &Key) -> Result<Option<Value>> {
     let node = to_change(node);
     match &mut node.body {
         Body::Leaf(items) => Ok(items
@@ -383,10 +415,8 @@ fn remove(node: &mut Arc<Node>, key: &Key) -> Result<Option<Value>> {
             })),
         Body::Branch(children) => {
             let index = child_for(children, key);
-            let Link::Memory(below) = &mut children[index].link else {
-                return Err(Error::Format("a path to be changed is not in memory"));
-            };
-            let old = remove(below, key)?;
+            let below = in_memory(&mut children[index].link, source)?;
+            let old = remove(below, source, key)?;
             if old.is_some() {
                 join(children, index);
                 node.weight = children.iter().map(child_weight).sum();

@@ -166,6 +166,49 @@ proptest! {
         prop_assert_eq!(tree.totals(), Totals::default());
     }
 
+    /// Runs that empty whole leaves, and insertions where they were: what follows a removal may need a node that
+    /// nobody has fetched.
+    #[test]
+    fn a_batch_is_made_as_a_whole_or_not_at_all(
+        runs in proptest::collection::vec((0u64..4_000, 1u64..900, any::<bool>()), 1..5),
+        backwards in any::<bool>(),
+    ) {
+        let home = Home::new();
+        let mut tree = Tree::new();
+        let value = |byte| Some(Value::Block(safeos_tree::Block::Inline(Bytes::from(vec![byte; 90]))));
+        let all: Batch = (0..4_000).map(|n| (Key::block(2, n), value(1))).collect();
+        tree.apply(&home.reader, all).unwrap();
+        let mut tree = home.store(&tree);
+        let before = home.items(&tree);
+        let totals = tree.totals();
+        let mut batch = Batch::new();
+        for (from, len, again) in runs {
+            let mut numbers: Vec<u64> = (from..from + len).collect();
+            if backwards {
+                numbers.reverse();
+            }
+            batch.extend(numbers.iter().map(|n| (Key::block(2, *n), None)));
+            if again {
+                batch.push((Key::block(2, from + len / 2), value(2)));
+            }
+        }
+        let mut after = before.clone();
+        apply(&mut after, &batch);
+        let cold = Reader::new(home.keys.clone(), home.memory.clone(), 1 << 20);
+        loop {
+            match tree.apply(&cold.cached(), batch.clone()) {
+                Err(Error::NotCached(at)) => {
+                    prop_assert_eq!(&home.items(&tree), &before, "a part of it was made");
+                    prop_assert_eq!(tree.totals(), totals);
+                    safeos_tree::Source::node(&cold, &at).unwrap();
+                }
+                done => break done.unwrap(),
+            }
+        }
+        prop_assert_eq!(&home.items(&tree), &after);
+        prop_assert_eq!(&home.items(&home.store(&tree)), &after);
+    }
+
     #[test]
     fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = safeos_tree::Node::decode(&bytes, None);
@@ -202,6 +245,27 @@ fn a_small_change_stores_little_of_a_large_tree() {
         after - before
     );
     assert_eq!(home.items(&tree).len(), 99_999);
+}
+
+/// The removals take a leaf away, and the insertion goes to the one before it, which is not in memory.
+#[test]
+fn what_follows_a_removal_in_a_batch_finds_its_place() {
+    let home = Home::new();
+    let mut tree = Tree::new();
+    let value = |byte| {
+        Some(Value::Block(safeos_tree::Block::Inline(Bytes::from(
+            vec![byte; 90],
+        ))))
+    };
+    let all: Batch = (0..4_000).map(|n| (Key::block(2, n), value(1))).collect();
+    tree.apply(&home.reader, all).unwrap();
+    let mut tree = home.store(&tree);
+    let mut map = home.items(&tree);
+    let mut batch: Batch = (1_500..2_500).map(|n| (Key::block(2, n), None)).collect();
+    batch.push((Key::block(2, 2_000), value(2)));
+    apply(&mut map, &batch);
+    tree.apply(&home.reader, batch).unwrap();
+    assert_eq!(home.items(&tree), map);
 }
 
 #[test]
