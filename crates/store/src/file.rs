@@ -6,11 +6,14 @@
 //! chunks/a/…       a file for each larger chunk, named by its address
 //! incoming/        chunks being written
 //! lease.*          who has records.redb open (see `lease.rs`)
+//! reserve          room that is kept back for a full disk (see `reserve.rs`)
 //! ```
 //!
 //! What always holds here: what [`crate::Store`] promises, with any number of processes on one folder.
 //! Large chunks need no engine, so reading and writing them waits for nobody and goes on when the
-//! engine's file is damaged. Folders are made with mode 0700, files with 0600.
+//! engine's file is damaged. Folders are made with mode 0700, files with 0600. On a full disk pointers are
+//! set, chunks deleted and what [`Store::write_needed`] is for is written all the same: only for them the reserve is
+//! given back, and while less than that is left no other chunk is taken.
 
 mod blocks;
 mod direct;
@@ -30,11 +33,11 @@ use bytes::Bytes;
 use safeos_record::{Address, Chunk, Pointer};
 
 use self::engine::Engine;
-use self::failure::io_error;
+use self::failure::{Failure, io_error};
 use self::folder::{Folder, Found, in_parallel, sync_dir};
 use self::holder::Holder;
 use crate::check::{checked_chunk, checked_pointer};
-use crate::{Entry, Error, Kind, Result, Stats, Store, Traits};
+use crate::{Entry, Error, Kind, Reserve, Result, Room, Stats, Store, Traits};
 
 /// Chunks of more bytes are files of their own.
 const INLINE_MAX: usize = 64 * 1024;
@@ -47,6 +50,7 @@ pub struct FileStore {
     root: PathBuf,
     folder: Folder,
     engine: Holder,
+    reserve: Reserve,
 }
 
 impl FileStore {
@@ -58,11 +62,13 @@ impl FileStore {
             root: root.to_owned(),
             folder: Folder::new(root),
             engine: Holder::new(url, root, root.join("records.redb")),
+            reserve: Reserve::of(root),
         };
         if !store.check_format()? {
             store.create()?;
         }
         store.folder.sweep();
+        store.reserve.keep();
         Ok(store)
     }
 
@@ -91,7 +97,14 @@ impl FileStore {
         for entry in fs::read_dir(&self.root).map_err(making)? {
             let name = entry.map_err(making)?.file_name();
             let name = name.to_string_lossy();
-            let ours = ["chunks", "incoming", "format.new", "records.redb"].contains(&&*name)
+            let ours = [
+                "chunks",
+                "incoming",
+                "format.new",
+                "records.redb",
+                "reserve",
+            ]
+            .contains(&&*name)
                 || name.starts_with("lease.")
                 || name == "records.redb.new";
             if !ours {
@@ -146,6 +159,51 @@ impl FileStore {
         io_error(&self.url, doing, path, error)
     }
 
+    /// Runs something on the engine. Where the disk has no room for it, it gets the reserve.
+    fn needed<T>(&self, work: impl Fn(&Engine) -> Result<T, Failure>) -> Result<T> {
+        self.reserve.spend(is_full, || self.engine.with(&work))
+    }
+
+    /// Refuses to take anything while less than so many of the reserve's bytes are left of the disk.
+    fn admit(&self, bytes: u64) -> Result<()> {
+        if self.reserve.keep() || !self.reserve.is_below(bytes) {
+            return Ok(());
+        }
+        Err(Error::Full {
+            url: self.url.clone(),
+            why: "what is left of the disk is kept for deleting and collecting; free some space on it"
+                .to_owned(),
+        })
+    }
+
+    /// Writes chunks for which the reserve is given back. Some of it stays for deleting and for pointers.
+    fn write_from_reserve(&self, chunks: &[Chunk]) -> Result<()> {
+        let left = self.reserve.bytes() / 2;
+        self.admit(left)?;
+        match self.write(chunks) {
+            Err(error) if is_full(&error) && self.reserve.give_back() => {
+                self.admit(left)?;
+                self.write(chunks)
+            }
+            done => done,
+        }
+    }
+
+    fn write(&self, chunks: &[Chunk]) -> Result<()> {
+        let (small, large): (Vec<_>, Vec<_>) = chunks
+            .iter()
+            .partition(|chunk| chunk.bytes().len() <= INLINE_MAX);
+        if !large.is_empty() {
+            self.folder
+                .write(&large)
+                .map_err(|(path, error)| self.failed("writing", &path, &error))?;
+        }
+        if small.is_empty() {
+            return Ok(());
+        }
+        self.engine.with(|engine| engine.put(&small))
+    }
+
     /// A large chunk, or `None` when it is not among the files.
     fn large(&self, address: &Address) -> Option<Result<Chunk>> {
         let found = match self.folder.find(address) {
@@ -160,6 +218,10 @@ impl FileStore {
                 .and_then(|bytes| checked_chunk(*address, Some(bytes))),
         )
     }
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::Full { .. })
 }
 
 fn damaged(address: &Address, why: String) -> Error {
@@ -183,29 +245,31 @@ impl Store for FileStore {
     }
 
     fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
-        self.write_chunks(chunks)?;
+        // A head that is put is small, and without it no deletion is published.
+        if chunks.iter().all(|chunk| chunk.bytes().len() <= INLINE_MAX) {
+            self.write_from_reserve(chunks)?;
+        } else {
+            self.write_chunks(chunks)?;
+        }
         self.sync()
     }
 
     fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
-        let (small, large): (Vec<_>, Vec<_>) = chunks
-            .iter()
-            .partition(|chunk| chunk.bytes().len() <= INLINE_MAX);
-        if !large.is_empty() {
-            self.folder
-                .write(&large)
-                .map_err(|(path, error)| self.failed("writing", &path, &error))?;
-        }
-        if small.is_empty() {
-            return Ok(());
-        }
-        self.engine.with(|engine| engine.put(&small))
+        self.admit(self.reserve.bytes())?;
+        self.write(chunks)
+    }
+
+    fn write_needed(&self, chunks: &[Chunk]) -> Result<()> {
+        self.write_from_reserve(chunks)
     }
 
     fn sync(&self) -> Result<()> {
-        self.folder
-            .sync()
-            .map_err(|(path, error)| self.failed("writing", &path, &error))
+        // A file that was written may want a block more for its name.
+        self.reserve.spend(is_full, || {
+            self.folder
+                .sync()
+                .map_err(|(path, error)| self.failed("writing", &path, &error))
+        })
     }
 
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
@@ -218,7 +282,7 @@ impl Store for FileStore {
             .filter_map(|(address, outcome)| outcome.is_none().then_some(*address))
             .collect();
         if !rest.is_empty() {
-            let mut found = match self.engine.with(|engine| engine.chunks(&rest)) {
+            let mut found = match self.needed(|engine| engine.chunks(&rest)) {
                 Ok(found) => found.into_iter().map(Ok).collect::<Vec<_>>(),
                 Err(error) => vec![Err(error); rest.len()],
             }
@@ -297,7 +361,7 @@ impl Store for FileStore {
             .filter_map(|(address, there)| (!there).then_some(*address))
             .collect();
         if !rest.is_empty() {
-            let mut small = self.engine.with(|engine| engine.has(&rest))?.into_iter();
+            let mut small = self.needed(|engine| engine.has(&rest))?.into_iter();
             for there in there.iter_mut().filter(|there| !**there) {
                 *there = small.next().unwrap_or(false);
             }
@@ -306,13 +370,12 @@ impl Store for FileStore {
     }
 
     fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
-        let bytes = self.engine.with(|engine| engine.pointer(address))?;
+        let bytes = self.needed(|engine| engine.pointer(address))?;
         checked_pointer(*address, bytes.as_deref())
     }
 
     fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
-        self.engine
-            .with(|engine| engine.set_pointer(pointer, expected))
+        self.needed(|engine| engine.set_pointer(pointer, expected))
     }
 
     fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
@@ -328,10 +391,7 @@ impl Store for FileStore {
                 address,
                 len,
             }));
-            entries.extend(
-                self.engine
-                    .with(|engine| engine.list(Kind::Chunk, after, limit))?,
-            );
+            entries.extend(self.needed(|engine| engine.list(Kind::Chunk, after, limit))?);
             entries.sort_unstable();
             entries.dedup_by_key(|entry| entry.address);
             entries.truncate(limit);
@@ -341,10 +401,7 @@ impl Store for FileStore {
                 .filter(|(kind, _)| *kind == Kind::Pointer)
                 .map(|(_, address)| address);
             let rest = limit - entries.len();
-            entries.extend(
-                self.engine
-                    .with(|engine| engine.list(Kind::Pointer, after, rest))?,
-            );
+            entries.extend(self.needed(|engine| engine.list(Kind::Pointer, after, rest))?);
         }
         Ok(entries)
     }
@@ -362,13 +419,16 @@ impl Store for FileStore {
             }
         }
         if !rest.is_empty() {
-            deleted += self.engine.with(|engine| engine.delete(&rest))?;
+            deleted += self.needed(|engine| engine.delete(&rest))?;
+        }
+        if deleted > 0 {
+            self.reserve.keep();
         }
         Ok(deleted)
     }
 
     fn stats(&self) -> Result<Stats> {
-        let mut stats = self.engine.with(Engine::stats)?;
+        let mut stats = self.needed(Engine::stats)?;
         let (count, bytes) = self
             .folder
             .stats()
@@ -377,4 +437,11 @@ impl Store for FileStore {
         stats.bytes += bytes;
         Ok(stats)
     }
+
+    fn room(&self) -> Option<Room> {
+        self.reserve.room()
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod file;
 mod http;
 mod memory;
 mod purse;
+mod reserve;
+mod room;
 mod upload;
 mod url;
 
@@ -21,6 +23,8 @@ pub use file::FileStore;
 pub use http::{CA_FILE, HttpOptions, HttpStore, Link, Network, Patience, TOKEN_FILE, wire};
 pub use memory::{MemoryState, MemoryStore, Method};
 pub use purse::{Amount, Money, Price, Purse, Spent};
+pub use reserve::Reserve;
+pub use room::Room;
 use safeos_record::{Address, Chunk, Pointer};
 use serde::{Deserialize, Serialize};
 pub use upload::{Upload, in_batches};
@@ -82,6 +86,12 @@ pub trait Store: Send + Sync {
     /// need see them, and a crash may take them; who refers to them in anything durable syncs before.
     fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
         self.put_chunks(chunks)
+    }
+
+    /// [`Store::write_chunks`] for what makes room, such as the nodes of a tree from which something was deleted: a store
+    /// on a full disk has some kept back for these.
+    fn write_needed(&self, chunks: &[Chunk]) -> Result<()> {
+        self.write_chunks(chunks)
     }
 
     /// Waits until everything that [`Store::write_chunks`] was given is durable.
@@ -153,6 +163,11 @@ pub trait Store: Send + Sync {
 
     /// How much the store holds.
     fn stats(&self) -> Result<Stats>;
+
+    /// How much room the store has for more, if that can be said without waiting.
+    fn room(&self) -> Option<Room> {
+        None
+    }
 
     /// Fetches one chunk.
     fn get_chunk(&self, address: &Address) -> Result<Chunk> {

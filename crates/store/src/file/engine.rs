@@ -256,9 +256,10 @@ impl Drop for Engine {
         let Some(database) = self.database.take() else {
             return;
         };
-        if self.fault.lock().is_some() {
-            // Nothing can be written any more. An engine that panicked may panic again while it is
-            // dropped, which would end the program; its memory is the smaller loss.
+        let spoilt = |(kind, _): &(io::ErrorKind, String)| *kind == io::ErrorKind::InvalidData;
+        if self.fault.lock().as_ref().is_some_and(spoilt) {
+            // An engine that panicked may panic again while it is dropped, which would end the program;
+            // its memory is the smaller loss. Not where a disk was full, which may happen time and again.
             std::mem::forget(database);
         } else if let Err(failure) = guarded(&self.fault, || {
             // All is committed; a close that fails costs the next open a repair, no more.
