@@ -220,7 +220,13 @@ impl Places {
             serde_json::to_writer(file, note)?;
             Ok(())
         };
-        write().map_err(|e| Failure::system(format!("{} cannot be written", path.display()), &e))
+        // A home on a full disk is signed in to all the same.
+        safeos_store::Reserve::of(&self.state)
+            .spend(
+                |e: &io::Error| e.kind() == io::ErrorKind::StorageFull,
+                write,
+            )
+            .map_err(|e| Failure::system(format!("{} cannot be written", path.display()), &e))
     }
 
     /// The note about a mount point.

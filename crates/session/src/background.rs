@@ -1,5 +1,7 @@
 //! What a session does by itself: packs in time, a durable stage, publishing.
 //!
+//! What always holds here: what makes changes durable on this computer waits for no publish.
+//!
 //! Where nothing is paid for, a home is published seconds after the last change, and at the latest some
 //! seconds after the first; where records are paid for, when it has been quiet for long.
 
@@ -12,8 +14,6 @@ use crate::{Error, Progress, Result, Session, Step};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(250);
-/// What is in memory is durable on this computer after this time.
-const LOG_AFTER: Duration = Duration::from_secs(5);
 /// Publishing waits for this much quiet …
 const QUIET: Duration = Duration::from_secs(2);
 /// … but no longer than this.
@@ -48,6 +48,7 @@ impl Background {
         for (name, work) in [
             ("publisher", publisher as fn(&Weak<Session>, &Stop)),
             ("packer", packer),
+            ("keeper", keeper),
         ] {
             let session = Arc::downgrade(session);
             let stop = Stop(stop.clone());
@@ -147,6 +148,7 @@ fn packer(session: &Weak<Session>, stop: &Stop) {
                     pause = if more { Duration::ZERO } else { TICK };
                 }
                 Err(error) => {
+                    home.problems.solved("packing");
                     home.problems.add(format!("packing: {error}"));
                     pause = RETRY_FIRST;
                 }
@@ -155,12 +157,48 @@ fn packer(session: &Weak<Session>, stop: &Stop) {
     }
 }
 
-/// Keeps the stage durable and publishes.
+/// Keeps the stage durable, and looks whether there is room for more.
+fn keeper(session: &Weak<Session>, stop: &Stop) {
+    const WHAT: &str = "keeping what was written";
+    let mut kept = 0;
+    let mut since: Option<Instant> = None;
+    let mut pause = TICK;
+    while !stop.wait(pause) {
+        let Some(session) = session.upgrade() else {
+            return;
+        };
+        let home = &session.home;
+        pause = TICK.min(home.limits.log_after);
+        home.look_for_room();
+        let changes = home.changes();
+        if changes == kept {
+            continue;
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() < home.limits.log_after {
+            continue;
+        }
+        since = None;
+        match home.log_all() {
+            // What was changed meanwhile has its own time.
+            Ok(()) => {
+                kept = changes;
+                home.problems.solved(WHAT);
+            }
+            // The stage says so by itself.
+            Err(_) if home.stage.failure().is_some() => {}
+            Err(error) => {
+                home.problems.solved(WHAT);
+                home.problems.add(format!("{WHAT}: {error}"));
+            }
+        }
+    }
+}
+
+/// Publishes.
 fn publisher(session: &Weak<Session>, stop: &Stop) {
     let mut seen = 0;
     let mut last_change = Instant::now();
     let mut first_change: Option<Instant> = None;
-    let mut logged = Instant::now();
     let mut looked = Instant::now();
     let mut retry = RETRY_FIRST;
     let mut not_before = Instant::now();
@@ -206,12 +244,6 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
                     not_before = Instant::now() + retry;
                     retry = (retry * 2).min(RETRY_LAST);
                 }
-            }
-        }
-        if first_change.is_some() && now - logged >= LOG_AFTER {
-            logged = Instant::now();
-            if let Err(error) = home.log_all() {
-                home.problems.add(format!("the stage: {error}"));
             }
         }
     }

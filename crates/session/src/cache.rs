@@ -3,7 +3,8 @@
 //! What always holds here: a file under a pack's name was written whole (under another name, then
 //! renamed); what [`PackCache::get`] gives has been checked against its address; a pinned pack is on
 //! the disk before [`PackCache::pin`] returns and stays, whatever the limit, until it is unpinned. The
-//! bytes are what the store gets: encrypted. No lock is held while the disk works.
+//! bytes are what the store gets: encrypted. No lock is held while the disk works. Cached packs never take the last
+//! of a disk, and make room for pinned ones.
 //!
 //! In the folder: `ab/ADDRESS` cached packs, by the first byte of the address; `pinned/ADDRESS` packs
 //! that wait for their upload; `incoming/` files that are being written.
@@ -24,9 +25,13 @@ use std::time::SystemTime;
 use hashlink::LinkedHashMap;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
+use safeos_store::Reserve;
 
 use crate::Result;
-use crate::disk::{create, failed, make_dir, remove, sync_dir, sync_parent};
+use crate::disk::{create, failed, is_full, make_dir, remove, sync_dir, sync_parent};
+
+/// More packs are only cached while the disk has as much as this left, in bytes.
+const LEFT_MIN: u64 = 8 * MAX_CHUNK_SIZE as u64;
 
 /// The packs on this computer's disk.
 pub(crate) struct PackCache {
@@ -38,6 +43,7 @@ pub(crate) struct PackCache {
 struct Shared {
     dir: PathBuf,
     bytes_max: u64,
+    reserve: Arc<Reserve>,
     index: Mutex<Index>,
     /// The session ends; nobody needs to look any further.
     stop: AtomicBool,
@@ -57,18 +63,24 @@ struct Index {
 
 impl PackCache {
     /// Opens the cache in `dir`, which is made if it is not there. Packs of earlier sessions can be
-    /// read at once; a thread counts them for the limit of `bytes_max` bytes.
-    pub(crate) fn open(dir: &Path, bytes_max: u64) -> Result<Self> {
+    /// read at once; a thread counts them for the limit of `bytes_max` bytes. Where the disk is full, or can only be
+    /// read, it is a cache that may not take more.
+    pub(crate) fn open(dir: &Path, bytes_max: u64, reserve: &Arc<Reserve>) -> Result<Self> {
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             bytes_max,
+            reserve: reserve.clone(),
             index: Mutex::default(),
             stop: AtomicBool::new(false),
             count: AtomicU64::new(0),
         });
+        match shared.prepare().map_err(|error| failed("use", dir, &error)) {
+            Err(error) if error.is_of_disk() => {}
+            prepared => prepared?,
+        }
         shared
-            .prepare()
-            .map_err(|error| failed("use", dir, &error))?;
+            .list_pinned()
+            .map_err(|error| failed("read", dir, &error))?;
         let looker = Arc::clone(&shared);
         let looking = std::thread::Builder::new()
             .name("pack cache".into())
@@ -118,6 +130,14 @@ impl PackCache {
         if len > self.shared.bytes_max || self.shared.used(&address) {
             return;
         }
+        if self
+            .shared
+            .reserve
+            .room()
+            .is_some_and(|room| room.free < LEFT_MIN)
+        {
+            return;
+        }
         // Without the copy on disk the store is asked again.
         if self
             .shared
@@ -129,16 +149,23 @@ impl PackCache {
         }
     }
 
-    /// Keeps a pack until it is unpinned; on the disk when this returns.
-    pub(crate) fn pin(&self, chunk: &Chunk) -> Result<()> {
+    /// Keeps a pack until it is unpinned; on the disk when this returns. On a full disk cached packs make room for it,
+    /// and for one that is `needed` what is kept back.
+    pub(crate) fn pin(&self, chunk: &Chunk, needed: bool) -> Result<()> {
         let address = chunk.address();
         let path = self.shared.pinned_path(&address);
         if self.shared.index.lock().pinned.contains_key(&address) && read(&path, &address).is_ok() {
             return Ok(());
         }
-        self.shared
-            .write(chunk, &path, true)
-            .map_err(|error| failed("write", &path, &error))?;
+        let write = || self.shared.write(chunk, &path, true);
+        let mut written = write();
+        while written.as_ref().is_err_and(is_full) && self.shared.evict_one() {
+            written = write();
+        }
+        if needed && written.as_ref().is_err_and(is_full) && self.shared.reserve.give_back() {
+            written = write();
+        }
+        written.map_err(|error| failed("write", &path, &error))?;
         let was_cached = {
             let mut index = self.shared.index.lock();
             index.add_pinned(address, chunk.bytes().len() as u64);
@@ -236,21 +263,30 @@ impl Shared {
         (path, pinned)
     }
 
-    /// Makes the folders, sweeps what a crash left, lists the pinned packs.
+    /// Makes the folders, sweeps what a crash left.
     fn prepare(&self) -> io::Result<()> {
         let (pinned, incoming) = (self.dir.join("pinned"), self.dir.join("incoming"));
+        let make = |path: &Path| self.reserve.spend(is_full, || make_dir(path));
         if !pinned.is_dir() {
-            make_dir(&self.dir)?;
-            make_dir(&pinned)?;
+            make(&self.dir)?;
+            make(&pinned)?;
             sync_dir(&self.dir)?;
             sync_parent(&self.dir)?;
         }
-        make_dir(&incoming)?;
+        make(&incoming)?;
         for entry in fs::read_dir(&incoming)? {
             remove(&entry?.path())?;
         }
+        Ok(())
+    }
+
+    fn list_pinned(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(self.dir.join("pinned")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
         let mut index = self.index.lock();
-        for entry in fs::read_dir(&pinned)? {
+        for entry in entries {
             let entry = entry?;
             if let Some(address) = address_of(&entry) {
                 index.add_pinned(address, entry.metadata()?.len());
@@ -321,20 +357,28 @@ impl Shared {
     /// Removes the least recently used packs above the limit.
     fn evict(&self) {
         loop {
-            let victim = {
-                let mut index = self.index.lock();
-                if index.cached_bytes + index.pinned_bytes <= self.bytes_max {
-                    return;
-                }
-                let Some((address, len)) = index.cached.pop_front() else {
-                    return;
-                };
-                index.cached_bytes -= len;
-                address
-            };
-            // One that cannot be removed is counted again by the next session.
-            drop(remove(&self.cached_path(&victim)));
+            let index = self.index.lock();
+            let is_above = index.cached_bytes + index.pinned_bytes > self.bytes_max;
+            drop(index);
+            if !is_above || !self.evict_one() {
+                return;
+            }
         }
+    }
+
+    /// Removes the least recently used pack; whether there was one.
+    fn evict_one(&self) -> bool {
+        let victim = {
+            let mut index = self.index.lock();
+            let Some((address, len)) = index.cached.pop_front() else {
+                return false;
+            };
+            index.cached_bytes -= len;
+            address
+        };
+        // One that cannot be removed is counted again by the next session.
+        drop(remove(&self.cached_path(&victim)));
+        true
     }
 }
 

@@ -55,11 +55,20 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 
+/// Whether there was no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// What a failed call means for the session.
 pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     let message = format!("cannot {what} {}: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full(message),
+        _ if is_full(error) => Error::Full(format!("{message}; free some space on that disk")),
+        io::ErrorKind::ReadOnlyFilesystem => Error::StateReadOnly(message),
         _ => Error::State(message),
     }
 }

@@ -62,6 +62,9 @@ pub enum Error {
     /// The local state folder cannot be used.
     #[error("the state folder cannot be used: {0}")]
     State(String),
+    /// The disk that holds the state folder can only be read.
+    #[error("the state folder is on a disk that can only be read: {0}")]
+    StateReadOnly(String),
     /// The store answered an older state than this computer has seen.
     #[error(
         "the store shows an older state of this home than this computer has seen; it was rolled back or replaced. Nothing was changed. If the store was restored on purpose, sign in with --accept-older"
@@ -101,7 +104,7 @@ impl Error {
             Self::Invalid(_) => 22,
             Self::FileTooLarge => 27,
             Self::Full(_) | Self::Store(safeos_store::Error::Full { .. }) => 28,
-            Self::ReadOnly => 30,
+            Self::ReadOnly | Self::StateReadOnly(_) => 30,
             Self::TooManyLinks => 31,
             Self::NameTooLong => 36,
             Self::NotEmpty => 39,
@@ -122,7 +125,7 @@ impl Error {
             Self::Full(_) => "disk_full",
             Self::Damaged(_) => "damaged",
             Self::Ended => "no_session",
-            Self::State(_) => "state_unusable",
+            Self::State(_) | Self::StateReadOnly(_) => "state_unusable",
             Self::RolledBack => "rolled_back",
             Self::InUse => "in_use",
             Self::Stopped => "stopped",
@@ -140,6 +143,14 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// Whether it is only that nothing can be written on this computer, or on its store: a home can be read then.
+    pub(crate) fn is_of_disk(&self) -> bool {
+        matches!(
+            self,
+            Self::Full(_) | Self::StateReadOnly(_) | Self::Store(safeos_store::Error::Full { .. })
+        )
     }
 
     /// Whether the same call may succeed later without anybody changing anything.

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use safeos_record::Chunk;
 use safeos_tree::{
-    BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Key, ObjectKind, Place, Plain, Source,
-    Value, is_inline, trim,
+    BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Key, ObjectKind, ObjectRef, Place, Plain,
+    Source, Value, is_inline, trim,
 };
 
 use crate::failure::Fault;
@@ -43,37 +43,52 @@ impl Home {
 
     /// Appends what the stage does not have of any file, and makes it durable.
     pub(crate) fn log_all(&self) -> Result<()> {
+        if self.stage.failure().is_some() {
+            // A disk that does not take what waits for it is not given more to wait: all of it is in memory already.
+            self.stage.sync(self.stage.end())?;
+        }
+        // A store that does not answer must not keep from the disk what needs nothing from it.
+        let mut late = Vec::new();
         for ino in self.files.all() {
-            self.log_file(ino)?;
+            if self.log_once(ino)?.is_some() {
+                late.push(ino);
+            }
         }
         self.stage.sync(self.stage.end())?;
+        if !late.is_empty() {
+            for ino in late {
+                self.log_file(ino)?;
+            }
+            self.stage.sync(self.stage.end())?;
+        }
         // Also packs that nothing came to refer to yet: they are not to wait for ever.
         self.packs.sync()
     }
 
     /// Appends what the stage does not have of a file.
     pub(crate) fn log_file(&self, ino: Ino) -> Result<Position> {
-        loop {
-            let Some(file) = self.files.get(ino) else {
-                return Ok(self.stage.end());
-            };
-            let mut state = file.state.lock();
-            if !state.loaded {
-                return Ok(self.stage.end());
-            }
-            let logged = self.try_log(ino, &mut state);
-            drop(state);
-            drop(file);
-            match logged {
-                Err(Fault::Missing(at)) => {
-                    self.reader.node(&at)?;
-                }
-                // It was removed meanwhile.
-                Err(Fault::Failed(Error::NotFound)) => return Ok(self.stage.end()),
-                other => {
-                    other?;
-                    return Ok(self.stage.end());
-                }
+        while let Some(at) = self.log_once(ino)? {
+            self.reader.node(&at)?;
+        }
+        Ok(self.stage.end())
+    }
+
+    /// The same, unless a node of the tree has to be fetched for it: then which.
+    fn log_once(&self, ino: Ino) -> Result<Option<ObjectRef>> {
+        let Some(file) = self.files.get(ino) else {
+            return Ok(None);
+        };
+        let mut state = file.state.lock();
+        if !state.loaded {
+            return Ok(None);
+        }
+        match self.try_log(ino, &mut state) {
+            Err(Fault::Missing(at)) => Ok(Some(at)),
+            // It was removed meanwhile.
+            Err(Fault::Failed(Error::NotFound)) => Ok(None),
+            other => {
+                other?;
+                Ok(None)
             }
         }
     }
@@ -81,6 +96,9 @@ impl Home {
     fn try_log(&self, ino: Ino, state: &mut State) -> Result<(), Fault> {
         // The path to the inode is needed afterwards: have it before anything is appended.
         self.try_look(|look| look.inode(ino))?;
+        if state.blocks.values().any(|block| block.unlogged != 0) {
+            self.stage.accept(1)?;
+        }
         let size = state.size;
         for (number, block) in &mut state.blocks {
             let start = number * BLOCK_BYTES as u64;
@@ -124,9 +142,10 @@ impl Home {
         }
     }
 
-    /// Has writers wait for packs when too much is in memory.
-    pub(crate) fn throttle(&self) -> Result<()> {
-        while self.files.dirty_bytes() > self.limits.dirty_bytes_max {
+    /// Has writers wait for packs when with so much more too much would be in memory. An error if it cannot leave it:
+    /// nothing more is taken then.
+    pub(crate) fn make_room(&self, bytes: usize) -> Result<()> {
+        while self.files.dirty_bytes().saturating_add(bytes) > self.limits.dirty_bytes_max {
             if !self.flush_oldest()? && !self.turns.wait() {
                 break;
             }

@@ -8,12 +8,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use safeos_record::random_bytes;
+use safeos_store::{Reserve, Room};
 use safeos_tree::{Batch, Inode, Key, Reader, Source, Tag, Tree, Value, encode_batch};
 
+pub(crate) use crate::clock::now;
 use crate::failure::Fault;
 use crate::files::Files;
 use crate::look::Look;
@@ -23,7 +24,7 @@ use crate::problems::Problems;
 use crate::readahead::ReadAhead;
 use crate::stage::{Frame, Stage};
 use crate::turns::Turns;
-use crate::{Error, Ino, Limits, Nanos, Result};
+use crate::{Error, Ino, Limits, Result};
 
 /// Inode numbers are a range of 39 random bits, drawn by each session, and a count of 24 bits in it:
 /// two sessions that start at the same moment draw the same range once in 2^39 times, and a range that
@@ -32,6 +33,8 @@ const RANGE_SHIFT: u32 = 24;
 /// Lower numbers are left to the fronts.
 const RANGE_MIN: u64 = 1 << 8;
 const RANGE_MAX: u64 = 1 << 39;
+/// With less than this left of a disk, in bytes, nothing more is taken.
+const ROOM_MIN: u64 = 256 * 1024;
 
 /// Looks at the tree and says what is to change in it, and what the answer is.
 pub(crate) type Plan<'a, T> = &'a mut dyn FnMut(Look<'_>) -> Result<(Batch, T), Fault>;
@@ -68,6 +71,10 @@ pub(crate) struct Home {
     pub(crate) problems: Problems,
     pub(crate) ahead: ReadAhead,
     pub(crate) limits: Limits,
+    /// What is kept back on the disk that holds the stage.
+    reserve: Arc<Reserve>,
+    /// Whether only what is kept back is left of a disk that this home is on.
+    short: AtomicBool,
     /// How often fronts refer to a node.
     pins: Mutex<HashMap<Ino, u64>>,
     numbers: Mutex<Numbers>,
@@ -96,6 +103,7 @@ impl Home {
         tree: Tree,
         owners: Owners,
         limits: Limits,
+        reserve: Arc<Reserve>,
     ) -> Self {
         let referred_to = packs.clone();
         stage.write_after(move || referred_to.sync());
@@ -113,6 +121,8 @@ impl Home {
             problems: Problems::default(),
             ahead: ReadAhead::default(),
             limits,
+            reserve,
+            short: AtomicBool::new(false),
             pins: Mutex::default(),
             numbers: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -151,6 +161,46 @@ impl Home {
         let changing = self.changing.read();
         refuse()?;
         Ok(changing)
+    }
+
+    /// [`Home::changing`] for what takes room: not when only what is kept back is left of the disk, nor when what it
+    /// does not take has become much.
+    pub(crate) fn growing(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        let changing = self.changing()?;
+        self.stage.accept(1)?;
+        if self.short.load(Ordering::Relaxed) {
+            return Err(Error::Full(
+                "what is left of the disk is kept for deleting and collecting; free some space on it"
+                    .into(),
+            ));
+        }
+        Ok(changing)
+    }
+
+    /// [`Home::changing`] for what takes no room, or gives some back: it goes on for longer.
+    pub(crate) fn shrinking(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        let changing = self.changing()?;
+        self.stage.accept(2)?;
+        Ok(changing)
+    }
+
+    /// How much room there is for more, of the disks that this home needs.
+    pub(crate) fn room(&self) -> Option<Room> {
+        let here = self.reserve.room();
+        match (here, self.packs.store().room()) {
+            (Some(here), Some(there)) => Some(here.and(there)),
+            (here, there) => here.or(there),
+        }
+    }
+
+    /// Looks whether there is room, and takes back what was kept if so. To be called every now and then.
+    pub(crate) fn look_for_room(&self) {
+        if self.stage.refusal().is_some() {
+            return;
+        }
+        self.reserve.keep();
+        let is_short = self.room().is_some_and(|room| room.free < ROOM_MIN);
+        self.short.store(is_short, Ordering::Relaxed);
     }
 
     /// Refuses everything from now on.
@@ -340,15 +390,10 @@ pub(crate) fn leaves_nameless(batch: &Batch) -> bool {
     !nameless(batch).1.is_empty()
 }
 
-/// The time now.
-pub(crate) fn now() -> Nanos {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_nanos() as Nanos,
-        Err(before) => -(before.duration().as_nanos() as Nanos),
-    }
-}
-
 /// A change of one inode.
 pub(crate) fn put_inode(ino: Ino, inode: Inode) -> (Key, Option<Value>) {
     (Key::inode(ino), Some(Value::Inode(Arc::new(inode))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::{
     Volume, XattrMode,
 };
 
-/// What `statfs` shows as the size of a store that has no limit of its own: 16 TiB.
+/// What `statfs` shows as free where nobody knows: 16 TiB.
 const SPACE_BYTES: u64 = 1 << 44;
 
 impl Home {
@@ -102,10 +102,15 @@ impl Volume for Home {
     fn space(&self) -> Result<Space> {
         self.alive()?;
         let totals = self.work.read().tree.totals();
-        let used = totals.bytes + self.files.dirty_bytes() as u64;
+        let dirty = self.files.dirty_bytes() as u64;
+        // What is still in memory is going to take some of it.
+        let free = self
+            .room()
+            .map_or(SPACE_BYTES, |room| room.free)
+            .saturating_sub(dirty);
         Ok(Space {
-            total: SPACE_BYTES,
-            free: SPACE_BYTES.saturating_sub(used),
+            total: (totals.bytes + dirty).saturating_add(free),
+            free,
             nodes: totals.nodes,
         })
     }
@@ -119,52 +124,55 @@ impl Volume for Home {
     }
 
     fn set_attr(&self, ino: Ino, change: &SetAttr) -> Result<Attr> {
-        let _changing = self.changing()?;
+        let _changing = self.shrinking()?;
         let done = self.set_attributes(ino, change);
         self.explain(ino, done)?;
         self.attributes(ino)
     }
 
     fn create(&self, dir: Ino, name: &[u8], node: &NewNode<'_>) -> Result<Attr> {
-        let _changing = self.changing()?;
+        let _changing = self.growing()?;
         self.make(dir, name, node)
     }
 
     fn link(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<Attr> {
-        let _changing = self.changing()?;
+        let _changing = self.growing()?;
         self.link_node(ino, dir, name)?;
         self.attributes(ino)
     }
 
     fn unlink(&self, dir: Ino, name: &[u8]) -> Result<()> {
-        let _changing = self.changing()?;
+        let _changing = self.shrinking()?;
         self.unlink_name(dir, name)
     }
 
     fn rmdir(&self, dir: Ino, name: &[u8]) -> Result<()> {
-        let _changing = self.changing()?;
+        let _changing = self.shrinking()?;
         self.remove_directory(dir, name)
     }
 
     fn rename(&self, from: (Ino, &[u8]), to: (Ino, &[u8]), mode: RenameMode) -> Result<()> {
-        let _changing = self.changing()?;
+        let _changing = self.shrinking()?;
         self.rename_node(from, to, mode)
     }
 
     fn write(&self, ino: Ino, offset: Option<u64>, data: &[u8]) -> Result<u64> {
-        let _changing = self.changing()?;
+        let _changing = self.growing()?;
         let written = self.write_content(ino, offset, data);
         self.explain(ino, written)
     }
 
     fn write_back(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<()> {
-        let _changing = self.changing()?;
+        let _changing = self.growing()?;
         let written = self.put_content(ino, Some(offset), data, false);
         self.explain(ino, written.map(drop))
     }
 
     fn allocate(&self, ino: Ino, offset: u64, len: u64, what: Allocate) -> Result<()> {
-        let _changing = self.changing()?;
+        let _changing = match what {
+            Allocate::PunchHole => self.shrinking()?,
+            _ => self.growing()?,
+        };
         if matches!(what, Allocate::Reserve { .. }) {
             self.check_room(ino, len)?;
         }
@@ -173,7 +181,7 @@ impl Volume for Home {
     }
 
     fn set_xattr(&self, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> Result<()> {
-        let _changing = self.changing()?;
+        let _changing = self.growing()?;
         check_xattr_name(name)?;
         check_xattr_value(value)?;
         let value = Bytes::copy_from_slice(value);
@@ -185,7 +193,7 @@ impl Volume for Home {
     }
 
     fn remove_xattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
-        let _changing = self.changing()?;
+        let _changing = self.shrinking()?;
         check_xattr_name(name)?;
         self.change_xattr(ino, name, |old| match old {
             Some(_) => Ok(None),
@@ -194,6 +202,10 @@ impl Volume for Home {
     }
 
     fn sync(&self, ino: Ino) -> Result<()> {
+        if self.stage.refusal().is_some() {
+            // Nothing was changed here.
+            return self.alive();
+        }
         let _changing = self.changing()?;
         self.sync_node(ino)
     }

@@ -5,6 +5,7 @@
 
 mod background;
 mod cache;
+mod clock;
 mod content;
 mod copy;
 mod disk;
@@ -39,6 +40,7 @@ mod time;
 mod turns;
 mod volume;
 
+pub use clock::now;
 pub use error::{Error, Result};
 pub use open::Wishes;
 pub use patience::without_waiting;

@@ -2,14 +2,19 @@
 //! accounts that are remembered what finds the home without the store, `accounts/POINTER`.
 //!
 //! What always holds here: the names say nothing (an ID is made from the home's key, the other is the
-//! pointer's address), every byte is sealed, and one session at a time has a home's folder.
+//! pointer's address), every byte is sealed, and one session at a time has a home's folder. What is written is little;
+//! where the disk is full the reserve, `reserve`, is spent on it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use safeos_record::{Address, Chunk, Key, NONCE_LEN, Pointer, random_bytes};
+use safeos_store::Reserve;
 
+pub(crate) use crate::disk::failed;
+use crate::disk::is_full;
 use crate::stage::Stage;
 use crate::{Error, Result};
 
@@ -22,7 +27,11 @@ const SEEN_CONTEXT: &str = "safeos 2026 seen head v1";
 pub(crate) struct Local {
     state: PathBuf,
     dir: PathBuf,
-    _lock: File,
+    reserve: Arc<Reserve>,
+    /// Why nothing can be written into the folder.
+    unwritable: Option<Error>,
+    /// `None` only where there is no folder and none can be made.
+    _lock: Option<File>,
 }
 
 /// The newest head this computer has seen.
@@ -34,27 +43,64 @@ pub(crate) struct Seen {
 }
 
 impl Local {
-    /// Takes the folder for one session.
+    /// Takes the folder for one session. Where the disk is full, or can only be read, it is one to read from.
     pub(crate) fn open(state: &Path, home: &Key) -> Result<Self> {
         let id = Address(*home.derive(FOLDER_CONTEXT, &[]).expose());
         let dir = state.join("homes").join(id.to_string());
-        make_private(&dir).map_err(|error| failed("make", &dir, &error))?;
+        let reserve = Arc::new(Reserve::of(state));
         let path = dir.join("lock");
-        let lock = private(OpenOptions::new().create(true).truncate(false).write(true))
-            .open(&path)
-            .map_err(|error| failed("open", &path, &error))?;
-        match lock.try_lock() {
+        let made = reserve.spend(is_full, || make_private(&dir));
+        let mut unwritable = None;
+        let lock = match made.and_then(|()| {
+            reserve.spend(is_full, || {
+                private(OpenOptions::new().create(true).truncate(false).write(true)).open(&path)
+            })
+        }) {
+            Ok(lock) => Some(lock),
+            Err(error) => {
+                let error = failed("use", &dir, &error);
+                if !error.is_of_disk() {
+                    return Err(error);
+                }
+                unwritable = Some(error);
+                // Somebody may have the folder all the same.
+                File::open(&path).ok()
+            }
+        };
+        match lock.as_ref().map_or(Ok(()), File::try_lock) {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(Error::InUse),
             // Where there are no locks one daemon serves everybody, which keeps the rule by itself.
             Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &path, &error)),
         }
+        reserve.keep();
         Ok(Self {
             state: state.to_owned(),
             dir,
+            reserve,
+            unwritable,
             _lock: lock,
         })
+    }
+
+    /// The folder as it would be then.
+    #[cfg(test)]
+    pub(crate) fn cannot_be_written(self, why: Error) -> Self {
+        Self {
+            unwritable: Some(why),
+            ..self
+        }
+    }
+
+    /// Why nothing can be written into the folder, if so.
+    pub(crate) fn unwritable(&self) -> Option<&Error> {
+        self.unwritable.as_ref()
+    }
+
+    /// What is kept back on the disk.
+    pub(crate) fn reserve(&self) -> &Arc<Reserve> {
+        &self.reserve
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -68,6 +114,11 @@ impl Local {
     /// Where a stage is put while it is read again.
     pub(crate) fn old_stage(&self) -> PathBuf {
         self.path("stage.old")
+    }
+
+    /// Whether an interrupted session has left one.
+    pub(crate) fn has_stage(&self) -> bool {
+        self.stage().exists() || self.old_stage().exists()
     }
 
     pub(crate) fn packs(&self) -> PathBuf {
@@ -115,15 +166,23 @@ impl Local {
         bytes.extend_from_slice(&seen.head.0);
         home.derive(SEEN_CONTEXT, &[])
             .seal(nonce, &[], &mut bytes, NONCE_LEN)?;
-        replace(&self.path(SEEN), &bytes)
+        self.replace(&self.path(SEEN), &bytes)
     }
 
     /// Keeps a head for signing in without the store.
     pub(crate) fn remember(&self, pointer: &Pointer, head: &Chunk) -> Result<()> {
         let dir = folder(&self.state, &pointer.address());
-        make_private(&dir).map_err(|error| failed("make", &dir, &error))?;
-        replace(&dir.join("head"), head.bytes())?;
-        replace(&dir.join("pointer"), pointer.as_bytes())
+        self.reserve
+            .spend(is_full, || make_private(&dir))
+            .map_err(|error| failed("make", &dir, &error))?;
+        self.replace(&dir.join("head"), head.bytes())?;
+        self.replace(&dir.join("pointer"), pointer.as_bytes())
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.reserve
+            .spend(is_full, || replace(path, bytes))
+            .map_err(|error| failed("write", path, &error))
     }
 
     /// Forgets the head that was kept for an account.
@@ -142,6 +201,11 @@ impl Local {
         if wipe {
             // The lock goes with the folder; another session that waits for it makes its own.
             clear(&self.dir)?;
+            // With the last home. If another is being opened, that one takes it again.
+            let homes = self.state.join("homes");
+            if fs::read_dir(homes).is_ok_and(|mut homes| homes.next().is_none()) {
+                clear(&self.state.join("reserve"))?;
+            }
         }
         Ok(())
     }
@@ -173,16 +237,6 @@ fn folder(state: &Path, account: &Address) -> PathBuf {
     state.join("accounts").join(account.to_string())
 }
 
-pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full(format!(
-            "cannot {what} {}: {error}; free some space on that disk",
-            path.display()
-        )),
-        _ => Error::State(format!("cannot {what} {}: {error}", path.display())),
-    }
-}
-
 fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
@@ -196,20 +250,17 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Replaces a file in one step.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    let write = || {
-        let mut file =
-            private(OpenOptions::new().create(true).truncate(true).write(true)).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        match path.parent().map(File::open) {
-            Some(Ok(dir)) => dir.sync_all().or(Ok(())),
-            _ => Ok(()),
-        }
-    };
-    write().map_err(|error| failed("write", path, &error))
+    let mut file =
+        private(OpenOptions::new().create(true).truncate(true).write(true)).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    match path.parent().map(File::open) {
+        Some(Ok(dir)) => dir.sync_all().or(Ok(())),
+        _ => Ok(()),
+    }
 }
 
 fn make_private(dir: &Path) -> io::Result<()> {

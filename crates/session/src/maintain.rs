@@ -10,6 +10,7 @@ use safeos_tree::{
 
 use crate::copy::copy;
 use crate::look::Look;
+use crate::open::waiting_packs;
 use crate::{Checked, Collected, Copied, Error, Ino, Progress, Result, Session, Step};
 
 /// How many records are read with one call.
@@ -264,6 +265,9 @@ impl Session {
         // Files without a name that are in use, and what has been written since.
         let working = self.home.work.read().tree.clone();
         reached.add(&working, &**self.reader(), "what is not published")?;
+        if self.home.stage.refusal().is_some() {
+            reached.packs.extend(waiting_packs(&self.local, &account)?);
+        }
         if !reached.damaged.is_empty() {
             return Err(Error::Damaged(format!(
                 "nothing is removed while the history is damaged: {}",

@@ -7,10 +7,10 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::clock::now;
 use crate::{
     Allocate, Attr, DirEntry, Error, FileKind, Ino, Nanos, NewNode, RenameMode, Result, Seek,
     SetAttr, Space, Volume, XattrMode,
@@ -52,13 +52,6 @@ struct State {
 /// A file tree in memory.
 pub struct ModelVolume {
     state: Mutex<State>,
-}
-
-fn now() -> Nanos {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_nanos() as Nanos,
-        Err(before) => -(before.duration().as_nanos() as Nanos),
-    }
 }
 
 fn check_name(name: &[u8]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! From credentials to a session: sign up, sign in, offline, and after a crash.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use safeos_account::{
@@ -9,10 +9,13 @@ use safeos_account::{
 };
 use safeos_record::{Address, random_bytes};
 use safeos_store::Store;
-use safeos_tree::{Batch, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree};
+use safeos_tree::{
+    Batch, Block, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree,
+};
 
 use crate::cache::PackCache;
-use crate::home::{Home, now};
+use crate::clock::precise;
+use crate::home::Home;
 use crate::local::{Local, forget, remembered, remembers_any};
 use crate::names::root_batch;
 use crate::owners::Owners;
@@ -109,7 +112,7 @@ impl Session {
                 let mut tree = Tree::new();
                 tree.apply(&NoNodes, root_batch())?;
                 let commit = Commit {
-                    time: now().max(0) as u64,
+                    time: precise().max(0) as u64,
                     computer: computer(),
                     parents: Vec::new(),
                     stage: [0; 16],
@@ -210,9 +213,21 @@ fn open(
     offline: bool,
     progress: &dyn Progress,
 ) -> Result<Arc<Session>> {
-    let step = steps(progress);
-    step("opening the home");
+    steps(progress)("opening the home");
     let local = Local::open(&options.state, account.home_key())?;
+    open_in(local, account, head, options, offline, progress)
+}
+
+/// Opens a home whose folder on this computer is taken.
+fn open_in(
+    local: Local,
+    account: Account,
+    head: Head,
+    options: Options,
+    offline: bool,
+    progress: &dyn Progress,
+) -> Result<Arc<Session>> {
+    let step = steps(progress);
     if let Some(seen) = local.seen(account.home_key())?
         && !options.accept_older
         && (head.counter() < seen.counter
@@ -227,69 +242,142 @@ fn open(
     {
         purse.fund(key.expose())?;
     }
-    let keys = Keys::new(account.home_key());
-    let cache = if options.store.traits().local {
-        None
-    } else {
-        let limit = options.limits.disk_cache_bytes_max;
-        Some(PackCache::open(&local.packs(), limit)?)
-    };
-    let packs = Arc::new(Packs::new(options.store.clone(), cache, keys.clone()));
-    let memory = options.limits.memory_cache_bytes_max;
-    let reader = Arc::new(Reader::new(keys, packs.clone(), memory));
-
-    let interrupted = Interrupted::find(&local, &account, &head, &*options.store)?;
-    let base = match &interrupted {
-        Some(Interrupted {
-            base: Some(base), ..
-        }) => base.clone(),
-        _ => Base {
-            head: head.address(),
-            tree: Commit::decode(head.commit())?.tree()?,
-        },
-    };
-    let mut id = [0; 16];
-    random_bytes(&mut id)?;
-    let stage_key = account.home_key().derive(STAGE_CONTEXT, &[]);
-    Stage::destroy(&local.stage())?;
-    let stage = Stage::create(&local.stage(), &stage_key, id, &base.head.0)?;
-    let owners = Owners::of_home(options.owner);
-    let home = Home::new(
-        reader,
-        packs,
-        stage,
-        base.tree.clone(),
-        owners,
-        options.limits,
-    );
-
-    let mut line = Line {
-        changes: home.changes(),
-        bytes: 0,
-        base: base.tree,
-        head: head.clone(),
-    };
-    let publisher = Publisher {
-        home: &home,
+    let opening = Opening {
         account: &account,
+        head: &head,
+        options: &options,
         local: &local,
-        computer: &computer(),
-        remember: options.remember,
-        changed: &|_| {},
-        flush: &|| {},
     };
-    if let Some(interrupted) = interrupted {
-        step("bringing back what was not published");
-        interrupted.replay(&home, &local, &stage_key, options.accept_older)?;
-    }
-    if base.head != head.address() {
-        step("merging what other computers published");
-        publisher.absorb(&mut line, head)?;
-    }
-    publisher.note(&line.head)?;
+    let opened = match local.unwritable() {
+        None => opening.to_write(&step),
+        Some(why) => Err(why.clone()),
+    };
+    let (home, line) = match opened {
+        // What is published can be read all the same, and what waits here waits on.
+        Err(why) if why.is_of_disk() => opening.to_read(why)?,
+        opened => opened?,
+    };
     let session = Session::assemble(account, home, line, local, options.remember)?;
     session.facts.lock().offline = offline;
     Ok(session)
+}
+
+/// What a home is opened from.
+struct Opening<'a> {
+    account: &'a Account,
+    head: &'a Head,
+    options: &'a Options,
+    local: &'a Local,
+}
+
+impl Opening<'_> {
+    fn home(&self, stage: Stage, tree: Tree) -> Result<Home> {
+        let Options { store, limits, .. } = self.options;
+        let keys = Keys::new(self.account.home_key());
+        let reserve = self.local.reserve();
+        let cache = if store.traits().local {
+            None
+        } else {
+            let limit = limits.disk_cache_bytes_max;
+            Some(PackCache::open(&self.local.packs(), limit, reserve)?)
+        };
+        let packs = Arc::new(Packs::new(store.clone(), cache, keys.clone()));
+        let memory = limits.memory_cache_bytes_max;
+        let reader = Arc::new(Reader::new(keys, packs.clone(), memory));
+        let owners = Owners::of_home(self.options.owner);
+        let reserve = reserve.clone();
+        Ok(Home::new(
+            reader, packs, stage, tree, owners, *limits, reserve,
+        ))
+    }
+
+    fn line(&self, home: &Home, base: Tree) -> Line {
+        Line {
+            changes: home.changes(),
+            bytes: 0,
+            base,
+            head: self.head.clone(),
+        }
+    }
+
+    /// Opens the home with what an interrupted session has left, to be worked on.
+    fn to_write(&self, step: &dyn Fn(&str)) -> Result<(Home, Line)> {
+        let (account, local, head) = (self.account, self.local, self.head);
+        let interrupted = Interrupted::find(local, account, head, &*self.options.store)?;
+        let base = match &interrupted {
+            Some(Interrupted {
+                base: Some(base), ..
+            }) => base.clone(),
+            _ => Base {
+                head: head.address(),
+                tree: Commit::decode(head.commit())?.tree()?,
+            },
+        };
+        let mut id = [0; 16];
+        random_bytes(&mut id)?;
+        let key = stage_key(account);
+        Stage::destroy(&local.stage())?;
+        let stage = Stage::create(&local.stage(), &key, id, &base.head.0, local.reserve())?;
+        let home = self.home(stage, base.tree.clone())?;
+        let mut line = self.line(&home, base.tree);
+        let publisher = Publisher {
+            home: &home,
+            account,
+            local,
+            computer: &computer(),
+            remember: self.options.remember,
+            changed: &|_| {},
+            flush: &|| {},
+        };
+        if let Some(interrupted) = interrupted {
+            step("bringing back what was not published");
+            interrupted.replay(&home, local, &key, self.options.accept_older)?;
+        }
+        if base.head != head.address() {
+            step("merging what other computers published");
+            publisher.absorb(&mut line, head.clone())?;
+        }
+        publisher.note(&line.head)?;
+        Ok((home, line))
+    }
+
+    /// Opens the home as it is published, to be read.
+    fn to_read(&self, why: Error) -> Result<(Home, Line)> {
+        let tree = Commit::decode(self.head.commit())?.tree()?;
+        let key = stage_key(self.account);
+        let stage = Stage::refusing(&self.local.stage(), &key, why, self.local.reserve());
+        let home = self.home(stage, tree.clone())?;
+        if self.local.has_stage() {
+            home.problems.add(
+                "what was written here before and is not published is kept on this computer; it comes back at the next sign-in for which the disk has room"
+                    .into(),
+            );
+        }
+        let line = self.line(&home, tree);
+        Ok((home, line))
+    }
+}
+
+fn stage_key(account: &Account) -> safeos_record::Key {
+    account.home_key().derive(STAGE_CONTEXT, &[])
+}
+
+/// The packs that stages which are not read again now refer to: they wait on this computer's disk.
+pub(crate) fn waiting_packs(local: &Local, account: &Account) -> Result<BTreeSet<Address>> {
+    let mut packs = BTreeSet::new();
+    for dir in [local.stage(), local.old_stage()] {
+        Stage::open(&dir, &stage_key(account), local.reserve(), &mut |event| {
+            if let Event::Frame(OwnedFrame::Batch(bytes)) = event {
+                for (_, value) in decode_batch(&bytes)? {
+                    if let Some(Value::Block(Block::Stored { at, .. })) = value {
+                        packs.insert(at.pack);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(packs)
 }
 
 /// The state that a stage's changes were made on.
@@ -321,9 +409,9 @@ impl Interrupted {
             }
             local.set_stage_aside()?;
         }
-        let key = account.home_key().derive(STAGE_CONTEXT, &[]);
         let mut first = None;
-        Stage::open(&local.old_stage(), &key, &mut |event| {
+        let key = stage_key(account);
+        Stage::open(&local.old_stage(), &key, local.reserve(), &mut |event| {
             if let Event::Segment { id, base, .. } = event
                 && first.is_none()
             {
@@ -403,7 +491,9 @@ impl Interrupted {
             }
             done => done,
         };
-        let old = Stage::open(&local.old_stage(), key, &mut |event| {
+        let old = Stage::open(&local.old_stage(), key, local.reserve(), &mut |event| {
+            // All of it is in memory until the disk has it.
+            home.stage.accept(1)?;
             match event {
                 Event::Segment { number, .. } => {
                     skipping = self.published.is_some_and(|published| number <= published);
@@ -443,8 +533,15 @@ impl Interrupted {
                 done => told(done)?,
             }
         }
-        home.log_all()?;
-        Stage::destroy(&local.old_stage())
+        match home.log_all() {
+            // It is still in the old stage, and may be published from memory.
+            Err(Error::Full(_)) => home.stage.replaces(&local.old_stage()),
+            done => {
+                done?;
+                Stage::destroy(&local.old_stage())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -474,6 +571,9 @@ impl Home {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Trees and packs of a home that has nothing yet.
 struct NoNodes;

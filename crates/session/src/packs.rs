@@ -108,6 +108,11 @@ impl Packs {
 
     /// Keeps finished packs and remembers the blocks in them.
     pub(crate) fn put(&self, packs: Vec<(Chunk, Vec<Place>)>) -> Result<()> {
+        self.keep(packs, false)
+    }
+
+    /// The same. Those that are `needed` to make room go where the others are refused: into what is kept for a full disk.
+    fn keep(&self, packs: Vec<(Chunk, Vec<Place>)>, needed: bool) -> Result<()> {
         let chunks: Vec<Chunk> = packs.iter().map(|(chunk, _)| chunk.clone()).collect();
         // Before they are on the store, where a collection would find them.
         if let Some(in_use) = &mut *self.in_use.lock() {
@@ -116,11 +121,15 @@ impl Packs {
         match &self.cache {
             Some(cache) => {
                 for chunk in &chunks {
-                    cache.pin(chunk)?;
+                    cache.pin(chunk, needed)?;
                 }
             }
             None => {
-                self.store.write_chunks(&chunks)?;
+                if needed {
+                    self.store.write_needed(&chunks)?;
+                } else {
+                    self.store.write_chunks(&chunks)?;
+                }
                 self.count(&chunks);
             }
         }
@@ -135,7 +144,7 @@ impl Packs {
 
     /// Keeps a pack of nodes.
     pub(crate) fn put_nodes(&self, chunk: Chunk) -> Result<(), TreeError> {
-        self.put(vec![(chunk, Vec::new())])
+        self.keep(vec![(chunk, Vec::new())], true)
             .map_err(|error| match error {
                 crate::Error::Store(error) => TreeError::Store(error),
                 other => TreeError::Store(StoreError::Full {

@@ -18,8 +18,9 @@ use safeos_tree::{
     ObjectKind, Owner, Plain, ROOT, Reader, Source, Tag, Tree, Value, is_inline, seal_tree, trim,
 };
 
+use crate::clock::precise;
 use crate::frozen::Frozen;
-use crate::home::{now, put_inode};
+use crate::home::put_inode;
 use crate::inert::{self, Inert};
 use crate::look::Look;
 use crate::names::root_inode;
@@ -68,7 +69,7 @@ impl Session {
         let tree = writer.finish()?;
         let root = seal_tree(&tree, &keys, &mut PublicSink(&packs))?;
         let commit = Commit {
-            time: now().max(0) as u64,
+            time: precise().max(0) as u64,
             computer: String::new(),
             parents: Vec::new(),
             stage: [0; 16],

@@ -15,9 +15,10 @@ use safeos_tree::{
     Value, diff, merge, seal_tree,
 };
 
+use crate::clock::precise;
 use crate::failure::Fault;
 use crate::files::State;
-use crate::home::{Home, leaves_nameless, now, put_inode};
+use crate::home::{Home, leaves_nameless, put_inode};
 use crate::local::{Local, Seen};
 use crate::packs::Packs;
 use crate::time::utc;
@@ -29,6 +30,9 @@ const TRIES_MAX: usize = 16;
 const QUICK_TRIES_MAX: usize = 8;
 /// How often what was written meanwhile is packed too before a commit is made.
 const FLUSHES_MAX: usize = 4;
+
+/// What is told when it fails.
+const NOTING: &str = "noting on this computer what is published";
 
 /// What was published last.
 pub(crate) struct Line {
@@ -52,6 +56,8 @@ struct Frozen {
     segment: u64,
     /// [`Home::changes`] when that was.
     changes: u64,
+    /// Whether the tree had everything then that the stage says up to that segment.
+    whole: bool,
 }
 
 /// The start of what is told when a merge does not come to its end.
@@ -160,18 +166,25 @@ impl Publisher<'_> {
             in_memory,
             segment,
             changes,
+            whole,
         } = self.freeze(line)?;
         // What is in memory only was synced, perhaps, into the segment that ends here. When the head has
         // moved nobody reads that any more: the new one must have it before.
         home.unlog_all();
-        home.stage.complete(segment)?;
-        home.log_all()?;
+        let kept = home.stage.complete(segment).and_then(|()| home.log_all());
+        if let Err(error) = kept
+            && !whole
+        {
+            return Err(error);
+        }
+        // Nothing was in memory only: what the disk does not take is published all the same, and then the stage does
+        // without it. That is how a full disk is left.
         self.leave_out(orphans, &mut tree)?;
         self.cover(in_memory, &mut tree)?;
         let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
         home.packs.upload(progress)?;
         let commit = Commit {
-            time: now().max(0) as u64,
+            time: precise().max(0) as u64,
             computer: self.computer.to_owned(),
             parents: vec![line.head.address()],
             stage: home.stage.id(),
@@ -225,9 +238,19 @@ impl Publisher<'_> {
             counter: head.counter(),
             head: head.address(),
         };
-        self.local.set_seen(self.account.home_key(), seen)?;
-        if self.remember {
-            self.local.remember(head.pointer(), head.chunk())?;
+        let noted = self
+            .local
+            .set_seen(self.account.home_key(), seen)
+            .and_then(|()| match self.remember {
+                true => self.local.remember(head.pointer(), head.chunk()),
+                false => Ok(()),
+            });
+        let problems = &self.home.problems;
+        problems.solved(NOTING);
+        match noted {
+            // What is published is so without a note of it here, and a home that can only be read is open.
+            Err(error) if error.is_of_disk() => problems.add(format!("{NOTING}: {error}")),
+            noted => noted?,
         }
         Ok(())
     }
@@ -265,12 +288,15 @@ impl Publisher<'_> {
                 std::thread::yield_now();
                 continue;
             };
+            let segment = home.stage.cut(&line.head.address().0)?;
             return Ok(Frozen {
                 tree: work.tree.clone(),
                 orphans: work.orphans.iter().copied().collect(),
                 in_memory,
-                segment: home.stage.cut(&line.head.address().0)?,
+                segment,
                 changes: home.changes(),
+                // After the cut: content is in memory before it is appended, and is put into the tree under its lock.
+                whole: home.files.dirty_bytes() == 0,
             });
         }
     }
@@ -504,7 +530,7 @@ impl Naming for Names<'_> {
     }
 
     fn suffix(&self) -> String {
-        let time = utc(now()).replace(':', ".");
+        let time = utc(precise()).replace(':', ".");
         // Computers may have one host name, as copies of one installation have; sessions never have one stage.
         let id = self.home.stage.id();
         format!(

@@ -41,7 +41,7 @@ impl Session {
         let (dir, name) = split_path(to)?;
         // In this order, as whoever merges takes them.
         let _building = self.home.building.read();
-        let _changing = self.home.changing()?;
+        let _changing = self.home.growing()?;
         let dir = self.home.look(|look| look.walk(dir))?;
         if self.home.look(|look| look.entry(dir, name))?.is_some() && !replace {
             return Err(Error::Exists);

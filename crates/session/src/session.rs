@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use safeos_account::{Account, Head, Secret};
@@ -26,7 +27,7 @@ use crate::{Change, Error, Nanos, Progress, Published, Result, Snapshot, Status,
 /// How many names of the home's own folder are looked at before a session is shown.
 const FIRST_NAMES: usize = 16;
 
-/// How much memory and disk a session may take, in bytes.
+/// How much memory and disk a session may take, in bytes, and how much a power loss.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Written data that is only in memory; writers wait above it.
@@ -35,6 +36,8 @@ pub struct Limits {
     pub memory_cache_bytes_max: usize,
     /// Encrypted packs kept on disk (stores that are not local).
     pub disk_cache_bytes_max: u64,
+    /// What was written is durable on this computer after this time, if its disk takes it.
+    pub log_after: Duration,
 }
 
 impl Default for Limits {
@@ -43,6 +46,7 @@ impl Default for Limits {
             dirty_bytes_max: 96 << 20,
             memory_cache_bytes_max: 64 << 20,
             disk_cache_bytes_max: 4 << 30,
+            log_after: Duration::from_secs(5),
         }
     }
 }
@@ -256,12 +260,17 @@ impl Session {
         };
         self.home.forget_solved();
         let mut problems = self.home.problems.list();
-        problems.extend(
-            self.home
-                .stage
-                .failure()
-                .map(|error| format!("the stage: {error}")),
-        );
+        let stage = &self.home.stage;
+        problems.extend(match (stage.refusal(), stage.failure()) {
+            (Some(why), _) => Some(format!(
+                "this home can only be read until the next sign-in: {why}"
+            )),
+            (None, failure) => failure.map(|error| {
+                format!(
+                    "the stage: {error}. What was written is only in memory until it is published"
+                )
+            }),
+        });
         Status {
             account: self.account(),
             store: packs.store().url().to_owned(),
@@ -435,6 +444,10 @@ impl Session {
                 changed: true,
                 ..Published::default()
             });
+        }
+        if self.home.stage.refusal().is_some() {
+            // What waits here waits on, and on a disk that can only be read nothing is removed.
+            return published;
         }
         if !self.remember || wipe {
             self.local.forget(&self.account.read().address())?;

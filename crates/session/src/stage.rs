@@ -5,7 +5,7 @@
 //! appended, never a frame that is altered, moved, repeated or after a gap. An appender only ever waits
 //! for a short lock on memory, unless so much is waiting that it has to help writing. Frames stay in
 //! memory until the disk has confirmed them, so a disk that fails (full, broken) loses nothing: the
-//! next `sync` writes them again.
+//! next `sync` writes them again. So that they do not fill the memory, [`Stage::accept`] refuses more.
 //!
 //! The log is a folder of segments (see [`segment`]); a segment is closed when publishing begins and
 //! forgotten when what it holds has been published.
@@ -15,27 +15,28 @@ mod frame;
 mod replay;
 mod segment;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use safeos_record::Key;
+use safeos_store::Reserve;
 
-use crate::disk::{failed, make_dir, remove_all, sync_parent};
+use crate::disk::{failed, remove_all, sync_parent};
 use crate::{Error, Result};
 
 pub(crate) use frame::{Frame, OwnedFrame};
 
 use disk::{Disk, RealDisk};
-use segment::{BASE_MAX, Header, Segment};
+use segment::{BASE_MAX, Header};
 use writer::{Item, Writer};
 
 /// More than this waiting for the disk makes appenders help writing, in bytes.
@@ -76,6 +77,16 @@ pub(crate) struct Stage {
     failure: Mutex<Option<(Instant, Error)>>,
     damage: Option<String>,
     before: OnceLock<Before>,
+    /// Why nothing can be written here at all.
+    refusal: Option<Error>,
+    left_over: Mutex<Option<LeftOver>>,
+}
+
+/// See [`Stage::replaces`].
+struct LeftOver {
+    dir: PathBuf,
+    /// Bytes that are on the disk and not confirmed, since a crash would have the other stage read.
+    held: u64,
 }
 
 /// See [`Stage::write_after`].
@@ -92,12 +103,37 @@ struct Queue {
 
 impl Stage {
     /// Begins a stage in `dir`, which is made if it is not there. `base` (at most 256 bytes) is kept
-    /// with the first segment. An error if there is a stage already.
-    pub(crate) fn create(dir: &Path, key: &Key, id: [u8; 16], base: &[u8]) -> Result<Self> {
-        Self::create_on(Box::new(RealDisk), dir, key, id, base)
+    /// with the first segment. An error if there is a stage already. Where the disk is full it is a stage that has
+    /// failed, and begins when there is room.
+    pub(crate) fn create(
+        dir: &Path,
+        key: &Key,
+        id: [u8; 16],
+        base: &[u8],
+        reserve: &Arc<Reserve>,
+    ) -> Result<Self> {
+        Self::create_on(Box::new(RealDisk(reserve.clone())), dir, key, id, base)
     }
 
-    fn create_on(
+    /// A stage that nothing can be written to, for a home that can only be read. `why` is what
+    /// [`Stage::failure`] tells.
+    pub(crate) fn refusing(dir: &Path, key: &Key, why: Error, reserve: &Arc<Reserve>) -> Self {
+        let header = Header {
+            id: [0; 16],
+            number: 0,
+            attempt: 0,
+            first: 0,
+            base: Vec::new(),
+        };
+        let disk = Box::new(RealDisk(reserve.clone()));
+        let writer = Writer::new(disk, dir, key, header, Vec::new());
+        Self {
+            refusal: Some(why),
+            ..Self::with(dir, [0; 16], writer, None)
+        }
+    }
+
+    pub(crate) fn create_on(
         disk: Box<dyn Disk>,
         dir: &Path,
         key: &Key,
@@ -105,8 +141,6 @@ impl Stage {
         base: &[u8],
     ) -> Result<Self> {
         check_base(base)?;
-        make_dir(dir).map_err(|error| failed("create", dir, &error))?;
-        sync_parent(dir).map_err(|error| failed("sync the folder of", dir, &error))?;
         let found = segment::list(dir).map_err(|error| failed("read", dir, &error))?;
         if !found.is_empty() {
             return Err(Error::State(format!(
@@ -121,20 +155,26 @@ impl Stage {
             first: 0,
             base: base.to_vec(),
         };
-        let current = Segment::create(&*disk, dir, key, header)?;
-        let writer = Writer::new(disk, dir, key, current, Vec::new());
-        Ok(Self::with(dir, id, writer, None))
+        let mut writer = Writer::new(disk, dir, key, header, Vec::new());
+        let begun = writer.begin().map(drop);
+        let stage = Self::with(dir, id, writer, None);
+        match begun {
+            Err(error @ Error::Full(_)) => *stage.failure.lock() = Some((Instant::now(), error)),
+            begun => begun?,
+        }
+        Ok(stage)
     }
 
-    /// Opens what an earlier session left and continues in a new segment. `replay` is called for
+    /// Opens what an earlier session left and continues in a new segment, when something is appended. `replay` is called for
     /// every segment and every whole frame in order; at the first frame that is torn or does not
     /// open it ends, and everything before stays. `None` if there is no stage.
     pub(crate) fn open(
         dir: &Path,
         key: &Key,
+        reserve: &Arc<Reserve>,
         replay: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<Option<Self>> {
-        Self::open_on(Box::new(RealDisk), dir, key, replay)
+        Self::open_on(Box::new(RealDisk(reserve.clone())), dir, key, replay)
     }
 
     fn open_on(
@@ -153,9 +193,8 @@ impl Stage {
             first: found.next_frame,
             base: found.base,
         };
-        let current = Segment::create(&*disk, dir, key, header)?;
         let on_disk = found.closed.iter().map(|closed| closed.bytes).sum();
-        let writer = Writer::new(disk, dir, key, current, found.closed);
+        let writer = Writer::new(disk, dir, key, header, found.closed);
         let stage = Self::with(dir, found.id, writer, found.damage);
         stage.on_disk.store(on_disk, Ordering::Release);
         Ok(Some(stage))
@@ -176,7 +215,45 @@ impl Stage {
             failure: Mutex::new(None),
             damage,
             before: OnceLock::new(),
+            refusal: None,
+            left_over: Mutex::new(None),
         }
+    }
+
+    /// Has the stage in `dir`, of which this one says everything again, removed when what was appended until now is on
+    /// the disk or published. A crash before that has the other one read again, so nothing counts as durable here before.
+    pub(crate) fn replaces(&self, dir: &Path) {
+        *self.left_over.lock() = Some(LeftOver {
+            dir: dir.to_owned(),
+            held: 0,
+        });
+    }
+
+    /// Why nothing can be changed, where a home can only be read.
+    pub(crate) fn refusal(&self) -> Option<&Error> {
+        self.refusal.as_ref()
+    }
+
+    /// Whether more can be taken: an error when the disk does not take what is appended and `times` as much waits for
+    /// it as may.
+    pub(crate) fn accept(&self, times: u64) -> Result<()> {
+        if let Some(error) = &self.refusal {
+            return Err(error.clone());
+        }
+        if self.waiting() <= WAITING_BYTES_MAX * times {
+            return Ok(());
+        }
+        let failed = match &*self.failure.lock() {
+            Some((when, error)) if when.elapsed() < PAUSE => Err(error.clone()),
+            _ => Ok(()),
+        };
+        failed.and_then(|()| self.sync(self.end()))
+    }
+
+    /// Bytes that are not on the disk.
+    fn waiting(&self) -> u64 {
+        let end = self.queue.lock().end;
+        end.saturating_sub(self.durable.load(Ordering::Acquire))
     }
 
     /// Has `before` make durable what frames refer to, each time before frames that were appended until
@@ -199,12 +276,19 @@ impl Stage {
 
     /// Why the disk did not take what was appended last, until it has taken it.
     pub(crate) fn failure(&self) -> Option<Error> {
+        if self.refusal.is_some() {
+            return self.refusal.clone();
+        }
         self.failure.lock().as_ref().map(|(_, error)| error.clone())
     }
 
     /// Appends in memory. Only when more than 64 MiB are waiting for the disk the caller writes them
     /// out itself; if the disk refuses, [`Stage::sync`] says so.
     pub(crate) fn append(&self, frame: Frame<'_>) -> Position {
+        if self.refusal.is_some() {
+            // Nothing is changed here but by merging what is published.
+            return Position(0);
+        }
         let pieces = frame::pieces(frame);
         let bytes: u64 = pieces.iter().map(|piece| segment::on_disk_len(piece)).sum();
         let end = {
@@ -247,6 +331,9 @@ impl Stage {
         check_base(base)?;
         let mut queue = self.queue.lock();
         let closed = queue.number;
+        if self.refusal.is_some() {
+            return Ok(closed);
+        }
         queue.number = closed
             .checked_add(1)
             .ok_or_else(|| Error::State("the stage has no segment numbers left".into()))?;
@@ -261,7 +348,7 @@ impl Stage {
     /// Waits until a segment that was cut off is complete on the disk and its follower is there.
     pub(crate) fn complete(&self, closed: u64) -> Result<()> {
         let mut writer = self.writer.lock();
-        if writer.number() > closed {
+        if writer.number() > closed || self.refusal.is_some() {
             return Ok(());
         }
         self.write_out(&mut writer)
@@ -275,19 +362,33 @@ impl Stage {
         Ok(closed)
     }
 
-    /// Removes the closed segments with numbers up to `upto`.
+    /// Forgets the segments with numbers up to `upto`: what they say is published. Those that the disk did not take are
+    /// passed over, so that a stage on a full disk goes on in the room that they had.
     pub(crate) fn forget(&self, upto: u64) -> Result<()> {
+        if self.refusal.is_some() {
+            return Ok(());
+        }
         let mut writer = self.writer.lock();
+        self.remove_left_over()?;
+        let mut skipped = None;
+        if writer.number() <= upto {
+            writer.take(&mut self.queue.lock().items);
+            skipped = writer.skip(upto);
+            self.durable
+                .fetch_add(skipped.unwrap_or(0), Ordering::AcqRel);
+        }
         let (bytes, outcome) = writer.forget(upto);
         self.on_disk.fetch_sub(bytes, Ordering::AcqRel);
+        if skipped.is_some() {
+            // What is appended from now on may have room. If not, everybody who asks whether it is durable is told.
+            drop(self.write_out(&mut writer));
+        }
         outcome
     }
 
     /// Bytes of frames on the disk and waiting for it.
     pub(crate) fn bytes(&self) -> u64 {
-        let end = self.queue.lock().end;
-        let waiting = end.saturating_sub(self.durable.load(Ordering::Acquire));
-        self.on_disk.load(Ordering::Acquire) + waiting
+        self.on_disk.load(Ordering::Acquire) + self.waiting()
     }
 
     /// Removes a stage with everything in it, in one step: a crash leaves all of it or nothing that
@@ -312,17 +413,38 @@ impl Stage {
     fn write_out(&self, writer: &mut Writer) -> Result<()> {
         writer.take(&mut self.queue.lock().items);
         let ready = self.before.get().map_or(Ok(()), |before| before());
-        let outcome = ready.and_then(|()| {
-            writer.write_out(&mut |bytes| {
-                self.on_disk.fetch_add(bytes, Ordering::AcqRel);
-                self.durable.fetch_add(bytes, Ordering::AcqRel);
+        let outcome = ready
+            .and_then(|()| {
+                writer.write_out(&mut |bytes| {
+                    self.on_disk.fetch_add(bytes, Ordering::AcqRel);
+                    match &mut *self.left_over.lock() {
+                        Some(left_over) => left_over.held += bytes,
+                        None => drop(self.durable.fetch_add(bytes, Ordering::AcqRel)),
+                    }
+                })
             })
-        });
+            .and_then(|()| self.remove_left_over())
+            .map_err(|error| match error {
+                // The home is none that can only be read: its disk has failed.
+                Error::StateReadOnly(why) => Error::State(why),
+                error => error,
+            });
         *self.failure.lock() = outcome
             .as_ref()
             .err()
             .map(|error| (Instant::now(), error.clone()));
         outcome
+    }
+
+    /// Removes the stage that this one replaces; what was held for it is durable then.
+    fn remove_left_over(&self) -> Result<()> {
+        let mut left_over = self.left_over.lock();
+        if let Some(LeftOver { dir, held }) = &*left_over {
+            Self::destroy(dir)?;
+            self.durable.fetch_add(*held, Ordering::AcqRel);
+            *left_over = None;
+        }
+        Ok(())
     }
 
     fn failed_lately(&self) -> bool {

@@ -11,6 +11,10 @@ fn chunk(seed: u64, len: usize) -> Chunk {
     Chunk::new(bytes).unwrap()
 }
 
+fn open(dir: &Path, bytes_max: u64) -> Result<PackCache> {
+    PackCache::open(dir, bytes_max, &Arc::new(Reserve::none()))
+}
+
 /// Names of all files in the folder.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
@@ -36,13 +40,13 @@ fn keeps_packs_and_pins_over_a_restart() {
     let dir = dir.path().join("packs");
     let (one, two) = (chunk(1, 1000), chunk(2, 2000));
     {
-        let cache = PackCache::open(&dir, u64::MAX).unwrap();
+        let cache = open(&dir, u64::MAX).unwrap();
         cache.put(&one);
-        cache.pin(&two).unwrap();
-        cache.pin(&two).unwrap();
+        cache.pin(&two, false).unwrap();
+        cache.pin(&two, false).unwrap();
         assert_eq!(cache.bytes(), 3000);
     }
-    let mut cache = PackCache::open(&dir, u64::MAX).unwrap();
+    let mut cache = open(&dir, u64::MAX).unwrap();
     assert_eq!(cache.get(&one.address()).unwrap(), one);
     assert_eq!(cache.pinned().unwrap(), [two.address()]);
     assert_eq!(cache.get(&two.address()).unwrap(), two);
@@ -64,9 +68,9 @@ fn keeps_packs_and_pins_over_a_restart() {
 #[test]
 fn the_least_recently_used_make_room_and_pins_stay() {
     let dir = tempfile::tempdir().unwrap();
-    let cache = PackCache::open(dir.path(), 5000).unwrap();
+    let cache = open(dir.path(), 5000).unwrap();
     let packs: Vec<_> = (0..6).map(|seed| chunk(seed, 1000)).collect();
-    cache.pin(&packs[5]).unwrap();
+    cache.pin(&packs[5], false).unwrap();
     for pack in &packs[..4] {
         cache.put(pack);
     }
@@ -78,7 +82,7 @@ fn the_least_recently_used_make_room_and_pins_stay() {
     }
     // Pins may pass the limit; everything else makes room for them.
     for seed in 10..20 {
-        cache.pin(&chunk(seed, 1000)).unwrap();
+        cache.pin(&chunk(seed, 1000), false).unwrap();
     }
     assert_eq!((cache.bytes(), bytes_on_disk(dir.path())), (11_000, 11_000));
     assert!(cache.get(&packs[0].address()).is_none());
@@ -88,7 +92,7 @@ fn the_least_recently_used_make_room_and_pins_stay() {
     assert_eq!((cache.bytes(), bytes_on_disk(dir.path())), (5000, 5000));
     assert_eq!(cache.pinned().unwrap(), [packs[5].address()]);
     // One larger than the limit is not kept at all.
-    let cache = PackCache::open(&dir.path().join("none"), 0).unwrap();
+    let cache = open(&dir.path().join("none"), 0).unwrap();
     cache.put(&packs[0]);
     assert_eq!(cache.bytes(), 0);
 }
@@ -96,12 +100,12 @@ fn the_least_recently_used_make_room_and_pins_stay() {
 #[test]
 fn the_limit_holds_for_what_earlier_sessions_left() {
     let dir = tempfile::tempdir().unwrap();
-    let cache = PackCache::open(dir.path(), u64::MAX).unwrap();
+    let cache = open(dir.path(), u64::MAX).unwrap();
     for seed in 0..100 {
         cache.put(&chunk(seed, 1000));
     }
     drop(cache);
-    let mut cache = PackCache::open(dir.path(), 10_000).unwrap();
+    let mut cache = open(dir.path(), 10_000).unwrap();
     let fresh = chunk(200, 1000);
     cache.put(&fresh);
     cache.counted();
@@ -112,7 +116,7 @@ fn the_limit_holds_for_what_earlier_sessions_left() {
 #[test]
 fn a_damaged_file_is_removed_and_a_damaged_pin_stays_listed() {
     let dir = tempfile::tempdir().unwrap();
-    let cache = PackCache::open(dir.path(), u64::MAX).unwrap();
+    let cache = open(dir.path(), u64::MAX).unwrap();
     type Damage = fn(&mut Vec<u8>);
     let damage: [Damage; 5] = [
         |bytes| bytes[700] ^= 1,
@@ -136,12 +140,12 @@ fn a_damaged_file_is_removed_and_a_damaged_pin_stays_listed() {
         // Removed behind its back.
         fs::remove_file(&path).unwrap();
         assert!(cache.get(&pack.address()).is_none());
-        cache.pin(&pack).unwrap();
+        cache.pin(&pack, false).unwrap();
         let path = cache.shared.pinned_path(&pack.address());
         fs::write(&path, b"wrong").unwrap();
         assert!(cache.get(&pack.address()).is_none());
         assert_eq!(cache.pinned().unwrap(), [pack.address()]);
-        cache.pin(&pack).unwrap();
+        cache.pin(&pack, false).unwrap();
         assert_eq!(cache.get(&pack.address()).unwrap(), pack);
         cache.unpin(&pack.address());
         fs::remove_file(cache.shared.cached_path(&pack.address())).unwrap();
@@ -153,7 +157,7 @@ fn a_damaged_file_is_removed_and_a_damaged_pin_stays_listed() {
 fn what_a_killed_session_was_writing_is_swept() {
     let dir = tempfile::tempdir().unwrap();
     let pack = chunk(1, 5000);
-    drop(PackCache::open(dir.path(), u64::MAX).unwrap());
+    drop(open(dir.path(), u64::MAX).unwrap());
     // Killed while writing, at every length; between renaming and anything else; with strange files.
     for len in [0, 1, 4999, 5000] {
         fs::write(
@@ -168,7 +172,7 @@ fn what_a_killed_session_was_writing_is_swept() {
     )
     .unwrap();
     fs::write(dir.path().join("pinned").join("strange"), b"x").unwrap();
-    let cache = PackCache::open(dir.path(), u64::MAX).unwrap();
+    let cache = open(dir.path(), u64::MAX).unwrap();
     assert_eq!(
         fs::read_dir(dir.path().join("incoming")).unwrap().count(),
         0
@@ -181,7 +185,7 @@ fn what_a_killed_session_was_writing_is_swept() {
 fn many_threads_agree() {
     let dir = tempfile::tempdir().unwrap();
     let limit = 64 * 1024;
-    let mut cache = PackCache::open(dir.path(), limit).unwrap();
+    let mut cache = open(dir.path(), limit).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..8u64 {
             let cache = &cache;
@@ -192,7 +196,7 @@ fn many_threads_agree() {
                     match (thread + round) % 5 {
                         0 | 1 => cache.put(&pack),
                         2 => {
-                            cache.pin(&pack).unwrap();
+                            cache.pin(&pack, false).unwrap();
                             cache.unpin(&address);
                         }
                         3 => {
@@ -221,20 +225,22 @@ fn many_threads_agree() {
 #[test]
 fn every_pin_of_many_threads_is_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let cache = PackCache::open(dir.path(), MIB as u64).unwrap();
+    let cache = open(dir.path(), MIB as u64).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
             let cache = &cache;
             scope.spawn(move || {
                 for seed in 0..10 {
-                    cache.pin(&chunk(thread * 100 + seed, 50_000)).unwrap();
+                    cache
+                        .pin(&chunk(thread * 100 + seed, 50_000), false)
+                        .unwrap();
                     cache.put(&chunk(1000 + seed, 50_000));
                 }
             });
         }
     });
     drop(cache);
-    let cache = PackCache::open(dir.path(), MIB as u64).unwrap();
+    let cache = open(dir.path(), MIB as u64).unwrap();
     assert_eq!(cache.pinned().unwrap().len(), 40);
     for address in cache.pinned().unwrap() {
         assert!(cache.get(&address).is_some());

@@ -30,6 +30,7 @@ impl Home {
         data: &[u8],
         change_times: bool,
     ) -> Result<u64> {
+        self.make_room(data.len())?;
         let at = self.with_file(ino, |open| {
             let offset = offset.unwrap_or(open.state.size);
             let end = end_of(offset, data.len() as u64)?;
@@ -44,13 +45,14 @@ impl Home {
             Ok(offset)
         })?;
         self.touched();
-        self.throttle()?;
         Ok(at)
     }
 
     /// Sets a file's length.
     pub(crate) fn resize(&self, ino: Ino, size: u64) -> Result<()> {
         end_of(size, 0)?;
+        // The last block may have to be in memory.
+        self.make_room(BLOCK_BYTES)?;
         // Many blocks go in several changes, the length with the last: nobody sees old content again.
         let first = size.div_ceil(BLOCK);
         self.remove_many(ino, first, u64::MAX)?;
@@ -101,6 +103,7 @@ impl Home {
             return Err(Error::Invalid("the length is zero"));
         }
         let end = end_of(offset, len)?;
+        self.make_room(2 * BLOCK_BYTES)?;
         if matches!(what, Allocate::PunchHole | Allocate::Zero { .. }) {
             self.remove_many(ino, offset.div_ceil(BLOCK), end / BLOCK)?;
         }

@@ -215,8 +215,11 @@ impl Segment {
         let mut at = self.len;
         let mut frames = self.frames;
         let put = |buffer: &mut Vec<u8>, at: &mut u64| {
-            disk.write(&self.file, buffer, *at)
-                .map_err(|error| failed("write", &self.path, &error))?;
+            disk.write(&self.file, buffer, *at).map_err(|error| {
+                // On a full disk somebody else needs what a part of it took. If it stays it is written over.
+                drop(disk.cut(&self.file, self.zeroed.max(self.len)));
+                failed("write", &self.path, &error)
+            })?;
             *at += buffer.len() as u64;
             buffer.clear();
             Ok::<_, Error>(())
@@ -253,7 +256,7 @@ impl Segment {
 /// have it.
 fn write_zeros(disk: &dyn Disk, file: &File, at: u64) -> u64 {
     static ZEROS: [u8; AHEAD] = [0; AHEAD];
-    match disk.write(file, &ZEROS, at) {
+    match disk.write_ahead(file, &ZEROS, at) {
         Ok(()) => at + AHEAD as u64,
         Err(_) => at,
     }
@@ -290,11 +293,15 @@ impl Reader {
     /// Opens a segment; `None` if its header is damaged or sealed under another key.
     pub(super) fn open(name: &Name, key: &Key) -> Result<Option<Self>> {
         let wrong = |error: &io::Error| failed("read", &name.path, error);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&name.path)
-            .map_err(|error| wrong(&error))?;
+        // For writing, as some systems sync no other; on a disk that can only be read it is as durable as it gets.
+        let mut options = OpenOptions::new();
+        let mut file = match options.read(true).write(true).open(&name.path) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                File::open(&name.path)
+            }
+            opened => opened,
+        }
+        .map_err(|error| wrong(&error))?;
         let mut bytes = [0; HEADER_LEN];
         match file.read_exact(&mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),

@@ -1,6 +1,6 @@
 //! Tests of the stage: against a model, under power loss, damage, a failing disk, many threads.
 
-mod failing;
+pub(crate) mod failing;
 mod power;
 mod speed;
 
@@ -21,10 +21,22 @@ fn data(ino: u64, offset: u64, bytes: &[u8]) -> Frame<'_> {
     Frame::Data { ino, offset, bytes }
 }
 
+fn begin(dir: &Path, key: &Key, id: [u8; 16], base: &[u8]) -> Result<Stage> {
+    Stage::create(dir, key, id, base, &Arc::new(Reserve::none()))
+}
+
+fn resume(
+    dir: &Path,
+    key: &Key,
+    replay: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<Option<Stage>> {
+    Stage::open(dir, key, &Arc::new(Reserve::none()), replay)
+}
+
 /// Opens a stage and collects what it gives out.
 fn reopen(dir: &Path) -> (Stage, Vec<Event>) {
     let mut events = Vec::new();
-    let stage = Stage::open(dir, &key(), &mut |event| {
+    let stage = resume(dir, &key(), &mut |event| {
         events.push(event);
         Ok(())
     });
@@ -45,7 +57,7 @@ fn frames(events: Vec<Event>) -> Vec<OwnedFrame> {
 fn what_was_synced_comes_back_in_order() {
     let dir = folder();
     let dir = dir.path().join("stage");
-    let stage = Stage::create(&dir, &key(), [1; 16], b"base").unwrap();
+    let stage = begin(&dir, &key(), [1; 16], b"base").unwrap();
     stage.append(Frame::Batch(b"one"));
     let two = stage.append(data(5, 6, b"two"));
     stage.sync(two).unwrap();
@@ -92,11 +104,7 @@ fn what_was_synced_comes_back_in_order() {
     Stage::destroy(&dir).unwrap();
     Stage::destroy(&dir).unwrap();
     assert!(!dir.exists() && !dir.with_extension("gone").exists());
-    assert!(
-        Stage::open(&dir, &key(), &mut |_| Ok(()))
-            .unwrap()
-            .is_none()
-    );
+    assert!(resume(&dir, &key(), &mut |_| Ok(())).unwrap().is_none());
 }
 
 #[test]
@@ -104,7 +112,7 @@ fn long_frames_come_back() {
     let dir = folder();
     let dir = dir.path();
     let long: Vec<u8> = (0..5_000_000u32).map(|at| (at >> 8) as u8).collect();
-    let stage = Stage::create(dir, &key(), [1; 16], &[]).unwrap();
+    let stage = begin(dir, &key(), [1; 16], &[]).unwrap();
     stage.append(Frame::Batch(&long));
     stage.append(Frame::Batch(&[]));
     stage.append(Frame::Batch(&long[..3_000_000]));
@@ -141,17 +149,17 @@ fn long_frames_come_back() {
 fn wrong_use_is_refused() {
     let dir = folder();
     let dir = dir.path();
-    let stage = Stage::create(dir, &key(), [1; 16], &[5; 256]).unwrap();
+    let stage = begin(dir, &key(), [1; 16], &[5; 256]).unwrap();
     assert!(matches!(stage.rotate(&[0; 257]), Err(Error::Invalid(_))));
     assert!(matches!(
-        Stage::create(dir, &key(), [1; 16], &[]),
+        begin(dir, &key(), [1; 16], &[]),
         Err(Error::State(_))
     ));
     drop(stage);
-    let other = Stage::open(dir, &Key::new([8; 32]), &mut |_| panic!("nothing opens"));
+    let other = resume(dir, &Key::new([8; 32]), &mut |_| panic!("nothing opens"));
     assert!(matches!(other, Err(Error::Damaged(_))));
     // What the session answers comes back, and changes nothing.
-    let refused = Stage::open(dir, &key(), &mut |_| Err(Error::Stopped));
+    let refused = resume(dir, &key(), &mut |_| Err(Error::Stopped));
     assert!(matches!(refused, Err(Error::Stopped)));
     assert_eq!(fs::read_dir(dir).unwrap().count(), 1);
 }
@@ -161,7 +169,7 @@ fn nobody_else_may_look_and_nothing_is_readable() {
     use std::os::unix::fs::PermissionsExt;
     let dir = folder();
     let dir = dir.path().join("stage");
-    let stage = Stage::create(&dir, &key(), *b"identity-of-this", b"a readable base").unwrap();
+    let stage = begin(&dir, &key(), *b"identity-of-this", b"a readable base").unwrap();
     stage.append(Frame::Batch(b"a readable batch"));
     stage.sync(stage.end()).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -182,7 +190,7 @@ fn nobody_else_may_look_and_nothing_is_readable() {
 #[test]
 fn bytes_are_what_is_not_forgotten() {
     let dir = folder();
-    let stage = Stage::create(dir.path(), &key(), [1; 16], &[]).unwrap();
+    let stage = begin(dir.path(), &key(), [1; 16], &[]).unwrap();
     assert_eq!(stage.bytes(), 0);
     stage.append(Frame::Batch(&[1; 100]));
     let one = stage.bytes();
@@ -203,7 +211,7 @@ fn bytes_are_what_is_not_forgotten() {
 #[test]
 fn too_much_waiting_is_written_by_who_appends() {
     let dir = folder();
-    let stage = Stage::create(dir.path(), &key(), [1; 16], &[]).unwrap();
+    let stage = begin(dir.path(), &key(), [1; 16], &[]).unwrap();
     let bytes = vec![3; 1024 * 1024];
     for at in 0..70 {
         stage.append(data(1, at, &bytes));
@@ -219,7 +227,7 @@ fn threads_share_the_log() {
     const ROUNDS: u64 = 150;
     let dir = folder();
     let dir = dir.path();
-    let stage = Stage::create(dir, &key(), [1; 16], &[]).unwrap();
+    let stage = begin(dir, &key(), [1; 16], &[]).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let stage = &stage;
@@ -293,11 +301,13 @@ proptest! {
     fn a_stage_does_as_the_model(steps in prop::collection::vec(step(), 1..60)) {
         let dir = folder();
         let dir = dir.path();
-        let mut stage = Stage::create(dir, &key(), [1; 16], &[0]).unwrap();
+        let mut stage = begin(dir, &key(), [1; 16], &[0]).unwrap();
         // Closed segments, the current one, and what is only in memory; per segment number, base, frames.
         let mut model: Vec<Kept> = vec![(0, vec![0], Vec::new())];
         let mut waiting: Vec<Vec<u8>> = Vec::new();
         let mut count = 0u64;
+        // Whether the current one has no file yet.
+        let mut begins = false;
         for step in steps.into_iter().chain([Step::Reopen]) {
             match step {
                 Step::Append(len) => {
@@ -309,12 +319,18 @@ proptest! {
                 }
                 Step::Sync => {
                     stage.sync(stage.end()).unwrap();
+                    begins &= waiting.is_empty();
                     model.last_mut().unwrap().2.append(&mut waiting);
                 }
                 Step::Rotate => {
                     let number = model.last().unwrap().0;
                     prop_assert_eq!(stage.rotate(&count.to_le_bytes()).unwrap(), number);
-                    model.last_mut().unwrap().2.append(&mut waiting);
+                    if begins && waiting.is_empty() {
+                        model.pop();
+                    } else {
+                        model.last_mut().unwrap().2.append(&mut waiting);
+                    }
+                    begins = false;
                     model.push((number + 1, count.to_le_bytes().to_vec(), Vec::new()));
                 }
                 Step::Forget => {
@@ -326,6 +342,16 @@ proptest! {
                 Step::Reopen => {
                     drop(stage);
                     waiting.clear();
+                    if begins {
+                        model.pop();
+                    }
+                    if model.is_empty() {
+                        prop_assert!(resume(dir, &key(), &mut |_| Ok(())).unwrap().is_none());
+                        stage = begin(dir, &key(), [1; 16], &[0]).unwrap();
+                        model.push((0, vec![0], Vec::new()));
+                        begins = false;
+                        continue;
+                    }
                     let (again, events) = reopen(dir);
                     let mut expected = Vec::new();
                     for (number, base, frames) in &model {
@@ -337,6 +363,7 @@ proptest! {
                     stage = again;
                     let (number, base, _) = model.last().unwrap().clone();
                     model.push((number + 1, base, Vec::new()));
+                    begins = true;
                 }
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! What always holds here: an item leaves `pending` only when the disk has confirmed it. Frames of a
 //! segment whose sync has failed are written again into a new file before anything else: the system
-//! may have thrown the failed pages away and call the next sync of the old file a success.
+//! may have thrown the failed pages away and call the next sync of the old file a success. A segment's file is made
+//! when something is to be written into it, again and again if the disk does not take it.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use safeos_record::Key;
 
 use super::disk::Disk;
 use super::segment::{Header, Name, Segment, on_disk_len};
-use crate::disk::{failed, remove, sync_dir};
+use crate::disk::{failed, remove, sync_dir, sync_parent};
 use crate::{Error, Result};
 
 /// What waits for the disk.
@@ -36,6 +37,12 @@ pub(super) struct Closed {
     pub(super) bytes: u64,
 }
 
+/// The segment that is being written, or the one that has no file yet.
+enum Current {
+    Open(Segment),
+    Next(Header),
+}
+
 impl Closed {
     pub(super) fn of(name: &Name) -> Self {
         Self {
@@ -51,7 +58,7 @@ pub(super) struct Writer {
     disk: Box<dyn Disk>,
     dir: PathBuf,
     key: Key,
-    current: Segment,
+    current: Current,
     /// In the order of their numbers.
     closed: Vec<Closed>,
     pending: VecDeque<Item>,
@@ -63,14 +70,14 @@ impl Writer {
         disk: Box<dyn Disk>,
         dir: &Path,
         key: &Key,
-        current: Segment,
+        first: Header,
         closed: Vec<Closed>,
     ) -> Self {
         Self {
             disk,
             dir: dir.to_owned(),
             key: key.clone(),
-            current,
+            current: Current::Next(first),
             closed,
             pending: VecDeque::new(),
             buffer: Vec::new(),
@@ -79,7 +86,14 @@ impl Writer {
 
     /// The number of the segment that is being written.
     pub(super) fn number(&self) -> u64 {
-        self.current.header.number
+        self.header().number
+    }
+
+    fn header(&self) -> &Header {
+        match &self.current {
+            Current::Open(segment) => &segment.header,
+            Current::Next(header) => header,
+        }
     }
 
     /// Takes over what was queued.
@@ -89,6 +103,29 @@ impl Writer {
         } else {
             self.pending.append(items);
         }
+    }
+
+    /// Makes the file of the segment that is being written, unless it is there.
+    pub(super) fn begin(&mut self) -> Result<&mut Segment> {
+        if let Current::Next(header) = &self.current {
+            let header = header.clone();
+            let begun = self.create(header)?;
+            self.current = Current::Open(begun);
+        }
+        match &mut self.current {
+            Current::Open(segment) => Ok(segment),
+            Current::Next(_) => Err(Error::State("the stage has no segment".into())),
+        }
+    }
+
+    fn create(&self, header: Header) -> Result<Segment> {
+        if !self.dir.is_dir() {
+            self.disk
+                .make_dir(&self.dir)
+                .and_then(|()| sync_parent(&self.dir))
+                .map_err(|error| failed("create", &self.dir, &error))?;
+        }
+        Segment::create(&*self.disk, &self.dir, &self.key, header)
     }
 
     /// Writes everything pending and tells `confirmed` how many bytes the disk has confirmed.
@@ -120,10 +157,14 @@ impl Writer {
 
     /// Writes the frames up to the next cut; how many bytes they took.
     fn write_frames(&mut self) -> Result<u64> {
-        if self.current.broken {
+        if matches!(&self.current, Current::Open(segment) if segment.broken) {
             let header = self.following();
             self.follow(header)?;
         }
+        self.begin()?;
+        let Current::Open(current) = &mut self.current else {
+            return Ok(0);
+        };
         let pieces = || {
             self.pending.iter().map_while(|item| match item {
                 Item::Frame(piece) => Some(piece),
@@ -133,35 +174,71 @@ impl Writer {
         let (count, bytes) = pieces().fold((0, 0), |(count, bytes), piece| {
             (count + 1, bytes + on_disk_len(piece))
         });
-        self.current
-            .write(&*self.disk, pieces(), &mut self.buffer)?;
+        current.write(&*self.disk, pieces(), &mut self.buffer)?;
         self.pending.drain(..count);
         Ok(bytes)
     }
 
+    /// Passes over the pending frames of segments up to `upto`, which nobody needs any more: what is appended after them
+    /// goes into a segment of its own. How many bytes they were; `None` if no later segment was begun.
+    pub(super) fn skip(&mut self, upto: u64) -> Option<u64> {
+        let cut = self
+            .pending
+            .iter()
+            .position(|item| matches!(item, Item::Cut { number, .. } if *number > upto));
+        let Some(Item::Cut { number, base }) = cut.and_then(|at| self.pending.get(at)) else {
+            return None;
+        };
+        let next = Header {
+            number: *number,
+            attempt: 0,
+            base: base.clone(),
+            ..self.following()
+        };
+        let passed = self.pending.drain(..=cut.unwrap_or_default());
+        let bytes = passed
+            .map(|item| match item {
+                Item::Frame(piece) => on_disk_len(&piece),
+                Item::Cut { .. } => 0,
+            })
+            .sum();
+        let old = std::mem::replace(&mut self.current, Current::Next(next));
+        self.close(old);
+        Some(bytes)
+    }
+
     /// The header of another file for the current segment.
     fn following(&self) -> Header {
-        let header = &self.current.header;
-        Header {
-            attempt: header.attempt.saturating_add(1),
-            first: header.first + self.current.frames,
-            ..header.clone()
+        match &self.current {
+            Current::Open(segment) => Header {
+                attempt: segment.header.attempt.saturating_add(1),
+                first: segment.header.first + segment.frames,
+                ..segment.header.clone()
+            },
+            Current::Next(header) => header.clone(),
         }
     }
 
     /// Goes on in a new file.
     fn follow(&mut self, header: Header) -> Result<()> {
-        let next = Segment::create(&*self.disk, &self.dir, &self.key, header)?;
-        let old = std::mem::replace(&mut self.current, next);
+        let next = self.create(header)?;
+        let old = std::mem::replace(&mut self.current, Current::Open(next));
+        self.close(old);
+        Ok(())
+    }
+
+    fn close(&mut self, old: Current) {
+        let Current::Open(old) = old else {
+            return;
+        };
         if old.broken && old.frames == 0 && remove(&old.path).is_ok() {
-            return Ok(());
+            return;
         }
         self.closed.push(Closed {
             number: old.header.number,
             bytes: old.bytes(),
             path: old.path,
         });
-        Ok(())
     }
 
     /// Removes closed segments with numbers up to `upto`, the oldest first, each one for good before

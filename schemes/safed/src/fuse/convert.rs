@@ -104,9 +104,7 @@ pub fn nanos(time: SystemTime) -> Nanos {
 pub fn time_or_now(time: TimeOrNow) -> Nanos {
     match time {
         TimeOrNow::SpecificTime(time) => nanos(time),
-        TimeOrNow::Now => SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos() as Nanos),
+        TimeOrNow::Now => safeos_session::now(),
     }
 }
 

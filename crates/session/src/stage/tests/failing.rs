@@ -2,14 +2,18 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use super::*;
+
+fn real() -> RealDisk {
+    RealDisk(Arc::new(Reserve::none()))
+}
 
 /// A disk that refuses when told so. A failed sync loses what was written since the last good one, as
 /// Linux does: the next sync succeeds and the bytes are not there.
 #[derive(Clone, Default)]
-struct Failing(Arc<Wishes>);
+pub(crate) struct Failing(Arc<Wishes>);
 
 /// Offsets and lengths.
 type Ranges = Vec<(u64, u64)>;
@@ -18,6 +22,7 @@ type Ranges = Vec<(u64, u64)>;
 struct Wishes {
     /// So many bytes fit in all.
     room: AtomicU64,
+    broken: AtomicBool,
     /// So many syncs fail from now on.
     bad_syncs: AtomicUsize,
     syncs: AtomicUsize,
@@ -26,10 +31,20 @@ struct Wishes {
 }
 
 impl Failing {
-    fn with_room(bytes: u64) -> Self {
+    pub(crate) fn with_room(bytes: u64) -> Self {
         let disk = Self::default();
         disk.0.room.store(bytes, Ordering::SeqCst);
         disk
+    }
+
+    /// Whether every write fails, as on a disk that is broken or was mounted anew to be read only.
+    pub(crate) fn set_broken(&self, broken: bool) {
+        self.0.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// So many bytes fit into a file from now on.
+    pub(crate) fn set_room(&self, bytes: u64) {
+        self.0.room.store(bytes, Ordering::SeqCst);
     }
 
     fn unsynced(&self, file: &File) -> io::Result<Ranges> {
@@ -43,24 +58,30 @@ impl Failing {
 
 impl Disk for Failing {
     fn create(&self, path: &Path) -> io::Result<File> {
-        RealDisk.create(path)
+        if self.0.broken.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        real().create(path)
     }
 
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
+        if self.0.broken.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let end = offset + bytes.len() as u64;
         let room = self.0.room.load(Ordering::SeqCst);
         if end > room {
             // A full disk takes the first part.
             let fits = bytes.len().min(room.saturating_sub(offset) as usize);
-            RealDisk.write(file, &bytes[..fits], offset)?;
+            real().write(file, &bytes[..fits], offset)?;
             return Err(io::ErrorKind::StorageFull.into());
         }
         let inode = file.metadata()?.ino();
         let mut written = self.unsynced(file)?;
         written.push((offset, bytes.len() as u64));
         self.0.unsynced.lock().push((inode, written));
-        RealDisk.write(file, bytes, offset)
+        real().write(file, bytes, offset)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
@@ -70,11 +91,19 @@ impl Disk for Failing {
         if left > 0 {
             self.0.bad_syncs.store(left - 1, Ordering::SeqCst);
             for (offset, len) in written {
-                RealDisk.write(file, &vec![0; len as usize], offset)?;
+                real().write(file, &vec![0; len as usize], offset)?;
             }
             return Err(io::Error::from_raw_os_error(5));
         }
-        RealDisk.sync(file)
+        real().sync(file)
+    }
+
+    fn write_ahead(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write(file, bytes, offset)
+    }
+
+    fn cut(&self, file: &File, len: u64) -> io::Result<()> {
+        real().cut(file, len)
     }
 }
 
@@ -234,4 +263,124 @@ fn nothing_is_lost_under_random_failures() {
         next[ino as usize] += 1;
     }
     assert_eq!(next, [100; 4]);
+}
+
+/// What is published need not be written any more: a full disk is left so.
+#[test]
+fn what_the_disk_did_not_take_is_passed_over_when_it_is_published() {
+    let dir = folder();
+    let disk = Failing::with_room(20_000);
+    let stage = create(&disk, dir.path());
+    for at in 0..10 {
+        stage.append(Frame::Batch(&batch(at)));
+    }
+    stage.sync(stage.end()).unwrap();
+    for at in 10..40 {
+        stage.append(Frame::Batch(&batch(at)));
+    }
+    assert!(stage.sync(stage.end()).is_err());
+    let closed = stage.cut(b"published").unwrap();
+    assert!(stage.complete(closed).is_err());
+    let later = stage.append(Frame::Batch(&batch(40)));
+    // Twice, as after a publish that failed.
+    let closed = stage.cut(b"published again").unwrap();
+    let last = stage.append(Frame::Batch(&batch(41)));
+    assert!(stage.sync(later).is_err());
+    stage.forget(closed).unwrap();
+    assert!(stage.failure().is_none());
+    stage.sync(last).unwrap();
+    let bytes = stage.bytes();
+    assert!(bytes < 1100, "{bytes}");
+    drop(stage);
+    let (stage, events) = reopen(dir.path());
+    assert_eq!((stage.bytes(), stage.damage()), (bytes, None));
+    assert!(matches!(&events[0], Event::Segment { base, .. } if base == b"published again"));
+    assert_eq!(frames(events), all(41..42));
+}
+
+/// No two frames are sealed with one key and nonce: those that were passed over may be on the disk in part.
+#[test]
+fn after_what_was_passed_over_comes_a_file_of_its_own() {
+    let dir = folder();
+    let disk = Failing::with_room(3_000);
+    let stage = create(&disk, dir.path());
+    for at in 0..10 {
+        stage.append(Frame::Batch(&batch(at)));
+    }
+    assert!(stage.sync(stage.end()).is_err());
+    let before: Vec<_> = segment::list(dir.path()).unwrap();
+    let closed = stage.cut(&[]).unwrap();
+    assert!(stage.complete(closed).is_err());
+    stage.forget(closed).unwrap();
+    stage.append(Frame::Batch(&batch(10)));
+    stage.sync(stage.end()).unwrap();
+    let after: Vec<_> = segment::list(dir.path()).unwrap();
+    assert_eq!(after.len(), 1);
+    assert!(!before.contains(&after[0]));
+}
+
+#[test]
+fn a_stage_on_a_full_disk_begins_when_there_is_room() {
+    let dir = folder();
+    let disk = Failing::with_room(100);
+    let stage = create(&disk, dir.path());
+    assert!(matches!(stage.failure(), Some(Error::Full(_))));
+    stage.append(Frame::Batch(&batch(0)));
+    assert!(stage.sync(stage.end()).is_err());
+    assert_eq!(segment::list(dir.path()).unwrap(), []);
+    disk.set_room(u64::MAX);
+    stage.sync(stage.end()).unwrap();
+    drop(stage);
+    assert_eq!(frames(reopen(dir.path()).1), all(0..1));
+}
+
+#[test]
+fn what_replaces_another_stage_confirms_nothing_before_that_is_gone() {
+    for published in [false, true] {
+        let dir = folder();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        let left = begin(&old, &key(), [2; 16], &[]).unwrap();
+        left.append(Frame::Batch(b"left"));
+        left.sync(left.end()).unwrap();
+        drop(left);
+        let disk = Failing::with_room(20_000);
+        let stage = create(&disk, &new);
+        stage.replaces(&old);
+        for at in 0..30 {
+            stage.append(Frame::Batch(&batch(at)));
+        }
+        let first = Position(1);
+        assert!(stage.sync(stage.end()).is_err());
+        assert!(old.is_dir());
+        // Some of it is on the disk, but a crash would have the other one read.
+        assert!(stage.sync(first).is_err());
+        if published {
+            let closed = stage.cut(&[]).unwrap();
+            assert!(stage.complete(closed).is_err());
+            stage.forget(closed).unwrap();
+        } else {
+            disk.set_room(u64::MAX);
+            stage.sync(stage.end()).unwrap();
+        }
+        assert!(!old.exists());
+        stage.sync(first).unwrap();
+    }
+}
+
+#[test]
+fn a_stage_that_refuses_takes_nothing_and_owes_nothing() {
+    let dir = folder();
+    let place = dir.path().join("stage");
+    let why = Error::StateReadOnly("for a test".into());
+    let stage = Stage::refusing(&place, &key(), why, &Arc::new(Reserve::none()));
+    assert!(matches!(stage.accept(2), Err(Error::StateReadOnly(_))));
+    assert!(stage.failure().is_some());
+    let at = stage.append(Frame::Batch(b"merged"));
+    stage.sync(at).unwrap();
+    stage.sync(stage.end()).unwrap();
+    let closed = stage.cut(&[]).unwrap();
+    stage.complete(closed).unwrap();
+    stage.forget(closed).unwrap();
+    assert_eq!(stage.bytes(), 0);
+    assert!(!place.exists());
 }

@@ -8,7 +8,7 @@ use super::*;
 #[ignore = "prints figures"]
 fn replay_of_a_million_frames() {
     let dir = tempfile::tempdir().unwrap();
-    let stage = Stage::create(dir.path(), &key(), [1; 16], &[]).unwrap();
+    let stage = begin(dir.path(), &key(), [1; 16], &[]).unwrap();
     let start = Instant::now();
     for at in 0..1_000_000u64 {
         stage.append(Frame::Batch(&[at as u8; 100]));
@@ -23,7 +23,7 @@ fn replay_of_a_million_frames() {
     drop(stage);
     let start = Instant::now();
     let mut count = 0;
-    let stage = Stage::open(dir.path(), &key(), &mut |event| {
+    let stage = resume(dir.path(), &key(), &mut |event| {
         count += u32::from(matches!(event, Event::Frame(_)));
         Ok(())
     });
@@ -36,7 +36,7 @@ fn replay_of_a_million_frames() {
 fn latency_of_a_sync() {
     const ROUNDS: usize = 400;
     let dir = tempfile::tempdir().unwrap();
-    let stage = Stage::create(&dir.path().join("stage"), &key(), [1; 16], &[]).unwrap();
+    let stage = begin(&dir.path().join("stage"), &key(), [1; 16], &[]).unwrap();
     let bytes = [5; 4096];
     let grown = crate::disk::create(&dir.path().join("grown")).unwrap();
     let zeroed = crate::disk::create(&dir.path().join("zeroed")).unwrap();
@@ -77,7 +77,7 @@ fn latency_of_a_sync() {
 #[ignore = "prints figures"]
 fn throughput() {
     let dir = tempfile::tempdir().unwrap();
-    let stage = Stage::create(dir.path(), &key(), [1; 16], &[]).unwrap();
+    let stage = begin(dir.path(), &key(), [1; 16], &[]).unwrap();
     let bytes = vec![5; 128 * 1024];
     let start = Instant::now();
     for at in 0..8192 {

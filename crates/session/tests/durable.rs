@@ -1,0 +1,334 @@
+//! What a session promises of its disks: how much room there is, what a full one refuses, and what is durable in time.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use safeos_record::{Address, Chunk, Pointer};
+use safeos_session::{
+    Allocate, Attr, Credentials, Error, FileKind, Limits, NewNode, Options, RenameMode, Secret,
+    Session, SetAttr, Volume, XattrMode,
+};
+use safeos_store::{Entry, Kind, MemoryStore, Result, Room, Stats, Store, Traits};
+use tempfile::TempDir;
+
+/// A store elsewhere that a test can make hang, and that says how much room it has.
+#[derive(Default)]
+struct Remote {
+    records: MemoryStore,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    hangs: bool,
+    waiting: usize,
+    room: Option<Room>,
+}
+
+impl Remote {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            records: MemoryStore::new(Traits {
+                local: false,
+                paid: false,
+            }),
+            ..Self::default()
+        })
+    }
+
+    /// Has calls that write wait from now on, or go on.
+    fn hang(&self, hangs: bool) {
+        self.state.lock().unwrap().hangs = hangs;
+        self.changed.notify_all();
+    }
+
+    fn set_free(&self, free: u64) {
+        let total = 1 << 40;
+        self.state.lock().unwrap().room = Some(Room { total, free });
+    }
+
+    /// Waits until somebody waits.
+    fn is_waited_for(&self) {
+        let state = self.state.lock().unwrap();
+        drop(self.changed.wait_while(state, |state| state.waiting == 0));
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        self.changed.notify_all();
+        state = self.changed.wait_while(state, |state| state.hangs).unwrap();
+        state.waiting -= 1;
+    }
+}
+
+impl Store for Remote {
+    fn url(&self) -> &str {
+        self.records.url()
+    }
+
+    fn traits(&self) -> Traits {
+        self.records.traits()
+    }
+
+    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        self.pass();
+        self.records.put_chunks(chunks)
+    }
+
+    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
+        self.records.get_chunks(addresses)
+    }
+
+    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+        self.records.read_part(address, offset, len)
+    }
+
+    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
+        self.records.has_chunks(addresses)
+    }
+
+    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
+        self.records.get_pointer(address)
+    }
+
+    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
+        self.pass();
+        self.records.set_pointer(pointer, expected)
+    }
+
+    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
+        self.records.list(after, limit)
+    }
+
+    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
+        self.records.delete_chunks(addresses)
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        self.records.stats()
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.state.lock().unwrap().room
+    }
+}
+
+fn credentials() -> Credentials {
+    Credentials {
+        name: "Ana".into(),
+        password: Secret::new("correct horse battery".into()),
+        secret_key: None,
+    }
+}
+
+fn options(store: Arc<dyn Store>, state: &Path) -> Options {
+    Options {
+        store,
+        state: state.to_owned(),
+        owner: (1000, 1000),
+        remember: false,
+        accept_older: false,
+        wallet: None,
+        limits: Limits {
+            log_after: Duration::from_millis(20),
+            ..Limits::default()
+        },
+    }
+}
+
+fn sign_up(store: &Arc<Remote>, state: &TempDir) -> Arc<Session> {
+    Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap()
+}
+
+fn make(home: &dyn Volume, name: &str) -> Result<Attr, Error> {
+    let node = NewNode {
+        kind: FileKind::File,
+        perm: 0o644,
+        uid: 1000,
+        gid: 1000,
+        rdev: 0,
+        target: b"",
+    };
+    home.create(home.root(), name.as_bytes(), &node)
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// The bytes of the stage's files.
+fn stage(state: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let home = std::fs::read_dir(state.join("homes")).unwrap().next();
+    let files = std::fs::read_dir(home.unwrap().unwrap().path().join("stage")).unwrap();
+    let mut found: Vec<_> = files
+        .filter_map(|file| {
+            let path = file.unwrap().path();
+            Some((path.clone(), std::fs::read(path).ok()?))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Asks again until it is so; a test that waits for this long has failed.
+fn until(mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < end, "it does not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_was_written_is_durable_in_time_whatever_a_publish_waits_for() {
+    let store = Remote::new();
+    let state = TempDir::new().unwrap();
+    let session = sign_up(&store, &state);
+    let home = session.home().unwrap();
+    store.hang(true);
+    let file = make(&*home, "file").unwrap();
+    home.write(file.ino, Some(0), b"before").unwrap();
+    // The publisher hangs now.
+    store.is_waited_for();
+    let before = stage(state.path());
+    home.write(file.ino, Some(0), b"while it hangs").unwrap();
+    until(|| stage(state.path()) != before);
+    let after = TempDir::new().unwrap();
+    let mut found = Vec::new();
+    until(|| {
+        // The frame may be there in part.
+        drop(std::fs::remove_dir_all(after.path()));
+        std::fs::create_dir(after.path()).unwrap();
+        copy(state.path(), after.path());
+        let records = MemoryStore::new(store.traits());
+        records.restore(store.records.state());
+        let options = options(Arc::new(records), after.path());
+        let again = Session::sign_in(credentials(), options, &()).unwrap();
+        let home = again.home().unwrap();
+        found.clear();
+        home.read(file.ino, 0, 100, &mut found).unwrap();
+        again.sign_out(false, false, &()).unwrap();
+        found == b"while it hangs"
+    });
+    store.hang(false);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn a_home_has_the_room_of_the_smallest_place_that_it_needs() {
+    let store = Remote::new();
+    let state = TempDir::new().unwrap();
+    let session = sign_up(&store, &state);
+    let home = session.home().unwrap();
+    let free = || Room::of_disk(state.path()).unwrap().free;
+    let before = free();
+    let found = home.space().unwrap();
+    assert!(found.free <= before.max(free()), "{found:?}");
+    store.set_free(5_000_000);
+    let file = make(&*home, "file").unwrap();
+    home.write(file.ino, Some(0), &[1; 1_000_000]).unwrap();
+    let found = home.space().unwrap();
+    assert!((3_900_000..=5_000_000).contains(&found.free), "{found:?}");
+    assert!(found.total >= found.free + 1_000_000, "{found:?}");
+    session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn where_there_is_no_room_nothing_more_is_taken_and_removing_goes_on() {
+    let store = Remote::new();
+    let state = TempDir::new().unwrap();
+    let session = sign_up(&store, &state);
+    let home = session.home().unwrap();
+    let file = make(&*home, "file").unwrap();
+    home.write(file.ino, Some(0), &[1; 100_000]).unwrap();
+    make(&*home, "gone").unwrap();
+    store.set_free(1000);
+    until(|| {
+        make(&*home, "more").is_err_and(|error| error.errno() == 28) || {
+            let made = home.unlink(home.root(), b"more");
+            made.is_err()
+        }
+    });
+    let root = home.root();
+    assert_eq!(home.write(file.ino, None, b"x").unwrap_err().errno(), 28);
+    let grown = SetAttr {
+        perm: Some(0o600),
+        ..SetAttr::default()
+    };
+    home.set_attr(file.ino, &grown).unwrap();
+    home.rename((root, b"file"), (root, b"file2"), RenameMode::Replace)
+        .unwrap();
+    home.unlink(root, b"gone").unwrap();
+    session.publish(&()).unwrap();
+    session.collect(false, &()).unwrap();
+    store.set_free(1 << 30);
+    until(|| make(&*home, "more").is_ok());
+    session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn nothing_is_written_after_the_end() {
+    for later in [false, true] {
+        let store = Remote::new();
+        let state = TempDir::new().unwrap();
+        let session = sign_up(&store, &state);
+        let home = session.home().unwrap();
+        let root = home.root();
+        let file = make(&*home, "file").unwrap().ino;
+        home.write(file, Some(0), b"kept").unwrap();
+        home.set_xattr(file, b"user.a", b"b", XattrMode::Any)
+            .unwrap();
+        if later {
+            session.sign_out_later().unwrap();
+        } else {
+            session.sign_out(false, false, &()).unwrap();
+        }
+        let size = SetAttr {
+            size: Some(0),
+            ..SetAttr::default()
+        };
+        let mode = RenameMode::Replace;
+        let reserve = Allocate::Reserve { keep_size: false };
+        for (number, refused) in [
+            home.write(file, Some(0), b"lost").map(drop),
+            home.write(file, None, b"lost").map(drop),
+            home.write(file, Some(0), b"").map(drop),
+            home.write_back(file, 0, b"lost"),
+            home.set_attr(file, &size).map(drop),
+            home.set_attr(file, &SetAttr::default()).map(drop),
+            make(&*home, "other").map(drop),
+            home.link(file, root, b"link").map(drop),
+            home.unlink(root, b"file"),
+            home.rmdir(root, b"file"),
+            home.rename((root, b"file"), (root, b"other"), mode),
+            home.allocate(file, 0, 10, reserve),
+            home.set_xattr(file, b"user.a", b"c", XattrMode::Any),
+            home.remove_xattr(file, b"user.a"),
+            home.sync(file),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert!(
+                matches!(refused, Err(Error::Ended)),
+                "{number}: {refused:?}"
+            );
+        }
+        home.release(file, 1);
+    }
+}
