@@ -51,13 +51,26 @@ impl Account {
     /// Publishes a commit in the place of `previous`: puts the head chunk, then moves the pointer.
     /// [`Error::HeadMoved`] if another computer was first. Calling it again after an error is safe.
     pub fn publish_head(&self, store: &dyn Store, commit: &[u8], previous: &Head) -> Result<Head> {
-        let sealed = head::sealed_packet(&previous.chunk)?;
+        self.publish_head_over(store, commit, previous, previous, 0)
+    }
+
+    /// The same in the place of `there` where it does not follow on what this computer knows, as after a store was put back:
+    /// with the settings of `newest` and a counter above `counter`, so that no computer takes it for an older state.
+    pub fn publish_head_over(
+        &self,
+        store: &dyn Store,
+        commit: &[u8],
+        newest: &Head,
+        there: &Head,
+        counter: u64,
+    ) -> Result<Head> {
+        let sealed = head::sealed_packet(&newest.chunk)?;
         self.put_head(
             store,
             sealed,
             commit.to_vec(),
-            Some(previous.counter()),
-            previous.counter().saturating_add(1),
+            Some(there.counter()),
+            there.counter().max(counter).saturating_add(1),
         )
     }
 

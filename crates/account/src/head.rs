@@ -68,6 +68,12 @@ impl Head {
     pub fn commit(&self) -> &[u8] {
         &self.commit
     }
+
+    /// Whether the two carry the same account packet: settings, recovery key, password.
+    pub fn has_packet_of(&self, other: &Self) -> bool {
+        let packet = |head: &Self| sealed_packet(&head.chunk).ok().map(<[u8]>::to_vec);
+        packet(self) == packet(other)
+    }
 }
 
 /// A head chunk's two sealed parts, each salt ‖ ciphertext ‖ tag; nothing is known of them but their lengths.

@@ -13,6 +13,8 @@
 //! ```
 
 mod account;
+#[cfg(test)]
+mod busy_tests;
 mod error;
 mod head;
 mod kdf;
@@ -37,6 +39,7 @@ pub use head::{COMMIT_LEN_MAX, Head};
 pub use login::Login;
 pub use name::{check_name, check_new_password};
 pub use packet::Settings;
+pub use password::NewPassword;
 pub use recover::Recovered;
 pub use recovery_key::{RecoveryKey, WORDS as RECOVERY_WORDS};
 pub use secret::{Credentials, Secret};

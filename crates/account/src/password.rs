@@ -16,6 +16,9 @@ use crate::name::{check_new_password, normal_password};
 use crate::packet::Packet;
 use crate::{Account, Error, Head, Result, Secret};
 
+/// A new password of one account, stretched. That takes seconds, in which the head may move; setting it does not.
+pub struct NewPassword(Arc<Keys>);
+
 impl Account {
     /// Publishes `head` under a new password and retires the old one for good. `head` must be the newest: [`Error::HeadMoved`].
     /// The home key and so everything already stored stays the same.
@@ -26,12 +29,28 @@ impl Account {
         new: &Secret,
         head: &Head,
     ) -> Result<(Self, Head)> {
+        self.set_password(store, &self.new_password(old, new)?, head)
+    }
+
+    /// The first half of [`Account::change_password`], which asks no store: checks both passwords and stretches them.
+    pub fn new_password(&self, old: &Secret, new: &Secret) -> Result<NewPassword> {
         check_new_password(new)?;
         self.check_password(old)?;
         let new = normal_password(new)?;
         if *normal_password(old)? == *new {
             return Err(Error::PasswordUsed);
         }
+        Ok(NewPassword(Arc::new(self.derive(&new)?)))
+    }
+
+    /// The second half: a few calls of the store. After [`Error::HeadMoved`] it may be called again with the newer head, as
+    /// often as it takes.
+    pub fn set_password(
+        &self,
+        store: &dyn Store,
+        new: &NewPassword,
+        head: &Head,
+    ) -> Result<(Self, Head)> {
         let packet = self.packet(head)?;
         let now = self.fetch_pointer(store)?;
         target(&now)?;
@@ -41,11 +60,11 @@ impl Account {
             });
         }
 
-        self.move_to(store, self.derive(&new)?, packet, head)
+        self.move_to(store, new.0.clone(), packet, head)
     }
 
     /// Refuses any password but the one that holds.
-    pub(crate) fn check_password(&self, typed: &Secret) -> Result<()> {
+    pub fn check_password(&self, typed: &Secret) -> Result<()> {
         let wrong = || Error::WrongPassword(self.given_name.clone());
         let typed = normal_password(typed).map_err(|_| wrong())?;
         if self.derive(&typed)?.address == self.address() {
@@ -59,7 +78,7 @@ impl Account {
     pub(crate) fn move_to(
         &self,
         store: &dyn Store,
-        keys: Keys,
+        keys: Arc<Keys>,
         packet: Packet,
         head: &Head,
     ) -> Result<(Self, Head)> {
@@ -67,7 +86,7 @@ impl Account {
             given_name: self.given_name.clone(),
             name: self.name.clone(),
             secret_key: self.secret_key.clone(),
-            keys: Arc::new(keys),
+            keys,
             home_key: self.home_key.clone(),
             marker_cost: self.marker_cost,
         };

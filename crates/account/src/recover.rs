@@ -17,6 +17,9 @@ use crate::packet::{Packet, RecoveryKeys};
 use crate::recovery::{Door, Record};
 use crate::{Account, Error, Head, RecoveryKey, Result, Secret, SecretKey};
 
+/// How often an account whose head moves is opened again.
+const TRIES_MAX: usize = 32;
+
 /// An account that was opened with its recovery key.
 pub struct Recovered {
     /// Opened, under the new password.
@@ -41,6 +44,28 @@ impl Account {
         let name = name
             .map(|typed| Name::parse(typed).map(|name| (typed, name)))
             .transpose()?;
+        let mut derived = None;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match Self::open_anew(store, key, name.as_ref(), new, &mut derived, step) {
+                // Another computer, where somebody is signed in, has published meanwhile.
+                Err(Error::HeadMoved { .. }) if tries < TRIES_MAX => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// One try of [`Account::recover`]. The keys of the new password stay in `derived` for the next: stretching it takes longer
+    /// than everything else.
+    fn open_anew(
+        store: &dyn Store,
+        key: &RecoveryKey,
+        name: Option<&(&str, Name)>,
+        new: &Secret,
+        derived: &mut Option<Arc<Keys>>,
+        step: &dyn Fn(&str),
+    ) -> Result<Recovered> {
         step("finding the account");
         let Record { keys, secret_key } = Door::of(key).look(store)?;
         let mut opened = Vec::new();
@@ -63,12 +88,17 @@ impl Account {
             _ => return Err(Error::RecoveryKeyReplaced),
         };
         if let Some((typed, name)) = name
-            && name != account.name
+            && *name != account.name
         {
             return Err(Error::RecoveryKeyOfAnother(typed.trim().to_owned()));
         }
         step("setting the new password");
-        let keys = account.derive(&normal_password(new)?)?;
+        let keys = match derived {
+            Some(keys) => keys.clone(),
+            None => derived
+                .insert(Arc::new(account.derive(&normal_password(new)?)?))
+                .clone(),
+        };
         // What an interrupted change of password has left, unless somebody has worked with it since.
         for other in opened.filter(|other| other.account.address() != keys.address) {
             let idle = other.head.counter() == other.packet.first_counter
@@ -104,14 +134,30 @@ impl Account {
         head: &Head,
     ) -> Result<(RecoveryKey, Head)> {
         self.check_password(password)?;
+        let key = RecoveryKey::generate()?;
+        let head = self.set_recovery_key(store, &key, head)?;
+        Ok((key, head))
+    }
+
+    /// The same for a caller that has checked the password ([`Account::check_password`]), with a key of its own. After
+    /// [`Error::HeadMoved`] it may be called again with the newer head and the same key.
+    pub fn set_recovery_key(
+        &self,
+        store: &dyn Store,
+        key: &RecoveryKey,
+        head: &Head,
+    ) -> Result<Head> {
         let mut packet = self.packet(head)?;
         let before = packet.recovery.take();
         if let Some(replaced) = before.as_ref().and_then(|keys| keys.replaced.as_ref()) {
             Door::of(replaced).close(store)?;
         }
         let before = before.map(|keys| keys.current);
-        let key = RecoveryKey::generate()?;
-        Door::of(&key).renew(store, &[&self.keys], self.secret_key.as_ref())?;
+        if before.as_ref() == Some(key) {
+            // An earlier call has come so far.
+            return Ok(head.clone());
+        }
+        Door::of(key).renew(store, &[&self.keys], self.secret_key.as_ref())?;
         packet.recovery = Some(RecoveryKeys {
             current: key.clone(),
             replaced: before.clone(),
@@ -124,7 +170,7 @@ impl Account {
         if let Some(before) = before {
             Door::of(&before).close(store)?;
         }
-        Ok((key, head))
+        Ok(head)
     }
 
     /// Has the recovery key open these keys too, before they hold; what then stands in the packet. The keys before stay in
