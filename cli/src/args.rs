@@ -380,7 +380,7 @@ pub enum Store {
         whose: Whose,
     },
 
-    /// Remove this account's records that nothing refers to (sign out on other computers first)
+    /// Remove this account's records that nothing refers to; what a computer at work may need stays
     Gc {
         #[command(flatten)]
         at: At,
@@ -389,6 +389,9 @@ pub enum Store {
         /// Only say what would be removed
         #[arg(long)]
         dry_run: bool,
+        /// This computer will not come back: what only it needs goes too, and what it has not published is lost
+        #[arg(long, value_name = "COMPUTER")]
+        forget: Option<String>,
     },
 }
 
@@ -481,6 +484,7 @@ mod tests {
             "safe store stats --store file:///s",
             "safe store copy file:///a file:///b",
             "safe store gc --dry-run",
+            "safe store gc --forget laptop",
             "safe store serve --listen 0.0.0.0:443 --store file:///s --tls-cert c --tls-key k --token-file t --mirror file:///m",
             "safe devnet --dir /n --nodes 8",
             "safe completions bash",

@@ -34,19 +34,53 @@ pub fn store(context: &Context, what: Command) -> Result<()> {
         Command::Stats { at } => stats(context, &at),
         Command::Check { at, whose, records } => check(context, &at, &whose, records),
         Command::Copy { from, to, whose } => copy(context, &from, &to, &whose),
-        Command::Gc { at, whose, dry_run } => {
-            let request = Request::Collect(Collect { dry_run });
+        Command::Gc {
+            at,
+            whose,
+            dry_run,
+            forget,
+        } => {
+            let request = Request::Collect(Collect {
+                dry_run,
+                lost: forget,
+            });
             let answer = by_account(context, at.store.as_deref(), &whose, request)?;
-            context.output.answer(&answer, || {
-                format!(
-                    "{} {}, {}",
-                    if dry_run { "would remove" } else { "removed" },
-                    plural(number(&answer, "records"), "record"),
-                    bytes(number(&answer, "bytes"))
-                )
-            })
+            context
+                .output
+                .answer(&answer, || collected(&answer, dry_run))
         }
     }
+}
+
+/// What a collection has removed, and what it has not and for whom.
+fn collected(answer: &Value, dry_run: bool) -> String {
+    let records = |name: &str| plural(number(answer, name), "record");
+    let mut text = format!(
+        "{} {}, {}",
+        if dry_run { "would remove" } else { "removed" },
+        records("records"),
+        bytes(number(answer, "bytes"))
+    );
+    let at_work = answer.get("at_work").and_then(Value::as_array);
+    for computer in at_work.into_iter().flatten() {
+        let said = |name: &str| computer.get(name).and_then(Value::as_str).unwrap_or("");
+        let minute = |time: &str| time.get(..16).unwrap_or(time).replace('T', " ");
+        text.push_str(&format!(
+            "\nat work: {} since {} UTC, last {} UTC",
+            said("computer"),
+            minute(said("since")),
+            minute(said("last"))
+        ));
+    }
+    if at_work.is_some_and(|at_work| !at_work.is_empty()) {
+        text.push_str(&format!(
+            "\nkept {}, {}: a computer at work may need them. Publish and sign out there, then collect again; \
+             if it is lost for good, safe store gc --forget COMPUTER",
+            records("kept_records"),
+            bytes(number(answer, "kept_bytes"))
+        ));
+    }
+    text
 }
 
 fn number(answer: &Value, name: &str) -> u64 {

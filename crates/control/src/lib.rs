@@ -22,7 +22,7 @@
 //! | `publish` | `url` |
 //! | `log` | `snapshots`: each `name`, `head`, `computer`, `added_bytes` |
 //! | `check` | `records`, `nodes`, `damaged` |
-//! | `collect` | `records`, `bytes` |
+//! | `collect` | `records`, `bytes`, `kept_records`, `kept_bytes`, `at_work` (each: `computer`, `since`, `last`) |
 //! | `copy` | `records`, `bytes`, `skipped` |
 
 mod ask;

@@ -166,6 +166,9 @@ pub struct Collect {
     /// Only say what would be removed.
     #[serde(default)]
     pub dry_run: bool,
+    /// A computer that will not come back: what only it needs is removed too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 /// Copies the account, the home and its history to another store.

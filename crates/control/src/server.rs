@@ -174,7 +174,10 @@ mod tests {
                 replace: true,
             }),
             Request::Check,
-            Request::Collect(Collect { dry_run: true }),
+            Request::Collect(Collect {
+                dry_run: true,
+                lost: Some("laptop".into()),
+            }),
             Request::Copy(Copy {
                 to: "file:///t".into(),
             }),

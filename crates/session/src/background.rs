@@ -31,6 +31,11 @@ const RETRY_FIRST: Duration = Duration::from_secs(2);
 /// … up to this.
 const RETRY_LAST: Duration = Duration::from_secs(60);
 
+/// After so much quiet others may collect.
+const REST_AFTER: Duration = Duration::from_secs(600);
+/// How often that is tried.
+const REST_EVERY: Duration = Duration::from_secs(60);
+
 /// How many packs are fetched ahead at once.
 const FETCHERS: usize = 3;
 
@@ -200,6 +205,7 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
     let mut last_change = Instant::now();
     let mut first_change: Option<Instant> = None;
     let mut looked = Instant::now();
+    let mut rested = Instant::now();
     let mut retry = RETRY_FIRST;
     let mut not_before = Instant::now();
     while !stop.wait(TICK) {
@@ -245,6 +251,10 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
                     retry = (retry * 2).min(RETRY_LAST);
                 }
             }
+        }
+        if first_change.is_none() && now - last_change >= REST_AFTER && now - rested >= REST_EVERY {
+            rested = now;
+            session.rest();
         }
     }
 }

@@ -70,6 +70,19 @@ pub enum Error {
         "the store shows an older state of this home than this computer has seen; it was rolled back or replaced. Nothing was changed. If the store was restored on purpose, sign in with --accept-older"
     )]
     RolledBack,
+    /// The store answered a state that has nothing in common with what this computer has published.
+    #[error(
+        "the store shows a state of this home that does not come from what this computer has published, and no state is left from which both come: it was put back or replaced. Nothing was changed. To have both, merged without removing anything, sign out with `safe logout --keep` and in again with --accept-older"
+    )]
+    Unrelated,
+    /// The store a home is copied to has a state that the copied one does not come from.
+    #[error(
+        "the store {url} has a state of this home that the one to be copied does not come from: somebody has worked with it there, or it is newer. Its pointer was left as it is. Copy the other way, or sign in there and take over what is missing"
+    )]
+    Apart {
+        /// The store that was to be copied to.
+        url: String,
+    },
     /// Another session of this account is open in this state folder.
     #[error(
         "this account is already signed in on this computer; use that session or sign it out first"
@@ -126,7 +139,8 @@ impl Error {
             Self::Damaged(_) => "damaged",
             Self::Ended => "no_session",
             Self::State(_) | Self::StateReadOnly(_) => "state_unusable",
-            Self::RolledBack => "rolled_back",
+            Self::RolledBack | Self::Unrelated => "rolled_back",
+            Self::Apart { .. } => "conflict",
             Self::InUse => "in_use",
             Self::Stopped => "stopped",
             Self::Account(error) => error.code(),

@@ -1,11 +1,13 @@
 //! The session: an account's home open on this computer.
 //!
-//! Imports go down: `session`, `maintain`, `public`, `restore` → `open`, `background` → `publish` → `home_volume` →
-//! `names`, `content`, `flush` → `home` → `turns` → `packs`, `stage`, `files`, `owners` → `look` → `volume`, `report`, `error`.
+//! Imports go down: `session`, `maintain`, `collect`, `public`, `restore` → `open`, `background` → `publish` → `putback` → `ancestry` → `home_volume` →
+//! `names`, `content`, `flush` → `home` → `turns` → `packs`, `stage`, `files`, `owners` → `look` → `lease` → `leases` → `volume`, `report`, `error`.
 
+mod ancestry;
 mod background;
 mod cache;
 mod clock;
+mod collect;
 mod content;
 mod copy;
 mod disk;
@@ -17,6 +19,8 @@ mod frozen;
 mod home;
 mod home_volume;
 mod inert;
+mod lease;
+mod leases;
 mod local;
 mod look;
 mod maintain;
@@ -30,6 +34,7 @@ mod patience;
 mod problems;
 mod public;
 mod publish;
+mod putback;
 mod readahead;
 mod report;
 mod restore;
@@ -45,7 +50,9 @@ pub use error::{Error, Result};
 pub use open::Wishes;
 pub use patience::without_waiting;
 pub use public::{open_public, open_public_for};
-pub use report::{Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step};
+pub use report::{
+    AtWork, Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step,
+};
 pub use safeos_account::{Credentials, Secret};
 pub use session::{Limits, Options, Session};
 pub use volume::{

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use safeos_record::{Address, Chunk, Key, NONCE_LEN, Pointer, random_bytes};
 use safeos_store::Reserve;
 
+use crate::ancestry::State;
 pub(crate) use crate::disk::failed;
 use crate::disk::is_full;
 use crate::stage::Stage;
@@ -20,6 +21,9 @@ use crate::{Error, Result};
 
 /// The file that says what was seen last.
 const SEEN: &str = "seen";
+/// The file that has the state which the stage was begun on.
+const STAGE_BASE: &str = "base";
+const STAGE_BASE_CONTEXT: &str = "safeos 2026 stage base v1";
 const FOLDER_CONTEXT: &str = "safeos 2026 state folder v1";
 const SEEN_CONTEXT: &str = "safeos 2026 seen head v1";
 
@@ -34,12 +38,22 @@ pub(crate) struct Local {
     _lock: Option<File>,
 }
 
+/// The small sealed files in a home's folder.
+#[derive(Clone)]
+pub(crate) struct Files {
+    dir: PathBuf,
+    reserve: Arc<Reserve>,
+}
+
 /// The newest head this computer has seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
     /// It only grows, also across a change of password.
     pub(crate) counter: u64,
     pub(crate) head: Address,
+    /// Its commit: what a stage goes on from, also where a store was put back and has lost it. Empty in what earlier versions
+    /// have written.
+    pub(crate) commit: Vec<u8>,
 }
 
 impl Local {
@@ -132,41 +146,53 @@ impl Local {
     }
 
     pub(crate) fn seen(&self, home: &Key) -> Result<Option<Seen>> {
-        let path = self.path(SEEN);
-        let mut bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &path, &error)),
+        let Some(plain) = self.files().read_sealed(SEEN, SEEN_CONTEXT, home)? else {
+            return Ok(None);
         };
-        let damaged = || {
-            Error::State(format!(
-                "{} is damaged; remove it if nobody can have changed it on purpose",
-                path.display()
-            ))
-        };
-        let (nonce, sealed) = bytes
-            .split_first_chunk_mut::<NONCE_LEN>()
-            .ok_or_else(damaged)?;
-        let plain = home
-            .derive(SEEN_CONTEXT, &[])
-            .open(*nonce, &[], sealed)
-            .map_err(|_| damaged())?;
-        let (counter, head) = plain.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let damaged = || self.files().damaged(SEEN);
+        let (counter, rest) = plain.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (head, commit) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
         Ok(Some(Seen {
             counter: u64::from_le_bytes(*counter),
-            head: Address(head.try_into().map_err(|_| damaged())?),
+            head: Address(*head),
+            commit: commit.to_vec(),
         }))
     }
 
-    pub(crate) fn set_seen(&self, home: &Key, seen: Seen) -> Result<()> {
-        let mut nonce = [0; NONCE_LEN];
-        random_bytes(&mut nonce)?;
-        let mut bytes = nonce.to_vec();
-        bytes.extend_from_slice(&seen.counter.to_le_bytes());
-        bytes.extend_from_slice(&seen.head.0);
-        home.derive(SEEN_CONTEXT, &[])
-            .seal(nonce, &[], &mut bytes, NONCE_LEN)?;
-        self.replace(&self.path(SEEN), &bytes)
+    pub(crate) fn set_seen(&self, home: &Key, seen: &Seen) -> Result<()> {
+        let mut plain = seen.counter.to_le_bytes().to_vec();
+        plain.extend_from_slice(&seen.head.0);
+        plain.extend_from_slice(&seen.commit);
+        self.files().write_sealed(SEEN, SEEN_CONTEXT, home, &plain)
+    }
+
+    /// Keeps the state that a stage is begun on, where that is not the newest: the store may lose it.
+    pub(crate) fn keep_stage_base(&self, home: &Key, base: &State) -> Result<()> {
+        let plain = [&base.address.0[..], &base.bytes].concat();
+        self.files()
+            .write_sealed(STAGE_BASE, STAGE_BASE_CONTEXT, home, &plain)
+    }
+
+    /// What [`Local::keep_stage_base`] has kept.
+    pub(crate) fn stage_base(&self, home: &Key) -> Result<Option<State>> {
+        let Some(plain) = self
+            .files()
+            .read_sealed(STAGE_BASE, STAGE_BASE_CONTEXT, home)?
+        else {
+            return Ok(None);
+        };
+        let (address, bytes) = plain
+            .split_first_chunk::<32>()
+            .ok_or_else(|| self.files().damaged(STAGE_BASE))?;
+        State::read(Address(*address), bytes.to_vec()).map(Some)
+    }
+
+    /// The small files of this home.
+    pub(crate) fn files(&self) -> Files {
+        Files {
+            dir: self.dir.clone(),
+            reserve: self.reserve.clone(),
+        }
     }
 
     /// Keeps a head for signing in without the store.
@@ -195,6 +221,7 @@ impl Local {
     pub(crate) fn clean(&self, forget: bool, wipe: bool) -> Result<()> {
         Stage::destroy(&self.stage())?;
         Stage::destroy(&self.old_stage())?;
+        self.files().remove(STAGE_BASE)?;
         if forget {
             clear(&self.packs())?;
         }
@@ -208,6 +235,63 @@ impl Local {
             }
         }
         Ok(())
+    }
+}
+
+impl Files {
+    /// What a file of this home holds; `None` where there is none.
+    pub(crate) fn read_sealed(
+        &self,
+        name: &str,
+        context: &str,
+        home: &Key,
+    ) -> Result<Option<Vec<u8>>> {
+        let path = self.dir.join(name);
+        let mut bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("read", &path, &error)),
+        };
+        let (nonce, sealed) = bytes
+            .split_first_chunk_mut::<NONCE_LEN>()
+            .ok_or_else(|| self.damaged(name))?;
+        let plain = home
+            .derive(context, &[])
+            .open(*nonce, &[], sealed)
+            .map_err(|_| self.damaged(name))?;
+        Ok(Some(plain.to_vec()))
+    }
+
+    /// Replaces a file of this home in one step.
+    pub(crate) fn write_sealed(
+        &self,
+        name: &str,
+        context: &str,
+        home: &Key,
+        plain: &[u8],
+    ) -> Result<()> {
+        let mut nonce = [0; NONCE_LEN];
+        random_bytes(&mut nonce)?;
+        let mut bytes = nonce.to_vec();
+        bytes.extend_from_slice(plain);
+        home.derive(context, &[])
+            .seal(nonce, &[], &mut bytes, NONCE_LEN)?;
+        let path = self.dir.join(name);
+        self.reserve
+            .spend(is_full, || replace(&path, &bytes))
+            .map_err(|error| failed("write", &path, &error))
+    }
+
+    /// Removes a file of this home.
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        clear(&self.dir.join(name))
+    }
+
+    fn damaged(&self, name: &str) -> Error {
+        Error::State(format!(
+            "{} is damaged; remove it if nobody can have changed it on purpose",
+            self.dir.join(name).display()
+        ))
     }
 }
 

@@ -1,22 +1,21 @@
-//! Looking after a home on its store: check, collect, copy.
+//! Looking after a home on its store: check, copy.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use safeos_record::{Address, Pointer};
-use safeos_store::{Error as StoreError, Kind, Store};
+use safeos_account::Head;
+use safeos_record::{Address, Pointer, Target};
+use safeos_store::{Error as StoreError, Store};
 use safeos_tree::{
     Block, Commit, ObjectKind, ObjectRef, Source, Tree, check, directory, references,
 };
 
+use crate::ancestry::{Ancestry, State as Published};
 use crate::copy::copy;
 use crate::look::Look;
-use crate::open::waiting_packs;
-use crate::{Checked, Collected, Copied, Error, Ino, Progress, Result, Session, Step};
+use crate::{Checked, Copied, Error, Ino, Progress, Result, Session, Step};
 
 /// How many records are read with one call.
 const READ_AT_ONCE: usize = 8;
-/// How many records are listed with one call.
-const LIST_AT_ONCE: usize = 4096;
 /// How many lines a check gives at most.
 const LINES_MAX: usize = 10_000;
 
@@ -27,19 +26,19 @@ struct State {
 }
 
 /// What a home's history refers to.
-struct Reached {
+pub(crate) struct Reached {
     states: Vec<State>,
-    heads: BTreeSet<Address>,
-    packs: BTreeSet<Address>,
+    pub(crate) heads: BTreeSet<Address>,
+    pub(crate) packs: BTreeSet<Address>,
     /// Nodes that cannot be had, and heads.
-    damaged: Vec<String>,
+    pub(crate) damaged: Vec<String>,
     /// Objects that have been visited.
     seen: HashSet<ObjectRef>,
 }
 
 impl Reached {
     /// Adds what a tree refers to.
-    fn add(&mut self, tree: &Tree, source: &dyn Source, name: &str) -> Result<()> {
+    pub(crate) fn add(&mut self, tree: &Tree, source: &dyn Source, name: &str) -> Result<()> {
         let Self {
             packs,
             damaged,
@@ -67,7 +66,7 @@ impl Reached {
 
 impl Session {
     /// Every state of the home that is published, newest last, and the packs they refer to.
-    fn reach(&self, progress: &dyn Progress) -> Result<Reached> {
+    pub(crate) fn reach(&self, progress: &dyn Progress) -> Result<Reached> {
         let mut reached = Reached {
             states: Vec::new(),
             heads: BTreeSet::new(),
@@ -247,82 +246,6 @@ impl Session {
         Ok(found.nodes)
     }
 
-    /// Removes this account's packs and heads that no published state refers to, and nothing that is in use here.
-    /// Records of others on the same store are left alone: only what opens with this home's key is looked at. Other
-    /// computers must not be publishing meanwhile.
-    pub fn collect(&self, dry_run: bool, progress: &dyn Progress) -> Result<Collected> {
-        // Nothing is published while the store is looked through.
-        let mut line = self.line.lock();
-        let watch = self.home.packs.watch();
-        // A thread that has put or found a pack before that has told the tree then.
-        self.home.turns.wait();
-        self.publish_line(&mut line, |publisher, line| {
-            publisher.publish_all(line, progress)
-        })?;
-        let account = self.account.read().clone();
-        let current = line.head.address();
-        let mut reached = self.reach(progress)?;
-        // Files without a name that are in use, and what has been written since.
-        let working = self.home.work.read().tree.clone();
-        reached.add(&working, &**self.reader(), "what is not published")?;
-        if self.home.stage.refusal().is_some() {
-            reached.packs.extend(waiting_packs(&self.local, &account)?);
-        }
-        if !reached.damaged.is_empty() {
-            return Err(Error::Damaged(format!(
-                "nothing is removed while the history is damaged: {}",
-                reached.damaged[0]
-            )));
-        }
-        let store = self.home.packs.store();
-        let mut collected = Collected::default();
-        let mut after = None;
-        loop {
-            let entries = store.list(after, LIST_AT_ONCE)?;
-            let Some(last) = entries.last() else {
-                break;
-            };
-            after = Some((last.kind, last.address));
-            for entry in &entries {
-                if progress.stopped() {
-                    return Err(Error::Stopped);
-                }
-                let address = entry.address;
-                if entry.kind != Kind::Chunk
-                    || address == current
-                    || reached.packs.contains(&address)
-                    || reached.heads.contains(&address)
-                {
-                    continue;
-                }
-                let Ok(chunk) = store.get_chunk(&address) else {
-                    continue;
-                };
-                let ours = directory(self.reader().keys(), chunk.bytes()).is_ok()
-                    || account.open_head(&chunk).is_ok();
-                if !ours {
-                    continue;
-                }
-                let remove = || match dry_run {
-                    true => Ok(()),
-                    false => store.delete_chunks(&[address]).map(drop),
-                };
-                if !watch.unless_in_use(&address, remove)? {
-                    continue;
-                }
-                collected.records += 1;
-                collected.bytes += entry.len;
-                progress.step(Step {
-                    what: "collecting".into(),
-                    done: collected.records,
-                    total: 0,
-                    unit: "records".into(),
-                });
-            }
-        }
-        Ok(collected)
-    }
-
     /// Copies the account, the home and its history to another store. What is there already is not
     /// copied again; the pointer comes last.
     pub fn copy_to(&self, to: &dyn Store, progress: &dyn Progress) -> Result<Copied> {
@@ -351,6 +274,9 @@ impl Session {
         account.copy_recovery(from, to, &head)?;
         let pointer = head.pointer();
         let there = to.get_pointer(&pointer.address())?;
+        if let Some(there) = &there {
+            self.refuse_to_replace(to, there, &head)?;
+        }
         let expected = there.as_ref().map(Pointer::counter);
         match there {
             Some(there)
@@ -372,5 +298,30 @@ impl Session {
             }
         }
         Ok(copied)
+    }
+
+    /// Refuses a copy over a state that the copied one does not come from: somebody has worked with it.
+    fn refuse_to_replace(&self, to: &dyn Store, there: &Pointer, head: &Head) -> Result<()> {
+        let Target::Chunk(address) = there.target() else {
+            return Ok(());
+        };
+        let account = self.account.read().clone();
+        let ancestry = |store| Ancestry {
+            account: &account,
+            store,
+            source: &**self.reader(),
+        };
+        // One that is lost there leads nowhere.
+        let Some(other) = ancestry(to).open(&address)? else {
+            return Ok(());
+        };
+        // The other way round the copy would be the older one, which is said where the pointer is set.
+        let ours = Published::of(head)?;
+        if ancestry(self.home.packs.store()).comes_from(&ours, &other)? {
+            return Ok(());
+        }
+        Err(Error::Apart {
+            url: to.url().to_owned(),
+        })
     }
 }

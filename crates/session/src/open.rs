@@ -8,19 +8,21 @@ use safeos_account::{
     Settings,
 };
 use safeos_record::{Address, random_bytes};
-use safeos_store::Store;
 use safeos_tree::{
     Batch, Block, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree,
 };
 
+use crate::ancestry::{Ancestry, State, unless_lost};
 use crate::cache::PackCache;
 use crate::clock::precise;
 use crate::home::Home;
-use crate::local::{Local, forget, remembered, remembers_any};
+use crate::lease::Lease;
+use crate::local::{Local, Seen, forget, remembered, remembers_any};
 use crate::names::root_batch;
 use crate::owners::Owners;
 use crate::packs::Packs;
 use crate::publish::{Line, Publisher};
+use crate::putback::Ours;
 use crate::session::computer;
 use crate::stage::{Event, OwnedFrame, Stage};
 use crate::{Error, Options, Progress, Result, Session, Step};
@@ -228,25 +230,20 @@ fn open_in(
     progress: &dyn Progress,
 ) -> Result<Arc<Session>> {
     let step = steps(progress);
-    if let Some(seen) = local.seen(account.home_key())?
-        && !options.accept_older
-        && (head.counter() < seen.counter
-            // With the same counter the lower target is the one that a network keeps.
-            || head.counter() == seen.counter && head.address() > seen.head)
-    {
-        return Err(Error::RolledBack);
-    }
-
     if let Some(purse) = options.store.purse()
         && let Some(key) = account.settings(&head)?.wallet
     {
         purse.fund(key.expose())?;
     }
+    let (store, key) = (options.store.clone(), account.home_key());
+    let lease = Arc::new(Lease::new(store, key, &local, computer())?);
     let opening = Opening {
         account: &account,
         head: &head,
         options: &options,
         local: &local,
+        lease: &lease,
+        offline,
     };
     let opened = match local.unwritable() {
         None => opening.to_write(&step),
@@ -257,7 +254,7 @@ fn open_in(
         Err(why) if why.is_of_disk() => opening.to_read(why)?,
         opened => opened?,
     };
-    let session = Session::assemble(account, home, line, local, options.remember)?;
+    let session = Session::assemble(account, home, line, local, lease, options.remember)?;
     session.facts.lock().offline = offline;
     Ok(session)
 }
@@ -268,27 +265,54 @@ struct Opening<'a> {
     head: &'a Head,
     options: &'a Options,
     local: &'a Local,
+    lease: &'a Arc<Lease>,
+    offline: bool,
 }
 
 impl Opening<'_> {
-    fn home(&self, stage: Stage, tree: Tree) -> Result<Home> {
+    fn reader(&self) -> Result<(Arc<Packs>, Arc<Reader>)> {
         let Options { store, limits, .. } = self.options;
         let keys = Keys::new(self.account.home_key());
-        let reserve = self.local.reserve();
         let cache = if store.traits().local {
             None
         } else {
-            let limit = limits.disk_cache_bytes_max;
+            let (limit, reserve) = (limits.disk_cache_bytes_max, self.local.reserve());
             Some(PackCache::open(&self.local.packs(), limit, reserve)?)
         };
-        let packs = Arc::new(Packs::new(store.clone(), cache, keys.clone()));
+        let packs = Packs::new(store.clone(), cache, keys.clone()).with_lease(self.lease.clone());
+        let packs = Arc::new(packs);
         let memory = limits.memory_cache_bytes_max;
         let reader = Arc::new(Reader::new(keys, packs.clone(), memory));
+        Ok((packs, reader))
+    }
+
+    fn home(&self, packs: Arc<Packs>, reader: Arc<Reader>, stage: Stage, tree: Tree) -> Home {
         let owners = Owners::of_home(self.options.owner);
-        let reserve = reserve.clone();
-        Ok(Home::new(
-            reader, packs, stage, tree, owners, *limits, reserve,
-        ))
+        let reserve = self.local.reserve().clone();
+        let limits = self.options.limits;
+        Home::new(reader, packs, stage, tree, owners, limits, reserve)
+    }
+
+    /// Whether the head is, or comes from, what this computer has seen last, and what that was. An error if not, unless
+    /// the person accepts it.
+    fn seen(&self, reader: &Reader) -> Result<(Option<Seen>, bool)> {
+        let seen = self.local.seen(self.account.home_key())?;
+        let follows = match &seen {
+            Some(seen) => follows(&self.ancestry(reader), self.head, seen, self.offline)?,
+            None => true,
+        };
+        if !follows && !self.options.accept_older {
+            return Err(Error::RolledBack);
+        }
+        Ok((seen, follows))
+    }
+
+    fn ancestry<'b>(&'b self, reader: &'b Reader) -> Ancestry<'b> {
+        Ancestry {
+            account: self.account,
+            store: &*self.options.store,
+            source: reader,
+        }
     }
 
     fn line(&self, home: &Home, base: Tree) -> Line {
@@ -297,29 +321,44 @@ impl Opening<'_> {
             bytes: 0,
             base,
             head: self.head.clone(),
+            merged: None,
+            apart: None,
         }
     }
 
     /// Opens the home with what an interrupted session has left, to be worked on.
     fn to_write(&self, step: &dyn Fn(&str)) -> Result<(Home, Line)> {
         let (account, local, head) = (self.account, self.local, self.head);
-        let interrupted = Interrupted::find(local, account, head, &*self.options.store)?;
+        let (packs, reader) = self.reader()?;
+        let (seen, follows) = self.seen(&reader)?;
+        let kept = Kept {
+            seen: match seen {
+                Some(seen) if !follows && !seen.commit.is_empty() => {
+                    Some(State::read(seen.head, seen.commit)?)
+                }
+                _ => None,
+            },
+            base: local.stage_base(account.home_key())?,
+        };
+        let interrupted = Interrupted::find(local, &self.ancestry(&reader), head, kept)?;
         let base = match &interrupted {
             Some(Interrupted {
                 base: Some(base), ..
             }) => base.clone(),
-            _ => Base {
-                head: head.address(),
-                tree: Commit::decode(head.commit())?.tree()?,
-            },
+            _ => State::of(head)?,
         };
+        let base_tree = base.commit.tree()?;
         let mut id = [0; 16];
         random_bytes(&mut id)?;
         let key = stage_key(account);
         Stage::destroy(&local.stage())?;
-        let stage = Stage::create(&local.stage(), &key, id, &base.head.0, local.reserve())?;
-        let home = self.home(stage, base.tree.clone())?;
-        let mut line = self.line(&home, base.tree);
+        if base.address != head.address() {
+            local.keep_stage_base(account.home_key(), &base)?;
+        }
+        let began = &base.address.0;
+        let stage = Stage::create(&local.stage(), &key, id, began, local.reserve())?;
+        let home = self.home(packs, reader, stage, base_tree.clone());
+        let mut line = self.line(&home, base_tree);
         let publisher = Publisher {
             home: &home,
             account,
@@ -328,16 +367,19 @@ impl Opening<'_> {
             remember: self.options.remember,
             changed: &|_| {},
             flush: &|| {},
+            unrelated: self.options.accept_older,
         };
         if let Some(interrupted) = interrupted {
             step("bringing back what was not published");
             interrupted.replay(&home, local, &key, self.options.accept_older)?;
         }
-        if base.head != head.address() {
+        if base.address != head.address() {
             step("merging what other computers published");
-            publisher.absorb(&mut line, head.clone())?;
+            publisher.absorb_into(&mut line, Ours::left(base), head.clone())?;
         }
-        publisher.note(&line.head)?;
+        if line.apart.is_none() {
+            publisher.note(&line.head)?;
+        }
         Ok((home, line))
     }
 
@@ -346,7 +388,9 @@ impl Opening<'_> {
         let tree = Commit::decode(self.head.commit())?.tree()?;
         let key = stage_key(self.account);
         let stage = Stage::refusing(&self.local.stage(), &key, why, self.local.reserve());
-        let home = self.home(stage, tree.clone())?;
+        let (packs, reader) = self.reader()?;
+        self.seen(&reader)?;
+        let home = self.home(packs, reader, stage, tree.clone());
         if self.local.has_stage() {
             home.problems.add(
                 "what was written here before and is not published is kept on this computer; it comes back at the next sign-in for which the disk has room"
@@ -380,17 +424,34 @@ pub(crate) fn waiting_packs(local: &Local, account: &Account) -> Result<BTreeSet
     Ok(packs)
 }
 
-/// The state that a stage's changes were made on.
-#[derive(Clone)]
-struct Base {
-    head: Address,
-    tree: Tree,
+/// Whether what the store shows is, or comes from, what this computer has seen last.
+fn follows(ancestry: &Ancestry<'_>, head: &Head, seen: &Seen, offline: bool) -> Result<bool> {
+    if head.address() == seen.head {
+        return Ok(head.counter() >= seen.counter);
+    }
+    // With the same counter the lower target is the one that a network keeps.
+    let is_older = head.counter() < seen.counter
+        || head.counter() == seen.counter && head.address() > seen.head;
+    if is_older || seen.commit.is_empty() || offline {
+        return Ok(!is_older);
+    }
+    let state = State::read(seen.head, seen.commit.clone())?;
+    // What is damaged does not say that it is another's: it is told where it is needed.
+    Ok(unless_lost(ancestry.comes_from(&State::of(head)?, &state))?.unwrap_or(true))
+}
+
+/// What this computer has of states that the store may have lost.
+struct Kept {
+    /// The newest that was seen, if the head does not come from it.
+    seen: Option<State>,
+    /// What the stage was begun on, if that was not the newest.
+    base: Option<State>,
 }
 
 /// A stage that a session which did not end properly left.
 struct Interrupted {
-    /// `None`: the newest head.
-    base: Option<Base>,
+    /// The state that its changes were made on; `None`: the newest head.
+    base: Option<State>,
     /// Segments up to this one are in the base.
     published: Option<u64>,
 }
@@ -398,9 +459,9 @@ struct Interrupted {
 impl Interrupted {
     fn find(
         local: &Local,
-        account: &Account,
+        ancestry: &Ancestry<'_>,
         head: &Head,
-        store: &dyn Store,
+        kept: Kept,
     ) -> Result<Option<Self>> {
         // A crash while it was read again leaves it under this name, and a beginning under its own.
         if !local.old_stage().exists() {
@@ -409,8 +470,8 @@ impl Interrupted {
             }
             local.set_stage_aside()?;
         }
+        let key = stage_key(ancestry.account);
         let mut first = None;
-        let key = stage_key(account);
         Stage::open(&local.old_stage(), &key, local.reserve(), &mut |event| {
             if let Event::Segment { id, base, .. } = event
                 && first.is_none()
@@ -426,45 +487,38 @@ impl Interrupted {
         let base = <[u8; 32]>::try_from(&base[..])
             .map(Address)
             .map_err(|_| Error::State("the stage does not say what it was made on".into()))?;
-        Self::place(account, head, store, id, base).map(Some)
+        Self::place(ancestry, head, kept, id, base).map(Some)
     }
 
     /// Finds the state that the stage belongs on: its own newest commit, or what it began with.
     fn place(
-        account: &Account,
+        ancestry: &Ancestry<'_>,
         head: &Head,
-        store: &dyn Store,
+        kept: Kept,
         id: [u8; 16],
         began: Address,
     ) -> Result<Self> {
-        let mut at = head.address();
-        let mut bytes = head.commit().to_vec();
-        for _ in 0..PARENTS_MAX {
-            let commit = Commit::decode(&bytes)?;
-            let own = commit.stage == id;
-            if own || at == began {
-                let base = Base {
-                    head: at,
-                    tree: commit.tree()?,
-                };
-                return Ok(Self {
-                    base: (at != head.address()).then_some(base),
-                    published: own.then_some(commit.stage_segment),
-                });
+        let on = |state: State| {
+            let own = state.commit.stage == id;
+            Self {
+                published: own.then_some(state.commit.stage_segment),
+                base: (state.address != head.address()).then_some(state),
             }
-            let Some(parent) = commit.parents.first() else {
-                break;
-            };
-            at = *parent;
-            bytes = account.open_head(&store.get_chunk(&at)?)?;
+        };
+        let is_it = |state: &State| state.commit.stage == id || state.address == began;
+        // Segments that a commit has, which the store has lost, may be gone from the stage: nothing older will do.
+        if let Some(seen) = kept.seen.filter(is_it) {
+            return Ok(on(seen));
+        }
+        let found = ancestry.before(&State::of(head)?, PARENTS_MAX, &is_it)?;
+        if let Some(state) = found.or_else(|| kept.base.filter(|base| base.address == began)) {
+            return Ok(on(state));
         }
         // Not in the history of the head: what it began with may still be there.
-        let commit = Commit::decode(&account.open_head(&store.get_chunk(&began)?)?)?;
+        let chunk = ancestry.store.get_chunk(&began)?;
+        let bytes = ancestry.account.open_head(&chunk)?;
         Ok(Self {
-            base: Some(Base {
-                head: began,
-                tree: commit.tree()?,
-            }),
+            base: Some(State::read(began, bytes)?),
             published: None,
         })
     }

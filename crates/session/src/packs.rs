@@ -4,7 +4,7 @@
 //! computer (it is on a local store, or pinned in the cache until it is uploaded). Nothing is locked
 //! while the store is asked, but by a collection, for each pack that it removes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +15,7 @@ use safeos_store::{Error as StoreError, Kind, Spent, Store, Upload};
 use safeos_tree::{Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, Place, directory};
 
 use crate::cache::PackCache;
+use crate::lease::Lease;
 use crate::patience;
 use crate::suspects::Suspects;
 use crate::{Progress, Result, Step};
@@ -24,6 +25,11 @@ const KNOWN_BLOCKS_MAX: usize = 200_000;
 
 /// How many of them wait to be remembered until somebody writes, at most.
 const LEARNED_MAX: usize = 65_536;
+
+/// How many packs of its own a session looks after: about 32 GiB.
+const OWN_MAX: usize = 8192;
+/// How many records a store is asked for with one call.
+const HAS_AT_ONCE: usize = 1024;
 
 /// How much of a pack a local store is told to read around a node, in bytes: as many nodes as a file of some 100 MB has.
 const NODES_AHEAD: u32 = 128 * 1024;
@@ -42,6 +48,12 @@ pub(crate) struct Packs {
     in_use: Mutex<Option<HashSet<Address>>>,
     /// Packs that could not be read whole.
     suspects: Suspects,
+    /// Packs of nodes that were put since a head was published.
+    fresh_nodes: Mutex<BTreeSet<Address>>,
+    /// Packs that this session has brought to a store elsewhere, and may have here.
+    own: Mutex<LruCache<Address, ()>>,
+    /// What has others know that this computer may have put something that nothing published refers to.
+    lease: Option<Arc<Lease>>,
     records: AtomicU64,
     bytes: AtomicU64,
 }
@@ -56,8 +68,35 @@ impl Packs {
             learned: Mutex::default(),
             in_use: Mutex::default(),
             suspects: Suspects::default(),
+            fresh_nodes: Mutex::default(),
+            own: Mutex::new(LruCache::new(OWN_MAX)),
+            lease: None,
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, for packs that a collection on another computer could take for forgotten ones.
+    pub(crate) fn with_lease(self, lease: Arc<Lease>) -> Self {
+        Self {
+            lease: Some(lease),
+            ..self
+        }
+    }
+
+    /// Before something is put.
+    pub(crate) fn hold(&self) -> Result<()> {
+        match &self.lease {
+            Some(lease) => lease.hold(),
+            None => Ok(()),
+        }
+    }
+
+    /// The same before what makes room on a full disk or store, where there is none for the lease.
+    pub(crate) fn hold_anyway(&self) -> Result<()> {
+        match self.hold() {
+            Err(error) if error.is_of_disk() => Ok(()),
+            held => held,
         }
     }
 
@@ -125,6 +164,10 @@ impl Packs {
                 }
             }
             None => {
+                match needed {
+                    true => self.hold_anyway()?,
+                    false => self.hold()?,
+                }
                 if needed {
                     self.store.write_needed(&chunks)?;
                 } else {
@@ -144,6 +187,7 @@ impl Packs {
 
     /// Keeps a pack of nodes.
     pub(crate) fn put_nodes(&self, chunk: Chunk) -> Result<(), TreeError> {
+        self.fresh_nodes.lock().insert(chunk.address());
         self.keep(vec![(chunk, Vec::new())], true)
             .map_err(|error| match error {
                 crate::Error::Store(error) => TreeError::Store(error),
@@ -160,6 +204,9 @@ impl Packs {
             return self.sync();
         };
         let waiting = cache.pinned()?;
+        if !waiting.is_empty() {
+            self.hold_anyway()?;
+        }
         let batch = Waiting {
             packs: self,
             cache,
@@ -186,9 +233,74 @@ impl Packs {
     /// some of it may be about to go.
     pub(crate) fn watch(&self) -> Watch<'_> {
         *self.in_use.lock() = Some(HashSet::new());
+        self.forget_known();
+        Watch(self)
+    }
+
+    /// Forgets where content was seen.
+    pub(crate) fn forget_known(&self) {
         self.learned.lock().clear();
         self.known.lock().clear();
-        Watch(self)
+    }
+
+    /// See [`Packs::put_nodes`].
+    pub(crate) fn fresh_nodes(&self) -> BTreeSet<Address> {
+        self.fresh_nodes.lock().clone()
+    }
+
+    /// Takes note that a head refers to everything that was put.
+    pub(crate) fn published(&self) {
+        self.fresh_nodes.lock().clear();
+    }
+
+    /// Which of these the store has.
+    pub(crate) fn has(&self, addresses: &[Address]) -> Result<Vec<bool>> {
+        let mut there = Vec::with_capacity(addresses.len());
+        for some in addresses.chunks(HAS_AT_ONCE) {
+            there.extend(self.store.has_chunks(some)?);
+        }
+        Ok(there)
+    }
+
+    /// The same for the packs of this session: a store that was put back has lost them, perhaps, and somebody else has published
+    /// what refers to them before this computer came to know of it.
+    pub(crate) fn bring_back_own(&self) -> Result<()> {
+        let own: BTreeSet<Address> = self.own.lock().iter().map(|(pack, ())| *pack).collect();
+        // What is gone here too was needed by nobody for long, or it is told where it is needed.
+        self.bring_back(&own).map(drop)
+    }
+
+    /// Has those of these packs uploaded again that the store has lost and this computer has; the others are the answer.
+    pub(crate) fn bring_back(&self, packs: &BTreeSet<Address>) -> Result<BTreeSet<Address>> {
+        // Nothing is ever taken from a store where records are paid for.
+        if self.store.traits().paid {
+            return Ok(BTreeSet::new());
+        }
+        let waiting: HashSet<Address> = match &self.cache {
+            Some(cache) => cache.pinned()?.into_iter().collect(),
+            None => HashSet::new(),
+        };
+        let asked: Vec<Address> = packs
+            .iter()
+            .filter(|pack| !waiting.contains(pack))
+            .copied()
+            .collect();
+        let mut lost = BTreeSet::new();
+        for (pack, there) in asked.iter().zip(self.has(&asked)?) {
+            let Some(cache) = self.cache.as_ref().filter(|_| !there) else {
+                if !there {
+                    lost.insert(*pack);
+                }
+                continue;
+            };
+            match cache.get(pack) {
+                Some(chunk) => cache.pin(&chunk, false)?,
+                None => {
+                    lost.insert(*pack);
+                }
+            }
+        }
+        Ok(lost)
     }
 
     /// Counts what was put by other means.
@@ -233,7 +345,7 @@ impl Packs {
     }
 
     /// Whether a pack is on this computer.
-    pub(crate) fn has(&self, pack: &Address) -> bool {
+    pub(crate) fn is_here(&self, pack: &Address) -> bool {
         self.cache
             .as_ref()
             .is_none_or(|cache| cache.part(pack, 0, 1).is_some())
@@ -242,7 +354,7 @@ impl Packs {
     /// Fetches a pack into the cache, for read-ahead.
     pub(crate) fn fetch(&self, pack: &Address) -> Result<(), StoreError> {
         match &self.cache {
-            Some(cache) if !self.has(pack) => self.download(cache, pack).map(drop),
+            Some(cache) if !self.is_here(pack) => self.download(cache, pack).map(drop),
             _ => Ok(()),
         }
     }
@@ -330,6 +442,11 @@ impl Upload for Waiting<'_> {
     fn settled(&self, addresses: &[Address]) {
         let lengths = addresses.iter().filter_map(|a| self.cache.unpin(a));
         let lengths: Vec<u64> = lengths.collect();
+        let mut own = self.packs.own.lock();
+        for address in addresses {
+            own.insert(*address, ());
+        }
+        drop(own);
         let records = lengths.len() as u64;
         self.packs.count_others((records, lengths.iter().sum()));
     }

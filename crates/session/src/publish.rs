@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use safeos_account::{Account, Error as AccountError, Head};
-use safeos_record::Chunk;
+use safeos_record::{Address, Chunk};
 use safeos_tree::{
     BLOCK_BYTES, Batch, Commit, FileKind, Key, Naming, PackSink, Place, SnapshotItem, Tag, Tree,
     Value, diff, merge, seal_tree,
@@ -21,6 +21,7 @@ use crate::files::State;
 use crate::home::{Home, leaves_nameless, put_inode};
 use crate::local::{Local, Seen};
 use crate::packs::Packs;
+use crate::putback::{Apart, Ours};
 use crate::time::utc;
 use crate::{Change, Error, Ino, Progress, Published, Result, Step};
 
@@ -30,6 +31,8 @@ const TRIES_MAX: usize = 16;
 const QUICK_TRIES_MAX: usize = 8;
 /// How often what was written meanwhile is packed too before a commit is made.
 const FLUSHES_MAX: usize = 4;
+/// How often a tree is sealed of which the store has lost nodes.
+const SEALS_MAX: usize = 3;
 
 /// What is told when it fails.
 const NOTING: &str = "noting on this computer what is published";
@@ -43,6 +46,10 @@ pub(crate) struct Line {
     pub(crate) changes: u64,
     /// Bytes put when that was.
     pub(crate) bytes: u64,
+    /// The head that was the newest here before another computer's was merged: the next commit names both.
+    pub(crate) merged: Option<Address>,
+    /// When `head` does not come from what was published here: what is to be said and seen to before the next commit.
+    pub(crate) apart: Option<Apart>,
 }
 
 /// The home at one moment.
@@ -73,6 +80,8 @@ pub(crate) struct Publisher<'a> {
     pub(crate) changed: &'a dyn Fn(Change),
     /// Has fronts hand over what they keep back.
     pub(crate) flush: &'a dyn Fn(),
+    /// Merge also a state with which ours has nothing in common that is known. Somebody was asked.
+    pub(crate) unrelated: bool,
 }
 
 impl Publisher<'_> {
@@ -89,31 +98,38 @@ impl Publisher<'_> {
                 unit: String::new(),
             });
         };
+        let mut moved = None;
         for _ in 0..TRIES_MAX {
             if progress.stopped() {
                 return Err(Error::Stopped);
             }
             say("looking for changes of other computers");
             if let Some(theirs) = self.account.fetch_head_after(store, &line.head)? {
-                // Of two states with the same counter a network keeps one: that may be theirs.
-                if !theirs.pointer().replaces(line.head.pointer()) {
-                    return Err(Error::RolledBack);
-                }
                 say("merging");
                 (self.flush)();
                 published.conflicts.extend(self.absorb(line, theirs)?);
+                self.home.packs.bring_back_own()?;
+                self.home.packs.upload(progress)?;
             }
-            if self.home.changes() == line.changes && self.home.files.dirty_bytes() == 0 {
+            moved = None;
+            if line.apart.is_none()
+                && self.home.changes() == line.changes
+                && self.home.files.dirty_bytes() == 0
+            {
                 break;
             }
             say("packing");
             match self.commit(line, progress) {
-                Err(Error::Account(AccountError::HeadMoved { .. })) => {}
+                Err(Error::Account(error @ AccountError::HeadMoved { .. })) => moved = Some(error),
                 done => {
                     published.changed = done?;
                     break;
                 }
             }
+        }
+        // Others were faster each time: nothing is published, and that is to be known.
+        if let Some(moved) = moved {
+            return Err(moved.into());
         }
         let after = self.home.packs.counted();
         published.records = after.0 - before.0;
@@ -138,6 +154,9 @@ impl Publisher<'_> {
     /// Publishes the tree as it is now, if it differs from what is published.
     fn commit(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
         let home = self.home;
+        if line.apart.is_some() {
+            return self.commit_always(line, progress);
+        }
         home.flush_all()?;
         let (now_tree, now_changes) = {
             let work = home.work.read();
@@ -153,53 +172,74 @@ impl Publisher<'_> {
 
     fn commit_always(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
         let home = self.home;
-        // What is still in memory then is in this commit by its length only: as little as can be.
-        for _ in 0..FLUSHES_MAX {
-            if home.files.dirty_bytes() == 0 {
-                break;
+        // Also a head is a record to which nothing refers until the pointer moves.
+        home.packs.hold_anyway()?;
+        for _ in 0..SEALS_MAX {
+            // What is still in memory then is in this commit by its length only: as little as can be.
+            for _ in 0..FLUSHES_MAX {
+                if home.files.dirty_bytes() == 0 {
+                    break;
+                }
+                home.flush_all()?;
             }
-            home.flush_all()?;
+            let Frozen {
+                mut tree,
+                orphans,
+                in_memory,
+                segment,
+                changes,
+                whole,
+            } = self.freeze(line)?;
+            // What is in memory only was synced, perhaps, into the segment that ends here. When the head has
+            // moved nobody reads that any more: the new one must have it before.
+            home.unlog_all();
+            let kept = home.stage.complete(segment).and_then(|()| home.log_all());
+            if let Err(error) = kept
+                && !whole
+            {
+                return Err(error);
+            }
+            // Nothing was in memory only: what the disk does not take is published all the same, and then the stage does
+            // without it. That is how a full disk is left.
+            self.leave_out(orphans, &mut tree)?;
+            self.cover(in_memory, &mut tree)?;
+            let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
+            if !self.see_that_all_is_there(line, &tree)? {
+                continue;
+            }
+            home.packs.upload(progress)?;
+            let mut parents = vec![line.head.address()];
+            parents.extend(line.merged.filter(|merged| !parents.contains(merged)));
+            let commit = Commit {
+                time: precise().max(0) as u64,
+                computer: self.computer.to_owned(),
+                parents,
+                stage: home.stage.id(),
+                stage_segment: segment,
+                added_bytes: home.packs.counted().1 - line.bytes,
+                totals: tree.totals(),
+                root,
+            };
+            let head = self.set_head(line, &commit.encode())?;
+            home.packs.count(std::slice::from_ref(head.chunk()));
+            self.moved(line, head, tree, changes)?;
+            home.stage.forget(segment)?;
+            return Ok(true);
         }
-        let Frozen {
-            mut tree,
-            orphans,
-            in_memory,
-            segment,
-            changes,
-            whole,
-        } = self.freeze(line)?;
-        // What is in memory only was synced, perhaps, into the segment that ends here. When the head has
-        // moved nobody reads that any more: the new one must have it before.
-        home.unlog_all();
-        let kept = home.stage.complete(segment).and_then(|()| home.log_all());
-        if let Err(error) = kept
-            && !whole
-        {
-            return Err(error);
-        }
-        // Nothing was in memory only: what the disk does not take is published all the same, and then the stage does
-        // without it. That is how a full disk is left.
-        self.leave_out(orphans, &mut tree)?;
-        self.cover(in_memory, &mut tree)?;
-        let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
-        home.packs.upload(progress)?;
-        let commit = Commit {
-            time: precise().max(0) as u64,
-            computer: self.computer.to_owned(),
-            parents: vec![line.head.address()],
-            stage: home.stage.id(),
-            stage_segment: segment,
-            added_bytes: home.packs.counted().1 - line.bytes,
-            totals: tree.totals(),
-            root,
-        };
-        let head = self
-            .account
-            .publish_head(home.packs.store(), &commit.encode(), &line.head)?;
-        home.packs.count(std::slice::from_ref(head.chunk()));
-        self.moved(line, head, tree, changes)?;
-        home.stage.forget(segment)?;
-        Ok(true)
+        Err(Error::Damaged(
+            "the store loses records while they are published".into(),
+        ))
+    }
+
+    fn set_head(&self, line: &Line, commit: &[u8]) -> Result<Head> {
+        let (account, store) = (self.account, self.home.packs.store());
+        Ok(match &line.apart {
+            None => account.publish_head(store, commit, &line.head)?,
+            Some(apart) => {
+                let (newest, counter) = (&apart.newest, apart.counter);
+                account.publish_head_over(store, commit, newest, &line.head, counter)?
+            }
+        })
     }
 
     /// Whether anything a person can see differs.
@@ -225,6 +265,9 @@ impl Publisher<'_> {
     fn moved(&self, line: &mut Line, head: Head, tree: Tree, changes: u64) -> Result<()> {
         let home = self.home;
         home.work.write().tree.release_stored(&home.reader);
+        home.packs.published();
+        line.merged = None;
+        line.apart = None;
         line.head = head;
         line.base = tree;
         line.changes = changes;
@@ -237,10 +280,11 @@ impl Publisher<'_> {
         let seen = Seen {
             counter: head.counter(),
             head: head.address(),
+            commit: head.commit().to_vec(),
         };
         let noted = self
             .local
-            .set_seen(self.account.home_key(), seen)
+            .set_seen(self.account.home_key(), &seen)
             .and_then(|()| match self.remember {
                 true => self.local.remember(head.pointer(), head.chunk()),
                 false => Ok(()),
@@ -258,26 +302,10 @@ impl Publisher<'_> {
     /// Takes everything of one moment.
     fn freeze(&self, line: &Line) -> Result<Frozen> {
         let home = self.home;
-        let commit = Commit::decode(line.head.commit())?;
-        let item = Value::Snapshot(Arc::new(SnapshotItem {
-            head: line.head.address(),
-            computer: commit.computer.as_str().into(),
-            added_bytes: commit.added_bytes,
-        }));
-        home.change(|look| {
-            // Two heads of the same nanosecond: the later one stands behind.
-            let mut time = commit.time;
-            loop {
-                match look.tree.get(look.source, &Key::snapshot(time))? {
-                    Some(Value::Snapshot(there)) if there.head == line.head.address() => {
-                        return Ok((Batch::new(), ()));
-                    }
-                    Some(_) => time += 1,
-                    None => break,
-                }
-            }
-            Ok((vec![(Key::snapshot(time), Some(item.clone()))], ()))
-        })?;
+        self.list_state(line.head.address(), &Commit::decode(line.head.commit())?)?;
+        if let Some(apart) = line.apart.as_ref().filter(|apart| apart.chunk.is_some()) {
+            self.list_state(apart.ours.address, &apart.ours.commit)?;
+        }
         // What is being built goes with a later commit, as a whole.
         let _whole = home.building.write();
         loop {
@@ -299,6 +327,29 @@ impl Publisher<'_> {
                 whole: home.files.dirty_bytes() == 0,
             });
         }
+    }
+
+    /// Has the home's list of states name this one.
+    fn list_state(&self, head: Address, commit: &Commit) -> Result<()> {
+        let item = Value::Snapshot(Arc::new(SnapshotItem {
+            head,
+            computer: commit.computer.as_str().into(),
+            added_bytes: commit.added_bytes,
+        }));
+        self.home.change(|look| {
+            // Two heads of the same nanosecond: the later one stands behind.
+            let mut time = commit.time;
+            loop {
+                match look.tree.get(look.source, &Key::snapshot(time))? {
+                    Some(Value::Snapshot(there)) if there.head == head => {
+                        return Ok((Batch::new(), ()));
+                    }
+                    Some(_) => time += 1,
+                    None => break,
+                }
+            }
+            Ok((vec![(Key::snapshot(time), Some(item.clone()))], ()))
+        })
     }
 
     /// A file of which the end is in packs and something before it still in memory gets its length: what is not there
@@ -367,11 +418,23 @@ impl Publisher<'_> {
 
     /// Merges a head that another computer has published. The names of conflicting versions.
     pub(crate) fn absorb(&self, line: &mut Line, theirs: Head) -> Result<Vec<String>> {
+        let ours = Ours::published(&line.head)?;
+        self.absorb_into(line, ours, theirs)
+    }
+
+    /// The same for what goes on from `ours`, of which the tree is the line's base.
+    pub(crate) fn absorb_into(
+        &self,
+        line: &mut Line,
+        own: Ours,
+        theirs: Head,
+    ) -> Result<Vec<String>> {
         let home = self.home;
-        let _whole = home.building.write();
         let their_tree = Commit::decode(theirs.commit())?.tree()?;
+        let base = self.base(line, &own, &theirs)?;
+        let _whole = home.building.write();
         let started = Instant::now();
-        let (mut conflicts, changed);
+        let (mut conflicts, changed, local);
         let mut tries = 0;
         loop {
             // Who is always faster waits at last; what the merge reads is in memory by then.
@@ -383,7 +446,7 @@ impl Publisher<'_> {
                 (work.tree.clone(), home.changes())
             };
             let merged = merge(
-                &line.base,
+                base.tree(line),
                 &ours,
                 &their_tree,
                 &*home.reader,
@@ -403,8 +466,8 @@ impl Publisher<'_> {
                     }
                 })
                 .collect();
-            let local = line.changes != changes;
-            let whole = (!local).then_some(&their_tree);
+            let more = line.changes != changes || base.is_apart();
+            let whole = (!more).then_some(&their_tree);
             if !self.take_over(&ours, &merged.batch, whole)? {
                 if started.elapsed().as_secs() > 60 {
                     home.problems
@@ -416,20 +479,18 @@ impl Publisher<'_> {
                 }
                 continue;
             }
-            if !local {
+            if !more {
                 // Taking over is a change too. What came after it counts as new.
                 line.changes = changes + 1;
             }
             home.owners.forget();
-            changed = changes_of(&merged.batch);
+            (changed, local) = (changes_of(&merged.batch), more);
             break;
         }
         for change in changed {
             (self.changed)(change);
         }
-        line.head = theirs;
-        line.base = their_tree;
-        self.note(&line.head)?;
+        self.follow(line, own, theirs, their_tree, &base, local)?;
         for conflict in &conflicts {
             home.problems.add(format!(
                 "changed here and on another computer; both versions are kept: {conflict}"

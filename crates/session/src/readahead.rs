@@ -144,7 +144,7 @@ impl Home {
             let next = end / BLOCK;
             let mut last = None;
             for at in self.stored(ino, next, next.saturating_add(BLOCKS_AHEAD)) {
-                if last.replace(at.pack) != Some(at.pack) && !self.packs.has(&at.pack) {
+                if last.replace(at.pack) != Some(at.pack) && !self.packs.is_here(&at.pack) {
                     self.ahead.wish(at.pack);
                 }
             }

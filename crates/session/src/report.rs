@@ -113,6 +113,26 @@ pub struct Collected {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Records that were kept because somebody at work may need them.
+    #[serde(default)]
+    pub kept_records: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub kept_bytes: u64,
+    /// Who that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_work: Vec<AtWork>,
+}
+
+/// A computer that may have put records that nothing published refers to yet.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct AtWork {
+    /// Its name.
+    pub computer: String,
+    /// Since when, by its own clock: a time in UTC; empty where that is not known.
+    pub since: String,
+    /// When it was at work last, by its own clock.
+    pub last: String,
 }
 
 /// What a copy to another store moved.

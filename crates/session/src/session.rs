@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use safeos_account::{Account, Head, Secret};
+use safeos_account::{Account, Head, RecoveryKey, Secret};
 use safeos_store::Store;
 use safeos_tree::{Commit, Key, Reader, Tag, Value};
 
@@ -18,6 +18,7 @@ use crate::background::Background;
 use crate::failure::Fault;
 use crate::frozen::Frozen;
 use crate::home::Home;
+use crate::lease::Lease;
 use crate::local::Local;
 use crate::look::Look;
 use crate::publish::{Line, Publisher, TOO_QUICK};
@@ -26,6 +27,9 @@ use crate::{Change, Error, Nanos, Progress, Published, Result, Snapshot, Status,
 
 /// How many names of the home's own folder are looked at before a session is shown.
 const FIRST_NAMES: usize = 16;
+
+/// How often what changes the account's packet is tried again when other computers publish meanwhile.
+const NEWEST_TRIES_MAX: usize = 32;
 
 /// How much memory and disk a session may take, in bytes, and how much a power loss.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +83,7 @@ pub struct Session {
     pub(crate) home: Arc<Home>,
     pub(crate) line: Mutex<Line>,
     pub(crate) local: Local,
+    pub(crate) lease: Arc<Lease>,
     pub(crate) computer: String,
     pub(crate) remember: bool,
     /// What `status` shows without waiting for a publish that is going on.
@@ -128,6 +133,7 @@ impl Session {
         home: Home,
         line: Line,
         local: Local,
+        lease: Arc<Lease>,
         remember: bool,
     ) -> Result<Arc<Self>> {
         let facts = Facts::of(&line, false)?;
@@ -136,6 +142,7 @@ impl Session {
             home: Arc::new(home),
             line: Mutex::new(line),
             local,
+            lease,
             computer: computer(),
             remember,
             facts: Mutex::new(facts),
@@ -211,7 +218,7 @@ impl Session {
             });
             match found {
                 Ok(()) => return Ok(()),
-                Err(Fault::Missing(at)) if !home.packs.has(&at.pack) => return Ok(()),
+                Err(Fault::Missing(at)) if !home.packs.is_here(&at.pack) => return Ok(()),
                 Err(Fault::Missing(at)) => {
                     if let Err(error) = safeos_tree::Source::node(&*home.reader, &at) {
                         return unreadable(error.into());
@@ -336,6 +343,7 @@ impl Session {
             remember: self.remember,
             changed: &changed,
             flush: &flush,
+            unrelated: false,
         };
         let published = way(&publisher, line);
         let offline = matches!(&published, Err(error) if error.is_away());
@@ -358,11 +366,12 @@ impl Session {
         new: &Secret,
         progress: &dyn Progress,
     ) -> Result<()> {
-        self.publish(progress)?;
+        // Stretching takes longer than others need to publish: it comes before.
+        let new = self.account.read().clone().new_password(old, new)?;
         let mut line = self.line.lock();
-        let account = self.account.read().clone();
-        let (account, head) =
-            account.change_password(self.home.packs.store(), old, new, &line.head)?;
+        let (account, head) = self.on_newest(&mut line, progress, |account, store, head| {
+            account.set_password(store, &new, head)
+        })?;
         let old = self.account.read().address();
         line.head = head;
         *self.account.write() = Arc::new(account);
@@ -372,14 +381,34 @@ impl Session {
 
     /// Makes a recovery key, or another one in the place of the one there is: the words for a sheet. Publishes first.
     pub fn new_recovery_key(&self, password: &Secret, progress: &dyn Progress) -> Result<Secret> {
-        self.publish(progress)?;
+        self.account.read().clone().check_password(password)?;
+        let key = RecoveryKey::generate()?;
         let mut line = self.line.lock();
-        let account = self.account.read().clone();
-        let store = self.home.packs.store();
-        let (key, head) = account.new_recovery_key(store, password, &line.head)?;
-        line.head = head;
+        line.head = self.on_newest(&mut line, progress, |account, store, head| {
+            account.set_recovery_key(store, &key, head)
+        })?;
         self.note(&line.head)?;
         Ok(key.to_words())
+    }
+
+    /// Publishes, and does something with the newest head; again as long as other computers are faster.
+    fn on_newest<T>(
+        &self,
+        line: &mut Line,
+        progress: &dyn Progress,
+        way: impl Fn(&Account, &dyn Store, &Head) -> safeos_account::Result<T>,
+    ) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            self.publish_line(line, |publisher, line| publisher.publish(line, progress))?;
+            self.home.packs.hold()?;
+            let account = self.account.read().clone();
+            match way(&account, self.home.packs.store(), &line.head) {
+                Err(safeos_account::Error::HeadMoved { .. }) if tries < NEWEST_TRIES_MAX => {}
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// The secret key that the account needs besides the password, if it has one.
@@ -397,6 +426,7 @@ impl Session {
             remember: self.remember,
             changed: &|_| {},
             flush: &|| {},
+            unrelated: false,
         }
         .note(head)
     }
@@ -449,6 +479,9 @@ impl Session {
             // What waits here waits on, and on a disk that can only be read nothing is removed.
             return published;
         }
+        // Nothing that only this computer knows of is on the store any more. Where that cannot be said now, the next
+        // session on this computer does.
+        drop(self.lease.release(self.lease.uses()));
         if !self.remember || wipe {
             self.local.forget(&self.account.read().address())?;
         }
@@ -489,6 +522,30 @@ impl Session {
             changed: true,
             ..Published::default()
         })
+    }
+
+    /// Gives the lease back when all is published that it stands for: somebody may want to collect on another computer.
+    pub(crate) fn rest(&self) {
+        let (home, lease) = (&self.home, &self.lease);
+        let Some(line) = self.line.try_lock().filter(|_| lease.is_held()) else {
+            return;
+        };
+        let uses = lease.uses();
+        // What was put before that is in the tree then.
+        home.turns.wait();
+        let is_all_published = line.apart.is_none()
+            && home.stage.refusal().is_none()
+            && home.changes() == line.changes
+            && home.files.dirty_bytes() == 0
+            && home.stage.bytes() == 0
+            && home.packs.waiting_bytes() == 0
+            && home.work.read().orphans.is_empty();
+        if is_all_published {
+            // Some of it may be collected from now on.
+            home.packs.forget_known();
+            // It is tried again.
+            drop(lease.release(uses));
+        }
     }
 
     /// Is a session as before: it was not to be ended.

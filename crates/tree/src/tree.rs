@@ -7,6 +7,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use safeos_record::Address;
+
 use crate::batch::Batch;
 use crate::item::{Key, Value};
 use crate::node::{
@@ -181,6 +183,15 @@ impl Tree {
         release(&mut self.root, reader);
     }
 
+    /// Takes nodes into memory that are stored in packs of which `lost` says so: they are sealed again with the next commit.
+    pub fn store_again(
+        &mut self,
+        source: &dyn Source,
+        lost: &dyn Fn(&Address) -> bool,
+    ) -> Result<()> {
+        store_again(&mut self.root, source, lost, HEIGHT_MAX).map(drop)
+    }
+
     /// How many levels of branches stand over the leaves.
     pub(crate) fn height(&self, source: &dyn Source) -> Result<usize> {
         let mut node = self.root.clone();
@@ -200,6 +211,40 @@ pub(crate) fn load(source: &dyn Source, link: &Link) -> Result<Arc<Node>> {
         Link::Memory(node) => Ok(node.clone()),
         Link::Stored(at) => source.node(at),
     }
+}
+
+/// Whether something was taken into memory at or under the node, which counts as changed then.
+fn store_again(
+    node: &mut Arc<Node>,
+    source: &dyn Source,
+    lost: &dyn Fn(&Address) -> bool,
+    height_left: usize,
+) -> Result<bool> {
+    let mut changed = node.stored.get().is_some_and(|at| lost(&at.pack));
+    if let Body::Branch(children) = &node.body {
+        let height_left = lower(height_left)?;
+        let mut fresh = Vec::new();
+        for (index, child) in children.iter().enumerate() {
+            let mut below = load(source, &child.link)?;
+            let is_lost = matches!(&child.link, Link::Stored(at) if lost(&at.pack));
+            if store_again(&mut below, source, lost, height_left)? || is_lost {
+                fresh.push((index, below));
+            }
+        }
+        if !fresh.is_empty() {
+            changed = true;
+            if let Body::Branch(children) = &mut to_change(node).body {
+                for (index, mut below) in fresh {
+                    to_change(&mut below);
+                    children[index].link = Link::Memory(below);
+                }
+            }
+        }
+    }
+    if changed {
+        to_change(node);
+    }
+    Ok(changed)
 }
 
 /// The child that holds `key`, if any does.

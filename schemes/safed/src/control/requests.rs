@@ -398,7 +398,8 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
         }
         Request::Check => reply(session.check(listener).map(|found| Reply::ok(&found))),
         Request::Collect(request) => {
-            let done = session.collect(request.dry_run, listener);
+            let lost = request.lost.as_deref();
+            let done = session.collect_without(request.dry_run, lost, listener);
             reply(done.map(|done| Reply::ok(&done)))
         }
         Request::Copy(request) => {

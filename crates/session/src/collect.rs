@@ -1,0 +1,351 @@
+//! Collection: removing what nothing refers to any more.
+//!
+//! What always holds here: nothing is removed while another computer is on the list of those at work (see
+//! [`leases`](crate::leases)), whether it is signed in, was signed out with something kept, or has crashed; before every few removals it is looked whether
+//! somebody has come since, or has published.
+
+use std::time::{Duration, Instant};
+
+use safeos_account::Account;
+use safeos_record::{Address, Chunk};
+use safeos_store::{Entry as Listed, Error as StoreError, Kind, Store};
+use safeos_tree::{Commit, directory};
+
+use crate::clock::precise;
+use crate::lease::Lease;
+use crate::leases::{Doing, Entry, List};
+use crate::maintain::Reached;
+use crate::open::waiting_packs;
+use crate::packs::Watch;
+use crate::publish::Line;
+use crate::time::utc;
+use crate::{AtWork, Collected, Error, Progress, Result, Session, Step};
+
+/// How many records are listed with one call.
+const LIST_AT_ONCE: usize = 4096;
+/// So many records are removed, or for so long, without a look whether somebody has come.
+const REMOVED_UNSEEN_MAX: usize = 32;
+const UNSEEN_MAX: Duration = Duration::from_secs(2);
+/// How often it is begun anew when others publish meanwhile.
+const ROUNDS_MAX: usize = 8;
+
+impl Session {
+    /// Removes this account's packs and heads that no published state refers to, and nothing that is in use here or
+    /// on another computer. Records of others on the same store are left alone: only what opens with this home's key is looked at.
+    pub fn collect(&self, dry_run: bool, progress: &dyn Progress) -> Result<Collected> {
+        self.collect_without(dry_run, None, progress)
+    }
+
+    /// The same; a computer called `lost` will not come back, and what only it needs goes too.
+    pub fn collect_without(
+        &self,
+        dry_run: bool,
+        lost: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<Collected> {
+        // Nothing is published while the store is looked through.
+        let mut line = self.line.lock();
+        let watch = self.home.packs.watch();
+        // A thread that has put or found a pack before that has told the tree then.
+        self.home.turns.wait();
+        // Where nothing can be listed nothing else is begun.
+        self.home.packs.store().list(None, 1)?;
+        // Who writes here meanwhile is on the list already. A store that is full is collected without.
+        if !dry_run {
+            self.home.packs.hold_anyway()?;
+        }
+        let mut collected = Collected::default();
+        for _ in 0..ROUNDS_MAX {
+            self.publish_line(&mut line, |publisher, line| {
+                publisher.publish_all(line, progress)
+            })?;
+            let claim = Claim::take(&self.lease, self.home.packs.store(), dry_run, lost)?;
+            let account = self.account.read().clone();
+            let sweep = Sweep {
+                session: self,
+                account: &account,
+                line: &line,
+                watch: &watch,
+                claim: &claim,
+                progress,
+            };
+            // Who has published before the claim is seen now; who comes later sees the claim.
+            if sweep.is_still_newest()? && sweep.run(&mut collected)? {
+                return Ok(collected);
+            }
+        }
+        Err(safeos_account::Error::HeadMoved { current: None }.into())
+    }
+}
+
+/// This computer on the list as one that collects, until it is dropped.
+struct Claim<'a> {
+    lease: &'a Lease,
+    store: &'a dyn Store,
+    /// As it is with the claim.
+    list: List,
+    is_made: bool,
+    /// Nothing is removed: somebody is at work, or it was not wanted.
+    only_looks: bool,
+}
+
+impl<'a> Claim<'a> {
+    fn take(
+        lease: &'a Lease,
+        store: &'a dyn Store,
+        dry_run: bool,
+        lost: Option<&str>,
+    ) -> Result<Self> {
+        let is_lost = |entry: &Entry| {
+            entry.doing == Doing::Working
+                && entry.id != lease.id
+                && lost.is_some_and(|name| entry.computer == name)
+        };
+        let mut list = lease.leases.read(store)?;
+        if lost.is_some() && !list.entries.iter().any(is_lost) {
+            return Err(Error::Invalid(
+                "no computer of that name is at work on this home; `safe store gc --dry-run` says which are",
+            ));
+        }
+        let mut is_made = false;
+        if dry_run || store.traits().paid {
+            list.entries.retain(|entry| !is_lost(entry));
+        } else {
+            let time = precise().max(0) as u64;
+            let made = lease.leases.change(store, |list| {
+                let before = list.entries.len();
+                list.entries.retain(|entry| !is_lost(entry));
+                is_made = list.others(&lease.id).next().is_none();
+                if is_made {
+                    // Two that collect do no harm to each other; one that was broken off is in nobody's way.
+                    list.entries
+                        .retain(|entry| entry.doing != Doing::Collecting);
+                    list.entries.push(Entry {
+                        doing: Doing::Collecting,
+                        id: lease.id,
+                        since: time,
+                        renewed: time,
+                        computer: lease.computer.clone(),
+                    });
+                }
+                is_made || list.entries.len() != before
+            });
+            match made {
+                Ok(made) => list = made,
+                // It is collected because it is full. Whoever comes changes the list, which is noticed all the same.
+                Err(StoreError::Full { .. }) => {
+                    is_made = false;
+                    list.entries.retain(|entry| !is_lost(entry));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Self {
+            lease,
+            store,
+            only_looks: dry_run || list.others(&lease.id).next().is_some(),
+            list,
+            is_made,
+        })
+    }
+
+    /// Whether other computers are at work.
+    fn has_others(&self) -> bool {
+        self.list.others(&self.lease.id).next().is_some()
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.is_made {
+            return;
+        }
+        let id = &self.lease.id;
+        // If it stays, the next computer that comes waits for it once.
+        let given = self
+            .lease
+            .leases
+            .change(self.store, |list| list.remove(Doing::Collecting, id));
+        if let (Ok(_), Some(chunk)) = (given, self.list.chunk) {
+            drop(self.store.delete_chunks(&[chunk]));
+        }
+    }
+}
+
+/// One way through the store.
+struct Sweep<'a> {
+    session: &'a Session,
+    account: &'a Account,
+    line: &'a Line,
+    watch: &'a Watch<'a>,
+    claim: &'a Claim<'a>,
+    progress: &'a dyn Progress,
+}
+
+/// What a record is to a collection.
+enum Found {
+    /// Another's, or in use.
+    Other,
+    /// A list of computers at work that was replaced.
+    OldList,
+    Forgotten,
+}
+
+impl Sweep<'_> {
+    fn store(&self) -> &dyn Store {
+        self.session.home.packs.store()
+    }
+
+    fn is_still_newest(&self) -> Result<bool> {
+        let newer = self
+            .account
+            .fetch_head_after(self.store(), &self.line.head)?;
+        Ok(newer.is_none())
+    }
+
+    /// Removes what is to go. `false` if somebody has published meanwhile: what is in use is to be looked up anew.
+    fn run(&self, collected: &mut Collected) -> Result<bool> {
+        let session = self.session;
+        let mut reached = session.reach(self.progress)?;
+        // Files without a name that are in use, and what has been written since.
+        let working = session.home.work.read().tree.clone();
+        reached.add(&working, &**session.reader(), "what is not published")?;
+        if session.home.stage.refusal().is_some() {
+            let waiting = waiting_packs(&session.local, self.account)?;
+            reached.packs.extend(waiting);
+        }
+        if !reached.damaged.is_empty() {
+            return Err(Error::Damaged(format!(
+                "nothing is removed while the history is damaged: {}",
+                reached.damaged[0]
+            )));
+        }
+        let mut unseen = REMOVED_UNSEEN_MAX;
+        let mut looked = Instant::now();
+        let mut after = None;
+        loop {
+            let entries = self.store().list(after, LIST_AT_ONCE)?;
+            let Some(last) = entries.last() else {
+                break;
+            };
+            after = Some((last.kind, last.address));
+            for entry in entries {
+                if self.progress.stopped() {
+                    return Err(Error::Stopped);
+                }
+                let found = self.look_at(&entry, &reached)?;
+                if matches!(found, Found::Other) {
+                    continue;
+                }
+                if !self.claim.only_looks
+                    && (unseen >= REMOVED_UNSEEN_MAX || looked.elapsed() >= UNSEEN_MAX)
+                {
+                    let (lease, list) = (self.claim.lease, &self.claim.list);
+                    if !lease.leases.is_as(self.store(), list)? {
+                        return self.somebody_came(collected);
+                    }
+                    if !self.is_still_newest()? {
+                        return Ok(false);
+                    }
+                    (unseen, looked) = (0, Instant::now());
+                }
+                unseen += 1;
+                self.remove(&entry, &found, collected)?;
+            }
+        }
+        self.name_others(&self.claim.list, collected);
+        Ok(true)
+    }
+
+    fn look_at(&self, entry: &Listed, reached: &Reached) -> Result<Found> {
+        let address = entry.address;
+        let (current, list) = (self.line.head.address(), &self.claim.list);
+        if entry.kind != Kind::Chunk
+            || address == current
+            || Some(address) == list.chunk
+            || reached.packs.contains(&address)
+            || reached.heads.contains(&address)
+        {
+            return Ok(Found::Other);
+        }
+        let Ok(chunk) = self.store().get_chunk(&address) else {
+            return Ok(Found::Other);
+        };
+        if directory(self.session.reader().keys(), chunk.bytes()).is_ok() {
+            return Ok(Found::Forgotten);
+        }
+        if let Some(counter) = self.claim.lease.leases.counter_of(&chunk) {
+            // A later one is somebody's who is about to come.
+            return Ok(match counter <= list.counter {
+                true => Found::OldList,
+                false => Found::Other,
+            });
+        }
+        Ok(match self.is_about_to_be_published(&chunk, &current)? {
+            Some(false) => Found::Forgotten,
+            _ => Found::Other,
+        })
+    }
+
+    /// Whether a head is one that somebody has put just now, and whose pointer comes next; `None` for what is no head of this home.
+    fn is_about_to_be_published(&self, chunk: &Chunk, current: &Address) -> Result<Option<bool>> {
+        let Ok(bytes) = self.account.open_head(chunk) else {
+            return Ok(None);
+        };
+        let is_same = bytes == self.line.head.commit();
+        let follows = Commit::decode(&bytes).is_ok_and(|commit| commit.parents.contains(current));
+        Ok(Some(is_same || follows))
+    }
+
+    fn remove(&self, entry: &Listed, found: &Found, collected: &mut Collected) -> Result<()> {
+        let address = entry.address;
+        let is_old_list = matches!(found, Found::OldList);
+        let remove = || match self.claim.only_looks {
+            true => Ok(()),
+            false => self.store().delete_chunks(&[address]).map(drop),
+        };
+        if !self.watch.unless_in_use(&address, remove)? || is_old_list {
+            return Ok(());
+        }
+        if self.claim.has_others() {
+            collected.kept_records += 1;
+            collected.kept_bytes += entry.len;
+        } else {
+            collected.records += 1;
+            collected.bytes += entry.len;
+        }
+        self.progress.step(Step {
+            what: "collecting".into(),
+            done: collected.records + collected.kept_records,
+            total: 0,
+            unit: "records".into(),
+        });
+        Ok(())
+    }
+
+    /// The list of computers at work has changed.
+    fn somebody_came(&self, collected: &mut Collected) -> Result<bool> {
+        let list = self.claim.lease.leases.read(self.store())?;
+        if list.others(&self.claim.lease.id).next().is_none() {
+            // Has come and gone: what it has published is to be looked up.
+            return Ok(false);
+        }
+        self.name_others(&list, collected);
+        Ok(true)
+    }
+
+    fn name_others(&self, list: &List, collected: &mut Collected) {
+        let text = |time: u64| match time {
+            0 => String::new(),
+            time => utc(i128::from(time)),
+        };
+        collected.at_work = list
+            .others(&self.claim.lease.id)
+            .map(|entry| AtWork {
+                computer: entry.computer.clone(),
+                since: text(entry.since),
+                last: text(entry.renewed),
+            })
+            .collect();
+    }
+}

@@ -1,0 +1,373 @@
+//! A store whose newest state does not come from what this computer has published: its disk was put back to a backup,
+//! or of two states that were published at once the other was kept.
+//!
+//! What always holds here: the base of a merge is a state that both sides come from, so that nothing counts as removed
+//! because the store has forgotten it; where none is known, nothing is merged unless somebody was asked, and then nothing is removed.
+//! What is published after that refers to records that are there, and has a counter above every one that was seen here, so that no other computer
+//! takes it for an older state. The person is told.
+
+use std::collections::{BTreeSet, HashSet};
+
+use safeos_account::Head;
+use safeos_record::{Address, Chunk};
+use safeos_tree::{Batch, Block, Key, ObjectKind, Tree, Value, diff, references};
+
+use crate::ancestry::{Ancestry, State, unless_lost};
+use crate::look::Look;
+use crate::publish::{Line, Publisher};
+use crate::{Error, Ino, Result};
+
+/// How many files are named that have lost content.
+const NAMED_MAX: usize = 50;
+/// How often the tree is taken again when somebody changes it meanwhile.
+const TRIES_MAX: usize = 1000;
+
+/// See [`Line::apart`].
+pub(crate) struct Apart {
+    /// What was published here last. It is a parent of the next commit.
+    pub(crate) ours: State,
+    /// Its head chunk, as far as it is to be had; it is put again.
+    pub(crate) chunk: Option<Chunk>,
+    /// Whose settings are newer.
+    pub(crate) newest: Head,
+    /// The highest counter that was seen.
+    pub(crate) counter: u64,
+}
+
+/// What this computer goes on from.
+pub(crate) struct Ours {
+    pub(crate) state: State,
+    /// `None` at sign-in, where it is what a stage was left on.
+    head: Option<Head>,
+}
+
+impl Ours {
+    /// What was published here last.
+    pub(crate) fn published(head: &Head) -> Result<Self> {
+        Ok(Self {
+            state: State::of(head)?,
+            head: Some(head.clone()),
+        })
+    }
+
+    /// What a stage was left on.
+    pub(crate) fn left(state: State) -> Self {
+        Self { state, head: None }
+    }
+
+    fn is_before(&self, theirs: &Head) -> bool {
+        let head = self.head.as_ref();
+        head.is_none_or(|head| theirs.pointer().replaces(head.pointer()))
+    }
+}
+
+/// What a merge starts from.
+pub(crate) struct Base {
+    /// `None`: what was published here last, as it should be.
+    apart: Option<Tree>,
+}
+
+impl Base {
+    pub(crate) fn tree<'a>(&'a self, line: &'a Line) -> &'a Tree {
+        self.apart.as_ref().unwrap_or(&line.base)
+    }
+
+    pub(crate) fn is_apart(&self) -> bool {
+        self.apart.is_some()
+    }
+}
+
+impl Publisher<'_> {
+    fn ancestry(&self) -> Ancestry<'_> {
+        Ancestry {
+            account: self.account,
+            store: self.home.packs.store(),
+            source: &*self.home.reader,
+        }
+    }
+
+    /// Finds the base for a merge with another computer's head.
+    pub(crate) fn base(&self, line: &Line, ours: &Ours, theirs: &Head) -> Result<Base> {
+        let is_before = ours.is_before(theirs);
+        let ancestry = self.ancestry();
+        let Some(common) = ancestry.common(&ours.state, &State::of(theirs)?)? else {
+            return match self.unrelated {
+                true => Ok(Base {
+                    apart: Some(Tree::new()),
+                }),
+                false => Err(Error::Unrelated),
+            };
+        };
+        let is_ours = common.bytes == ours.state.bytes;
+        if is_ours && is_before {
+            return Ok(Base { apart: None });
+        }
+        // A network may answer what it had before for a while; publishing over that would be paid for.
+        let paid = self.home.packs.store().traits().paid;
+        if paid && !is_before {
+            return Err(Error::RolledBack);
+        }
+        let tree = match is_ours {
+            true => line.base.clone(),
+            false => common.commit.tree()?,
+        };
+        Ok(Base { apart: Some(tree) })
+    }
+
+    /// Takes another computer's head for the newest, now that it is merged. `local`: the home has more than it.
+    pub(crate) fn follow(
+        &self,
+        line: &mut Line,
+        ours: Ours,
+        theirs: Head,
+        their_tree: Tree,
+        base: &Base,
+        local: bool,
+    ) -> Result<()> {
+        if base.is_apart() {
+            self.note_apart(line, ours, &theirs)?;
+        } else {
+            if local {
+                line.merged.get_or_insert(ours.state.address);
+            }
+            if let Some(apart) = &mut line.apart {
+                apart.see(&theirs);
+            }
+        }
+        line.head = theirs;
+        line.base = their_tree;
+        // Until what is here is published again a crash is to find what was seen before.
+        match line.apart {
+            Some(_) => Ok(()),
+            None => self.note(&line.head),
+        }
+    }
+
+    fn note_apart(&self, line: &mut Line, ours: Ours, theirs: &Head) -> Result<()> {
+        let problems = &self.home.problems;
+        let Ours { state, head } = ours;
+        if head
+            .as_ref()
+            .is_some_and(|head| !theirs.has_packet_of(head))
+        {
+            problems.add(
+                "the store was put back while the account's settings or its recovery sheet were changed: \
+                 look whether they are as you want them, and make another sheet (safe recovery-sheet)"
+                    .into(),
+            );
+        }
+        let apart = match line.apart.take() {
+            Some(apart) => apart,
+            None => {
+                line.merged = Some(state.address);
+                let chunk = match &head {
+                    Some(head) => Some(head.chunk().clone()),
+                    None => self.home.packs.store().get_chunk(&state.address).ok(),
+                };
+                // A state of which something is lost would be damage in the history for good.
+                let chunk = match chunk {
+                    Some(chunk) if self.is_whole(&state)? => Some(chunk),
+                    _ => None,
+                };
+                Apart {
+                    ours: state,
+                    chunk,
+                    counter: head.as_ref().map_or(0, Head::counter),
+                    newest: head.unwrap_or_else(|| theirs.clone()),
+                }
+            }
+        };
+        problems.add(format!(
+            "the store did not have what this computer had published (state {}): it was put back to an older state, or \
+             replaced. What is here and what it has are merged and published again; nothing was removed for it",
+            apart.ours.address
+        ));
+        let apart = line.apart.insert(apart);
+        apart.see(theirs);
+        if let Some(seen) = self.local.seen(self.account.home_key())? {
+            apart.counter = apart.counter.max(seen.counter);
+        }
+        // Where content was seen may be gone with the rest.
+        self.home.packs.forget_known();
+        let kept = apart.chunk.as_ref().map(Chunk::address);
+        self.forget_lost_states(&State::of(theirs)?, kept)
+    }
+
+    /// Takes those states from the home's list that the store has lost: what lists them would count as damaged for good.
+    fn forget_lost_states(&self, theirs: &State, kept: Option<Address>) -> Result<()> {
+        let ancestry = self.ancestry();
+        let tree = self.home.work.read().tree.clone();
+        let Some(own) = unless_lost(ancestry.list(&tree))? else {
+            return Ok(());
+        };
+        let other: HashSet<Address> = ancestry
+            .list(&theirs.commit.tree()?)?
+            .into_values()
+            .collect();
+        let only: Vec<(u64, Address)> = own
+            .into_iter()
+            .filter(|(_, head)| {
+                !other.contains(head) && Some(*head) != kept && *head != theirs.address
+            })
+            .collect();
+        let heads: Vec<Address> = only.iter().map(|(_, head)| *head).collect();
+        let there = self.home.packs.has(&heads)?;
+        let lost: Vec<(u64, Address)> = only
+            .into_iter()
+            .zip(there)
+            .filter_map(|(state, there)| (!there).then_some(state))
+            .collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        self.home.change(|look| {
+            let mut batch = Batch::new();
+            for (time, head) in &lost {
+                let key = Key::snapshot(*time);
+                if let Some(Value::Snapshot(item)) = look.tree.get(look.source, &key)?
+                    && item.head == *head
+                {
+                    batch.push((key, None));
+                }
+            }
+            Ok((batch, ()))
+        })?;
+        self.home.problems.add(format!(
+            "{} states of the history are gone from the store, which was put back",
+            lost.len()
+        ));
+        Ok(())
+    }
+
+    /// Before a head is published: sees that the packs it refers to and the one before does not are on the store, and
+    /// brings back what this computer has of them. Content that is lost is told, with the files. `false` if nodes of the tree were lost: they are
+    /// in memory now, and a new tree is to be made of them.
+    pub(crate) fn see_that_all_is_there(&self, line: &Line, tree: &Tree) -> Result<bool> {
+        let packs = &self.home.packs;
+        // Nothing is ever taken from a store where records are paid for.
+        if packs.store().traits().paid {
+            return Ok(true);
+        }
+        let reader = &*self.home.reader;
+        let mut nodes: BTreeSet<Address> = packs.fresh_nodes();
+        let mut blocks = BTreeSet::new();
+        if let Some(apart) = &line.apart {
+            if let Some(chunk) = &apart.chunk {
+                packs.store().put_chunks(std::slice::from_ref(chunk))?;
+            }
+            // Not only what is new: what the other head refers to may be lost too, and be here.
+            self.packs_of(tree, &mut nodes, &mut blocks)?;
+        } else {
+            diff(&line.base, tree, reader, &mut |_, _, now| {
+                if let Some(Value::Block(Block::Stored { at, .. })) = now {
+                    blocks.insert(at.pack);
+                }
+                Ok(())
+            })?;
+        }
+        let lost = packs.bring_back(&nodes)?;
+        if !lost.is_empty() {
+            self.store_again(&lost)?;
+            return Ok(false);
+        }
+        let lost = packs.bring_back(&blocks)?;
+        if !lost.is_empty() {
+            self.name_lost(line, tree, &lost)?;
+        }
+        Ok(true)
+    }
+
+    fn packs_of(
+        &self,
+        tree: &Tree,
+        nodes: &mut BTreeSet<Address>,
+        blocks: &mut BTreeSet<Address>,
+    ) -> Result<()> {
+        let mut seen = HashSet::new();
+        references(
+            tree,
+            &*self.home.reader,
+            &mut seen,
+            &mut |kind, at| {
+                match kind {
+                    ObjectKind::Node => nodes.insert(at.pack),
+                    ObjectKind::Block => blocks.insert(at.pack),
+                };
+                Ok(())
+            },
+            &mut |_, error| Err(error),
+        )?;
+        Ok(())
+    }
+
+    /// Whether everything that a state refers to is on the store, or is put again.
+    fn is_whole(&self, state: &State) -> Result<bool> {
+        let (mut nodes, mut blocks) = (BTreeSet::new(), BTreeSet::new());
+        let found = self.packs_of(&state.commit.tree()?, &mut nodes, &mut blocks);
+        if unless_lost(found)?.is_none() {
+            return Ok(false);
+        }
+        nodes.append(&mut blocks);
+        Ok(self.home.packs.bring_back(&nodes)?.is_empty())
+    }
+
+    /// Has the nodes that were in these packs stored again.
+    fn store_again(&self, lost: &BTreeSet<Address>) -> Result<()> {
+        for _ in 0..TRIES_MAX {
+            let before = self.home.work.read().tree.clone();
+            let mut again = before.clone();
+            again.store_again(&*self.home.reader, &|pack| lost.contains(pack))?;
+            let mut work = self.home.work.write();
+            if work.tree.is_same(&before) {
+                work.tree = again;
+                return Ok(());
+            }
+        }
+        Err(Error::Damaged(
+            "parts of the home's tree are gone from the store, and it changes too quickly to store them again".into(),
+        ))
+    }
+
+    fn name_lost(&self, line: &Line, tree: &Tree, lost: &BTreeSet<Address>) -> Result<()> {
+        let reader = &*self.home.reader;
+        let mut hurt: BTreeSet<Ino> = BTreeSet::new();
+        diff(&line.base, tree, reader, &mut |key, _, now| {
+            if let Some(Value::Block(Block::Stored { at, .. })) = now
+                && lost.contains(&at.pack)
+            {
+                hurt.insert(key.ino);
+            }
+            Ok(())
+        })?;
+        let look = Look {
+            tree,
+            source: reader,
+        };
+        for ino in hurt.iter().take(NAMED_MAX) {
+            let path = look.path(*ino).map_or_else(
+                |_| format!("inode {ino}"),
+                |path| String::from_utf8_lossy(&path).into_owned(),
+            );
+            self.home.problems.add(format!(
+                "{path}: content of it is gone from the store and not on this computer; an older version may be in snapshots/"
+            ));
+        }
+        if hurt.len() > NAMED_MAX {
+            self.home.problems.add(format!(
+                "content of {} more files is gone from the store",
+                hurt.len() - NAMED_MAX
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Apart {
+    /// Takes note of a state that the store has.
+    fn see(&mut self, theirs: &Head) {
+        self.counter = self.counter.max(theirs.counter());
+        if theirs.counter() >= self.newest.counter() {
+            self.newest = theirs.clone();
+        }
+    }
+}
