@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Debug};
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -52,7 +52,7 @@ type Stamp = (Option<SystemTime>, u64);
 impl Trust {
     pub(super) fn open(file: Option<PathBuf>) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let stamp = file.as_ref().and_then(stamp);
+        let stamp = file.as_deref().and_then(stamp);
         let config = config(&provider, file.as_ref())?;
         Ok(Self {
             provider,
@@ -64,7 +64,7 @@ impl Trust {
     /// What is believed now: a file that was replaced, as certificates are when they are renewed, is read again. What
     /// cannot be read takes the place of nothing.
     fn config(&self) -> Arc<ClientConfig> {
-        let found = self.file.as_ref().and_then(stamp);
+        let found = self.file.as_deref().and_then(stamp);
         let mut now = self.now.lock();
         if found.is_some() && found != now.stamp {
             now.stamp = found;
@@ -76,7 +76,7 @@ impl Trust {
     }
 }
 
-fn stamp(path: &PathBuf) -> Option<Stamp> {
+fn stamp(path: &Path) -> Option<Stamp> {
     let found = std::fs::metadata(path).ok()?;
     Some((found.modified().ok(), found.len()))
 }
@@ -106,7 +106,7 @@ fn config(provider: &Arc<CryptoProvider>, file: Option<&PathBuf>) -> Result<Arc<
     Ok(Arc::new(builder.with_no_client_auth()))
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let text = file_bytes(path, CA_FILE, CA_BYTES_MAX)?;
     let own = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
@@ -117,7 +117,7 @@ fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>> {
     Ok(own)
 }
 
-fn no_certificates(path: &std::path::Path, why: &str) -> Error {
+fn no_certificates(path: &Path, why: &str) -> Error {
     Error::Url(format!(
         "{} ({CA_FILE}) is no file of certificates: {why}; PEM blocks are needed",
         path.display()

@@ -67,11 +67,11 @@ pub struct Found {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shown {
     /// Everybody gets there and sees their own session.
-    ToEach,
+    Everybody,
     /// Nobody but the user who mounted it gets there.
-    ToOne,
+    User,
     /// Root gets there besides, and sees what that user sees.
-    ToOneAndRoot,
+    UserAndRoot,
 }
 
 /// The front's state.
@@ -132,7 +132,7 @@ impl Front {
         shown: Shown,
         kernel: Arc<OnceLock<Notifier>>,
     ) -> Self {
-        let one_user = shown != Shown::ToEach;
+        let one_user = shown != Shown::Everybody;
         Self {
             writes,
             one_user: one_user.then_some(namespace.daemon().uid),
@@ -208,7 +208,7 @@ impl Front {
             .map_err(|error| convert::errno(&error))?;
         // The kernel then lets everybody in and asks us. What it remembers it does not ask again, so that
         // the first folder on the way keeps others out.
-        if matches!(place, Place::Root) && self.shown == Shown::ToOneAndRoot {
+        if matches!(place, Place::Root) && self.shown == Shown::UserAndRoot {
             attr.perm = 0o500;
         }
         Ok(attr)

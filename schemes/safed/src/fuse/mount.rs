@@ -126,9 +126,9 @@ pub fn mount(daemon: &Arc<Daemon>, point: &Path, options: &Options) -> Result<Mo
         Arc::clone(&nodes),
         control,
         match (one_user, allow_root) {
-            (true, true) => Shown::ToOneAndRoot,
-            (true, false) => Shown::ToOne,
-            (false, _) => Shown::ToEach,
+            (true, true) => Shown::UserAndRoot,
+            (true, false) => Shown::User,
+            (false, _) => Shown::Everybody,
         },
         Arc::clone(&kernel),
     );

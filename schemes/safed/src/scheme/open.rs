@@ -144,7 +144,7 @@ impl Front {
         let perm = if flags.directory {
             flags.mode
         } else {
-            who.perm_of_new_file(&parent, flags.mode)
+            who.perm_of_new_file(parent, flags.mode)
         };
         let node = NewNode {
             kind,
