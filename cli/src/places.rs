@@ -202,6 +202,7 @@ impl Places {
     }
 
     /// The file that is locked while a daemon is started for a mount point.
+    #[cfg(not(target_os = "redox"))]
     pub fn lock_path(&self, mount: &Path) -> PathBuf {
         self.note_path(mount).with_extension(LOCK)
     }

@@ -81,9 +81,12 @@ pub fn prepare(_: &Path, _: Output) -> Result<bool> {
 /// The place is always there.
 pub fn unprepare(_: &Path) {}
 
-/// Nothing is started.
-pub fn starting(_: &Places, _: &Path) -> Result<()> {
-    Ok(())
+/// Nothing is started, so nobody is kept from it.
+pub struct Starting;
+
+/// See [`Starting`].
+pub fn starting(_: &Places, _: &Path) -> Result<Starting> {
+    Ok(Starting)
 }
 
 /// The place of a session for the time of one command: the same as any other.
