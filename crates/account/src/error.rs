@@ -90,11 +90,13 @@ pub enum Error {
     BadSettings(&'static str),
     /// Not enough memory to stretch the password.
     #[error(
-        "opening an account takes {mebibytes} MiB of memory, which this computer does not have free: close other programs and try again"
+        "not enough memory to open this account: {mebibytes} MiB are needed, {} free here; close other programs, raise the limit, or use a computer with more", .free.map_or("and they are not".to_owned(), |free| format!("{free} MiB are"))
     )]
     NoMemory {
         /// How much is needed.
         mebibytes: u32,
+        /// How much there is, if somebody says.
+        free: Option<u32>,
     },
     /// The operating system gave no random bytes.
     #[error("this computer offers no random numbers; no keys can be made on it")]

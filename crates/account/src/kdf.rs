@@ -15,7 +15,7 @@ use safeos_record::{Address, Key, OwnerKey};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::name::Name;
-use crate::{Error, Result, SecretKey};
+use crate::{Error, Result, SecretKey, memory};
 
 const SALT_CONTEXT: &str = "safeos 2026 account salt v1";
 
@@ -130,9 +130,15 @@ pub fn stretch(cost: Cost, password: &[u8], salt: &[u8], output: &mut [u8]) -> R
             "it would be protected by less than 64 MiB and three passes of Argon2id",
         ));
     }
+    let free = memory::free();
     let no_memory = || Error::NoMemory {
         mebibytes: cost.memory_kib / 1024,
+        free: free.map(|bytes| u32::try_from(bytes >> 20).unwrap_or(u32::MAX)),
     };
+    // Refused here: a system that promises memory it has not got kills who uses it.
+    if free.is_some_and(|bytes| bytes < u64::from(cost.memory_kib) * 1024) {
+        return Err(no_memory());
+    }
     let failed = |error| match error {
         argon2::Error::OutOfMemory => no_memory(),
         _ => Error::WeakPassword("Argon2id refuses it"),
@@ -200,15 +206,18 @@ pub mod tests {
             memory_kib: u32::MAX,
             passes: 3,
         };
-        // 4 TiB. A system that promises any amount (overcommit) is not put to the test.
+        // 4 TiB. A system that promises any amount and says nothing of it is not put to the test.
         let error = {
             let mut blocks: Vec<Block> = Vec::new();
-            if blocks.try_reserve_exact(cost.memory_kib as usize).is_ok() {
+            let promised = blocks.try_reserve_exact(cost.memory_kib as usize).is_ok();
+            if promised && memory::free().is_none_or(|free| free >> 42 > 0) {
                 return;
             }
             stretch(cost, b"password", &[0; 32], &mut [0; 64]).unwrap_err()
         };
         assert_eq!(error.code(), "no_memory");
+        let says = error.to_string();
+        assert!(says.contains("4194303 MiB are needed"), "{says}");
     }
 
     /// Against the reference implementation of Argon2 (and of BLAKE3), as its Python binding gives it.

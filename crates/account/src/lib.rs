@@ -20,6 +20,7 @@ mod head;
 mod kdf;
 mod login;
 mod marker;
+mod memory;
 mod name;
 mod packet;
 mod password;

@@ -295,12 +295,18 @@ fn first_keys(
     while let Some((cost, others)) = rest.split_first() {
         match Keys::derive(*cost, name, &password, secret_key) {
             Ok(keys) => return Ok((keys, others, skipped)),
-            Err(error @ Error::NoMemory { .. }) => skipped = Some(error),
+            // What most accounts take is said, where not even the least can be had.
+            Err(error @ Error::NoMemory { .. }) => {
+                skipped.get_or_insert(error);
+            }
             Err(error) => return Err(error),
         }
         rest = others;
     }
-    Err(skipped.unwrap_or(Error::NoMemory { mebibytes: 0 }))
+    Err(skipped.unwrap_or(Error::NoMemory {
+        mebibytes: 0,
+        free: None,
+    }))
 }
 
 /// The head chunk that a pointer names, unless it is retired.
