@@ -102,6 +102,14 @@ pub enum Error {
         /// The store.
         url: String,
     },
+    /// The store's folder is somebody else's, or anybody's.
+    #[error("the store {url} is not used: {why}")]
+    Strange {
+        /// The store.
+        url: String,
+        /// Whose it is and what to do.
+        why: String,
+    },
     /// The store's own files are damaged or cannot be used.
     #[error("the store {url} cannot be used: {why}")]
     Broken {
@@ -131,6 +139,7 @@ impl Error {
             Self::WalletKey { .. } => "bad_wallet_key",
             Self::Dear { .. } => "too_dear",
             Self::Stopped { .. } => "stopped",
+            Self::Strange { .. } => "not_yours",
             Self::Broken { .. } => "store_broken",
         }
     }

@@ -37,7 +37,7 @@ use self::failure::{Failure, io_error};
 use self::folder::{Folder, Found, in_parallel, sync_dir};
 use self::holder::Holder;
 use crate::check::{checked_chunk, checked_pointer};
-use crate::{Entry, Error, Kind, Reserve, Result, Room, Stats, Store, Traits};
+use crate::{Entry, Error, Kind, Reserve, Result, Room, Stats, Store, Traits, whose};
 
 /// Chunks of more bytes are files of their own.
 const INLINE_MAX: usize = 64 * 1024;
@@ -57,6 +57,14 @@ impl FileStore {
     /// Opens the store in `root`, an absolute path; makes it when nothing is there. `url` is what the
     /// store is called in messages.
     pub fn open(url: &str, root: &Path) -> Result<Self> {
+        // Who can put something in the place of its files has us write where they like.
+        let ours = || {
+            whose::check(root).map_err(|stranger| Error::Strange {
+                url: url.to_owned(),
+                why: stranger.to_string(),
+            })
+        };
+        ours()?;
         let store = Self {
             url: url.to_owned(),
             root: root.to_owned(),
@@ -66,6 +74,8 @@ impl FileStore {
         };
         if !store.check_format()? {
             store.create()?;
+            // Somebody may have made it before us.
+            ours()?;
         }
         store.folder.sweep();
         store.reserve.keep();

@@ -14,6 +14,7 @@ mod reserve;
 mod room;
 mod upload;
 mod url;
+pub mod whose;
 
 use std::sync::Arc;
 
