@@ -2,7 +2,7 @@
 //!
 //! What always holds here: one job runs at a time, and each ends with exactly one [`Outcome`].
 
-use safeos_control::{Price, Priced, Recover, Secret, SignIn, SignUp};
+use safeos_control::{Keys, Price, Priced, Recover, Secret, SignIn, SignUp};
 
 use crate::trouble::Trouble;
 
@@ -20,6 +20,13 @@ pub enum Job {
         name: String,
         /// What is asked.
         request: Price,
+    },
+    /// Make keys for an account that is to be made; nothing is asked of anybody.
+    Keys {
+        /// A secret key.
+        secret_key: bool,
+        /// A recovery key.
+        recovery_key: bool,
     },
     /// Make an account and open it.
     SignUp(SignUp),
@@ -56,6 +63,8 @@ pub enum Outcome {
     Opened(Opened),
     /// What an account costs; `None` where nothing is paid.
     Priced(Option<Priced>),
+    /// Keys, to be shown before the account is made.
+    Keys(Keys),
     /// The launcher has ended; how, if it was not well.
     LauncherEnded(Option<Trouble>),
     /// The session is closed and nothing of it left; what could not be done.

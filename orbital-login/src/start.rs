@@ -137,6 +137,9 @@ fn places(launcher: Vec<OsString>) -> Result<Options, String> {
         None if cfg!(target_os = "redox") => folder("", "")?.join("login"),
         None => folder("XDG_STATE_HOME", ".local/state")?,
     };
+    // Who remembered accounts here is read from it, and the daemon's state lies in it.
+    safeos_store::whose::check(&state)
+        .map_err(|stranger| format!("the state folder cannot be trusted: {stranger}"))?;
     let store = match variable("SAFE_STORE") {
         Some(url) => url
             .into_string()

@@ -10,7 +10,7 @@ mod form;
 mod order;
 mod place;
 
-use safeos_control::{Priced, Secret};
+use safeos_control::{Keys, Priced};
 
 pub use form::{Form, Mode, WalletKey};
 pub use place::{Kind, NETWORK, Place, is_network};
@@ -77,9 +77,9 @@ pub enum Target {
     Stop,
     /// Leave the rest of publishing to the next time.
     LeaveRest,
-    /// Go on from the sheet into the session, or from the price to paying it.
+    /// Go on from the sheet to making the account or into the session, or from the price to paying it.
     Continue,
-    /// Back from the price to the form.
+    /// Back from the price or the sheet to the form.
     Back,
     /// Light or dark.
     Appearance,
@@ -217,17 +217,19 @@ pub struct Offer {
     pub priced: Priced,
 }
 
-/// Keys, each shown once, one after the other.
+/// Keys, each shown once, one after the other: the secret key first.
 #[derive(Debug)]
 pub struct Sheet {
     /// The account's name.
     pub account: String,
     /// Its store.
     pub store: String,
-    /// The secret key, which is shown first.
-    pub secret_key: Option<Secret>,
-    /// The words of the recovery sheet.
-    pub recovery_key: Option<Secret>,
+    /// What is shown.
+    pub keys: Keys,
+    /// The secret key was seen.
+    pub second: bool,
+    /// The account that is made when the person has kept them; `None`: its session is open already.
+    pub form: Option<Form>,
 }
 
 /// A session with the launcher in it.
@@ -436,18 +438,24 @@ impl State {
             (Screen::Working(working), Outcome::Opened(opened)) => {
                 self.opened(working, opened, effects);
             }
-            (Screen::Working(working), Outcome::Priced(_)) if working.stopping => {
+            (Screen::Working(working), Outcome::Priced(_) | Outcome::Keys(_))
+                if working.stopping =>
+            {
                 self.refused(working, &Trouble::stopped());
             }
             (Screen::Working(working), Outcome::Priced(priced)) => {
                 self.priced(working.form, priced, effects);
             }
+            (Screen::Working(working), Outcome::Keys(keys)) => self.to_keep(working.form, keys),
             (Screen::Working(working), Outcome::Failed(trouble)) => self.refused(working, &trouble),
             (Screen::Running(running), outcome) => {
                 let after = match outcome {
                     Outcome::LauncherEnded(trouble) => trouble,
                     Outcome::Failed(trouble) => Some(trouble),
-                    Outcome::Opened(_) | Outcome::Priced(_) | Outcome::Left(_) => None,
+                    Outcome::Opened(_)
+                    | Outcome::Priced(_)
+                    | Outcome::Keys(_)
+                    | Outcome::Left(_) => None,
                 };
                 self.leave(running.account, false, after, effects);
             }
@@ -460,7 +468,10 @@ impl State {
                 let trouble = match outcome {
                     Outcome::Left(trouble) => trouble,
                     Outcome::Failed(trouble) => Some(trouble),
-                    Outcome::Opened(_) | Outcome::Priced(_) | Outcome::LauncherEnded(_) => None,
+                    Outcome::Opened(_)
+                    | Outcome::Priced(_)
+                    | Outcome::Keys(_)
+                    | Outcome::LauncherEnded(_) => None,
                 };
                 effects.push(Effect::ClearClipboard);
                 self.show_sign_in();
@@ -477,11 +488,25 @@ impl State {
         match priced {
             Some(priced) => self.show(Screen::Offer(Offer { form, priced })),
             None => {
-                let job = form.pay();
+                let job = form.make();
                 self.show(Screen::Form(form));
                 self.work(job, effects);
             }
         }
+    }
+
+    /// Shows the keys of an account that is made when the person has kept them: whatever happens while it is made, they are
+    /// not lost with it.
+    fn to_keep(&mut self, form: Form, keys: Keys) {
+        self.focus = Target::Screen;
+        self.notice = None;
+        self.show(Screen::Sheet(Sheet {
+            account: form.name.as_str().trim().to_owned(),
+            store: form.place.url().unwrap_or_default(),
+            second: keys.secret_key.is_none(),
+            keys,
+            form: Some(form),
+        }));
     }
 
     fn opened(&mut self, working: Working, opened: Opened, effects: &mut Vec<Effect>) {
@@ -495,6 +520,7 @@ impl State {
             // It was quicker than the wish to stop it.
             let after = match form.mode {
                 Mode::Recover => Trouble::new("password_set", ""),
+                Mode::Create if !guest => Trouble::new("account_made", ""),
                 Mode::SignIn | Mode::Create => Trouble::stopped(),
             };
             return self.leave(opened.account, true, Some(after), effects);
@@ -523,8 +549,12 @@ impl State {
         self.show(Screen::Sheet(Sheet {
             account: opened.account,
             store: opened.store,
-            secret_key: opened.secret_key,
-            recovery_key: opened.recovery_key,
+            second: opened.secret_key.is_none(),
+            keys: Keys {
+                secret_key: opened.secret_key,
+                recovery_key: opened.recovery_key,
+            },
+            form: None,
         }));
     }
 
@@ -581,12 +611,18 @@ impl State {
         let mut form = working.form;
         let mut notice = explain(trouble, form.name.as_str(), &form.place, form.key_shown);
         if trouble.code == "stopped" {
+            let kept = form.kept != Keys::default();
             form.wipe();
-            if form.mode == Mode::Recover {
-                notice.text =
+            notice.text = match form.mode {
+                Mode::Recover => {
                     "The new password may hold already: try it, or use the sheet once more."
-                        .to_owned();
+                }
+                Mode::Create if kept => {
+                    "If the account was made all the same, it opens with the password and what you have written down."
+                }
+                Mode::SignIn | Mode::Create => &notice.text,
             }
+            .to_owned();
         }
         self.focus = form.after_refusal(&notice);
         self.show(Screen::Form(form));

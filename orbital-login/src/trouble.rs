@@ -257,6 +257,7 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
         )
         .then(Next::Again),
         "stopped" => Notice::calm("Stopped", "Nothing was changed."),
+        "account_made" => Notice::calm("Stopped", "The account is made already: sign in to it."),
         "password_set" => Notice::calm("Stopped", "The new password holds already: sign in with it."),
         "no_daemon" | "daemon_gone" | "daemon_failed" | "daemon_missing" => Notice::new(
             "SafeOS does not answer",

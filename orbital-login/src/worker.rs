@@ -11,7 +11,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use safeos_control::{Priced, Request, Secret, SignOut, ask};
+use safeos_account::{RecoveryKey, SecretKey};
+use safeos_control::{Keys, Priced, Request, Secret, SignOut, ask};
 use serde_json::Value;
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
@@ -119,6 +120,13 @@ impl Working {
                 let name = request.name.clone();
                 self.open(id, &name, Request::SignIn(request))
             }
+            Job::Keys {
+                secret_key,
+                recovery_key,
+            } => match make_keys(secret_key, recovery_key) {
+                Ok(keys) => Outcome::Keys(keys),
+                Err(error) => Outcome::Failed(Trouble::new(error.code(), error.to_string())),
+            },
             Job::Price { name, request } => self.price(id, &name, Request::Price(request)),
             Job::SignUp(request) => {
                 let name = request.name.clone();
@@ -302,4 +310,14 @@ impl Working {
             Err(second) => Err(second),
         }
     }
+}
+
+fn make_keys(secret_key: bool, recovery_key: bool) -> safeos_account::Result<Keys> {
+    let shown = |key: safeos_account::Secret| Secret::new(key.expose().to_owned());
+    let secret_key = secret_key.then(SecretKey::generate).transpose()?;
+    let recovery_key = recovery_key.then(RecoveryKey::generate).transpose()?;
+    Ok(Keys {
+        secret_key: secret_key.map(|key| shown(key.to_text())),
+        recovery_key: recovery_key.map(|key| shown(key.to_words())),
+    })
 }

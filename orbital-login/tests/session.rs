@@ -163,6 +163,7 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
         generate_secret_key: true,
         remember: false,
         small_memory: true,
+        recovery_key: None,
         generate_recovery_key: true,
     };
     // A price is no session, wherever it comes from.

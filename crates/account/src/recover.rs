@@ -125,21 +125,21 @@ impl Account {
         self.secret_key.as_ref().map(SecretKey::to_text)
     }
 
-    /// Makes a recovery key for an account that has none, or another one in its place; `head` must be the newest. The new
-    /// door is opened first, the account told, and the old door closed last: after an error the old key opens, and the same call finishes.
+    /// Has a recovery key, which the person must have already, open an account that has none, or open it in the place of another
+    /// one; `head` must be the newest. The new door is opened first, the account told, and the old door closed last: after an error
+    /// the old key opens, and the same call finishes, also with another key.
     pub fn new_recovery_key(
         &self,
         store: &dyn Store,
         password: &Secret,
+        key: &RecoveryKey,
         head: &Head,
-    ) -> Result<(RecoveryKey, Head)> {
+    ) -> Result<Head> {
         self.check_password(password)?;
-        let key = RecoveryKey::generate()?;
-        let head = self.set_recovery_key(store, &key, head)?;
-        Ok((key, head))
+        self.set_recovery_key(store, key, head)
     }
 
-    /// The same for a caller that has checked the password ([`Account::check_password`]), with a key of its own. After
+    /// The same for a caller that has checked the password ([`Account::check_password`]). After
     /// [`Error::HeadMoved`] it may be called again with the newer head and the same key.
     pub fn set_recovery_key(
         &self,
@@ -149,15 +149,20 @@ impl Account {
     ) -> Result<Head> {
         let mut packet = self.packet(head)?;
         let before = packet.recovery.take();
+        if before.as_ref().is_some_and(|keys| keys.current == *key) {
+            // Done already; only the old door may still be open.
+            if let Some(replaced) = before.and_then(|keys| keys.replaced) {
+                Door::of(&replaced).close(store)?;
+            }
+            return Ok(head.clone());
+        }
         if let Some(replaced) = before.as_ref().and_then(|keys| keys.replaced.as_ref()) {
             Door::of(replaced).close(store)?;
         }
         let before = before.map(|keys| keys.current);
-        if before.as_ref() == Some(key) {
-            // An earlier call has come so far.
-            return Ok(head.clone());
+        if !Door::of(key).renew(store, &[&self.keys], self.secret_key.as_ref())? {
+            return Err(Error::RecoveryKeyReplaced);
         }
-        Door::of(key).renew(store, &[&self.keys], self.secret_key.as_ref())?;
         packet.recovery = Some(RecoveryKeys {
             current: key.clone(),
             replaced: before.clone(),

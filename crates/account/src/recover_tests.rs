@@ -100,18 +100,25 @@ fn an_account_without_one_gets_one_and_a_replaced_one_is_closed() {
     assert_eq!(
         code(
             account
-                .new_recovery_key(&store, &secret("wrong horse"), &head)
+                .new_recovery_key(&store, &secret("wrong horse"), &key(), &head)
                 .map(drop)
         ),
         "wrong_password"
     );
-    let (first, head) = account
-        .new_recovery_key(&store, &secret(PASSWORD), &head)
+    let (first, second) = (key(), key());
+    let head = account
+        .new_recovery_key(&store, &secret(PASSWORD), &first, &head)
         .unwrap();
     assert_eq!(head.commit(), FIRST);
-    let (second, head) = account
-        .new_recovery_key(&store, &secret(PASSWORD), &head)
+    let head = account
+        .new_recovery_key(&store, &secret(PASSWORD), &second, &head)
         .unwrap();
+    let head = account
+        .new_recovery_key(&store, &secret(PASSWORD), &second, &head)
+        .unwrap();
+    // One that was replaced is closed for good.
+    let again = account.new_recovery_key(&store, &secret(PASSWORD), &first, &head);
+    assert_eq!(code(again.map(drop)), "recovery_key_replaced");
     assert_eq!(
         code(recover(&store, &first, NEW).map(drop)),
         "recovery_key_replaced"
@@ -253,8 +260,10 @@ fn recovering_and_replacing_interrupted_anywhere_can_be_repeated() {
 
         let (account, head) = sign_in(&store, "ana", NEW).unwrap();
         store.fail_after(before);
+        // On the paper before the store hears of it.
+        let (shown, newest) = (self::key(), self::key());
         if account
-            .new_recovery_key(&store, &secret(NEW), &head)
+            .new_recovery_key(&store, &secret(NEW), &shown, &head)
             .is_err()
         {
             failed += 1;
@@ -267,14 +276,17 @@ fn recovering_and_replacing_interrupted_anywhere_can_be_repeated() {
                 "{method:?} {before}"
             );
             let head = account.fetch_head(&store).unwrap();
-            let (newest, _) = account
-                .new_recovery_key(&store, &secret(NEW), &head)
+            account
+                .new_recovery_key(&store, &secret(NEW), &newest, &head)
                 .unwrap();
             assert_eq!(
                 code(recover(&store, &key, "a third password").map(drop)),
                 "recovery_key_replaced"
             );
+            assert_ne!(code(recover(&store, &shown, NEW).map(drop)), "ok");
             recover(&store, &newest, "a third password").unwrap();
+        } else {
+            recover(&store, &shown, NEW).unwrap();
         }
         store.fail_after(i64::MAX);
     }

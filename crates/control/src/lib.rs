@@ -10,23 +10,28 @@
 //!
 //! | request | `ok` holds |
 //! |---|---|
-//! | `sign_up`, `sign_in` | `account`, `store`; `secret_key`, `recovery_key` when they were generated |
+//! | `sign_up`, `sign_in` | `account`, `store`; `secret_key`, `recovery_key` when they were generated (see below) |
 //! | `price` | where records are paid for: `records`, `cost` and `has` (each `tokens`, `gas`), `wallet`; else nothing |
 //! | `recover` | `account`, `store`; `secret_key` if the account has one |
 //! | `sign_out`, `sync` | `changed`, `records`, `bytes`, `conflicts` |
 //! | `join` | `account`, `store` |
 //! | `leave` | `last`: nobody else takes part, and the session ends with this one: it has to sign out |
 //! | `status` | the account, the store, what is unpublished, … |
-//! | `change_password`, `restore` | nothing |
-//! | `new_recovery_key` | `recovery_key` |
+//! | `check_password`, `change_password`, `restore` | nothing |
+//! | `new_recovery_key` | `recovery_key` when it was generated |
 //! | `publish` | `url` |
 //! | `log` | `snapshots`: each `name`, `head`, `computer`, `added_bytes` |
 //! | `check` | `records`, `nodes`, `damaged` |
 //! | `collect` | `records`, `bytes`, `kept_records`, `kept_bytes`, `at_work` (each: `computer`, `since`, `last`) |
 //! | `copy` | `records`, `bytes`, `skipped` |
+//!
+//! Keys that open an account are in the person's hands before they count: who asks makes them and gives them with the
+//! request, having shown them. Where the daemon is to generate them, a `progress` line has them as further fields
+//! (`secret_key`, `recovery_key`), and nothing is made until that line was read.
 
 mod ask;
 mod client;
+mod ours;
 mod path;
 mod price;
 mod reply;
@@ -38,10 +43,10 @@ pub use ask::ask;
 pub use client::{Client, ClientError};
 pub use path::PathText;
 pub use price::{Price, Priced, Sum};
-pub use reply::{ErrorReply, Progress, Reply};
+pub use reply::{ErrorReply, Keys, Progress, Reply};
 pub use request::{
-    ChangePassword, Collect, Copy, Join, Log, NewRecoveryKey, Publish, Recover, Request, Restore,
-    SignIn, SignOut, SignUp, Spend,
+    ChangePassword, CheckPassword, Collect, Copy, Join, Log, NewRecoveryKey, Publish, Recover,
+    Request, Restore, SignIn, SignOut, SignUp, Spend,
 };
 pub use secret::Secret;
 pub use server::{RequestLines, parse_request};

@@ -1,5 +1,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::Secret;
 
 /// How far something long is.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -34,6 +37,45 @@ impl ErrorReply {
             message: message.into(),
             retry: false,
         }
+    }
+}
+
+/// Keys that were generated, before they count.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
+pub struct Keys {
+    /// The secret key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_key: Option<Secret>,
+    /// The words of the recovery key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_key: Option<Secret>,
+}
+
+impl Keys {
+    /// The line that shows them, with its end: progress for whoever does not know of keys.
+    pub fn to_line(&self) -> Zeroizing<Vec<u8>> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            #[serde(flatten)]
+            step: &'a Progress,
+            #[serde(flatten)]
+            keys: &'a Keys,
+        }
+        #[derive(Serialize)]
+        struct Line<'a> {
+            progress: Shown<'a>,
+        }
+        let step = &Progress {
+            what: "showing the keys".to_owned(),
+            ..Progress::default()
+        };
+        let line = Line {
+            progress: Shown { step, keys: self },
+        };
+        // Texts only: writing these to memory does not fail.
+        let mut line = Zeroizing::new(serde_json::to_vec(&line).unwrap_or_default());
+        line.push(b'\n');
+        line
     }
 }
 
@@ -73,5 +115,26 @@ impl Reply {
         });
         line.push(b'\n');
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_progress_for_who_does_not_know_of_them() {
+        let keys = Keys {
+            secret_key: Some(Secret::new("60RK4".to_owned())),
+            recovery_key: None,
+        };
+        let line = keys.to_line();
+        let Ok(Reply::Progress(step)) = serde_json::from_slice(&line) else {
+            panic!("{}", String::from_utf8_lossy(&line));
+        };
+        assert_eq!(step.what, "showing the keys");
+        let value: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(value["progress"]["secret_key"], "60RK4");
+        assert!(value["progress"].get("recovery_key").is_none());
     }
 }

@@ -23,7 +23,7 @@ pub struct SignUp {
     /// The private key of the wallet that pays, on a store where records are paid for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wallet_key: Option<Secret>,
-    /// Generate a secret key; the answer shows it once.
+    /// Generate a secret key. It is shown before the account is made and in the answer; who makes the key has it surely.
     #[serde(default)]
     pub generate_secret_key: bool,
     /// Keep what is needed to sign in offline.
@@ -32,7 +32,10 @@ pub struct SignUp {
     /// Guard the password with 64 MiB instead of 256 MiB, for computers with little memory.
     #[serde(default)]
     pub small_memory: bool,
-    /// Make a recovery key; the answer shows it once.
+    /// The words of a recovery key that the person already has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_key: Option<Secret>,
+    /// Make a recovery key. It is shown as a secret key is that is generated.
     #[serde(default)]
     pub generate_recovery_key: bool,
 }
@@ -64,6 +67,17 @@ pub struct Recover {
 #[serde(deny_unknown_fields)]
 pub struct NewRecoveryKey {
     /// The password that holds: an open session alone must not be enough.
+    pub password: Secret,
+    /// The words of the key, which the person already has; when missing one is made, and shown before it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_key: Option<Secret>,
+}
+
+/// Asks whether this is the password that holds; nothing is done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckPassword {
+    /// What was typed.
     pub password: Secret,
 }
 
@@ -216,6 +230,8 @@ pub enum Request {
     Sync,
     /// Change the password.
     ChangePassword(ChangePassword),
+    /// Say whether a password is the right one.
+    CheckPassword(CheckPassword),
     /// Make or replace the recovery key.
     NewRecoveryKey(NewRecoveryKey),
     /// Publish a path for others.
@@ -245,6 +261,7 @@ const NAMES: &[&str] = &[
     "status",
     "sync",
     "change_password",
+    "check_password",
     "new_recovery_key",
     "publish",
     "log",
@@ -269,6 +286,7 @@ impl Request {
             Self::Status => "status",
             Self::Sync => "sync",
             Self::ChangePassword(_) => "change_password",
+            Self::CheckPassword(_) => "check_password",
             Self::NewRecoveryKey(_) => "new_recovery_key",
             Self::Publish(_) => "publish",
             Self::Log(_) => "log",
@@ -293,6 +311,7 @@ impl Request {
             "status" => arguments.read().map(|Nothing {}| Self::Status)?,
             "sync" => arguments.read().map(|Nothing {}| Self::Sync)?,
             "change_password" => Self::ChangePassword(arguments.read()?),
+            "check_password" => Self::CheckPassword(arguments.read()?),
             "new_recovery_key" => Self::NewRecoveryKey(arguments.read()?),
             "publish" => Self::Publish(arguments.read()?),
             "log" => Self::Log(arguments.read()?),

@@ -106,8 +106,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        ChangePassword, Collect, Copy, Join, Log, NewRecoveryKey, PathText, Price, Publish,
-        Recover, Restore, Secret, SignIn, SignOut, SignUp, Spend,
+        ChangePassword, CheckPassword, Collect, Copy, Join, Log, NewRecoveryKey, PathText, Price,
+        Publish, Recover, Restore, Secret, SignIn, SignOut, SignUp, Spend,
     };
 
     fn secret(text: &str) -> Secret {
@@ -125,6 +125,7 @@ mod tests {
                 generate_secret_key: true,
                 remember: false,
                 small_memory: false,
+                recovery_key: Some(secret("legal winner")),
                 generate_recovery_key: true,
             }),
             Request::Price(Price {
@@ -139,8 +140,12 @@ mod tests {
                 remember: true,
                 accept_older: false,
             }),
+            Request::CheckPassword(CheckPassword {
+                password: secret("p"),
+            }),
             Request::NewRecoveryKey(NewRecoveryKey {
                 password: secret("p"),
+                recovery_key: Some(secret("legal winner")),
             }),
             Request::SignIn(SignIn {
                 name: "ana".into(),

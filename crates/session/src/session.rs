@@ -379,16 +379,26 @@ impl Session {
         self.note(&line.head)
     }
 
-    /// Makes a recovery key, or another one in the place of the one there is: the words for a sheet. Publishes first.
-    pub fn new_recovery_key(&self, password: &Secret, progress: &dyn Progress) -> Result<Secret> {
-        self.account.read().clone().check_password(password)?;
-        let key = RecoveryKey::generate()?;
+    /// Whether this is the password that holds.
+    pub fn check_password(&self, typed: &Secret) -> Result<()> {
+        let account = self.account.read().clone();
+        Ok(account.check_password(typed)?)
+    }
+
+    /// Has a recovery key open the account, in the place of the one there is. The person has it already, on paper or where it
+    /// was made: a step that fails loses nothing. Publishes first.
+    pub fn new_recovery_key(
+        &self,
+        password: &Secret,
+        key: &RecoveryKey,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        self.check_password(password)?;
         let mut line = self.line.lock();
         line.head = self.on_newest(&mut line, progress, |account, store, head| {
-            account.set_recovery_key(store, &key, head)
+            account.set_recovery_key(store, key, head)
         })?;
-        self.note(&line.head)?;
-        Ok(key.to_words())
+        self.note(&line.head)
     }
 
     /// Publishes, and does something with the newest head; again as long as other computers are faster.

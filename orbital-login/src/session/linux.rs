@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use safeos_control::{Client, FILE_NAME};
+use safeos_store::whose;
 
 use super::{Host, Options, Session, ended, not_started, variables};
 use crate::trouble::Trouble;
@@ -55,14 +56,18 @@ impl Linux {
         if let Some(folder) = &self.folder {
             return Ok(folder.clone());
         }
+        let name = format!("safe-login-{:016x}", random()?);
+        // Of another user's (`sudo` and `su` hand them on) the next is taken.
         let base = ["XDG_RUNTIME_DIR", "TMPDIR"]
             .iter()
             .filter_map(std::env::var_os)
             .map(PathBuf::from)
-            .find(|path| path.is_absolute() && path.is_dir())
+            .find(|path| {
+                path.is_absolute() && path.is_dir() && whose::check(&path.join(&name)).is_ok()
+            })
             .unwrap_or_else(|| "/tmp".into());
-        let base = base.canonicalize().unwrap_or(base);
-        let folder = base.join(format!("safe-login-{:016x}", random()?));
+        let folder = base.canonicalize().unwrap_or(base).join(name);
+        whose::check(&folder).map_err(io::Error::other)?;
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
         self.folder = Some(folder.clone());
         Ok(folder)

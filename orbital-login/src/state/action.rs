@@ -1,6 +1,8 @@
 //! What each button, link and box does.
 
-use super::{Effect, Form, Kind, Menu, Mode, Offer, Screen, State, Target, Working};
+use safeos_control::Keys;
+
+use super::{Effect, Form, Kind, Menu, Mode, Offer, Screen, Sheet, State, Target, Working};
 use crate::job::{Job, Step};
 use crate::trouble::{Next, Notice};
 
@@ -187,7 +189,12 @@ impl State {
     /// Leaves the form for as long as the job takes.
     pub(super) fn work(&mut self, job: Job, effects: &mut Vec<Effect>) {
         let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
-        let (Screen::Form(form) | Screen::Offer(Offer { form, .. })) = screen else {
+        let (Screen::Form(form)
+        | Screen::Offer(Offer { form, .. })
+        | Screen::Sheet(Sheet {
+            form: Some(form), ..
+        })) = screen
+        else {
             self.screen = screen;
             return;
         };
@@ -203,30 +210,44 @@ impl State {
         self.start(job, effects);
     }
 
-    /// From the price to the form, as it was.
+    /// From the price or the sheet to the form, as it was.
     fn back(&mut self) {
         let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
-        let Screen::Offer(offer) = screen else {
+        let (Screen::Offer(Offer { form, .. })
+        | Screen::Sheet(Sheet {
+            form: Some(form), ..
+        })) = screen
+        else {
             self.screen = screen;
             return;
         };
         self.focus = Target::Submit;
-        self.show(Screen::Form(offer.form));
+        self.show(Screen::Form(form));
     }
 
     fn go_on(&mut self, effects: &mut Vec<Effect>) {
         if let Screen::Offer(offer) = &self.screen {
-            let job = offer.form.pay();
+            let job = offer.form.make();
             return self.work(job, effects);
         }
         if let Screen::Sheet(sheet) = &mut self.screen {
             // One after the other: each must be seen.
-            if sheet.secret_key.take().is_some() && sheet.recovery_key.is_some() {
+            if !sheet.second && sheet.keys.recovery_key.is_some() {
+                sheet.second = true;
                 self.focus = Target::Screen;
                 return;
             }
-            let account = std::mem::take(&mut sheet.account);
-            self.launch(account, false, effects);
+            let Some(form) = &mut sheet.form else {
+                let account = std::mem::take(&mut sheet.account);
+                return self.launch(account, false, effects);
+            };
+            let keys = std::mem::take(&mut sheet.keys);
+            form.kept = Keys {
+                secret_key: keys.secret_key.or(form.kept.secret_key.take()),
+                recovery_key: keys.recovery_key.or(form.kept.recovery_key.take()),
+            };
+            let job = form.make();
+            self.work(job, effects);
         }
     }
 

@@ -4,7 +4,7 @@
 //! and when a password turned out wrong.
 
 use safeos_account::{RecoveryKey, Secret as AccountSecret, check_name, check_new_password};
-use safeos_control::{Price, Recover, SignIn, SignUp};
+use safeos_control::{Keys, Price, Recover, SignIn, SignUp};
 
 use super::{Place, Target};
 use crate::job::Job;
@@ -82,6 +82,8 @@ pub struct Form {
     pub with_key: bool,
     /// A recovery sheet is to be made.
     pub with_sheet: bool,
+    /// Keys that were made for this account, and that the person has kept.
+    pub kept: Keys,
     /// The password is readable.
     pub reveal: bool,
     /// The account is to be remembered.
@@ -111,6 +113,7 @@ impl Form {
             key_shown: false,
             with_key: false,
             with_sheet: false,
+            kept: Keys::default(),
             reveal: false,
             remember: false,
             place: Place::default(),
@@ -166,6 +169,8 @@ impl Form {
 
     /// What was typed into a field that is not shown any more is forgotten.
     pub fn place_changed(&mut self) {
+        // They were shown with it.
+        self.kept = Keys::default();
         if !self.needs_wallet() {
             self.wallet.clear();
         }
@@ -178,6 +183,7 @@ impl Form {
         self.key.clear();
         self.words.clear();
         self.wallet.clear();
+        self.kept = Keys::default();
         self.reveal = false;
         self.accept_older = false;
         self.strength = None;
@@ -195,6 +201,7 @@ impl Form {
         ]
         .iter()
         .all(|typed| typed.is_empty() && typed.is_wiped())
+            && self.kept == Keys::default()
     }
 
     /// The field behind a target.
@@ -216,6 +223,9 @@ impl Form {
         if self.sets_password() && matches!(target, Target::Password | Target::Name) {
             self.strength = (!self.password.is_empty())
                 .then(|| estimate(self.password.as_str(), self.name.as_str()));
+        }
+        if target == Target::Name {
+            self.kept = Keys::default();
         }
         if target == Target::Server {
             self.place_changed();
@@ -361,37 +371,43 @@ impl Form {
                 accept_older: self.accept_older,
             }));
         }
-        let request = self.sign_up(name);
-        Ok(match &request.wallet_key {
-            // What it costs is said before it is paid.
-            Some(wallet_key) => Job::Price {
-                name: request.name.clone(),
-                request: Price {
-                    wallet_key: wallet_key.clone(),
-                    store: request.store.clone(),
-                },
+        if !self.needs_wallet() {
+            return Ok(self.make());
+        }
+        // What it costs is said before it is paid.
+        Ok(Job::Price {
+            name,
+            request: Price {
+                wallet_key: self.wallet.to_secret(),
+                store: self.place.url(),
             },
-            None => Job::SignUp(request),
         })
     }
 
-    /// The job that pays, once the price is known and agreed to.
-    pub fn pay(&self) -> Job {
-        Job::SignUp(self.sign_up(self.name.as_str().trim().to_owned()))
-    }
-
-    fn sign_up(&self, name: String) -> SignUp {
-        SignUp {
-            name,
+    /// The job that makes the account, once its price, if it has one, is agreed to; before it, the one that makes the keys
+    /// which the person is to keep.
+    pub fn make(&self) -> Job {
+        let secret_key = self.with_key && self.kept.secret_key.is_none();
+        let recovery_key = self.with_sheet && self.kept.recovery_key.is_none();
+        if secret_key || recovery_key {
+            return Job::Keys {
+                secret_key,
+                recovery_key,
+            };
+        }
+        let wanted = |wanted: bool, key: &Option<_>| key.clone().filter(|_| wanted);
+        Job::SignUp(SignUp {
+            name: self.name.as_str().trim().to_owned(),
             password: self.password.to_secret(),
             store: self.place.url(),
-            secret_key: None,
+            secret_key: wanted(self.with_key, &self.kept.secret_key),
             wallet_key: self.needs_wallet().then(|| self.wallet.to_secret()),
-            generate_secret_key: self.with_key,
+            generate_secret_key: false,
             remember: self.remember,
             small_memory: false,
-            generate_recovery_key: self.with_sheet,
-        }
+            recovery_key: wanted(self.with_sheet, &self.kept.recovery_key),
+            generate_recovery_key: false,
+        })
     }
 
     /// Prepares for another try; where to go on.

@@ -17,6 +17,9 @@ impl State {
                     Screen::Working(working) if working.stopping => Vec::new(),
                     Screen::Working(_) => vec![Target::Stop],
                     Screen::Offer(_) => vec![Target::Continue, Target::Back],
+                    Screen::Sheet(sheet) if sheet.form.is_some() => {
+                        vec![Target::Continue, Target::Back]
+                    }
                     Screen::Sheet(_) => vec![Target::Continue],
                     Screen::Leaving(leaving) if !leaving.keep => vec![Target::LeaveRest],
                     Screen::Leaving(_) => Vec::new(),

@@ -107,15 +107,23 @@ pub(super) fn offer(offer: &Offer) -> Vec<Item> {
 
 /// The keys, one after the other.
 pub(super) fn sheet(sheet: &Sheet) -> Vec<Item> {
-    match (&sheet.secret_key, &sheet.recovery_key) {
-        (Some(key), _) => secret_key(sheet, key),
-        (None, Some(words)) => recovery(&sheet.account, words),
-        (None, None) => vec![go_on()],
+    let mut items = match (&sheet.keys.secret_key, &sheet.keys.recovery_key) {
+        (Some(key), _) if !sheet.second => secret_key(sheet, key),
+        (_, Some(words)) => recovery(&sheet.account, words),
+        _ => Vec::new(),
+    };
+    let more = !sheet.second && sheet.keys.recovery_key.is_some();
+    let text = match &sheet.form {
+        _ if more => "I have kept it: go on",
+        // Not before: what opens it must not be lost with whatever goes wrong meanwhile.
+        Some(_) => "I have kept it: create the account",
+        None => "I have kept it: start",
+    };
+    items.push(Item::Button(Target::Continue, text.to_owned()));
+    if sheet.form.is_some() {
+        items.push(Item::Quiet(Target::Back, "Back".to_owned()));
     }
-}
-
-fn go_on() -> Item {
-    Item::Button(Target::Continue, "I have kept it: start".to_owned())
+    items
 }
 
 /// The recovery sheet.
@@ -135,7 +143,6 @@ fn recovery(account: &str, words: &Secret) -> Vec<Item> {
             Tone::Muted,
             "Whoever has them needs no password. Keep them where only you look.".to_owned(),
         ),
-        go_on(),
     ]
 }
 
@@ -163,10 +170,6 @@ fn secret_key(sheet: &Sheet, key: &Secret) -> Vec<Item> {
             Tone::Muted,
             "Who finds it cannot open the account without the password. Nobody can replace either of them.".to_owned(),
         ),
-        match sheet.recovery_key {
-            Some(_) => Item::Button(Target::Continue, "I have kept it: go on".to_owned()),
-            None => go_on(),
-        },
     ]
 }
 

@@ -1,11 +1,11 @@
 //! What people do on the sign-in screen, step by step.
 
-use orbital_login::job::{Job, Opened, Outcome, Step};
+use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::Key;
 use orbital_login::state::{Effect, Event, Kind, Mode, Screen, State, Target};
 use orbital_login::trouble::Trouble;
 use orbital_login::view::{Item, view};
-use safeos_control::Secret;
+use safeos_control::{Keys, Secret};
 
 use super::{
     PASSWORD, WORDS, click, form, fresh, opened, press, refuse, remembering, sign_in, started,
@@ -159,34 +159,121 @@ fn stopping_and_opening_at_the_same_moment_leaves_no_session() {
     assert!(form(&state).is_wiped());
 }
 
+/// Types a new account, with these boxes ticked, and goes.
+fn create(state: &mut State, boxes: &[Target]) -> (JobId, Job) {
+    click(state, Target::OtherForm);
+    write(state, "ana");
+    press(state, Key::Enter);
+    write(state, PASSWORD);
+    press(state, Key::Enter);
+    write(state, PASSWORD);
+    for ticked in boxes {
+        click(state, *ticked);
+    }
+    started(click(state, Target::Submit))
+}
+
+/// Keys as the worker makes them.
+fn keys(secret_key: bool, recovery_key: bool) -> Keys {
+    let key = |text: &str| Secret::new(text.to_owned());
+    Keys {
+        secret_key: secret_key.then(|| key("60RK4-CSM6M-V3EE1-SC5H6-6S35C-SJ9RC")),
+        recovery_key: recovery_key.then(|| key(WORDS)),
+    }
+}
+
+fn shows(state: &State, word: &str) -> bool {
+    view(state).card.iter().any(|item| match item {
+        Item::Key(text) | Item::Words(text) => text.contains(word),
+        _ => false,
+    })
+}
+
 #[test]
 fn a_key_pressed_too_often_stops_and_skips_nothing() {
     let mut state = fresh();
-    click(&mut state, Target::OtherForm);
-    write(&mut state, "ana");
-    press(&mut state, Key::Enter);
-    write(&mut state, PASSWORD);
-    press(&mut state, Key::Enter);
-    write(&mut state, PASSWORD);
-    click(&mut state, Target::WithKey);
-    let (id, job) = started(click(&mut state, Target::Submit));
-    assert!(matches!(job, Job::SignUp(request) if request.generate_secret_key));
+    let (id, job) = create(&mut state, &[Target::WithKey]);
+    assert!(matches!(
+        job,
+        Job::Keys {
+            secret_key: true,
+            recovery_key: false
+        }
+    ));
     assert_eq!(press(&mut state, Key::Enter), []);
     write(&mut state, " ");
-    let outcome = Outcome::Opened(Opened {
-        account: "ana".to_owned(),
-        secret_key: Some(Secret::new(
-            "60RK4-CSM6M-V3EE1-SC5H6-6S35C-SJ9RC".to_owned(),
-        )),
-        ..Opened::default()
-    });
+    let outcome = Outcome::Keys(keys(true, false));
     assert_eq!(state.update(Event::Done(id, outcome)), []);
     assert_eq!(press(&mut state, Key::Enter), []);
     assert!(matches!(state.screen, Screen::Sheet(_)));
     // With the keyboard alone all the same.
     press(&mut state, Key::Tab);
-    let (_, job) = started(press(&mut state, Key::Enter));
+    let (id, job) = started(press(&mut state, Key::Enter));
+    assert!(matches!(job, Job::SignUp(_)));
+    let (_, job) = started(state.update(Event::Done(id, opened("ana"))));
     assert_eq!(job, Job::Launch);
+}
+
+#[test]
+fn nothing_is_made_before_its_keys_are_kept_and_they_are_asked_for_once() {
+    let mut state = fresh();
+    let (id, job) = create(&mut state, &[Target::WithKey, Target::WithSheet]);
+    assert!(matches!(
+        job,
+        Job::Keys {
+            secret_key: true,
+            recovery_key: true
+        }
+    ));
+    assert_eq!(
+        state.update(Event::Done(id, Outcome::Keys(keys(true, true)))),
+        []
+    );
+    assert!(shows(&state, "60RK4") && !shows(&state, "sausage"));
+    assert_eq!(click(&mut state, Target::Continue), []);
+    assert!(!shows(&state, "60RK4") && shows(&state, "sausage"));
+    let (id, job) = started(click(&mut state, Target::Continue));
+    let given = |job: Job| {
+        let Job::SignUp(request) = job else {
+            panic!("{job:?}")
+        };
+        assert!(!request.generate_secret_key && !request.generate_recovery_key);
+        Keys {
+            secret_key: request.secret_key,
+            recovery_key: request.recovery_key,
+        }
+    };
+    assert_eq!(given(job), keys(true, true));
+    // The last step fails: the paper is still right.
+    let trouble = Trouble::new("store_unreachable", "the message");
+    state.update(Event::Done(id, Outcome::Failed(trouble)));
+    let (id, job) = started(press(&mut state, Key::Enter));
+    assert_eq!(given(job), keys(true, true));
+    // Another name is another account, and gets keys of its own.
+    let trouble = Trouble::new("account_exists", "the message");
+    state.update(Event::Done(id, Outcome::Failed(trouble)));
+    click(&mut state, Target::Name);
+    write(&mut state, "b");
+    click(&mut state, Target::Password);
+    write(&mut state, PASSWORD);
+    click(&mut state, Target::Again);
+    write(&mut state, PASSWORD);
+    let (id, job) = started(click(&mut state, Target::Submit));
+    assert!(matches!(job, Job::Keys { .. }));
+    state.update(Event::Done(id, Outcome::Keys(keys(true, true))));
+    // Back to the form, by the button; and what was shown is not taken for kept.
+    assert_eq!(click(&mut state, Target::Back), []);
+    let (id, job) = started(click(&mut state, Target::Submit));
+    assert!(matches!(job, Job::Keys { .. }));
+    // Stopped, nobody is told that nothing was made.
+    state.update(Event::Done(id, Outcome::Keys(keys(true, true))));
+    click(&mut state, Target::Continue);
+    let (id, _) = started(click(&mut state, Target::Continue));
+    press(&mut state, Key::Escape);
+    state.update(Event::Done(id, Outcome::Failed(Trouble::stopped())));
+    let says = state.notice.as_ref().unwrap().text.clone();
+    assert!(says.contains("made all the same"), "{says}");
+    assert!(form(&state).is_wiped());
 }
 
 #[test]
@@ -202,12 +289,6 @@ fn both_keys_are_shown_one_after_the_other() {
         ..Opened::default()
     });
     assert_eq!(state.update(Event::Done(id, outcome)), []);
-    let shows = |state: &State, word: &str| {
-        view(state).card.iter().any(|item| match item {
-            Item::Key(text) | Item::Words(text) => text.contains(word),
-            _ => false,
-        })
-    };
     assert!(shows(&state, "60RK4") && !shows(&state, "sausage"));
     assert_eq!(click(&mut state, Target::Continue), []);
     assert!(!shows(&state, "60RK4") && shows(&state, "sausage"));

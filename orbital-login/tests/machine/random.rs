@@ -8,7 +8,7 @@ use orbital_login::text::Text;
 use orbital_login::trouble::Trouble;
 use orbital_login::view::view;
 use proptest::prelude::*;
-use safeos_control::Secret;
+use safeos_control::{Keys, Secret};
 
 use super::{KEY, PASSWORD, WORDS, click, opened, priced, remembering};
 
@@ -34,6 +34,8 @@ enum Happening {
     Server(&'static str),
     /// A whole sign-up on the network is typed.
     Wallet,
+    /// A whole sign-up with both keys is typed.
+    WithKeys,
 }
 
 const CODES: &[&str] = &[
@@ -83,6 +85,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(Happening::Caps),
         1 => prop::sample::select(vec!["autonomi:", "https://x"]).prop_map(Happening::Server),
         1 => Just(Happening::Wallet),
+        1 => Just(Happening::WithKeys),
         2 => Just(Happening::Started),
         1 => (0..9_u64).prop_map(Happening::Step),
         5 => (0..40_usize).prop_map(Happening::Done),
@@ -111,6 +114,7 @@ struct World {
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum What {
     Price,
+    Keys(bool, bool),
     Open,
     Launch,
     Leave(bool),
@@ -124,6 +128,10 @@ impl World {
                     assert!(self.pending.is_none(), "two jobs at once");
                     let kind = match job {
                         Job::Price { .. } => What::Price,
+                        Job::Keys {
+                            secret_key,
+                            recovery_key,
+                        } => What::Keys(secret_key, recovery_key),
                         Job::SignIn(_) | Job::SignUp(_) | Job::Recover(_) | Job::Guest => {
                             assert!(!self.open, "two sessions");
                             What::Open
@@ -152,6 +160,11 @@ impl World {
         let outcome = match kind {
             What::Price if choice.is_multiple_of(3) => Outcome::Failed(trouble),
             What::Price => Outcome::Priced((!choice.is_multiple_of(5)).then(priced)),
+            What::Keys(..) if choice.is_multiple_of(4) => Outcome::Failed(trouble),
+            What::Keys(secret_key, recovery_key) => Outcome::Keys(Keys {
+                secret_key: secret_key.then(|| Secret::new("60RK4-CSM6M".to_owned())),
+                recovery_key: recovery_key.then(|| Secret::new(WORDS.to_owned())),
+            }),
             What::Open if choice.is_multiple_of(2) => {
                 self.open = true;
                 Outcome::Opened(Opened {
@@ -247,6 +260,16 @@ proptest! {
                     vec![Event::Done(9_999_999, outcome)]
                 }
                 Happening::Server(url) => typed(&[(Target::Places, ""), (Target::Place(Kind::Server), ""), (Target::Server, url)]),
+                Happening::WithKeys => typed(&[
+                    (Target::Someone, ""),
+                    (Target::OtherForm, ""),
+                    (Target::Name, "ana"),
+                    (Target::Password, PASSWORD),
+                    (Target::Again, PASSWORD),
+                    (Target::WithKey, ""),
+                    (Target::WithSheet, ""),
+                    (Target::Submit, ""),
+                ]),
                 Happening::Wallet => typed(&[
                     (Target::Someone, ""),
                     (Target::OtherForm, ""),

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use safeos_control::{ErrorReply, Reply, Request, RequestLines};
+use safeos_control::{ErrorReply, Keys, Reply, Request, RequestLines};
 use safeos_session::{Progress, Step};
 use zeroize::Zeroizing;
 
@@ -27,6 +27,9 @@ const RUNNING_MAX: usize = 32;
 /// A waiting reader hears the last progress again after this long: whoever waits can be interrupted
 /// only between two reads.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Keys that were shown have to be read within this time.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Progress is passed on at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
@@ -306,6 +309,33 @@ impl Conversation {
             answer(Ok(&[]));
         }
         self.control.daemon.conversation_closed(self.number);
+    }
+
+    /// Shows keys that are to open an account, and waits until they were read: what is made after this cannot be lost by an
+    /// answer that does not arrive. An error if nobody reads them; then nothing may be made.
+    fn hand_over(&self, keys: &Keys) -> Result<(), ErrorReply> {
+        if *keys == Keys::default() {
+            return Ok(());
+        }
+        let answers = {
+            let mut state = self.state.lock();
+            state.output.extend(keys.to_line().iter());
+            state.answers()
+        };
+        send(answers);
+        self.tell_watcher();
+        let start = std::time::Instant::now();
+        while !self.state.lock().output.is_empty() {
+            if self.closed.load(Ordering::Acquire) || start.elapsed() > READ_WITHIN {
+                return Err(ErrorReply {
+                    code: "stopped".to_owned(),
+                    message: "nobody has read the keys, so nothing was made: read the answer while it is written, or give the keys with the request".to_owned(),
+                    retry: false,
+                });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     fn say(&self, line: Vec<u8>) {

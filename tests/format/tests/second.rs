@@ -357,9 +357,10 @@ fn a_recovery_sheet_is_read_from_the_document_alone() {
     let (again, _) = sign_in(&records, "ana", new).unwrap();
     assert_eq!(again.head, later.head);
 
-    let newer = session.new_recovery_key(&secret(new), &()).unwrap();
+    let newer = RecoveryKey::generate().unwrap();
+    session.new_recovery_key(&secret(new), &newer, &()).unwrap();
     assert!(recover(&records, words.expose()).is_err());
-    let (newest, _) = recover(&records, newer.expose()).unwrap();
+    let (newest, _) = recover(&records, newer.to_words().expose()).unwrap();
     assert_eq!(newest.home_key, account.home_key);
     session.sign_out(true, false, &()).unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use safeos_account::{RecoveryKey, SecretKey};
 use safeos_control::{
-    ErrorReply, Join, Price, Priced, Recover, Reply, Request, SignIn, SignOut, SignUp, Sum,
+    ErrorReply, Join, Keys, Price, Priced, Recover, Reply, Request, SignIn, SignOut, SignUp, Sum,
 };
 use safeos_session::{
     Credentials, Error, Limits, Options, Progress as _, Secret, Session, Step, Wishes,
@@ -58,6 +58,10 @@ fn secret(from: &safeos_control::Secret) -> Secret {
     Secret::new(from.expose().to_owned())
 }
 
+fn shown(key: &Secret) -> safeos_control::Secret {
+    safeos_control::Secret::new(key.expose().to_owned())
+}
+
 /// The session of whoever opened the conversation.
 fn signed(conversation: &Conversation) -> Result<(Arc<Signed>, Arc<Session>), ErrorReply> {
     let none = || {
@@ -106,27 +110,33 @@ struct Opening {
 }
 
 fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>) -> Answer {
+    let both = |what: &str| {
+        let message = format!("a {what} is either given or generated, not both");
+        Err(ErrorReply::bad_request(message))
+    };
+    let mut generated = Keys::default();
     let secret_key = match (&request.secret_key, request.generate_secret_key) {
-        (Some(_), true) => {
-            let message = "a secret key is either given or generated, not both";
-            return Err(ErrorReply::bad_request(message));
-        }
+        (Some(_), true) => return both("secret key"),
         (Some(given), false) => Some(secret(given)),
-        (None, true) => Some(SecretKey::generate().map_err(failed)?.to_text()),
+        (None, true) => {
+            let made = SecretKey::generate().map_err(failed)?.to_text();
+            generated.secret_key = Some(shown(&made));
+            Some(made)
+        }
         (None, false) => None,
     };
-    let recovery_key = request
-        .generate_recovery_key
-        .then(RecoveryKey::generate)
-        .transpose()
-        .map_err(failed)?;
-    let shown = Shown {
-        secret_key: secret_key
-            .as_ref()
-            .filter(|_| request.generate_secret_key)
-            .cloned(),
-        recovery_key: recovery_key.as_ref().map(RecoveryKey::to_words),
+    let recovery_key = match (&request.recovery_key, request.generate_recovery_key) {
+        (Some(_), true) => return both("recovery key"),
+        (Some(given), false) => Some(RecoveryKey::parse(&secret(given)).map_err(failed)?),
+        (None, true) => {
+            let made = RecoveryKey::generate().map_err(failed)?;
+            generated.recovery_key = Some(shown(&made.to_words()));
+            Some(made)
+        }
+        (None, false) => None,
     };
+    may_sign_in(conversation)?;
+    conversation.hand_over(&generated)?;
     let credentials = Credentials {
         name: request.name,
         password: secret(&request.password),
@@ -144,7 +154,7 @@ fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>
     };
     open(conversation, opening, |options| {
         let session = Session::sign_up_with(credentials, wishes, options, listener)?;
-        Ok((session, shown))
+        Ok((session, generated))
     })
 }
 
@@ -202,7 +212,7 @@ fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>
             let _ = session.sign_out_later();
             return Err(error);
         }
-        Ok((session, Shown::default()))
+        Ok((session, Keys::default()))
     })
 }
 
@@ -217,25 +227,18 @@ fn recover(conversation: &Conversation, request: &Recover, listener: &Listener<'
     open(conversation, opening, |options| {
         let new = secret(&request.new_password);
         let session = Session::recover(&key, request.name.as_deref(), &new, options, listener)?;
-        let shown = Shown {
-            secret_key: session.secret_key(),
+        let keys = Keys {
+            secret_key: session.secret_key().as_ref().map(shown),
             recovery_key: None,
         };
-        Ok((session, shown))
+        Ok((session, keys))
     })
-}
-
-/// Keys that the answer shows.
-#[derive(Default)]
-struct Shown {
-    secret_key: Option<Secret>,
-    recovery_key: Option<Secret>,
 }
 
 fn open(
     conversation: &Conversation,
     opening: Opening,
-    how: impl FnOnce(Options) -> safeos_session::Result<(Arc<Session>, Shown)>,
+    how: impl FnOnce(Options) -> safeos_session::Result<(Arc<Session>, Keys)>,
 ) -> Answer {
     may_sign_in(conversation)?;
     let control = &conversation.control;
@@ -252,7 +255,7 @@ fn open(
         wallet: opening.wallet,
         limits: Limits::default(),
     };
-    let (session, shown) = how(options).map_err(failed)?;
+    let (session, keys) = how(options).map_err(failed)?;
     // Whoever asked has gone meanwhile: nobody would know of the session, and it would keep others out.
     if conversation.closed.load(Ordering::Acquire) {
         let _ = session.sign_out(false, true, &());
@@ -281,8 +284,8 @@ fn open(
     result.insert("account".to_owned(), json!(account));
     result.insert("store".to_owned(), json!(store.url()));
     for (name, key) in [
-        ("secret_key", shown.secret_key),
-        ("recovery_key", shown.recovery_key),
+        ("secret_key", keys.secret_key),
+        ("recovery_key", keys.recovery_key),
     ] {
         if let Some(key) = key {
             result.insert(name.to_owned(), json!(key.expose()));
@@ -372,10 +375,22 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
             let done = session.change_password(&old, &new, listener);
             reply(done.map(|()| Reply::ok(&())))
         }
+        Request::CheckPassword(request) => {
+            let done = session.check_password(&secret(&request.password));
+            reply(done.map(|()| Reply::ok(&())))
+        }
         Request::NewRecoveryKey(request) => {
+            let given = request.recovery_key.as_ref();
+            let key = given.map(|words| RecoveryKey::parse(&secret(words)));
+            let key = key.unwrap_or_else(RecoveryKey::generate).map_err(failed)?;
+            let keys = Keys {
+                secret_key: None,
+                recovery_key: given.is_none().then(|| shown(&key.to_words())),
+            };
+            conversation.hand_over(&keys)?;
             daemon.flush();
-            let key = session.new_recovery_key(&secret(&request.password), listener);
-            reply(key.map(|key| Reply::Ok(json!({ "recovery_key": key.expose() }))))
+            let done = session.new_recovery_key(&secret(&request.password), &key, listener);
+            reply(done.map(|()| Reply::ok(&keys)))
         }
         Request::Publish(request) => {
             daemon.flush();
