@@ -1,6 +1,6 @@
 //! The other end: what the command and the login window use.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::ours::{self, Refused};
 use crate::{ErrorReply, FILE_NAME, Progress, REQUEST_LEN_MAX, Reply, Request};
 
 /// The longest line of an answer, in bytes: a log of some hundred thousand snapshots.
@@ -27,6 +28,14 @@ pub enum ClientError {
     /// The control file is another user's.
     #[error("{} belongs to another user: only root and the user who mounted it may use it", .0.display())]
     Forbidden(PathBuf),
+    /// Something else than a daemon of this user's or of root's would get what is written.
+    #[error("{} is not the control file of a SafeOS of yours ({why}), so nothing was sent to it: name another folder with --mount or SAFE_STATE, or unset SAFE_MOUNT", .path.display())]
+    NotOurs {
+        /// What was taken for the control file.
+        path: PathBuf,
+        /// What it is.
+        why: String,
+    },
     /// The conversation broke off.
     #[error(
         "the SafeOS daemon ended before it answered; look at `safe status`, then repeat the command"
@@ -66,6 +75,7 @@ impl ClientError {
             Self::NoDaemon(_) => "no_daemon",
             Self::DaemonGone(_) | Self::Ended => "daemon_gone",
             Self::Forbidden(_) => "forbidden",
+            Self::NotOurs { .. } => "not_yours",
             Self::Stopped => "stopped",
             Self::TooLong => "bad_request",
             Self::Protocol(_) => "protocol",
@@ -98,14 +108,14 @@ impl Client {
         } else {
             path.join(FILE_NAME)
         };
-        // Not `create`: a plain file of this name where no daemon is would only look like one.
-        match OpenOptions::new().read(true).write(true).open(&path) {
+        match ours::open(&path) {
             Ok(file) => Ok(Self {
                 path,
                 file,
                 unread: Vec::new(),
             }),
-            Err(error) => Err(explain(path, error)),
+            Err(Refused::NotOurs(why)) => Err(ClientError::NotOurs { path, why }),
+            Err(Refused::System(error)) => Err(explain(path, error)),
         }
     }
 
@@ -200,7 +210,9 @@ impl Client {
 fn explain(path: PathBuf, error: std::io::Error) -> ClientError {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ClientError::NoDaemon(path),
-        ErrorKind::NotConnected | ErrorKind::ConnectionAborted => ClientError::DaemonGone(path),
+        ErrorKind::NotConnected | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+            ClientError::DaemonGone(path)
+        }
         ErrorKind::PermissionDenied => ClientError::Forbidden(path),
         _ => ClientError::Io { path, error },
     }

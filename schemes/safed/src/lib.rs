@@ -15,4 +15,6 @@ pub mod namespace;
 pub mod permission;
 pub mod process;
 pub mod scheme;
+#[cfg(target_os = "linux")]
+pub mod socket;
 pub mod supervise;

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
@@ -44,8 +44,11 @@ struct Arguments {
 #[derive(clap::Args)]
 struct Place {
     /// The folder to mount at.
-    #[arg(long, value_name = "DIR")]
-    mount: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "socket")]
+    mount: Option<PathBuf>,
+    /// Mount nothing: answer requests at this socket, which is made.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["mount", "supervise"])]
+    socket: Option<PathBuf>,
     /// Nobody else gets to the mount point: show the session to whoever asks (only root needs to say).
     #[arg(long)]
     one_user: bool,
@@ -95,14 +98,22 @@ fn serve(arguments: Arguments) -> Result<(), String> {
     let state = absolute(state)?;
     #[cfg(target_os = "linux")]
     let place = Place {
-        mount: absolute(arguments.place.mount)?,
+        mount: arguments.place.mount.map(absolute).transpose()?,
+        socket: arguments.place.socket.map(absolute).transpose()?,
         ..arguments.place
     };
     let _ = std::env::set_current_dir("/");
+    own_state(&state)?;
 
     let daemon = Daemon::new(safeos_store::from_here(state), store, process::uid());
     #[cfg(target_os = "linux")]
-    return serve_mounted(&daemon, &place, arguments.ready_fd, &signals);
+    return match (&place.mount, &place.socket) {
+        (Some(mount), _) => serve_mounted(&daemon, mount, &place, arguments.ready_fd, &signals),
+        (None, Some(socket)) => {
+            serve_at(&daemon, socket, place.bound, arguments.ready_fd, &signals)
+        }
+        (None, None) => Err("neither a mount point nor a socket was named".to_owned()),
+    };
     #[cfg(target_os = "redox")]
     return serve_scheme(&daemon, arguments.ready_fd, &signals);
 }
@@ -110,6 +121,7 @@ fn serve(arguments: Arguments) -> Result<(), String> {
 #[cfg(target_os = "linux")]
 fn serve_mounted(
     daemon: &Arc<Daemon>,
+    mount: &Path,
     place: &Place,
     ready_fd: Option<RawFd>,
     signals: &Signals,
@@ -125,7 +137,7 @@ fn serve_mounted(
     if place.bound {
         bind(daemon)?;
     }
-    let mounted = fuse::mount(daemon, &place.mount, &options).map_err(|error| error.to_string())?;
+    let mounted = fuse::mount(daemon, mount, &options).map_err(|error| error.to_string())?;
     tell_ready(ready_fd);
     signals.wait(|| mounted.is_finished() || daemon.is_over());
     let broken = mounted.is_broken();
@@ -153,6 +165,40 @@ fn bind(daemon: &Arc<Daemon>) -> Result<(), String> {
     }
 }
 
+/// Without a mount, for as long as a command needs it.
+#[cfg(target_os = "linux")]
+fn serve_at(
+    daemon: &Arc<Daemon>,
+    socket: &Path,
+    bound: bool,
+    ready_fd: Option<RawFd>,
+    signals: &Signals,
+) -> Result<(), String> {
+    if bound {
+        bind(daemon)?;
+    }
+    let listening = safed::socket::serve(daemon, socket)
+        .map_err(|error| format!("cannot listen at {}: {error}", socket.display()))?;
+    tell_ready(ready_fd);
+    // Whoever signed out has read that it was done.
+    signals.wait(|| daemon.is_over() && listening.is_quiet());
+    drop(listening);
+    end_sessions(daemon);
+    Ok(())
+}
+
+/// Sees that what is kept in the state folder is this user's alone.
+fn own_state(state: &Path) -> Result<(), String> {
+    let ours = || {
+        safeos_store::whose::check(state)
+            .map_err(|stranger| format!("the state folder cannot be trusted: {stranger}"))
+    };
+    ours()?;
+    // Now, so that nobody else makes it first. Where it cannot be made, signing in says why.
+    let _ = safeos_store::whose::private_dir(state);
+    ours()
+}
+
 #[cfg(target_os = "redox")]
 fn serve_scheme(
     daemon: &Arc<Daemon>,
@@ -174,7 +220,9 @@ fn supervised(arguments: &Arguments, signals: &Signals) -> Result<(), String> {
         let mut command = Command::new(&program);
         #[cfg(target_os = "linux")]
         {
-            command.arg("--mount").arg(&arguments.place.mount);
+            if let Some(mount) = &arguments.place.mount {
+                command.arg("--mount").arg(mount);
+            }
             for (asked, option) in [
                 (arguments.place.one_user, "--one-user"),
                 (arguments.place.allow_root, "--allow-root"),
