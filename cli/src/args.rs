@@ -147,6 +147,15 @@ pub enum Command {
         /// Read the old and the new password as two lines from standard input
         #[arg(long)]
         password_stdin: bool,
+        /// Change it for this account, where no session is open
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+        /// The store that holds the account [default: file: in ~/.local/share/safeos/store]
+        #[arg(long, value_name = "URL", requires = "account")]
+        store: Option<String>,
+        /// The account has a secret key besides the password
+        #[arg(long, requires = "account")]
+        secret_key: bool,
     },
 
     /// Make a recovery sheet for the account that is signed in, or another one in its place, which closes the old one
@@ -210,6 +219,11 @@ pub enum Command {
         /// Do not ask before the whole home is published
         #[arg(long)]
         yes: bool,
+        /// The store that holds the account [default: file: in ~/.local/share/safeos/store]
+        #[arg(long, value_name = "URL", requires = "account")]
+        store: Option<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
 
     /// Fetch what somebody published
@@ -267,6 +281,18 @@ pub struct Whose {
     /// The account has a secret key besides the password
     #[arg(long, requires = "account")]
     pub secret_key: bool,
+}
+
+impl Whose {
+    /// The account that is named, at a store.
+    pub fn account(&self, store: Option<&str>) -> Option<Account> {
+        self.account.as_ref().map(|name| Account {
+            name: name.clone(),
+            store: store.map(str::to_owned),
+            password_stdin: self.password_stdin,
+            secret_key: self.secret_key,
+        })
+    }
 }
 
 /// A local network.
@@ -476,6 +502,8 @@ mod tests {
             "safe sync",
             "safe sync --spend 12.5",
             "safe passwd --password-stdin",
+            "safe passwd --account ana --store file:///s --secret-key",
+            "safe publish docs --account ana --store file:///s",
             "safe log -n 3",
             "safe restore 2026-11-22T10:11:12.123Z docs/a --to docs/b --replace",
             "safe publish docs",

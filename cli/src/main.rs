@@ -6,10 +6,13 @@ mod commands;
 mod conversation;
 mod daemon;
 mod environment;
+mod exposed;
 mod failure;
 mod fetch;
 mod foreground;
+mod held;
 mod holders;
+mod keys;
 mod member;
 mod output;
 mod password;
@@ -25,10 +28,33 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    harden();
     let args = args::Args::parse();
     let json = args.json;
     match commands::run(args) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => {
+            exposed::say(json);
+            ExitCode::from(code)
+        }
         Err(failure) => failure.report(json),
+    }
+}
+
+/// Passwords pass through here: no core dump, and no reading of this process's memory by other programs of the same user.
+/// Not by a limit on core files, which the programs of `safe run` would inherit.
+fn harden() {
+    #[cfg(target_os = "linux")]
+    // Refused, there is nothing else to do.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    #[test]
+    fn a_process_that_holds_passwords_cannot_be_dumped() {
+        super::harden();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
     }
 }

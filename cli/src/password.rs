@@ -9,6 +9,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::exposed;
 use crate::failure::{Failure, Result};
 use crate::terminal::{ask_hidden, read_line};
 
@@ -123,7 +124,10 @@ fn file(variable: &str, path: &OsString) -> Result<Zeroizing<String>> {
     let path = Path::new(path);
     let what = format!("the file {} ({variable})", path.display());
     let line = File::open(path)
-        .and_then(|mut file| read_line(&mut file))
+        .and_then(|mut file| {
+            exposed::look(path, &file.metadata()?);
+            read_line(&mut file)
+        })
         .map_err(|e| Failure::system(format!("{what} cannot be read"), &e))?;
     not_empty(line, &what)
 }

@@ -15,6 +15,12 @@ pub fn in_home(mount: &Path, path: &Path) -> Result<PathText> {
     resolve(&mount.join("home"), std::env::current_dir().ok(), path)
 }
 
+/// A path from the root of a home that is not mounted.
+pub fn from_root(path: &Path) -> Result<PathText> {
+    let inside = path.strip_prefix("/").unwrap_or(path);
+    resolve(Path::new("/"), None, inside)
+}
+
 fn resolve(home: &Path, current: Option<PathBuf>, path: &Path) -> Result<PathText> {
     let outside = || {
         Failure::usage(format!(
@@ -85,6 +91,14 @@ mod tests {
         assert_eq!(at(None, "/m/home/x/").unwrap(), "x");
         assert_eq!(at(None, "/m/home").unwrap(), "");
         assert_eq!(at(Some("/m/home"), ".").unwrap(), "");
+    }
+
+    #[test]
+    fn paths_of_a_home_that_is_not_mounted() {
+        for path in ["docs/a", "/docs/a", "./docs/../docs/a/"] {
+            assert_eq!(from_root(Path::new(path)).unwrap().as_bytes(), b"docs/a");
+        }
+        assert_eq!(from_root(Path::new("../x")).unwrap_err().exit, 2);
     }
 
     #[test]

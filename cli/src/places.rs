@@ -7,10 +7,12 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf, absolute};
 
+use safeos_control::{Client, ClientError};
 use safeos_record::Address;
+pub use safeos_store::whose::private_dir;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon;
@@ -23,8 +25,6 @@ pub const MOUNT: &str = "SAFE_MOUNT";
 pub const STATE: &str = "SAFE_STATE";
 /// The default store.
 pub const STORE: &str = "SAFE_STORE";
-/// The control file's name under a mount point.
-pub const CONTROL: &str = ".ctl";
 
 /// The error of a session whose daemon is gone.
 pub const LOST: &str = "daemon_gone";
@@ -56,7 +56,15 @@ pub struct Note {
 impl Places {
     /// From the environment and `--mount`.
     pub fn new(mount: Option<PathBuf>) -> Result<Self> {
-        Self::from(|name| env::var_os(name).filter(|v| !v.is_empty()), mount)
+        let places = Self::from(|name| env::var_os(name).filter(|v| !v.is_empty()), mount)?;
+        // Notes of sessions, mount points and what is remembered lie there.
+        safeos_store::whose::check(&places.state).map_err(|stranger| {
+            Failure::new(
+                "not_yours",
+                format!("the state folder cannot be trusted: {stranger} with {STATE}"),
+            )
+        })?;
+        Ok(places)
     }
 
     fn from(
@@ -135,8 +143,10 @@ impl Places {
             .filter(|v| !v.is_empty())
             .map(PathBuf::from);
         if let Some(mount) = self.mount.clone().or(inside) {
-            if answers(&mount) {
-                return Ok(mount);
+            match Client::open(&mount) {
+                Ok(_) => return Ok(mount),
+                Err(error @ ClientError::NotOurs { .. }) => return Err(error.into()),
+                Err(_) => {}
             }
             let (_, lost) = self.sorted_notes();
             if daemon::clear_dead(&mount) || lost.contains(&mount) {
@@ -290,18 +300,10 @@ fn sentence(text: &str) -> String {
     }
 }
 
-/// Whether something that has a control file is mounted there. Opened, not looked at: only that asks the
+/// Whether a daemon that may be talked to has its control file there. Opened, not looked at: only that asks the
 /// daemon, the attributes of a dead one's files the kernel remembers.
 pub fn answers(mount: &Path) -> bool {
-    fs::File::open(mount.join(CONTROL)).is_ok()
-}
-
-/// Makes a folder (and those above it) that only its owner can enter.
-pub fn private_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    Client::open(mount).is_ok()
 }
 
 #[cfg(test)]
@@ -359,7 +361,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mount = folder.path().join("mnt");
         private_dir(&mount).unwrap();
-        fs::write(mount.join(CONTROL), b"").unwrap();
+        // A daemon of this user's, as far as one can see.
+        let control = mount.join(safeos_control::FILE_NAME);
+        let daemon = std::os::unix::net::UnixListener::bind(&control).unwrap();
         let mut places = with(&[("SAFE_STATE", "/s"), ("HOME", "/h")]).unwrap();
         places.state = folder.path().join("state");
         let note = Note {
@@ -368,7 +372,7 @@ mod tests {
         };
         places.note(&note).unwrap();
         assert_eq!(places.noted(&mount), Some(note));
-        fs::remove_file(mount.join(CONTROL)).unwrap();
+        drop(daemon);
         assert_eq!(places.noted(&mount), None);
         assert_eq!(
             fs::read_dir(places.state.join("mounts")).unwrap().count(),

@@ -1,61 +1,100 @@
-//! A hidden line from the terminal.
+//! A line from the terminal, hidden where it is a secret.
 //!
-//! Whatever happens while the line is typed, the terminal is put back as it was: the signals of the
-//! keyboard are off meanwhile, and Ctrl-C is read as what it means.
+//! Whatever happens while it is typed, the terminal is put back as it was: a signal that ends or stops `safe` is held until
+//! that is done, and takes effect at once, not only after Enter. Continued (`fg`), `safe` asks again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Result};
+use crate::held::Held;
 
 /// No password is longer; what is not a password (a wrong file, say) is refused instead of read to its end.
 pub const LINE_BYTES_MAX: usize = 4096;
 
+/// Ctrl-C where the terminal makes no signal of it.
+const CTRL_C: u8 = 3;
+
 /// Asks on the terminal, whatever standard input and output are, without echo. `instead` is the other way, for
 /// where there is no terminal.
 pub fn ask_hidden(prompt: &str, instead: &str) -> Result<Zeroizing<String>> {
-    let no_terminal = |_| {
+    let terminal = open().map_err(|_| {
         Failure::usage(format!(
             "{}: there is no terminal to ask on; {instead}",
             prompt.trim_end_matches([':', ' '])
         ))
-    };
-    let mut terminal = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/tty")
-        .map_err(no_terminal)?;
-    let broken = |error: &io::Error| Failure::system("reading from the terminal failed", error);
-    let line = {
-        // Before the prompt: who sees it may begin to type at once.
-        let _quiet = Quiet::new(&terminal).map_err(|e| broken(&e))?;
-        (&terminal)
-            .write_all(prompt.as_bytes())
-            .and_then(|()| read_line(&mut &terminal))
-    };
-    terminal.write_all(b"\n").map_err(|e| broken(&e))?;
-    match line {
-        Ok(line) if line.contains('\u{3}') => Err(Failure::stopped(2)),
-        Ok(line) => Ok(line),
-        Err(error) => Err(broken(&error)),
-    }
+    })?;
+    ask_on(&terminal, prompt, true)
 }
 
 /// Asks a question on the terminal; no where there is none.
 pub fn asks(question: &str) -> Result<bool> {
-    let opened = OpenOptions::new().read(true).write(true).open("/dev/tty");
-    let Ok(mut terminal) = opened else {
+    let Ok(terminal) = open() else {
         return Ok(false);
     };
-    let answer = terminal
-        .write_all(question.as_bytes())
-        .and_then(|()| read_line(&mut &terminal))
-        .map_err(|error| Failure::system("reading from the terminal failed", &error))?;
+    let answer = ask_on(&terminal, question, false)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn open() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/tty")
+}
+
+fn ask_on(terminal: &File, prompt: &str, hidden: bool) -> Result<Zeroizing<String>> {
+    let broken = |error: &io::Error| Failure::system("reading from the terminal failed", error);
+    loop {
+        let held = Held::new().map_err(|e| broken(&e))?;
+        let line = ask_once(terminal, prompt, hidden, &held);
+        let signal = held.signal();
+        if hidden || signal.is_some() {
+            // The end of the line was not echoed. A terminal that has gone away is no reason to forget the line.
+            let _ = (&mut &*terminal).write_all(b"\n");
+        }
+        drop(held);
+        match signal {
+            None => return line.map_err(|e| broken(&e)),
+            Some(libc::SIGTSTP) => crate::held::stop_here(),
+            Some(signal) => return Err(Failure::stopped(signal)),
+        }
+    }
+}
+
+/// The terminal is as it was when this returns.
+fn ask_once(
+    terminal: &File,
+    prompt: &str,
+    hidden: bool,
+    held: &Held,
+) -> io::Result<Zeroizing<String>> {
+    // Before the prompt: who sees it may begin to type at once.
+    let _quiet = hidden.then(|| Quiet::new(terminal)).transpose()?;
+    (&mut &*terminal).write_all(prompt.as_bytes())?;
+    read_line(&mut Typed { terminal, held })
+}
+
+/// What is typed, until a signal comes.
+struct Typed<'a> {
+    terminal: &'a File,
+    held: &'a Held,
+}
+
+impl Read for Typed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let stopped = || Err(io::Error::other("a signal came"));
+        if !self.held.or_readable(self.terminal.as_raw_fd())? {
+            return stopped();
+        }
+        let count = (&mut &*self.terminal).read(buffer)?;
+        if buffer[..count].contains(&CTRL_C) {
+            self.held.note(libc::SIGINT);
+            return stopped();
+        }
+        Ok(count)
+    }
 }
 
 /// Reads one line byte by byte (what follows it belongs to somebody else) and drops its end.
@@ -73,12 +112,7 @@ pub fn read_line(input: &mut impl Read) -> io::Result<Zeroizing<String>> {
                     "the line is longer than 4096 bytes",
                 ));
             }
-            Ok(_) => {
-                line.push(byte[0]);
-                if byte[0] == 3 {
-                    break;
-                }
-            }
+            Ok(_) => line.push(byte[0]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -107,7 +141,7 @@ impl<'a> Quiet<'a> {
         let mut quiet = before.clone();
         quiet
             .local_modes
-            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ISIG);
+            .remove(LocalModes::ECHO | LocalModes::ECHONL);
         tcsetattr(terminal.as_fd(), OptionalActions::Flush, &quiet)?;
         Ok(Self { terminal, before })
     }
@@ -135,6 +169,12 @@ mod tests {
     fn spaces_belong_to_the_password() {
         let mut input: &[u8] = b"  a b  ";
         assert_eq!(*read_line(&mut input).unwrap(), "  a b  ");
+    }
+
+    #[test]
+    fn a_control_character_in_a_file_ends_nothing() {
+        let mut input: &[u8] = b"a\x03b\n";
+        assert_eq!(*read_line(&mut input).unwrap(), "a\u{3}b");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Making an account, signing in, signing out, changing the password.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use safeos_control::{
-    ChangePassword, NewRecoveryKey, Recover, Request, Secret, SignIn, SignOut, SignUp,
+    ChangePassword, CheckPassword, NewRecoveryKey, Recover, Request, Secret, SignIn, SignOut,
+    SignUp,
 };
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -15,6 +17,7 @@ use crate::conversation::{ask, ask_for};
 use crate::daemon::{self, Daemon, Temporary, Wish};
 use crate::failure::{Failure, Result};
 use crate::holders::{Holder, holders, names};
+use crate::keys::Keys;
 use crate::password;
 use crate::places::{self, LOST, MOUNT, Note};
 use crate::signals;
@@ -43,74 +46,77 @@ pub fn sign_in(
     accept_older: bool,
 ) -> Result<Request> {
     let password = password::existing(&account.name, account.password_stdin)?;
+    Ok(Request::SignIn(SignIn {
+        remember,
+        accept_older,
+        ..credentials(context, account, secret(password))?
+    }))
+}
+
+/// The same with a password that was asked for.
+fn credentials(context: &Context, account: &Account, password: Secret) -> Result<SignIn> {
     let secret_key = account
         .secret_key
         .then(|| password::secret_key(&account.name))
         .transpose()?;
-    Ok(Request::SignIn(SignIn {
+    Ok(SignIn {
         name: account.name.clone(),
-        password: secret(password),
+        password,
         store: store_named(context, account.store.as_deref()),
         secret_key: secret_key.map(secret),
-        remember,
-        accept_older,
-    }))
+        remember: false,
+        accept_older: false,
+    })
 }
 
-/// The request that makes an account; asks for what is not given.
+/// The request that makes an account, with keys that were not shown yet; asks for what is not given.
 pub fn sign_up(
     context: &Context,
     account: &Account,
     remember: bool,
     small_memory: bool,
     recovery_sheet: bool,
-) -> Result<Request> {
+) -> Result<(Request, Keys)> {
     let password = password::new(&account.name, account.password_stdin)?;
     let url = context.places.store(account.store.as_deref());
     let wallet_key = money::for_sign_up(context, &url, account.password_stdin)?;
-    Ok(Request::SignUp(SignUp {
+    let keys = Keys::generate(account.secret_key, recovery_sheet)?;
+    let request = Request::SignUp(SignUp {
         name: account.name.clone(),
         password: secret(password),
         store: store_named(context, account.store.as_deref()),
-        secret_key: None,
+        secret_key: keys.secret_key(),
         wallet_key: wallet_key.map(secret),
-        generate_secret_key: account.secret_key,
+        generate_secret_key: false,
         remember,
         small_memory,
-        generate_recovery_key: recovery_sheet,
-    }))
+        recovery_key: keys.words(),
+        generate_recovery_key: false,
+    });
+    Ok((request, keys))
 }
 
-/// What to show of an answer: the secret key, once.
-pub fn secret_key_shown(answer: &Value) -> Option<&str> {
-    answer.get("secret_key").and_then(Value::as_str)
-}
+/// For who has seen keys of an account that may not have been made.
+pub const NOT_MADE: &str = "keep the keys that were shown until you know that no account was made with them: if one was, they open it";
 
-fn recovery_key_shown(answer: &Value) -> Option<&str> {
-    answer.get("recovery_key").and_then(Value::as_str)
-}
-
-/// The words of a recovery sheet, to be printed or copied down: four in a row.
-fn sheet(account: &str, words: &str) -> String {
-    let mut text = format!("The recovery sheet of {account}, shown only now:\n");
-    for (place, word) in words.split(' ').enumerate() {
-        let row = if place % 4 == 0 { "\n    " } else { "" };
-        text.push_str(&format!("{row}{:>2}. {word:<10}", place + 1));
-    }
-    let text: Vec<&str> = text.lines().map(str::trim_end).collect();
-    text.join("\n")
-        + "\n\nWhoever has these words can open the account and set another password with `safe recover`. Write them down and keep them where only you look."
-}
-
-/// Asks a daemon of this command's own and signs out again.
-fn ask_once(context: &Context, store: &str, request: Request) -> Result<Value> {
+/// Opens an account with a daemon of this command's own, which mounts nothing; asks `then`, if that is anything, and signs out
+/// again. What `then` answers, or else what opening did.
+pub fn ask_once(
+    context: &Context,
+    store: &str,
+    open: Request,
+    then: Option<Request>,
+) -> Result<Value> {
     signals::watch()?;
     let temporary = Temporary::new()?;
-    let mount = temporary.mount();
-    let mut daemon = Daemon::start(&context.places, store, &mount, true)?;
+    let place = temporary.mount();
+    let mut daemon = Daemon::start_unmounted(&context.places, store, &place)?;
     let json = context.output.json;
-    let answer = ask(&mount, request, json)
-        .and_then(|answer| ask(&mount, Request::SignOut(SignOut::default()), json).map(|_| answer));
+    let answer = ask(&place, open, json).and_then(|opened| {
+        let answer = then.map_or(Ok(opened), |request| ask(&place, request, json));
+        let left = ask(&place, Request::SignOut(SignOut::default()), json);
+        answer.and_then(|answer| left.map(|_| answer))
+    });
     daemon.end();
     answer
 }
@@ -123,27 +129,13 @@ pub fn signup(
     recovery_sheet: bool,
 ) -> Result<()> {
     let store = context.places.store(account.store.as_deref());
-    let request = sign_up(context, account, false, small_memory, recovery_sheet)?;
-    let answer = ask_once(context, &store, request)?;
-    let (key, words) = (secret_key_shown(&answer), recovery_key_shown(&answer));
+    let (request, keys) = sign_up(context, account, false, small_memory, recovery_sheet)?;
+    keys.show(&account.name, context.output.json, &mut io::stdout())?;
+    ask_once(context, &store, request, None).map_err(|failure| keys.after(failure, NOT_MADE))?;
     let mut value = json!({"account": account.name, "store": store});
-    if let Some(key) = key {
-        value["secret_key"] = key.into();
-    }
-    if let Some(words) = words {
-        value["recovery_key"] = words.into();
-    }
+    keys.add_to(&mut value);
     context.output.answer(&value, || {
-        let mut text = format!("the account {} is made on {store}", account.name);
-        if let Some(key) = key {
-            text.push_str(&format!(
-                "\nIts secret key, shown only now, needed besides the password on every new computer:\n\n    {key}\n\nWrite it down and keep it apart from the password."
-            ));
-        }
-        if let Some(words) = words {
-            text.push_str(&format!("\n\n{}", sheet(&account.name, words)));
-        }
-        text
+        format!("the account {} is made on {store}", account.name)
     })
 }
 
@@ -163,10 +155,10 @@ pub fn recover(
         remember: false,
         accept_older,
     });
-    let answer = ask_once(context, &context.places.store(store), request)?;
+    let answer = ask_once(context, &context.places.store(store), request, None)?;
     context.output.answer(&answer, || {
         let account = answer.get("account").and_then(Value::as_str).unwrap_or("");
-        let key = secret_key_shown(&answer);
+        let key = answer.get("secret_key").and_then(Value::as_str);
         let option = key.map_or("", |_| " --secret-key");
         let mut text = format!(
             "the new password of {account} is set, the old one opens nothing any more; sign in with `safe login {account}{option}`. The recovery sheet stays valid."
@@ -182,21 +174,27 @@ pub fn recover(
 
 /// `safe recovery-sheet`
 pub fn recovery_sheet(context: &Context, stdin: bool) -> Result<()> {
+    const BEFORE: &str = "the sheet that was made before stays valid; keep the words that were shown until this command has succeeded with others";
     let mount = context.places.session()?;
     let json = context.output.json;
-    let password = password::again(stdin)?;
-    let request = Request::NewRecoveryKey(NewRecoveryKey {
-        password: secret(password),
-    });
-    let answer = ask(&mount, request, json)?;
+    let password = secret(password::again(stdin)?);
+    // Before words are shown that would count for nothing.
+    let check = CheckPassword {
+        password: password.clone(),
+    };
+    ask(&mount, Request::CheckPassword(check), json)?;
     let status = ask(&mount, Request::Status, json)?;
+    let account = status.get("account").and_then(Value::as_str).unwrap_or("");
+    let keys = Keys::generate(false, true)?;
+    keys.show(account, json, &mut io::stdout())?;
+    let request = Request::NewRecoveryKey(NewRecoveryKey {
+        password,
+        recovery_key: keys.words(),
+    });
+    let mut answer = ask(&mount, request, json).map_err(|failure| keys.after(failure, BEFORE))?;
+    keys.add_to(&mut answer);
     context.output.answer(&answer, || {
-        let account = status.get("account").and_then(Value::as_str).unwrap_or("");
-        let words = recovery_key_shown(&answer).unwrap_or("");
-        format!(
-            "{}\nA sheet that was made before opens nothing any more.",
-            sheet(account, words)
-        )
+        "The sheet is valid now. A sheet that was made before opens nothing any more.".to_owned()
     })
 }
 
@@ -353,14 +351,29 @@ fn still_open(mut failure: Failure, busy: &[Holder]) -> Failure {
 }
 
 /// `safe passwd`
-pub fn passwd(context: &Context, stdin: bool) -> Result<()> {
-    let mount = context.places.session()?;
+pub fn passwd(context: &Context, account: Option<&Account>, stdin: bool) -> Result<()> {
+    let mount = match account {
+        Some(_) => None,
+        None => Some(context.places.session()?),
+    };
     let (old, new) = password::change(stdin)?;
-    let request = Request::ChangePassword(ChangePassword {
-        old: secret(old),
-        new: secret(new),
-    });
-    let answer = ask(&mount, request, context.output.json)?;
+    let change = |old: &Secret| {
+        Request::ChangePassword(ChangePassword {
+            old: old.clone(),
+            new: secret(new),
+        })
+    };
+    let old = secret(old);
+    let answer = match (mount, account) {
+        (Some(mount), _) => ask(&mount, change(&old), context.output.json)?,
+        (None, Some(account)) => {
+            let request = change(&old);
+            let open = Request::SignIn(credentials(context, account, old)?);
+            let store = context.places.store(account.store.as_deref());
+            ask_once(context, &store, open, Some(request))?
+        }
+        (None, None) => return Err(Failure::usage("name the account with --account")),
+    };
     context.output.answer(&answer, || {
         "the password is changed; sign in with the new one on other computers".to_owned()
     })

@@ -14,7 +14,7 @@ mod store;
 
 use safeos_control::SignOut;
 
-use crate::args::{Args, Command};
+use crate::args::{Account, Args, Command};
 use crate::failure::Result;
 use crate::output::Output;
 use crate::places::Places;
@@ -73,7 +73,20 @@ pub fn run(args: Args) -> Result<u8> {
             };
             account::logout(&context, how)?;
         }
-        Command::Passwd { password_stdin } => account::passwd(&context, password_stdin)?,
+        Command::Passwd {
+            password_stdin,
+            account,
+            store,
+            secret_key,
+        } => {
+            let account = account.map(|name| Account {
+                name,
+                store,
+                password_stdin,
+                secret_key,
+            });
+            account::passwd(&context, account.as_ref(), password_stdin)?;
+        }
         Command::Status => session::status(&context)?,
         Command::Sync { spend } => session::sync(&context, spend)?,
         Command::Run {
@@ -99,7 +112,12 @@ pub fn run(args: Args) -> Result<u8> {
             to,
             replace,
         } => history::restore(&context, &snapshot, &path, to.as_deref(), replace)?,
-        Command::Publish { path, yes } => public::publish(&context, &path, yes)?,
+        Command::Publish {
+            path,
+            yes,
+            store,
+            whose,
+        } => public::publish(&context, &path, yes, store.as_deref(), &whose)?,
         Command::Get { url, dir, store } => {
             public::get(&context, &url, dir.as_deref(), store.as_deref())?;
         }

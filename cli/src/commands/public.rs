@@ -6,7 +6,8 @@ use safeos_control::{Publish, Request};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::conversation::ask;
+use super::store::by_account;
+use crate::args::Whose;
 use crate::daemon::{self, Daemon, Temporary};
 use crate::failure::{Failure, Result};
 use crate::fetch::fetch;
@@ -19,9 +20,18 @@ use crate::terminal;
 const NAME_DIGITS: usize = 8;
 
 /// `safe publish`
-pub fn publish(context: &Context, path: &Path, yes: bool) -> Result<()> {
-    let mount = context.places.session()?;
-    let inside = paths::in_home(&mount, path)?;
+pub fn publish(
+    context: &Context,
+    path: &Path,
+    yes: bool,
+    store: Option<&str>,
+    whose: &Whose,
+) -> Result<()> {
+    let inside = match whose.account {
+        // No home is mounted.
+        Some(_) => paths::from_root(path)?,
+        None => paths::in_home(&context.places.session()?, path)?,
+    };
     if inside.as_bytes().is_empty() && !yes {
         // A dot too many, and everything one has is everybody's for good.
         let question = "This publishes the whole home: who gets the address can read all of it, and it cannot be taken back. Publish it? [y/N] ";
@@ -33,7 +43,7 @@ pub fn publish(context: &Context, path: &Path, yes: bool) -> Result<()> {
         }
     }
     let request = Request::Publish(Publish { path: inside });
-    let answer = ask(&mount, request, context.output.json).map_err(|failure| {
+    let answer = by_account(context, store, whose, request).map_err(|failure| {
         if failure.code != "not_found" {
             return failure;
         }

@@ -4,6 +4,7 @@
 //! joined the session it is closed, the daemon ended and the home unmounted before `safe` returns.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,17 @@ use rustix::process::Signal;
 use safeos_control::{Request, SignOut};
 
 use super::Context;
-use super::account::{secret_key_shown, sign_in, sign_up, wish};
+use super::account::{NOT_MADE, sign_in, sign_up, wish};
 use super::session::{Published, published_text};
 use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
 use crate::daemon::{self, Daemon};
 use crate::environment;
+use crate::exposed;
 use crate::failure::{Failure, Result};
 use crate::foreground;
 use crate::holders::{self, holders};
+use crate::keys::Keys;
 use crate::member::Member;
 use crate::places::{self, MOUNT};
 use crate::signals;
@@ -106,10 +109,11 @@ fn open(
     store: &str,
     mount: &Path,
 ) -> Result<(Member, Option<Daemon>)> {
-    let request = if how.signup {
+    let (request, keys) = if how.signup {
         sign_up(context, account, how.remember, false, false)?
     } else {
-        sign_in(context, account, how.remember, how.accept_older)?
+        let request = sign_in(context, account, how.remember, how.accept_older)?;
+        (request, Keys::default())
     };
     signals::watch()?;
     let _starting = daemon::starting(&context.places, mount)?;
@@ -126,14 +130,16 @@ fn open(
     let wish = wish(how.mounting);
     let started = Daemon::start_as(&context.places, store, mount, true, wish);
     let opened = started.and_then(|mut daemon| {
-        let member = ask(mount, request, context.output.json).and_then(|answer| {
-            if let Some(key) = secret_key_shown(&answer) {
-                eprintln!(
-                    "safe: the account's secret key, shown only now, needed besides the password on every new computer: {key}"
-                );
-            }
-            Member::first(mount)
-        });
+        // Standard output is the command's.
+        let member = keys
+            .show(&account.name, context.output.json, &mut io::stderr())
+            .and_then(|()| ask(mount, request, context.output.json))
+            .map_err(|failure| keys.after(failure, NOT_MADE))
+            .and_then(|_| {
+                // Not after hours.
+                exposed::say(context.output.json);
+                Member::first(mount)
+            });
         match member {
             Ok(member) => Ok((member, Some(daemon))),
             Err(failure) => {

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::args::Serve;
+use crate::exposed;
 use crate::failure::{Failure, Result, one_line};
 use crate::signals;
 
@@ -38,6 +39,10 @@ pub fn serve(context: &Context, how: &Serve) -> Result<()> {
     };
     let server = Server::start(store(context, &url, how, log)?, &options)
         .map_err(|error| Failure::new("gateway_failed", error))?;
+    for file in how.token_file.iter().chain(&how.tls_key) {
+        exposed::look_at(file);
+    }
+    exposed::say(context.output.json);
     let ready = json!({"ready": true, "url": server.url(), "store": url});
     context
         .output

@@ -6,16 +6,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use safeos_control::{Collect, Copy, Request, SignIn, SignOut};
+use safeos_control::{Collect, Copy, Request, SignIn};
 use safeos_record::Address;
 use safeos_store::{Entry, Error, Kind, Store};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::account::sign_in;
-use crate::args::{Account, At, Store as Command, Whose};
+use super::account::{ask_once, sign_in};
+use crate::args::{At, Store as Command, Whose};
 use crate::conversation::ask;
-use crate::daemon::{Daemon, Temporary};
 use crate::failure::{Failure, Result, one_line};
 use crate::output::{bytes, plural};
 use crate::progress::Progress;
@@ -381,47 +380,33 @@ fn step(entries: &[Entry]) -> usize {
 }
 
 /// Asks in the open session, or in one of `--account` for the time of the command.
-fn by_account(
+pub fn by_account(
     context: &Context,
     store: Option<&str>,
     whose: &Whose,
     request: Request,
 ) -> Result<Value> {
-    let json = context.output.json;
-    let Some(name) = &whose.account else {
+    let Some(account) = whose.account(store) else {
         let mount = context.places.session()?;
-        return ask(&mount, request, json);
+        return ask(&mount, request, context.output.json);
     };
-    let account = Account {
-        name: name.clone(),
-        store: store.map(str::to_owned),
-        password_stdin: whose.password_stdin,
-        secret_key: whose.secret_key,
-    };
-    let sign_in = sign_in(context, &account, false, false)?;
-    signals::watch()?;
-    let temporary = Temporary::new()?;
-    let mount = temporary.mount();
-    let mut daemon = Daemon::start(&context.places, &context.places.store(store), &mount, true)?;
-    let opened = ask(&mount, sign_in.clone(), json).or_else(|failure| match sign_in {
+    let store = context.places.store(store);
+    let open = sign_in(context, &account, false, false)?;
+    let first = ask_once(context, &store, open.clone(), Some(request.clone()));
+    match (first, open) {
         // A check is how one learns what is damaged, be it the home's own folder. That the state is the newest was seen
         // before that.
-        Request::SignIn(again) if failure.code == "damaged" && request == Request::Check => {
+        (Err(failure), Request::SignIn(again))
+            if failure.code == "damaged" && request == Request::Check =>
+        {
             let again = SignIn {
                 accept_older: true,
                 ..again
             };
-            ask(&mount, Request::SignIn(again), json)
+            ask_once(context, &store, Request::SignIn(again), Some(request))
         }
-        _ => Err(failure),
-    });
-    let answer = opened.and_then(|_| {
-        let answer = ask(&mount, request, json);
-        let left = ask(&mount, Request::SignOut(SignOut::default()), json);
-        answer.and_then(|answer| left.map(|_| answer))
-    });
-    daemon.end();
-    answer
+        (answer, _) => answer,
+    }
 }
 
 #[cfg(test)]

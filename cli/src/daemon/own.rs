@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process, setsid};
 use safeos_mountpoint::{Place, entry, guard};
+use safeos_store::whose;
 
 use super::Wish;
 use crate::failure::{Failure, Result};
@@ -30,16 +32,14 @@ const LOG_BYTES_SHOWN: u64 = 4096;
 pub struct Daemon {
     child: Child,
     log: Option<File>,
-    mount: PathBuf,
+    /// Where its control file is.
+    place: PathBuf,
+    mounted: bool,
 }
 
 impl Daemon {
-    /// Starts it and waits until its control file is there. `bound`: it ends with this program.
-    pub fn start(places: &Places, store: &str, mount: &Path, bound: bool) -> Result<Self> {
-        Self::start_as(places, store, mount, bound, Wish::default())
-    }
-
-    /// The same with a mount as it is wished for.
+    /// Starts it with a mount as it is wished for, and waits until its control file is there. `bound`: it ends with this
+    /// program.
     pub fn start_as(
         places: &Places,
         store: &str,
@@ -48,6 +48,21 @@ impl Daemon {
         wish: Wish,
     ) -> Result<Self> {
         clear_dead(mount);
+        Self::run(places, store, mount, bound, Some(wish))
+    }
+
+    /// The same without a mount, for a command that only asks: its control file is a socket. It ends with this program.
+    pub fn start_unmounted(places: &Places, store: &str, place: &Path) -> Result<Self> {
+        Self::run(places, store, place, true, None)
+    }
+
+    fn run(
+        places: &Places,
+        store: &str,
+        place: &Path,
+        bound: bool,
+        mounted: Option<Wish>,
+    ) -> Result<Self> {
         places::private_dir(&places.state).map_err(|e| {
             Failure::system(
                 format!("the state folder {} cannot be made", places.state.display()),
@@ -63,16 +78,22 @@ impl Daemon {
             None => Stdio::null(),
         };
         let mut command = Command::new(&program);
+        match mounted {
+            Some(wish) => command
+                .arg("--mount")
+                .arg(place)
+                .args(wish.allow_root.then_some("--allow-root"))
+                .args(wish.suid_dev.then_some("--suid-dev")),
+            None => command
+                .arg("--socket")
+                .arg(place.join(safeos_control::FILE_NAME)),
+        };
         command
-            .arg("--mount")
-            .arg(mount)
             .arg("--state")
             .arg(&places.state)
             .arg("--store")
             .arg(store)
             .args(bound.then_some("--bound"))
-            .args(wish.allow_root.then_some("--allow-root"))
-            .args(wish.suid_dev.then_some("--suid-dev"))
             .current_dir("/")
             // Open for as long as this program lives: that is how the daemon knows.
             .stdin(if bound { Stdio::piped() } else { Stdio::null() })
@@ -108,7 +129,8 @@ impl Daemon {
         let mut daemon = Self {
             child,
             log,
-            mount: mount.to_owned(),
+            place: place.to_owned(),
+            mounted: mounted.is_some(),
         };
         match daemon.ready() {
             Ok(()) => Ok(daemon),
@@ -121,7 +143,7 @@ impl Daemon {
 
     fn ready(&mut self) -> Result<()> {
         let start = Instant::now();
-        while !places::answers(&self.mount) {
+        while !places::answers(&self.place) {
             let ended = self
                 .child
                 .try_wait()
@@ -138,12 +160,21 @@ impl Daemon {
             if let Some(signal) = signals::asked() {
                 return Err(Failure::stopped(signal));
             }
+            if start.elapsed() > READY_WITHIN && !self.mounted {
+                return Err(Failure::new(
+                    "daemon_failed",
+                    format!(
+                        "safed was not ready within {} seconds",
+                        READY_WITHIN.as_secs()
+                    ),
+                ));
+            }
             if start.elapsed() > READY_WITHIN {
                 return Err(Failure::new(
                     "daemon_failed",
                     format!(
                         "safed did not mount {} within {} seconds: see whether FUSE works here (ls -l /dev/fuse; fusermount3 --version)",
-                        self.mount.display(),
+                        self.place.display(),
                         READY_WITHIN.as_secs()
                     ),
                 ));
@@ -192,15 +223,17 @@ impl Daemon {
         let start = Instant::now();
         while start.elapsed() < ENDS_WITHIN {
             if self.ended() {
-                clear_dead(&self.mount);
+                clear_dead(&self.place);
                 return;
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        unmount(&self.mount);
+        if self.mounted {
+            unmount(&self.place);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        clear_dead(&self.mount);
+        clear_dead(&self.place);
     }
 }
 
@@ -388,7 +421,7 @@ fn find() -> Result<PathBuf> {
         })
 }
 
-/// A mount point for the time of one command, in a folder only this user can enter, under a name nobody
+/// A place for the time of one command, to mount at or for a control file alone, in a folder only this user can enter, under a name nobody
 /// can guess.
 pub struct Temporary {
     folder: PathBuf,
@@ -397,30 +430,31 @@ pub struct Temporary {
 impl Temporary {
     /// Makes it where the system keeps such things.
     pub fn new() -> Result<Self> {
-        let named = |name: &str| {
-            std::env::var_os(name)
+        let mut random = [0; 8];
+        safeos_record::random_bytes(&mut random).map_err(|e| Failure::new("no_randomness", e))?;
+        let name = format!("safe-{:016x}", u64::from_le_bytes(random));
+        // Of another user's (`sudo` and `su` hand them on) the next is taken.
+        let named = |variable: &str| {
+            std::env::var_os(variable)
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute() && path.is_dir())
+                .filter(|path| whose::check(&path.join(&name)).is_ok())
         };
         let base = named("XDG_RUNTIME_DIR")
             .or_else(|| named("TMPDIR"))
             .unwrap_or_else(|| PathBuf::from("/tmp"));
         // As the kernel names it: programs compare HOME with where they are.
-        let base = base.canonicalize().unwrap_or(base);
-        let mut random = [0; 8];
-        safeos_record::random_bytes(&mut random).map_err(|e| Failure::new("no_randomness", e))?;
-        let folder = base.join(format!("safe-{:016x}", u64::from_le_bytes(random)));
-        let made = fs::create_dir(&folder)
-            .and_then(|()| {
-                use std::os::unix::fs::PermissionsExt;
-                fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
-            })
+        let folder = base.canonicalize().unwrap_or(base).join(name);
+        whose::check(&folder).map_err(|stranger| Failure::new("not_yours", stranger))?;
+        let made = fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
             .and_then(|()| fs::create_dir(folder.join("safe")));
         made.map_err(|e| Failure::system(format!("{} cannot be made", folder.display()), &e))?;
         Ok(Self { folder })
     }
 
-    /// Where to mount.
+    /// Where to mount, or where the control file is.
     pub fn mount(&self) -> PathBuf {
         self.folder.join("safe")
     }
@@ -428,6 +462,12 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
+        use std::os::unix::fs::FileTypeExt;
+        // What a daemon without a mount has left that was killed.
+        let control = self.mount().join(safeos_control::FILE_NAME);
+        if fs::symlink_metadata(&control).is_ok_and(|meta| meta.file_type().is_socket()) {
+            let _ = fs::remove_file(control);
+        }
         // Never recursively: were the home still mounted, that would delete it.
         unprepare(&self.mount());
         let _ = fs::remove_dir(&self.folder);

@@ -41,6 +41,11 @@ impl Daemon {
         Self::start(places, store, mount, bound)
     }
 
+    /// The same: nothing is mounted here ever.
+    pub fn start_unmounted(places: &Places, store: &str, place: &Path) -> Result<Self> {
+        Self::start(places, store, place, true)
+    }
+
     /// No process of ours.
     pub fn pid(&self) -> i32 {
         0
