@@ -14,6 +14,8 @@ mod folder;
 mod place;
 #[cfg(test)]
 mod tests;
+#[cfg(target_os = "linux")]
+mod tree;
 mod walk;
 
 use std::ffi::{OsStr, OsString};
@@ -95,6 +97,40 @@ pub fn fetch(
     own: &str,
 ) -> Result<Fetched> {
     let source = Source::open(from, inside, url)?;
+    fetch_from(output, source, inside, dir, own)
+}
+
+/// The same of a tree that is not mounted.
+#[cfg(target_os = "linux")]
+pub fn fetch_unmounted(
+    output: Output,
+    (volume, url): (std::sync::Arc<dyn safeos_session::Volume>, &str),
+    inside: &Path,
+    dir: Option<&Path>,
+    own: &str,
+) -> Result<Fetched> {
+    let source = Source::find(Folder::Tree(tree::Tree::new(volume)), inside, url)?;
+    fetch_from(output, source, inside, dir, own)
+}
+
+/// Why what `url` names cannot be fetched.
+pub fn not_fetched(url: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Failure::new(
+            "not_found",
+            format!("nothing is published as {url} on this store: check the address and the store"),
+        ),
+        _ => Failure::system(format!("{url} cannot be fetched"), error),
+    }
+}
+
+fn fetch_from(
+    output: Output,
+    source: Source,
+    inside: &Path,
+    dir: Option<&Path>,
+    own: &str,
+) -> Result<Fetched> {
     let mut found = Scan::default();
     source.visit(&mut found)?;
     let source = source.alone(inside, dir)?;
@@ -122,16 +158,12 @@ fn stopped() -> Result<()> {
 
 impl Source {
     fn open(from: &Path, inside: &Path, url: &str) -> Result<Self> {
-        let cannot = |e: &io::Error| match e.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Failure::new(
-                "not_found",
-                format!(
-                    "nothing is published as {url} on this store: check the address and the store"
-                ),
-            ),
-            _ => Failure::system(format!("{url} cannot be fetched"), e),
-        };
-        let mut folder = Folder::open(from).map_err(|e| cannot(&e))?;
+        let folder = Folder::open(from).map_err(|e| not_fetched(url, &e))?;
+        Self::find(folder, inside, url)
+    }
+
+    fn find(mut folder: Folder, inside: &Path, url: &str) -> Result<Self> {
+        let cannot = |e: &io::Error| not_fetched(url, e);
         let mut seen = folder.look_at_itself().map_err(|e| cannot(&e))?;
         let mut names = inside.iter().peekable();
         while let Some(name) = names.next() {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::Context;
 use super::store::by_account;
 use crate::args::Whose;
-use crate::daemon::{self, Daemon, Temporary};
+use crate::daemon;
 use crate::failure::{Failure, Result};
-use crate::fetch::fetch;
+use crate::fetch::{Fetched, fetch};
 use crate::output::{bytes, plural};
 use crate::paths;
 use crate::signals;
@@ -79,13 +79,14 @@ pub fn get(context: &Context, url: &str, dir: Option<&Path>, store: Option<&str>
     let fetched = match context.places.session() {
         Ok(mount) if store.is_none() => from(&mount)?,
         _ => {
-            let temporary = Temporary::new()?;
-            let mount = temporary.mount();
-            let store = context.places.store(store);
-            let mut daemon = Daemon::start(&context.places, &store, &mount, true)?;
-            let fetched = from(&mount);
-            daemon.end();
-            fetched?
+            let what = What {
+                address: &address,
+                url,
+                inside: &inside,
+                dir,
+                own: &own,
+            };
+            unmounted(context, &context.places.store(store), &what)?
         }
     };
     for line in &fetched.special {
@@ -115,6 +116,43 @@ pub fn get(context: &Context, url: &str, dir: Option<&Path>, store: Option<&str>
             )
         },
     )
+}
+
+/// A published tree of a store: what is public needs neither a daemon nor a mount.
+#[cfg(target_os = "linux")]
+fn unmounted(context: &Context, store: &str, what: &What<'_>) -> Result<Fetched> {
+    use crate::fetch::{fetch_unmounted, not_fetched};
+    let store = super::store::open(context, store)?;
+    let tree = safeos_session::open_public(&store, what.address).map_err(|error| match error {
+        safeos_session::Error::NotFound => {
+            not_fetched(what.url, &std::io::ErrorKind::NotFound.into())
+        }
+        other => Failure {
+            retry: other.retry(),
+            ..Failure::new(other.code(), &other)
+        },
+    })?;
+    let from = (tree, what.url);
+    fetch_unmounted(context.output, from, what.inside, what.dir, what.own)
+}
+
+/// Elsewhere the daemon of the computer has it.
+#[cfg(not(target_os = "linux"))]
+fn unmounted(context: &Context, _: &str, _: &What<'_>) -> Result<Fetched> {
+    context.places.session().and_then(|_| {
+        Err(Failure::usage(
+            "the daemon of this computer fetches from its own store: leave --store out",
+        ))
+    })
+}
+
+/// What is fetched, and where to.
+struct What<'a> {
+    address: &'a str,
+    url: &'a str,
+    inside: &'a Path,
+    dir: Option<&'a Path>,
+    own: &'a str,
 }
 
 /// The address and the path in `safe://ADDRESS/path`.

@@ -103,7 +103,7 @@ fn url(context: &Context, at: &At) -> String {
 }
 
 /// Opens a store that must be there: looking at one does not make one.
-fn open(context: &Context, url: &str) -> Result<Arc<dyn Store>> {
+pub(super) fn open(context: &Context, url: &str) -> Result<Arc<dyn Store>> {
     if let Some(path) = url.strip_prefix("file://")
         && !path.contains('%')
         && !Path::new(path).is_dir()

@@ -15,11 +15,35 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::tree::Tree;
 use super::{Kind, Seen};
 
 /// An open folder.
 #[derive(Debug)]
-pub struct Folder(OwnedFd);
+pub enum Folder {
+    /// Of this computer, or of a mount.
+    Disk(OwnedFd),
+    /// Of a published tree that is not mounted: it can only be read.
+    Tree(Tree),
+}
+
+/// A file that is read.
+pub enum Content {
+    /// Of this computer, or of a mount.
+    Disk(File),
+    /// Of a tree.
+    Tree(Tree),
+}
+
+impl Content {
+    /// Reads; how much.
+    pub fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        match self {
+            Self::Disk(file) => std::os::unix::fs::FileExt::read_at(file, buffer, at),
+            Self::Tree(tree) => tree.read_at(buffer, at),
+        }
+    }
+}
 
 const WAY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -32,30 +56,49 @@ fn mode(bits: u32) -> Mode {
 impl Folder {
     /// A folder as somebody named it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(openat(CWD, path, WAY, Mode::empty())?))
+        Ok(Self::Disk(openat(CWD, path, WAY, Mode::empty())?))
+    }
+
+    fn disk(&self) -> io::Result<&OwnedFd> {
+        match self {
+            Self::Disk(folder) => Ok(folder),
+            Self::Tree(_) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        }
     }
 
     /// A folder in this one.
     pub fn child(&self, name: &OsStr) -> io::Result<Self> {
         let flags = WAY | OFlags::NOFOLLOW;
-        Ok(Self(openat(&self.0, name, flags, Mode::empty())?))
+        match self {
+            Self::Disk(folder) => Ok(Self::Disk(openat(folder, name, flags, Mode::empty())?)),
+            Self::Tree(tree) => tree.child(name).map(Self::Tree),
+        }
     }
 
     /// The folder that this one is in.
     pub fn parent(&self) -> io::Result<Self> {
-        Ok(Self(openat(&self.0, "..", WAY, Mode::empty())?))
+        match self {
+            Self::Disk(folder) => Ok(Self::Disk(openat(folder, "..", WAY, Mode::empty())?)),
+            Self::Tree(tree) => tree.parent().map(Self::Tree),
+        }
     }
 
     /// What no other folder has.
     pub fn id(&self) -> io::Result<(u64, u64)> {
-        let found = fstat(&self.0)?;
+        if let Self::Tree(tree) = self {
+            return Ok(tree.id());
+        }
+        let found = fstat(self.disk()?)?;
         Ok((found.st_dev, found.st_ino))
     }
 
     /// What is in it.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
+        if let Self::Tree(tree) = self {
+            return tree.names();
+        }
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.0)? {
+        for entry in Dir::read_from(self.disk()?)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
@@ -67,50 +110,69 @@ impl Folder {
 
     /// What a name in it is.
     pub fn look(&self, name: &OsStr) -> io::Result<Seen> {
-        let found = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if let Self::Tree(tree) = self {
+            return tree.look(name);
+        }
+        let found = statat(self.disk()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(seen(&found))
     }
 
     /// What it is itself.
     pub fn look_at_itself(&self) -> io::Result<Seen> {
-        Ok(seen(&fstat(&self.0)?))
+        match self {
+            Self::Disk(folder) => Ok(seen(&fstat(folder)?)),
+            Self::Tree(tree) => tree.look_at_itself(),
+        }
     }
 
     /// A file in it, to be read.
-    pub fn file(&self, name: &OsStr) -> io::Result<File> {
+    pub fn file(&self, name: &OsStr) -> io::Result<Content> {
+        if let Self::Tree(tree) = self {
+            return tree.child(name).map(Content::Tree);
+        }
         // What has become a pipe meanwhile is not waited for.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(File::from(openat(&self.0, name, flags, Mode::empty())?))
+        let file = openat(self.disk()?, name, flags, Mode::empty())?;
+        Ok(Content::Disk(File::from(file)))
     }
 
     /// A new file in it.
     pub fn make_file(&self, name: &OsStr) -> io::Result<File> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(openat(&self.0, name, flags, mode(0o600))?))
+        Ok(File::from(openat(self.disk()?, name, flags, mode(0o600))?))
     }
 
     /// A new folder in it.
     pub fn make_folder(&self, name: &OsStr) -> io::Result<Self> {
-        mkdirat(&self.0, name, mode(0o700))?;
+        mkdirat(self.disk()?, name, mode(0o700))?;
         self.child(name)
     }
 
     /// What a symbolic link in it says.
     pub fn target(&self, name: &OsStr) -> io::Result<OsString> {
+        if let Self::Tree(tree) = self {
+            return tree.target(name);
+        }
         Ok(OsString::from_vec(
-            readlinkat(&self.0, name, Vec::new())?.into_bytes(),
+            readlinkat(self.disk()?, name, Vec::new())?.into_bytes(),
         ))
     }
 
     /// A new symbolic link in it.
     pub fn make_link(&self, target: &OsStr, name: &OsStr) -> io::Result<()> {
-        Ok(symlinkat(target, &self.0, name)?)
+        Ok(symlinkat(target, self.disk()?, name)?)
     }
 
     /// One more name, in another folder, for a file in this one.
     pub fn name_again(&self, name: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
-        Ok(linkat(&self.0, name, &to.0, new, AtFlags::empty())?)
+        Ok(linkat(
+            self.disk()?,
+            name,
+            to.disk()?,
+            new,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Removes something in it.
@@ -120,15 +182,15 @@ impl Folder {
         } else {
             AtFlags::empty()
         };
-        Ok(unlinkat(&self.0, name, flags)?)
+        Ok(unlinkat(self.disk()?, name, flags)?)
     }
 
     /// Moves something in it to a name that is not taken.
     pub fn rename(&self, name: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
-        match renameat_with(&self.0, name, &to.0, new, RenameFlags::NOREPLACE) {
+        match renameat_with(self.disk()?, name, to.disk()?, new, RenameFlags::NOREPLACE) {
             // Not all file systems can tell.
             Err(Errno::INVAL | Errno::NOSYS) if to.look(new).is_err() => {
-                Ok(rustix::fs::renameat(&self.0, name, &to.0, new)?)
+                Ok(rustix::fs::renameat(self.disk()?, name, to.disk()?, new)?)
             }
             done => Ok(done?),
         }
@@ -136,19 +198,19 @@ impl Folder {
 
     /// Lets its owner into a folder in it.
     pub fn open_up(&self, name: &OsStr) -> io::Result<()> {
-        Ok(chmodat(&self.0, name, mode(0o700), AtFlags::empty())?)
+        Ok(chmodat(self.disk()?, name, mode(0o700), AtFlags::empty())?)
     }
 
     /// Gives it the mode and the time of another.
     pub fn finish(&self, like: &Seen) -> io::Result<()> {
-        fchmod(&self.0, mode(like.mode))?;
-        let _ = futimens(&self.0, &times(like));
+        fchmod(self.disk()?, mode(like.mode))?;
+        let _ = futimens(self.disk()?, &times(like));
         Ok(())
     }
 
     /// How much more its disk takes, in bytes.
     pub fn free(&self) -> io::Result<u64> {
-        let space = fstatvfs(&self.0)?;
+        let space = fstatvfs(self.disk()?)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 }
@@ -161,7 +223,11 @@ pub fn finish(file: &File, like: &Seen) -> io::Result<()> {
 }
 
 /// The next part of a file, from `at` on, that is no hole: where it begins and ends. All of it where holes are not known.
-pub fn next_data(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+pub fn next_data(file: &Content, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    let file = match file {
+        Content::Disk(file) => file,
+        Content::Tree(tree) => return tree.next_data(at, size),
+    };
     use rustix::fs::{SeekFrom, seek};
     let start = match seek(file, SeekFrom::Data(at)) {
         Ok(start) => start,

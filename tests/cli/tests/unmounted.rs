@@ -82,6 +82,42 @@ fn accounts_are_made_checked_changed_and_recovered() {
 }
 
 #[test]
+fn what_was_published_is_fetched() {
+    if !needs_root("/dev/fuse is hidden in a mount namespace") {
+        return;
+    }
+    let place = Place::new();
+    let computer = Computer::signed_up(&place);
+    let shared = computer.home().join("shared");
+    fs::create_dir_all(shared.join("sub/deep")).unwrap();
+    fs::write(shared.join("sub/deep/file"), "12345".repeat(100_000)).unwrap();
+    let sparse = fs::File::create(shared.join("sparse")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"end", 1 << 30).unwrap();
+    drop(sparse);
+    std::os::unix::fs::symlink("sub/deep/file", shared.join("link")).unwrap();
+    let published = computer.json(&["publish", shared.to_str().unwrap()]);
+    let url = published["url"].as_str().unwrap().to_owned();
+    computer.logout();
+
+    let to = place.path().join("fetched");
+    let target = to.to_str().unwrap();
+    without_fuse(&computer, &[], &["get", &url, target]).ok();
+    let text = fs::read_to_string(to.join("link")).unwrap();
+    assert_eq!(text, "12345".repeat(100_000));
+    let sparse = fs::metadata(to.join("sparse")).unwrap();
+    assert_eq!(sparse.len(), (1 << 30) + 3);
+    assert!(std::os::unix::fs::MetadataExt::blocks(&sparse) < 1000);
+    // A part of it, by its path.
+    let part = place.path().join("part");
+    let inside = format!("{url}/sub/deep/file");
+    without_fuse(&computer, &[], &["get", &inside, part.to_str().unwrap()]).ok();
+    assert_eq!(fs::read_to_string(part.join("file")).unwrap(), text);
+    let missing = format!("{url}/sub/none");
+    let done = without_fuse(&computer, &[], &["--json", "get", &missing, target]).code(1);
+    assert_eq!(safeos_cli_tests::error(&done)["code"], "not_found");
+}
+
+#[test]
 fn keys_are_shown_before_the_store_is_asked() {
     let place = Place::new();
     let computer = Computer::with_url(&place, "first", "http://127.0.0.1:1");
