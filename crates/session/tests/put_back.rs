@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use safeos_account::Login;
+use safeos_account::{Login, RecoveryKey};
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_session::{
     Credentials, Error, FileKind, Limits, NewNode, Options, Secret, Session, SetAttr,
@@ -242,6 +242,11 @@ fn parents(store: &Arc<Calm>, session: &Session) -> Vec<usize> {
         .collect()
 }
 
+fn new_sheet(session: &Session, password: &Secret) -> safeos_session::Result<()> {
+    let key = RecoveryKey::generate().unwrap();
+    session.new_recovery_key(password, &key, &())
+}
+
 #[test]
 fn what_was_published_on_a_store_that_is_put_back_is_published_again() {
     for local in [false, true] {
@@ -358,16 +363,14 @@ fn who_comes_back_after_long_is_not_asked() {
         put(&b, "of b", &[number]);
         b.publish(&()).unwrap();
     }
-    b.new_recovery_key(&Secret::new("correct horse battery".into()), &())
-        .unwrap();
+    new_sheet(&b, &Secret::new("correct horse battery".into())).unwrap();
     for state in [&here, &crashed] {
         let a = sign_in(&store, state);
         assert_eq!(names(&a), ["of a", "of b"]);
         leave(a);
     }
     // Other settings, and nothing else, are no other state.
-    b.new_recovery_key(&Secret::new("correct horse battery".into()), &())
-        .unwrap();
+    new_sheet(&b, &Secret::new("correct horse battery".into())).unwrap();
     let a = sign_in(&store, &here);
     put(&b, "of b", b"once more");
     b.publish(&()).unwrap();
@@ -686,7 +689,7 @@ fn a_password_and_a_sheet_are_made_while_another_computer_publishes() {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        let sheet = a.new_recovery_key(&old, &());
+        let sheet = new_sheet(&a, &old);
         let changed = a.change_password(&old, &new, &());
         stop.store(true, Ordering::Relaxed);
         sheet.unwrap();
