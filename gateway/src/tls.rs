@@ -1,6 +1,6 @@
 //! TLS with a certificate from files, read again when it is renewed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::verify_server_name;
@@ -28,7 +28,7 @@ pub(crate) fn acceptor(
 }
 
 fn read(
-    chain: &PathBuf,
+    chain: &Path,
     key: &Path,
     log: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<TlsAcceptor, String> {

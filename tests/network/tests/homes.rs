@@ -378,21 +378,38 @@ fn a_wallet_runs_dry(world: &mut World) {
 /// A gateway in front of the network, and copies from it and to it.
 fn other_stores(world: &mut World) {
     let server = world.computer("server");
-    let mut serving = Running::start(server.command().env(WALLET_KEY_FILE, &world.key).args([
-        "--json",
-        "store",
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-    ]));
+    let secrets = world.place.folder("tokens");
+    let (tokens, token) = (secrets.join("all"), secrets.join("one"));
+    std::fs::write(&tokens, "write a-token-of-this-test\n").unwrap();
+    std::fs::write(&token, "a-token-of-this-test\n").unwrap();
+    let serve = |more: &[&std::ffi::OsStr]| {
+        let mut command = server.command();
+        command
+            .env(WALLET_KEY_FILE, &world.key)
+            .args(["--json", "store", "serve", "--listen", "127.0.0.1:0"])
+            .args(more);
+        command
+    };
+    // Everybody could spend what is in the wallet.
+    let open = run_for(&mut serve(&[]), LIMIT).code(1);
+    assert!(open.stderr.contains("--token-file"), "{open:?}");
+    let mut serving = Running::start(&mut serve(&["--token-file".as_ref(), tokens.as_ref()]));
     serving.until("\"ready\"");
     let ready: serde_json::Value = serde_json::from_str(serving.seen().trim()).unwrap();
     let gateway = ready["url"].as_str().unwrap().to_owned();
     let far = Computer::with_url(&world.place, "far", &gateway);
-    world.login(&far, "ana");
+    let safe_far = |arguments: &[&str]| {
+        let mut command = far.command();
+        run_for(
+            command.env("SAFE_TOKEN_FILE", &token).args(arguments),
+            LIMIT,
+        )
+        .ok()
+    };
+    safe_far(&["login", "ana"]);
     std::fs::write(far.home().join("by the gateway"), b"hello").unwrap();
     let written = list(&far.home());
-    safe(&far, &["logout"]).ok();
+    safe_far(&["logout"]);
     serving.signal(libc::SIGTERM);
     serving.end();
     read_elsewhere(world, "near", "ana", &written);

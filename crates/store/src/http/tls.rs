@@ -53,7 +53,7 @@ impl Trust {
     pub(super) fn open(file: Option<PathBuf>) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let stamp = file.as_deref().and_then(stamp);
-        let config = config(&provider, file.as_ref())?;
+        let config = config(&provider, file.as_deref())?;
         Ok(Self {
             provider,
             file,
@@ -68,7 +68,7 @@ impl Trust {
         let mut now = self.now.lock();
         if found.is_some() && found != now.stamp {
             now.stamp = found;
-            if let Ok(config) = config(&self.provider, self.file.as_ref()) {
+            if let Ok(config) = config(&self.provider, self.file.as_deref()) {
                 now.config = config;
             }
         }
@@ -81,7 +81,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((found.modified().ok(), found.len()))
 }
 
-fn config(provider: &Arc<CryptoProvider>, file: Option<&PathBuf>) -> Result<Arc<ClientConfig>> {
+fn config(provider: &Arc<CryptoProvider>, file: Option<&Path>) -> Result<Arc<ClientConfig>> {
     let unusable = |error: &dyn fmt::Display| Error::Url(format!("TLS cannot be used: {error}"));
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
