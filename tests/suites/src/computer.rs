@@ -1,6 +1,7 @@
 //! A computer: a state folder of its own and a store it may share with others.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -43,6 +44,7 @@ impl Computer {
     pub fn with_store(place: &Place, label: &str, store: &Path) -> Self {
         let password = place.path().join(format!("{label}.password"));
         fs::write(&password, PASSWORD).unwrap();
+        fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
         Self {
             state: place.folder(&format!("{label}.state")),
             store: store.to_path_buf(),
