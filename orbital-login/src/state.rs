@@ -446,7 +446,7 @@ impl State {
             (Screen::Working(working), Outcome::Priced(priced)) => {
                 self.priced(working.form, priced, effects);
             }
-            (Screen::Working(working), Outcome::Keys(keys)) => self.to_keep(working.form, keys),
+            (Screen::Working(working), Outcome::Keys(keys)) => self.show_keys(working.form, keys),
             (Screen::Working(working), Outcome::Failed(trouble)) => self.refused(working, &trouble),
             (Screen::Running(running), outcome) => {
                 let after = match outcome {
@@ -497,7 +497,7 @@ impl State {
 
     /// Shows the keys of an account that is made when the person has kept them: whatever happens while it is made, they are
     /// not lost with it.
-    fn to_keep(&mut self, form: Form, keys: Keys) {
+    fn show_keys(&mut self, form: Form, keys: Keys) {
         self.focus = Target::Screen;
         self.notice = None;
         self.show(Screen::Sheet(Sheet {

@@ -154,7 +154,7 @@ fn seen(attr: &Attr) -> Seen {
         FileKind::Socket => Kind::Special("a socket or a device"),
         FileKind::CharDevice | FileKind::BlockDevice => Kind::Special("a device"),
     };
-    let time = i128::from(attr.mtime);
+    let time = attr.mtime;
     Seen {
         kind,
         mode: u32::from(attr.perm) & super::MODE_TAKEN,
