@@ -8,7 +8,7 @@ use std::process::Command;
 
 use safeos_cli_tests::{Running, error, eventually, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME};
-use safeos_suite_tests::{Computer, Place, place, run_for};
+use safeos_suite_tests::{Computer, Place, binaries, place, run_for};
 
 fn computer(place: &Place) -> Computer {
     let computer = Computer::new(place, "first");
@@ -296,11 +296,11 @@ fn root_gets_into_an_ordinary_users_home_when_asked_to() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let safe = binaries::copied_to(&place.folder("bin"));
     let run = |settings: &str, script: &str| {
         let conf = place.path().join("fuse.conf");
         fs::write(&conf, settings).unwrap();
         let mut as_user = computer.command();
-        let safe = as_user.get_program().to_owned();
         let script = format!(
             "mount --bind '{0}' /etc/fuse.conf || exit 99
              user() {{ setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups \"$@\"; }}
@@ -315,7 +315,7 @@ fn root_gets_into_an_ordinary_users_home_when_asked_to() {
         let mut command = Command::new("unshare");
         command
             .args(["-m", "sh", "-c", &script])
-            .env("safe", safe)
+            .env("safe", &safe)
             .env("HOME", &folder)
             .current_dir("/");
         for (name, value) in as_user.env("H", computer.home()).get_envs() {

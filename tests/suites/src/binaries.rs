@@ -1,5 +1,6 @@
 //! The programs under test: `safe` and `safed` of this very checkout.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -20,6 +21,18 @@ pub fn folder() -> &'static Path {
 /// The command `safe`.
 pub fn safe() -> PathBuf {
     folder().join("safe")
+}
+
+/// Puts `safe` and `safed` into a folder, for users who cannot enter the one they were built in; gives the path of
+/// `safe` there.
+pub fn copied_to(folder: &Path) -> PathBuf {
+    for program in ["safe", "safed"] {
+        let (from, to) = (self::folder().join(program), folder.join(program));
+        if fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to).expect("a copy of a program under test");
+        }
+    }
+    folder.join("safe")
 }
 
 /// The target folder of this build.

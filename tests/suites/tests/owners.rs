@@ -32,18 +32,6 @@ fn can(what: &str) -> bool {
     needs_root(what) && programs.iter().all(|program| has(program, what))
 }
 
-/// The programs under test where every user can start them.
-fn programs(place: &Place) -> PathBuf {
-    let folder = place.folder("bin");
-    for program in ["safe", "safed"] {
-        let (from, to) = (binaries::folder().join(program), folder.join(program));
-        if fs::hard_link(&from, &to).is_err() {
-            fs::copy(&from, &to).unwrap();
-        }
-    }
-    folder
-}
-
 /// Gives a folder and everything in it to a user.
 fn give(folder: &Path, owner: (u32, u32)) {
     let mut command = Command::new("chown");
@@ -131,7 +119,7 @@ fn git_and_ssh_are_content_on_every_computer() {
         return;
     }
     let place = Place::new();
-    programs(&place);
+    binaries::copied_to(&place.folder("bin"));
     let first = Theirs::new(&place, HERE);
     let made = "mkdir -m 700 .ssh; echo a key > .ssh/authorized_keys; chmod 600 .ssh/authorized_keys\n\
                 git init -q -b main repo; cd repo; echo one > one; git add one; git commit -q -m first; cd ..\n\
@@ -161,7 +149,7 @@ fn what_root_gives_to_others_stays_theirs() {
         return;
     }
     let place = Place::new();
-    programs(&place);
+    binaries::copied_to(&place.folder("bin"));
     let first = Theirs::new(&place, HERE);
     first.run(
         &["--signup"],
@@ -191,7 +179,7 @@ fn tar_and_rsync_bring_the_person_there_and_back() {
         return;
     }
     let place = Place::new();
-    programs(&place);
+    binaries::copied_to(&place.folder("bin"));
     let source = place.folder("source");
     for (name, owner) in [("mine", AS_ROOT), ("theirs", OTHER)] {
         let folder = place.folder(&format!("source/{name}"));
@@ -237,7 +225,7 @@ fn a_strict_ssh_server_takes_the_keys_of_the_home() {
         return;
     }
     let place = Place::new();
-    programs(&place);
+    binaries::copied_to(&place.folder("bin"));
     let first = Theirs::new(&place, HERE);
     first.run(
         &["--signup"],
