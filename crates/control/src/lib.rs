@@ -33,6 +33,8 @@ mod ask;
 mod client;
 mod ours;
 mod path;
+#[cfg(target_os = "linux")]
+mod peer;
 mod price;
 mod reply;
 mod request;
@@ -42,6 +44,8 @@ mod server;
 pub use ask::ask;
 pub use client::{Client, ClientError};
 pub use path::PathText;
+#[cfg(target_os = "linux")]
+pub use peer::peer;
 pub use price::{Price, Priced, Sum};
 pub use reply::{ErrorReply, Keys, Progress, Reply};
 pub use request::{

@@ -34,12 +34,12 @@ fn options() -> OpenOptions {
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::mem::size_of;
-    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::os::fd::OwnedFd;
     use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::peer;
 
     pub fn open(path: &Path) -> Result<File, Refused> {
         let kind = path.symlink_metadata()?.file_type();
@@ -63,27 +63,9 @@ mod system {
     /// A daemon without a mount listens at a socket; the kernel says who listens.
     fn socket(path: &Path) -> Result<File, Refused> {
         let stream = UnixStream::connect(path)?;
-        let mut peer = libc::ucred {
-            pid: 0,
-            uid: u32::MAX,
-            gid: u32::MAX,
-        };
-        let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-        // SAFETY: the structure and its length live until the call returns, and the length is the structure's.
-        let asked = unsafe {
-            libc::getsockopt(
-                stream.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_PEERCRED,
-                (&raw mut peer).cast(),
-                &mut len,
-            )
-        };
-        if asked != 0 {
-            return Err(io::Error::last_os_error().into());
-        }
-        if peer.uid != uid() && peer.uid != 0 {
-            let whose = format!("it is the socket of a program of user {}", peer.uid);
+        let (theirs, _) = peer(&stream)?;
+        if theirs != uid() && theirs != 0 {
+            let whose = format!("it is the socket of a program of user {theirs}");
             return Err(Refused::NotOurs(whose));
         }
         Ok(File::from(OwnedFd::from(stream)))

@@ -56,9 +56,14 @@ impl Session {
         }
         let mut collected = Collected::default();
         for _ in 0..ROUNDS_MAX {
-            self.publish_line(&mut line, |publisher, line| {
+            let published = self.publish_line(&mut line, |publisher, line| {
                 publisher.publish_all(line, progress)
-            })?;
+            });
+            let is_all_published = match published {
+                // There may be room when something is removed; what waits for it is kept.
+                Err(error) if error.is_of_disk() && line.apart.is_none() => false,
+                published => published.map(|_| true)?,
+            };
             let claim = Claim::take(&self.lease, self.home.packs.store(), dry_run, lost)?;
             let account = self.account.read().clone();
             let sweep = Sweep {
@@ -67,6 +72,7 @@ impl Session {
                 line: &line,
                 watch: &watch,
                 claim: &claim,
+                is_all_published,
                 progress,
             };
             // Who has published before the claim is seen now; who comes later sees the claim.
@@ -179,6 +185,8 @@ struct Sweep<'a> {
     line: &'a Line,
     watch: &'a Watch<'a>,
     claim: &'a Claim<'a>,
+    /// Otherwise there was no room for it.
+    is_all_published: bool,
     progress: &'a dyn Progress,
 }
 
@@ -210,6 +218,16 @@ impl Sweep<'_> {
         // Files without a name that are in use, and what has been written since.
         let working = session.home.work.read().tree.clone();
         reached.add(&working, &**session.reader(), "what is not published")?;
+        if !self.is_all_published {
+            reached.packs.extend(session.home.packs.unpublished().all());
+            reached.add(&self.line.base, &**session.reader(), "what is published")?;
+            if let Some(merged) = self.line.merged {
+                let head = self.store().get_chunk(&merged)?;
+                let commit = Commit::decode(&self.account.open_head(&head)?)?;
+                reached.heads.insert(merged);
+                reached.add(&commit.tree()?, &**session.reader(), "what was merged")?;
+            }
+        }
         if session.home.stage.refusal().is_some() {
             let waiting = waiting_packs(&session.local, self.account)?;
             reached.packs.extend(waiting);

@@ -161,9 +161,13 @@ impl Error {
 
     /// Whether it is only that nothing can be written on this computer, or on its store: a home can be read then.
     pub(crate) fn is_of_disk(&self) -> bool {
+        use safeos_store::Error::Full;
         matches!(
             self,
-            Self::Full(_) | Self::StateReadOnly(_) | Self::Store(safeos_store::Error::Full { .. })
+            Self::Full(_)
+                | Self::StateReadOnly(_)
+                | Self::Store(Full { .. })
+                | Self::Account(safeos_account::Error::Store(Full { .. }))
         )
     }
 

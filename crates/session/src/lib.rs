@@ -43,6 +43,7 @@ mod stage;
 mod suspects;
 mod time;
 mod turns;
+mod unpublished;
 mod volume;
 
 pub use clock::now;

@@ -555,6 +555,11 @@ impl Interrupted {
                 Event::Frame(_) if skipping => {}
                 Event::Frame(OwnedFrame::Batch(bytes)) => {
                     let batch = decode_batch(&bytes)?;
+                    let packs = batch.iter().filter_map(|(_, value)| match value {
+                        Some(Value::Block(Block::Stored { at, .. })) => Some(at.pack),
+                        _ => None,
+                    });
+                    home.packs.unpublished().add(packs);
                     touched.extend(batch.iter().map(|(key, _)| key.ino));
                     told(home.redo(batch))?;
                 }

@@ -18,6 +18,7 @@ use crate::cache::PackCache;
 use crate::lease::Lease;
 use crate::patience;
 use crate::suspects::Suspects;
+use crate::unpublished::Unpublished;
 use crate::{Progress, Result, Step};
 
 /// How many blocks are remembered for deduplication: about 100 bytes each.
@@ -46,6 +47,7 @@ pub(crate) struct Packs {
     learned: Mutex<Vec<ObjectRef>>,
     /// While the store is collected: packs that were put or found since, to which something is about to refer.
     in_use: Mutex<Option<HashSet<Address>>>,
+    unpublished: Unpublished,
     /// Packs that could not be read whole.
     suspects: Suspects,
     /// Packs of nodes that were put since a head was published.
@@ -67,6 +69,7 @@ impl Packs {
             known: Mutex::new(LruCache::new(KNOWN_BLOCKS_MAX)),
             learned: Mutex::default(),
             in_use: Mutex::default(),
+            unpublished: Unpublished::default(),
             suspects: Suspects::default(),
             fresh_nodes: Mutex::default(),
             own: Mutex::new(LruCache::new(OWN_MAX)),
@@ -104,6 +107,10 @@ impl Packs {
         &*self.store
     }
 
+    pub(crate) fn unpublished(&self) -> &Unpublished {
+        &self.unpublished
+    }
+
     pub(crate) fn suspects(&self) -> &Suspects {
         &self.suspects
     }
@@ -125,6 +132,7 @@ impl Packs {
         if let (Some(at), Some(in_use)) = (&found, &mut *self.in_use.lock()) {
             in_use.insert(at.pack);
         }
+        self.unpublished.add(found.map(|at| at.pack));
         found
     }
 
@@ -157,6 +165,7 @@ impl Packs {
         if let Some(in_use) = &mut *self.in_use.lock() {
             in_use.extend(chunks.iter().map(Chunk::address));
         }
+        self.unpublished.add(chunks.iter().map(Chunk::address));
         match &self.cache {
             Some(cache) => {
                 for chunk in &chunks {
@@ -251,6 +260,7 @@ impl Packs {
     /// Takes note that a head refers to everything that was put.
     pub(crate) fn published(&self) {
         self.fresh_nodes.lock().clear();
+        self.unpublished.published();
     }
 
     /// Which of these the store has.

@@ -2,40 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use common::{credentials, options};
 use safeos_record::Address;
-use safeos_session::{Credentials, Error, FileKind, Limits, NewNode, Options, Secret, Session};
+use safeos_session::{Error, FileKind, NewNode, Session};
 use safeos_store::{Kind, MemoryStore, Store, Traits};
 use tempfile::TempDir;
-
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-fn options(store: &Arc<MemoryStore>, state: &Path) -> Options {
-    Options {
-        store: store.clone(),
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
-}
 
 #[test]
 fn a_home_whose_own_folder_cannot_be_read_is_told() {
     for local in [true, false] {
         let memory = Arc::new(MemoryStore::new(Traits { local, paid: false }));
         let state = TempDir::new().unwrap();
-        let opened = options(&memory, state.path());
+        let opened = options(memory.clone(), state.path());
         let session = Session::sign_up_small(credentials(), opened, &()).unwrap();
         session.look_at_root().unwrap();
         let home = session.home().unwrap();
@@ -59,7 +42,7 @@ fn a_home_whose_own_folder_cannot_be_read_is_told() {
         drop(session);
 
         let sign_in = || {
-            let opened = options(&memory, state.path());
+            let opened = options(memory.clone(), state.path());
             Session::sign_in(credentials(), opened, &()).unwrap()
         };
         let session = sign_in();

@@ -2,17 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::{copy, credentials, options};
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_session::{
-    Allocate, Attr, Credentials, Error, FileKind, Limits, NewNode, Options, RenameMode, Secret,
-    Session, SetAttr, Volume, XattrMode,
+    Allocate, Attr, Error, FileKind, NewNode, RenameMode, Session, SetAttr, Volume, XattrMode,
 };
-use safeos_store::{Entry, Kind, MemoryStore, Result, Room, Stats, Store, Traits};
+use safeos_store::{
+    Entry, Error as StoreError, Kind, MemoryStore, Method, Result, Room, Stats, Store, Traits,
+};
 use tempfile::TempDir;
 
 /// A store elsewhere that a test can make hang, and that says how much room it has.
@@ -119,29 +123,6 @@ impl Store for Remote {
     }
 }
 
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-fn options(store: Arc<dyn Store>, state: &Path) -> Options {
-    Options {
-        store,
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits {
-            log_after: Duration::from_millis(20),
-            ..Limits::default()
-        },
-    }
-}
-
 fn sign_up(store: &Arc<Remote>, state: &TempDir) -> Arc<Session> {
     Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap()
 }
@@ -156,19 +137,6 @@ fn make(home: &dyn Volume, name: &str) -> Result<Attr, Error> {
         target: b"",
     };
     home.create(home.root(), name.as_bytes(), &node)
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
 }
 
 /// The bytes of the stage's files.
@@ -330,5 +298,66 @@ fn nothing_is_written_after_the_end() {
             );
         }
         home.release(file, 1);
+    }
+}
+
+#[test]
+fn a_store_that_is_full_is_collected_and_keeps_what_waits_for_room() {
+    let store = Arc::new(MemoryStore::new(Traits {
+        local: true,
+        paid: true,
+    }));
+    let state = TempDir::new().unwrap();
+    let open = options(store.clone(), state.path());
+    let session = Session::sign_up(credentials(), open, &()).unwrap();
+    let home = session.home().unwrap();
+    let file = make(&*home, "file").unwrap();
+    let noise = |seed: u64| -> Vec<u8> {
+        let mut at = seed;
+        (0..200_000)
+            .map(|_| {
+                at = at
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (at >> 56) as u8
+            })
+            .collect()
+    };
+    home.write(file.ino, Some(0), &noise(1)).unwrap();
+    session.publish(&()).unwrap();
+    let before = store.stats().unwrap().chunks;
+    // Packed and overwritten: only the stage refers to the first of these.
+    for seed in 2..4 {
+        home.write(file.ino, Some(0), &noise(seed)).unwrap();
+        store.fail_next(Method::SetPointer, 1, unreachable());
+        assert!(session.publish(&()).is_err());
+    }
+    let after = store.stats().unwrap().chunks;
+    assert!(after > before + 1);
+    let full = StoreError::Full {
+        url: "memory:".into(),
+        why: "no room".into(),
+    };
+    home.write(file.ino, Some(0), &noise(9)).unwrap();
+    store.fail_next(Method::PutChunks, u64::MAX, full);
+    assert_eq!(session.publish(&()).unwrap_err().errno(), 28);
+    session.collect(false, &()).unwrap();
+    let left = store.stats().unwrap().chunks;
+    assert!(left > before + 1, "{before} {after} {left}");
+    // There is room again, and what was put for nothing goes.
+    store.fail_next(Method::PutChunks, 0, unreachable());
+    session.publish(&()).unwrap();
+    session.collect(false, &()).unwrap();
+    let mut found = Vec::new();
+    home.read(file.ino, 0, 300_000, &mut found).unwrap();
+    assert!(found == noise(9));
+    assert_eq!(session.check(&()).unwrap().damaged, Vec::<String>::new());
+    session.sign_out(false, false, &()).unwrap();
+}
+
+fn unreachable() -> StoreError {
+    StoreError::Unreachable {
+        url: "memory:".into(),
+        why: "for a test".into(),
     }
 }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use safeos_session::{Credentials, FileKind, Limits, NewNode, Options, Secret, Session};
+use common::{credentials, options};
+use safeos_session::{FileKind, NewNode, Session};
 use safeos_store::MemoryStore;
 use tempfile::TempDir;
 
@@ -14,23 +17,14 @@ use tempfile::TempDir;
 fn two_computers_of_one_name_give_conflicts_names_of_their_own() {
     let store = Arc::new(MemoryStore::default());
     let states: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
-    let credentials = || Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    };
-    let options = |n: usize| Options {
-        store: store.clone(),
-        state: states[n].path().to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    };
-    let mut sessions = vec![Session::sign_up_small(credentials(), options(0), &()).unwrap()];
+    let mut sessions = vec![
+        Session::sign_up_small(credentials(), options(store.clone(), states[0].path()), &())
+            .unwrap(),
+    ];
     for n in 1..3 {
-        sessions.push(Session::sign_in(credentials(), options(n), &()).unwrap());
+        sessions.push(
+            Session::sign_in(credentials(), options(store.clone(), states[n].path()), &()).unwrap(),
+        );
     }
     // The same name, three times.
     for (n, session) in sessions.iter().enumerate() {

@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use common::{copy, credentials, options};
 use safeos_account::Login;
 use safeos_record::Chunk;
 use safeos_session::{
-    Credentials, Error, FileKind, Ino, Limits, NewNode, Options, Secret, Session, SetAttr, Volume,
-    open_public_for,
+    Error, FileKind, Ino, NewNode, Options, Session, SetAttr, Volume, open_public_for,
 };
 use safeos_store::{MemoryStore, Store};
 use safeos_tree::{
@@ -26,26 +28,6 @@ const THERE: (u32, u32) = (1600, 100);
 const AS_ROOT: (u32, u32) = (0, 0);
 /// Somebody else.
 const OTHER: (u32, u32) = (33, 34);
-
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-fn options(store: &Arc<dyn Store>, state: &Path, owner: (u32, u32)) -> Options {
-    Options {
-        store: store.clone(),
-        state: state.to_owned(),
-        owner,
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
-}
 
 /// A store and computers that are started one after another.
 struct World {
@@ -65,7 +47,10 @@ impl World {
     fn options(&self, owner: (u32, u32)) -> Options {
         let state = self.states.path().join(owner.0.to_string());
         std::fs::create_dir_all(&state).unwrap();
-        options(&self.store, &state, owner)
+        Options {
+            owner,
+            ..options(self.store.clone(), &state)
+        }
     }
 
     fn sign_up(&self, owner: (u32, u32)) -> Arc<Session> {
@@ -74,19 +59,6 @@ impl World {
 
     fn sign_in(&self, owner: (u32, u32)) -> Arc<Session> {
         Session::sign_in(credentials(), self.options(owner), &()).unwrap()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
     }
 }
 
@@ -512,7 +484,10 @@ fn what_was_not_published_before_a_crash_is_the_persons_too() {
     // What a crash leaves is the folder as it is now; meanwhile the user got another number.
     let state = TempDir::new().unwrap();
     copy(&world.states.path().join(HERE.0.to_string()), state.path());
-    let again = options(&world.store, state.path(), THERE);
+    let again = Options {
+        owner: THERE,
+        ..options(world.store.clone(), state.path())
+    };
     let session = Session::sign_in(credentials(), again, &()).unwrap();
     let all = owners(&*session.home().unwrap());
     assert_eq!(all, expected(&[("", THERE), ("/made", THERE)]));

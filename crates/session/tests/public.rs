@@ -2,17 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use common::{credentials, options};
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, Key as Secret, Pointer};
-use safeos_session::{
-    Credentials, Error, FileKind, Limits, NewNode, Options, Session, SetAttr, Volume, XattrMode,
-    open_public,
-};
+use safeos_session::{Error, FileKind, NewNode, Session, SetAttr, Volume, XattrMode, open_public};
 use safeos_store::{Entry, Kind, MemoryStore, Result as StoreResult, Stats, Store, Traits};
 use safeos_tree::{
     Batch, Block, Commit, FileKind as TreeKind, Inode, Key, Keys, ObjectKind, ObjectRef, Objects,
@@ -21,21 +21,7 @@ use safeos_tree::{
 use tempfile::TempDir;
 
 fn sign_up(store: Arc<dyn Store>, state: &Path) -> Arc<Session> {
-    let credentials = Credentials {
-        name: "Ana".into(),
-        password: safeos_session::Secret::new("correct horse battery".into()),
-        secret_key: None,
-    };
-    let options = Options {
-        store,
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    };
-    Session::sign_up_small(credentials, options, &()).unwrap()
+    Session::sign_up_small(credentials(), options(store, state), &()).unwrap()
 }
 
 fn node(kind: FileKind, perm: u16) -> NewNode<'static> {

@@ -2,39 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::{after_crash, credentials, noise, options};
 use safeos_account::{Login, RecoveryKey};
 use safeos_record::{Address, Chunk, Pointer};
-use safeos_session::{
-    Credentials, Error, FileKind, Limits, NewNode, Options, Secret, Session, SetAttr,
-};
+use safeos_session::{Credentials, Error, FileKind, NewNode, Secret, Session, SetAttr};
 use safeos_store::{Entry, Error as StoreError, Kind, MemoryStore, Method, Stats, Store, Traits};
 use safeos_tree::Commit;
 use tempfile::TempDir;
-
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-fn options(store: &Arc<Calm>, state: &Path) -> Options {
-    Options {
-        store: store.clone(),
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
-}
 
 /// A store in memory that answers no session on its own account: what is published, and when, a test says.
 struct Calm(MemoryStore);
@@ -109,15 +89,15 @@ fn store(local: bool) -> Arc<Calm> {
 }
 
 fn sign_up(store: &Arc<Calm>, state: &TempDir) -> Arc<Session> {
-    Session::sign_up(credentials(), options(store, state.path()), &()).unwrap()
+    Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap()
 }
 
 fn sign_in(store: &Arc<Calm>, state: &TempDir) -> Arc<Session> {
-    Session::sign_in(credentials(), options(store, state.path()), &()).unwrap()
+    Session::sign_in(credentials(), options(store.clone(), state.path()), &()).unwrap()
 }
 
 fn sign_in_accepting(store: &Arc<Calm>, state: &TempDir) -> Arc<Session> {
-    let mut options = options(store, state.path());
+    let mut options = options(store.clone(), state.path());
     options.accept_older = true;
     Session::sign_in(credentials(), options, &()).unwrap()
 }
@@ -170,38 +150,6 @@ fn get(session: &Session, name: &str) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     home.read(attr.ino, 0, attr.size as usize, &mut out)?;
     Ok(out)
-}
-
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        })
-        .collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
-
-/// What a crash leaves: the folder as it is now.
-fn after_crash(state: &TempDir) -> TempDir {
-    let after = TempDir::new().unwrap();
-    copy(state.path(), after.path());
-    after
 }
 
 fn is_told(session: &Session, what: &str) -> bool {
@@ -337,7 +285,7 @@ fn who_comes_back_to_a_store_that_was_put_back_is_asked() {
         put(&b, &format!("of b {number}"), b"b");
         b.publish(&()).unwrap();
     }
-    let refused = Session::sign_in(credentials(), options(&store, here.path()), &());
+    let refused = Session::sign_in(credentials(), options(store.clone(), here.path()), &());
     assert!(matches!(refused, Err(Error::RolledBack)));
     let a = sign_in_accepting(&store, &here);
     assert_eq!(names(&a).len(), 4);
@@ -399,7 +347,7 @@ fn what_a_crash_left_outlives_a_store_that_is_put_back() {
         put(&b, &format!("of b {number}"), b"b");
         b.publish(&()).unwrap();
     }
-    let refused = Session::sign_in(credentials(), options(&store, crashed.path()), &());
+    let refused = Session::sign_in(credentials(), options(store.clone(), crashed.path()), &());
     assert!(matches!(refused, Err(Error::RolledBack)));
     let a = sign_in_accepting(&store, &crashed);
     // And once more, before it is published.
@@ -448,7 +396,7 @@ fn without_a_state_in_common_nothing_is_removed_and_the_person_is_asked() {
     assert!(is_told(&a, "--accept-older"));
     a.sign_out(false, true, &()).unwrap();
     drop(a);
-    let refused = Session::sign_in(credentials(), options(&store, here.path()), &());
+    let refused = Session::sign_in(credentials(), options(store.clone(), here.path()), &());
     assert!(matches!(refused, Err(Error::RolledBack)));
     let a = sign_in_accepting(&store, &here);
     meet(&[&a, &b]);
@@ -619,7 +567,7 @@ fn a_computer_that_is_lost_for_good_is_forgotten_when_somebody_says_so() {
     assert!(found.records >= dry.kept_records && found.at_work.is_empty());
     assert!(found.bytes > 11 << 20, "{found:?}");
     // Should it come back all the same it is told what it has lost.
-    let refused = Session::sign_in(credentials(), options(&store, crashed.path()), &());
+    let refused = Session::sign_in(credentials(), options(store.clone(), crashed.path()), &());
     if let Ok(a) = refused {
         drop(a.publish(&()));
         assert!(is_told(&a, "big"), "{:?}", a.status().problems);
@@ -701,7 +649,7 @@ fn a_password_and_a_sheet_are_made_while_another_computer_publishes() {
         password: new,
         ..credentials()
     };
-    Session::sign_in(credentials, options(&store, here.path()), &())
+    Session::sign_in(credentials, options(store.clone(), here.path()), &())
         .unwrap()
         .sign_out(false, false, &())
         .unwrap();

@@ -2,39 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+mod common;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use safeos_session::{
-    Credentials, Error, FileKind, Ino, Limits, NewNode, Options, Progress, Secret, Session, Step,
-    Volume,
-};
-use safeos_store::{Error as StoreError, MemoryState, MemoryStore, Method, Store};
+use common::{copy, credentials, options};
+use safeos_session::{Error, FileKind, Ino, NewNode, Progress, Session, Step, Volume};
+use safeos_store::{Error as StoreError, MemoryState, MemoryStore, Method};
 use tempfile::TempDir;
 
 /// So many that they are brought back in several changes, and their nodes are in no head.
 const FILES: usize = 2500;
-
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-fn options(store: Arc<dyn Store>, state: &Path) -> Options {
-    Options {
-        store,
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
-}
 
 fn make(home: &dyn Volume, dir: Ino, name: &str, kind: FileKind) -> Ino {
     let node = NewNode {
@@ -120,18 +99,6 @@ impl World {
         Image {
             store: self.memory.state(),
             state,
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
 }

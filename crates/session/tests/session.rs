@@ -2,39 +2,29 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::{after_crash, copy, credentials, noise};
 use safeos_session::{
-    Allocate, Attr, Credentials, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode,
-    Secret, Seek, Session, SetAttr, Volume, open_public,
+    Allocate, Attr, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode, Seek, Session,
+    SetAttr, Volume, open_public,
 };
 use safeos_store::{Kind, MemoryStore, Method, Store, Traits};
 use tempfile::TempDir;
 
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
 fn options(store: &Arc<dyn Store>, state: &Path) -> Options {
     Options {
-        store: store.clone(),
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
         limits: Limits {
             dirty_bytes_max: 4 << 20,
             ..Limits::default()
         },
+        ..common::options(store.clone(), state)
     }
 }
 
@@ -72,38 +62,6 @@ fn names(home: &dyn Volume) -> Vec<String> {
         .iter()
         .map(|e| String::from_utf8_lossy(&e.name).into_owned())
         .collect()
-}
-
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        })
-        .collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
-
-/// What a crash leaves: the folder as it is now.
-fn after_crash(state: &TempDir) -> TempDir {
-    let after = TempDir::new().unwrap();
-    copy(state.path(), after.path());
-    after
 }
 
 fn is_whole(session: &Session) {

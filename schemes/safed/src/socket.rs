@@ -4,8 +4,6 @@
 //! the daemon's own user and root are talked to. When the other end goes, its request stops.
 
 use std::io::{self, Read, Write};
-use std::mem::size_of;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +53,8 @@ pub fn serve(daemon: &Arc<Daemon>, path: &Path) -> io::Result<Listening> {
     let thread = std::thread::Builder::new().name("safed-socket".to_owned());
     thread.spawn(move || {
         for stream in listener.incoming().flatten() {
-            let known = peer(&stream).is_ok_and(|(peer, _)| peer == uid || peer == 0);
+            let known =
+                safeos_control::peer(&stream).is_ok_and(|(peer, _)| peer == uid || peer == 0);
             if !known || open.load(Ordering::Acquire) >= CONNECTIONS_MAX {
                 continue;
             }
@@ -63,7 +62,7 @@ pub fn serve(daemon: &Arc<Daemon>, path: &Path) -> io::Result<Listening> {
             let (control, count) = (Arc::clone(&control), Arc::clone(&open));
             let thread = std::thread::Builder::new().name("safed-talk".to_owned());
             let talking = thread.spawn(move || {
-                if let Ok((uid, gid)) = peer(&stream) {
+                if let Ok((uid, gid)) = safeos_control::peer(&stream) {
                     let conversation = Conversation::new(uid, gid, control);
                     talk(stream, &conversation);
                     conversation.close();
@@ -76,30 +75,6 @@ pub fn serve(daemon: &Arc<Daemon>, path: &Path) -> io::Result<Listening> {
         }
     })?;
     Ok(listening)
-}
-
-/// User and group at the other end.
-fn peer(stream: &UnixStream) -> io::Result<(u32, u32)> {
-    let mut peer = libc::ucred {
-        pid: 0,
-        uid: u32::MAX,
-        gid: u32::MAX,
-    };
-    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the structure and its length live until the call returns, and the length is the structure's.
-    let asked = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut peer).cast(),
-            &mut len,
-        )
-    };
-    match asked {
-        0 => Ok((peer.uid, peer.gid)),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// Takes requests and passes their answers on until the other end goes.

@@ -48,7 +48,7 @@ struct Keys {
 }
 
 /// Counter and target of the pointer whose owner has this seed.
-fn newest(records: &dyn Records, seed: &Hash) -> Result<Option<(u64, Hash)>> {
+pub(crate) fn newest(records: &dyn Records, seed: &Hash) -> Result<Option<(u64, Hash)>> {
     let (owner, _) = ml_dsa_65::KG::keygen_from_seed(seed);
     let owner = owner.into_bytes();
     let address = blake3::derive_key("autonomi.pointer.address.v1", &owner);
@@ -143,7 +143,7 @@ fn open_commit(home_key: &Hash, sealed: &[u8]) -> Result<Vec<u8>> {
     salted(home_key, "safeos 2026 head commit key v1", sealed)
 }
 
-fn salted(key: &Hash, context: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn salted(key: &Hash, context: &str, sealed: &[u8]) -> Result<Vec<u8>> {
     let (salt, sealed) = sealed.split_at_checked(32).ok_or("a head is cut short")?;
     open(&derive(key, context, salt), context.as_bytes(), sealed)
 }

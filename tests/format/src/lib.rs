@@ -4,9 +4,11 @@
 mod account;
 mod bytes;
 mod tree;
+mod work;
 
 pub use account::{Account, public, recover, sign_in};
 pub use tree::{Commit, Entry, Home};
+pub use work::Computer;
 
 /// An address or a key.
 pub type Hash = [u8; 32];

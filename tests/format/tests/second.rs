@@ -364,3 +364,49 @@ fn a_recovery_sheet_is_read_from_the_document_alone() {
     assert_eq!(newest.home_key, account.home_key);
     session.sign_out(true, false, &()).unwrap();
 }
+
+#[test]
+fn computers_at_work_are_read_from_the_document_alone() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let state = tempfile::tempdir().unwrap();
+    let credentials = || Credentials {
+        name: "Ana".into(),
+        password: Secret::new("correct horse battery".into()),
+        secret_key: None,
+    };
+    let started = now();
+    let session = Session::sign_up(credentials(), options(&store, state.path()), &()).unwrap();
+    let home = session.home().unwrap();
+    write(&*home, home.root(), "one", 0, &noise(400_000));
+    session.publish(&()).unwrap();
+
+    let records = Of(store.clone());
+    let (account, read) = sign_in(&records, "ana", "correct horse battery").unwrap();
+    let [first] = &account.at_work(&records).unwrap()[..] else {
+        panic!("one computer is at work");
+    };
+    assert!(!first.removes);
+    assert_eq!(first.name, read.commit.computer);
+    assert!(started <= first.since && first.since <= first.renewed && first.renewed <= now());
+
+    let state_there = tempfile::tempdir().unwrap();
+    let there = Session::sign_in(credentials(), options(&store, state_there.path()), &()).unwrap();
+    let home_there = there.home().unwrap();
+    write(&*home_there, home_there.root(), "two", 0, &noise(300_000));
+    there.publish(&()).unwrap();
+    let both = account.at_work(&records).unwrap();
+    assert_eq!(both.len(), 2);
+    assert!(both.contains(first));
+    assert_ne!(both[0].id, both[1].id);
+
+    there.sign_out(true, false, &()).unwrap();
+    assert_eq!(account.at_work(&records).unwrap().len(), 1);
+    session.sign_out(true, false, &()).unwrap();
+    assert_eq!(account.at_work(&records).unwrap(), []);
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    since.as_nanos() as u64
+}

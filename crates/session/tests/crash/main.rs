@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod dump;
 mod operation;
 mod tap;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use safeos_session::model::ModelVolume;
-use safeos_session::{Credentials, FileKind, Ino, Limits, Options, Secret, Session, Volume};
+use safeos_session::{FileKind, Ino, Session, Volume};
 use safeos_store::{MemoryState, MemoryStore, Store as _, Traits};
 use tempfile::TempDir;
 
+use crate::common::{credentials, options};
 use crate::dump::{Dump, differs, dump, model_of};
 use crate::operation::{Operation, Path, Random, resolve};
 use crate::tap::Tap;
@@ -23,26 +24,6 @@ pub fn folder() -> TempDir {
 /// Publishing only when it is asked for.
 pub fn store(local: bool) -> MemoryStore {
     MemoryStore::new(Traits { local, paid: true })
-}
-
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-fn options(store: &Arc<Tap>, state: &FsPath) -> Options {
-    Options {
-        store: store.clone(),
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
 }
 
 /// The home at one moment.
@@ -348,12 +329,14 @@ pub struct World {
 impl World {
     pub fn sign_up(store: Arc<Tap>) -> Self {
         let state = folder();
-        let session = Session::sign_up(credentials(), options(&store, state.path()), &()).unwrap();
+        let session =
+            Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap();
         Self::with(session, store, state)
     }
 
     pub fn sign_in(store: Arc<Tap>, state: TempDir) -> Self {
-        let session = Session::sign_in(credentials(), options(&store, state.path()), &()).unwrap();
+        let session =
+            Session::sign_in(credentials(), options(store.clone(), state.path()), &()).unwrap();
         Self::with(session, store, state)
     }
 
