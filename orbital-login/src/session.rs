@@ -65,6 +65,8 @@ pub struct Options {
     pub store: String,
     /// The daemon's program, where it is ours to start.
     pub daemon: PathBuf,
+    /// The image has a console for developers.
+    pub console: bool,
 }
 
 impl Options {

@@ -14,10 +14,14 @@ Shows the sign-in screen; whoever signs in gets LAUNCHER with their home on safe
   --size   a window of this size instead of the whole screen (not on Redox)
   --once   end after one session
 
-SAFE_STATE and SAFE_STORE name the folder for local state and the store of this computer.";
+SAFE_STATE and SAFE_STORE name the folder for local state and the store of this computer.
+If there is a file /etc/safeos/console (not on Redox: SAFE_CONSOLE_FILE), the screen says that this
+image has a console for developers.";
 
 /// Given to the process that has the screen.
 const INNER: &str = "--inner";
+/// There on images with a console for developers (`./build.sh image --console`).
+const CONSOLE: &str = "/etc/safeos/console";
 /// Before it is started again: longer each time, so that a fault does not keep the processor busy.
 const PAUSES: [u64; 4] = [250, 1_000, 4_000, 15_000];
 
@@ -151,11 +155,17 @@ fn places(launcher: Vec<OsString>) -> Result<Options, String> {
                 .display()
         ),
     };
+    let console = match variable("SAFE_CONSOLE_FILE") {
+        Some(file) if !cfg!(target_os = "redox") => PathBuf::from(file),
+        _ => CONSOLE.into(),
+    };
     Ok(Options {
         launcher,
         state,
         store,
         daemon: beside("safed"),
+        // Whatever is there: better one warning too many.
+        console: console.symlink_metadata().is_ok(),
     })
 }
 

@@ -304,6 +304,8 @@ pub struct State {
     pub keymap: usize,
     /// What this computer can do.
     pub abilities: Abilities,
+    /// The image has a console for developers: said wherever somebody may sign in.
+    pub console: bool,
     job: Option<JobId>,
     next_job: JobId,
 }
@@ -329,6 +331,7 @@ impl State {
             keymaps,
             keymap,
             abilities,
+            console: false,
             job: None,
             next_job: 1,
         };

@@ -95,6 +95,9 @@ pub enum Item {
     Gap,
 }
 
+/// What a sign-in screen says of an image with a console for developers.
+pub const CONSOLE: &str = "This image has a developer's console (Super+F2). Whoever gets in there can read what is open here.";
+
 /// An entry of a menu: its words, and whether it is chosen.
 pub type Entry = (Target, String, bool);
 
@@ -111,6 +114,8 @@ pub struct View {
     pub menu: Option<(Target, Vec<Entry>)>,
     /// The time and the date.
     pub clock: (String, String),
+    /// What must be known of this computer before somebody signs in.
+    pub warning: Option<&'static str>,
     /// What the keyboard goes to.
     pub focus: Target,
     /// What the pointer is over.
@@ -182,6 +187,7 @@ pub fn view(state: &State) -> View {
         corner,
         menu,
         clock: (state.clock.time.clone(), state.clock.date.clone()),
+        warning: (state.console && matches!(state.screen, Screen::Form(_))).then_some(CONSOLE),
         focus: state.focus,
         hover: state.hover,
         pressed: state.pressed,

@@ -45,6 +45,7 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
     let settings_path = options.state.join("login.json");
     let settings = Settings::load(&settings_path);
     let (network, only_network) = options.network();
+    let console = options.console;
     let mut host = System::new(options);
     let keymaps = host.keymaps();
     let abilities = Abilities {
@@ -68,8 +69,10 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
         }),
     )
     .map_err(|error| format!("no thread can be started: {error}"))?;
+    let mut state = State::new(settings, keymaps, abilities);
+    state.console = console;
     let mut screen = Running {
-        state: State::new(settings, keymaps, abilities),
+        state,
         painter: Painter::new(),
         keyboard: Keyboard::default(),
         pointer: (0, 0),

@@ -34,6 +34,7 @@ impl Login {
             state: place.join("state"),
             store: format!("file://{}", place.join("store").display()),
             daemon: Path::new(env!("CARGO_BIN_EXE_orbital-login")).with_file_name("safed"),
+            console: false,
         };
         assert!(
             options.daemon.is_file(),

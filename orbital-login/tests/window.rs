@@ -12,6 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use orbital_login::geometry::Rect;
+use orbital_login::layout::{Look, Part};
+use orbital_login::paint::Painter;
+use orbital_login::settings::Settings;
+use orbital_login::state::{Abilities, State};
+use orbital_login::view::view;
+
 const LIMIT: Duration = Duration::from_secs(120);
 const SIZE: (usize, usize) = (1280, 800);
 const PASSWORD: &str = "correct horse battery";
@@ -311,4 +318,76 @@ fn sign_up_run_end_and_sign_in_again() {
         "nobody asked to be remembered: {state}"
     );
     drop(screen.server);
+}
+
+/// What an image's marker file makes the real window say, and that it says nothing without one.
+#[test]
+fn the_window_tells_of_a_console() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(screen) = Screen::new(place.path()) else {
+        println!("skipped: no screen for the window here (Xvfb and xdotool are needed)");
+        return;
+    };
+    let marker = place.path().join("console");
+    for console in [false, true] {
+        if console {
+            fs::write(&marker, "").unwrap();
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orbital-login"));
+        command
+            .args(["--size", "1280x800", "true"])
+            .env("DISPLAY", &screen.display)
+            .env("SAFE_CONSOLE_FILE", &marker)
+            .env("SAFE_STATE", place.path().join("state"))
+            .env("SAFE_STORE", "file:///nowhere")
+            .env("SDL_VIDEODRIVER", "x11")
+            .process_group(0);
+        let login = Program(command.spawn().unwrap());
+        eventually("the window opens", || screen.shows_something());
+        settle();
+        screen.shot(if console { "8-console" } else { "8-no-console" });
+        let seen = screen.pixels();
+        for with in [false, true] {
+            let (lines, wanted) = drawn(with);
+            let same = lines.iter().all(|line| {
+                let rows = line.y as usize..line.bottom() as usize;
+                rows.into_iter().all(|y| {
+                    let row = (y * SIZE.0 + line.x as usize) * 3
+                        ..(y * SIZE.0 + line.right() as usize) * 3;
+                    seen[row.clone()] == wanted[row]
+                })
+            });
+            assert_eq!(
+                same,
+                with == console,
+                "told: {console}, compared with {with}"
+            );
+        }
+        drop(login);
+        eventually("the window closes", || !screen.shows_something());
+    }
+}
+
+/// Where the warning of a console stands, and the screen's pixels with or without it.
+fn drawn(console: bool) -> (Vec<Rect>, Vec<u8>) {
+    let size = (SIZE.0 as i32, SIZE.1 as i32);
+    let mut state = State::new(Settings::default(), Vec::new(), Abilities::default());
+    let mut painter = Painter::new();
+    let mut frame = vec![0; SIZE.0 * SIZE.1];
+    state.console = true;
+    painter.paint(&mut frame, SIZE.0, size, &view(&state), state.dark);
+    let layout = painter.layout().unwrap();
+    let lines: Vec<Rect> = layout.placed[layout.corner_from..]
+        .iter()
+        .filter(|one| matches!(one.part, Part::Words(_, Look::Label, ..)))
+        .map(|one| one.rect)
+        .collect();
+    assert!(!lines.is_empty());
+    state.console = console;
+    painter.paint(&mut frame, SIZE.0, size, &view(&state), state.dark);
+    let pixels = frame
+        .iter()
+        .flat_map(|pixel| [(pixel >> 16) as u8, (pixel >> 8) as u8, *pixel as u8])
+        .collect();
+    (lines, pixels)
 }

@@ -26,16 +26,18 @@ pub(super) fn place(
         Part::Words(Zeroizing::new(text.to_owned()), look, Tone::Muted, align)
     };
     let room = room(placed, width, height, margin, px(86.0));
+    let beside = beside(placed, width, margin);
     let mut put = |rect, part, target| placed.push(Placed { rect, part, target });
 
     // The time, as far as the card leaves room for it.
     let (time, date) = (&view.clock.0, &view.clock.1);
     let date_height = px(22.0);
+    let mut top = height - margin - date_height;
     if text.width(Look::Clock.style(scale), time) as i32 <= room {
         let clock_height = px(64.0);
-        let y = height - margin - date_height - clock_height;
+        top -= clock_height;
         put(
-            Rect::new(margin, y, room, clock_height),
+            Rect::new(margin, top, room, clock_height),
             words(time, Look::Clock, Align::Left),
             None,
         );
@@ -51,6 +53,20 @@ pub(super) fn place(
         words(date, Look::Date, Align::Left),
         None,
     );
+
+    // A warning above it, beside the card at any height.
+    if let Some(warning) = view.warning {
+        let line = px(19.0);
+        let lines = text.lines(Look::Label.style(scale), warning, beside as f32);
+        top -= px(12.0) + line * lines.len() as i32;
+        for (index, words_of_line) in (0..).zip(lines) {
+            put(
+                Rect::new(margin, top + index * line, beside, line),
+                words(&words_of_line, Look::Label, Align::Left),
+                None,
+            );
+        }
+    }
 
     let mut right = width - margin;
     let mut anchor = None;
@@ -107,10 +123,17 @@ pub(super) fn place(
     }
 }
 
+/// How wide something may be that stands beside the card.
+fn beside(placed: &[Placed], width: i32, margin: i32) -> i32 {
+    placed
+        .first()
+        .map_or(width / 2, |card| card.rect.x - 3 * margin / 2)
+}
+
 /// How wide the time may be: up to the card, where that reaches down to it.
 fn room(placed: &[Placed], width: i32, height: i32, margin: i32, high: i32) -> i32 {
     match placed.first() {
-        Some(card) if card.rect.bottom() > height - margin - high => card.rect.x - 3 * margin / 2,
+        Some(card) if card.rect.bottom() > height - margin - high => beside(placed, width, margin),
         _ => width / 2,
     }
 }

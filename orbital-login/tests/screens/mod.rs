@@ -210,6 +210,10 @@ pub fn all(dark: bool) -> Vec<Named> {
     ));
 
     let mut state = new(&["ana.lopez"], dark);
+    state.console = true;
+    screens.push(("console", state));
+
+    let mut state = new(&["ana.lopez"], dark);
     click(&mut state, Target::Keyboard);
     screens.push(("keyboard", state));
     screens
