@@ -21,6 +21,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 . recipes/redox.sh
 . recipes/image.sh
+. recipes/patches.sh
 . recipes/qemu.sh
 . recipes/guest.sh
 
@@ -39,9 +40,10 @@ help() {
   setup                only install what is needed and build
   redox                compile what a Redox image carries for x86_64-unknown-redox, without a Redox toolchain
                        if need be
-  image --redox-tree DIR [--any-revision] [--console]
+  image --redox-tree DIR [--any-revision] [--console] [--patches]
                        put SafeOS's recipes and image configuration into a checkout of the Redox build
                        system, and run its make; --console: with consoles to log in on, for developers;
+                       --patches: and what cookbook-patches has for the tree's own recipes;
                        see recipes/README.md
   image --redox-tree DIR --remove
                        take them out again; the images stay
@@ -332,7 +334,7 @@ section() {
     fi
 }
 
-scripts=(build.sh .ci/run recipes/redox.sh recipes/image.sh recipes/qemu.sh recipes/guest.sh tests/image/run tests/qemu/cc)
+scripts=(build.sh .ci/run recipes/redox.sh recipes/image.sh recipes/patches.sh recipes/qemu.sh recipes/guest.sh tests/image/run tests/qemu/cc)
 check_scripts() {
     local script
     for script in "${scripts[@]}"; do bash -n "$script" || return 1; done

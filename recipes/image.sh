@@ -1,7 +1,8 @@
 # Sourced by build.sh: SafeOS in a checkout of Redox's build system, and the image that it makes.
 # shellcheck disable=SC2154 # build.sh's variables
 #
-# What always holds here: only recipes/safeos and the configuration safeos.toml are ours in the tree. What is
+# What always holds here: only recipes/safeos and the configuration safeos.toml are ours in the tree, and patches of its
+# recipes if they were asked for (patches.sh). What is
 # put there is noted in recipes/safeos/.safeos first, with its checksum; what is not noted, or was changed since,
 # is somebody else's and is neither overwritten nor removed. An image that was made is moved to a folder that no rule
 # of the tree's make touches, under a name of its own: homes may live on it, so nothing here removes one.
@@ -21,6 +22,8 @@ image_remove=
 image_any=
 # Whether the image asks for a login on its consoles.
 image_console=
+# Whether our patches go into the tree's own recipes.
+image_patches=
 # The image to start, where it is not the newest.
 image_file=
 # Of the tree: where its desktop configuration is, and where ours goes.
@@ -40,6 +43,7 @@ image_arguments() {
             --remove) [ "$command" = image ] || die "\`$command\` has no --remove"; image_remove=1 ;;
             --any-revision) [ "$command" = image ] || die "\`$command\` has no --any-revision"; image_any=1 ;;
             --console) [ "$command" = image ] || die "\`$command\` has no --console"; image_console=1 ;;
+            --patches) [ "$command" = image ] || die "\`$command\` has no --patches"; image_patches=1 ;;
             --image)
                 [ "$command" = qemu ] || die "\`$command\` has no --image"
                 [ $# -ge 2 ] || die "--image needs the file to start"
@@ -73,8 +77,42 @@ need() { have "$1" || die "$1 is missing: $2"; }
 
 # ---- whether the tree will do -----------------------------------------------------------------
 
+# The recipes whose interfaces must fit each other and ours. They follow branches: what they are is in their sources, where
+# those are there, and not in the day of the tree.
+core_recipes=(kernel base relibc)
+core_source() { printf '%s\n' "$tree/recipes/core/$1/source"; }
+
+# The newest redox_syscall in the lock file of one of them; nothing if that is not there.
+core_syscall() {
+    local lock
+    lock=$(core_source "$1")/Cargo.lock
+    [ ! -f "$lock" ] || awk '$0 == "name = \"redox_syscall\"" { getline; gsub(/[^0-9.]/, ""); print }' "$lock" | sort -V | tail -n1
+}
+
+# Since redox_syscall 0.9 (July 2026) programs number their file descriptors themselves: kernel and base know it both, or neither.
+descriptors_by() { if at_least "$1" 0.9.0; then echo programs; else echo "the kernel"; fi; }
+
+# Stops where the sources that are there do not fit each other; succeeds if all of them are there.
+image_sources() {
+    local name kernel base all=0
+    kernel=$(core_syscall kernel)
+    base=$(core_syscall base)
+    if [ -n "$kernel" ] && [ -n "$base" ] && [ "$(descriptors_by "$kernel")" != "$(descriptors_by "$base")" ]; then
+        die "the kernel and base of $tree do not fit each other: with redox_syscall $kernel (recipes/core/kernel/source/Cargo.lock) file descriptors are numbered by $(descriptors_by "$kernel"), with $base (recipes/core/base/source/Cargo.lock) by $(descriptors_by "$base"). Fetch both of one time (make -C $tree ucf.kernel,base); --any-revision tries it all the same"
+    fi
+    if [ -n "$(core_syscall relibc)" ] && ! grep -rqsF redox_fcntl_v0 --include='*.rs' "$(core_source relibc)"; then
+        die "the C library of $tree is too old: recipes/core/relibc/source has no redox_fcntl_v0, and SafeOS's programs cannot be linked without it. Fetch a newer one (make -C $tree ucf.relibc); --any-revision tries it all the same"
+    fi
+    for name in "${core_recipes[@]}"; do [ -n "$(core_syscall "$name")" ] || all=1; done
+    return "$all"
+}
+
 image_revision() {
     [ -z "$image_any" ] || return 0
+    if image_sources; then
+        say "the tree is judged by its sources: redox_syscall $(core_syscall kernel) in the kernel, $(core_syscall base) in base, $(core_syscall relibc) in relibc"
+        return 0
+    fi
     local what="trees from $image_since on fit (recipes/README.md); --any-revision tries it all the same"
     local top day
     top=$(git -C "$tree" rev-parse --show-toplevel 2>/dev/null || true)
@@ -137,10 +175,15 @@ login_schemes() {
 
 # configuration SCHEMES: safeos.toml with what this tree and this image need.
 configuration() {
-    local password
+    local password patch patched= mark
     password=$(image_password) || return 1
-    SCHEMES=$1 PASSWORD=$password CONSOLE=$image_console awk '
+    # What we patched is built here, also where packages are taken ready-made.
+    for patch in "${patches_needed[@]}"; do patched+="$(basename "$(patch_says "$patch" Recipe)") = \"source\""$'\n'; done
+    mark=$(printf '%s\n' '# The sign-in screen says so where this file is.' '[[files]]' 'path = "/etc/safeos/console"' 'data = ""')
+    SCHEMES=$1 PASSWORD=$password CONSOLE=$image_console PATCHED=$patched MARK=$mark awk '
         $0 == "@LOGIN_SCHEMES@" { print ENVIRON["SCHEMES"]; next }
+        $0 == "@PATCHED@" { printf "%s", ENVIRON["PATCHED"]; next }
+        $0 == "@CONSOLE_MARK@" { if (ENVIRON["CONSOLE"]) print ENVIRON["MARK"]; next }
         $0 == "@CONSOLES@" {
             if (ENVIRON["CONSOLE"]) print "nowait getty 2\nnowait getty /scheme/debug/no-preserve -J"
             next
@@ -173,6 +216,7 @@ stage() {
     done
     schemes=$(login_schemes) || die "$tree/config/base.toml has no login schemes in the form known here: SafeOS's users could not open safe:"
     configuration "$schemes" >"$to/$image_config"
+    patches_stage "$to"
     # The workspace without its tests, whose crates nobody needs here.
     local source=$to/$image_place/safed/source folders=(crates schemes cli gateway orbital-login)
     members='"crates/*", "schemes/safed", "cli", "gateway", "orbital-login"'
@@ -279,6 +323,8 @@ replace-with = "vendored-sources"
 directory = "safed/source/vendor"
 TEXT
 
+    patches_take_back
+    patches_renew
     # First the note, so that whatever is interrupted can be taken out again.
     mkdir -p "$tree/$image_place"
     local note both old
@@ -303,6 +349,7 @@ TEXT
         [ "$file" = "$image_config" ] || chmod a+r "$tree/$file"
         say "put there: $file"
     done <<<"$note"
+    patches_put
     cmp -s "$tree/$image_note" - <<<"$note" || printf '%s\n' "$note" >"$tree/$image_note"
     # Files keep their times as long as nothing changed, so that the cookbook builds only what did.
     if ! diff -rq --exclude='vendor*' "$source" "$there" >/dev/null 2>&1; then
@@ -327,6 +374,7 @@ image_take_out() {
     }
     image_ours
     local file
+    patches_take_back
     # Ours outside our folder; the folder last, with the note in it.
     while read -r _ file; do
         case $file in
@@ -388,6 +436,16 @@ tree_make() {
 # What programs say that found no network: git and curl, wget, podman, cargo.
 no_network='could not resolve|unable to resolve host|name resolution|name or service not known|no such host|network is unreachable|failed to (connect|download)|unable to access .?http|connection (refused|timed out)|i/o timeout'
 
+# tree_failed LOG TEXT: ends with what went wrong: no network, if the log says so, else TEXT.
+tree_failed() {
+    local text=$2
+    if grep -qiE "$no_network" "$1"; then
+        text="the tree's make wanted the network and there is none. With it, run this again; once everything is fetched (make -C $tree fetch CONFIG_NAME=$image_name), REPO_OFFLINE=1 builds without it. $(images_left)"
+    fi
+    rm -f "$1"
+    die "$text"
+}
+
 image() {
     image_arguments image "$@"
     if [ -n "$image_remove" ]; then
@@ -397,6 +455,8 @@ image() {
     need git "install it (Debian: apt-get install git)"
     image_revision
     image_tools
+    image_ours
+    [ -z "$image_patches" ] || patches_fit
     image_put
     local disk=$tree/$image_build/harddrive.img log old made=
     # Made by the tree's make without us, or by an older SafeOS: make would remove it. The old one first, by its age.
@@ -407,14 +467,8 @@ image() {
     done
     log=$(mktemp)
     # Not in a terminal of its own (CI=1), so that what goes wrong can be read here.
-    if ! CI=1 tree_make rebuild 2>&1 | tee "$log"; then
-        if grep -qiE "$no_network" "$log"; then
-            rm -f "$log"
-            die "the tree's make wanted the network and there is none. With it, run this again; once everything is fetched (make -C $tree fetch CONFIG_NAME=$image_name), REPO_OFFLINE=1 builds without it. $(images_left)"
-        fi
-        rm -f "$log"
-        die "the tree's make failed (above); SafeOS stays in the tree (--remove takes it out). $(images_left)"
-    fi
+    CI=1 tree_make rebuild 2>&1 | tee "$log" \
+        || tree_failed "$log" "the tree's make failed (above); SafeOS stays in the tree (--remove takes it out).$(patches_outdated) $(images_left)"
     rm -f "$log"
     [ -f "$disk" ] || die "the tree's make ended well but made no $disk. $(images_left)"
     made=$(keep_image "$disk") || die "the image is at $disk; move it elsewhere, the tree's make removes it there"
