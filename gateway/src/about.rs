@@ -96,6 +96,6 @@ pub(crate) async fn health(State(gate): Shared, Extension(visit): Extension<Visi
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(gate): Shared) -> Response {
-    let text = gate.metrics.text(gate.budget.taken());
+    let text = gate.metrics.text(gate.budget.taken(), &gate.halves.held());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -25,6 +25,12 @@ pub(crate) struct Refusal {
 /// What a handler gives back.
 pub(crate) type Outcome<T = Response> = Result<T, Refusal>;
 
+/// The address in a path or header.
+pub(crate) fn address(text: &str) -> Outcome<Address> {
+    text.parse()
+        .map_err(|error: safeos_record::Error| Refusal::bad("bad_address", error.to_string()))
+}
+
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {

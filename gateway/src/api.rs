@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use crate::answer::Refusal;
 use crate::gate::Gate;
 use crate::guard::guard;
-use crate::{about, batches, chunks, pointers};
+use crate::{about, batches, chunks, parts, pointers};
 
 pub(crate) fn router(gate: Arc<Gate>) -> Router {
     Router::new()
@@ -21,6 +21,7 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
             "/v1/chunks/{address}",
             get(chunks::get).put(chunks::put).delete(chunks::delete),
         )
+        .route("/v1/bodies/{id}", put(parts::put))
         .route("/v1/pointers/{address}", get(pointers::get).put(pointers::put))
         .route("/v1/list", get(about::list))
         .route("/v1/stats", get(about::stats))

@@ -93,7 +93,7 @@ async fn answer(gate: Arc<Gate>, visit: Visit, addresses: Vec<Address>, say: mps
         let asked = step.to_vec();
         let visit = visit.goes_on(&gate.limits);
         let needed = step.len() * MAX_CHUNK_SIZE;
-        let room = gate.budget.room(visit.network, needed, visit.until);
+        let room = gate.budget.room(visit.network(), needed, visit.until);
         let Ok(mut room) = room.await else {
             return;
         };

@@ -14,6 +14,15 @@ use crate::patient::LOOK_EVERY;
 use crate::places::FALTER;
 use crate::visit::Visit;
 
+/// A body has more bytes than that.
+pub(crate) fn too_large(max: usize) -> Refusal {
+    Refusal::new(
+        axum::http::StatusCode::PAYLOAD_TOO_LARGE,
+        "too_large",
+        format!("at most {max} bytes are taken here"),
+    )
+}
+
 pub(crate) struct Incoming<'a> {
     gate: &'a Gate,
     visit: &'a Visit,
@@ -54,7 +63,7 @@ impl<'a> Incoming<'a> {
                     let now = Instant::now();
                     let wanted = self.keeps_room
                         && now >= in_time + FALTER
-                        && self.gate.budget.is_wanted_of(self.visit.network);
+                        && self.gate.budget.is_wanted_of(self.visit.network());
                     if now >= self.deadline || wanted {
                         return Err(Refusal::new(
                             axum::http::StatusCode::REQUEST_TIMEOUT,

@@ -26,6 +26,9 @@ const PRESSED_AFTER: Duration = Duration::from_secs(1);
 /// How many clients' shares are kept before those that are not in use are forgotten.
 const SHARES_KEPT: usize = 1024;
 
+/// What one request, or half a body, was given.
+pub(crate) type Rooms = Vec<Room>;
+
 /// Memory that can be had.
 pub(crate) struct Budget {
     units: Arc<Semaphore>,
@@ -63,8 +66,17 @@ impl Drop for Waits<'_> {
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
-        let all = bytes.div_ceil(UNIT_BYTES).clamp(1, 1 << 24);
+        let all = bytes.div_ceil(UNIT_BYTES).clamp(2, 1 << 24);
         let share = (all / 2).max(REQUEST_BYTES_MAX / UNIT_BYTES).min(all);
+        Self::of(all, share)
+    }
+
+    /// A budget of half of this one, and of each share of it: what takes room of both leaves the other half to others.
+    pub(crate) fn half(&self) -> Self {
+        Self::of(self.all / 2, self.share / 2)
+    }
+
+    fn of(all: usize, share: usize) -> Self {
         Self {
             units: Arc::new(Semaphore::new(all)),
             all,
@@ -147,6 +159,11 @@ impl Budget {
     fn units_of(&self, bytes: usize) -> u32 {
         let units = bytes.div_ceil(UNIT_BYTES).clamp(1, self.share);
         u32::try_from(units).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes that one client can have.
+    pub(crate) fn most(&self) -> usize {
+        self.share * UNIT_BYTES
     }
 
     /// Bytes that are taken.

@@ -10,17 +10,11 @@ use bytes::Bytes;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 use safeos_store::{Error, Kind, Store};
 
-use crate::answer::{Outcome, Refusal};
+use crate::answer::{Outcome, Refusal, address};
 use crate::budget::tie;
 use crate::gate::Shared;
 use crate::pieces::{LargeChunk, PIECE_BYTES, Pieces};
 use crate::visit::Visit;
-
-/// The address in a path.
-pub(crate) fn address(text: &str) -> Outcome<Address> {
-    text.parse()
-        .map_err(|error: safeos_record::Error| Refusal::bad("bad_address", error.to_string()))
-}
 
 /// `GET`, and without the body `HEAD`.
 pub(crate) async fn get(
@@ -42,7 +36,9 @@ pub(crate) async fn get(
             .body(Body::new(Pieces(LargeChunk::new(gate, visit, at, len))))
             .map_err(|error| Refusal::bad("bad_request", error.to_string()));
     }
-    let room = gate.budget.room(visit.network, MAX_CHUNK_SIZE, visit.until);
+    let room = gate
+        .budget
+        .room(visit.network(), MAX_CHUNK_SIZE, visit.until);
     let mut room = room.await?;
     let found = gate
         .store(&visit, move |store| match range {

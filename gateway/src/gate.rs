@@ -13,13 +13,15 @@ use hashlink::LruCache;
 use parking_lot::Mutex;
 use safeos_record::Address;
 use safeos_store::Store;
+use safeos_store::wire::BODY;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
-use crate::answer::{Outcome, Refusal};
-use crate::bodies::Incoming;
-use crate::budget::{Budget, Room};
+use crate::answer::{Outcome, Refusal, address};
+use crate::bodies::{Incoming, too_large};
+use crate::budget::{Budget, Rooms};
 use crate::clients::{Proxies, network};
+use crate::halves::Halves;
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::spare::Spare;
@@ -40,6 +42,7 @@ pub(crate) struct Gate {
     calls: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
     pub(crate) budget: Budget,
+    pub(crate) halves: Halves,
     pub(crate) spare: Spare,
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
@@ -70,11 +73,13 @@ impl Gate {
             }
             None => None,
         };
+        let budget = Budget::new(limits.memory_bytes);
         Ok(Self {
             store,
             calls: Arc::new(Semaphore::new(limits.store_calls.max(1))),
             requests: Semaphore::new(limits.requests.max(1)),
-            budget: Budget::new(limits.memory_bytes),
+            halves: Halves::new(&budget, &limits),
+            budget,
             spare: Spare::default(),
             rate: Rate::new(limits.rate),
             metrics: Metrics::default(),
@@ -157,7 +162,8 @@ impl Gate {
         (self.log)(line);
     }
 
-    /// Reads a body of at most `max` bytes, and takes room for it and for `copies` copies of it.
+    /// Reads a body of at most `max` bytes, and takes room for it and for `copies` copies of it. If the request names a
+    /// body that was sent in parts, it is that.
     ///
     /// Room is asked for when the body has begun to come in: who only announces one, or drips, keeps none from others.
     pub(crate) async fn body(
@@ -166,17 +172,19 @@ impl Gate {
         body: Body,
         max: usize,
         copies: usize,
-    ) -> Outcome<(Bytes, Room)> {
-        let too_large = || {
-            Refusal::new(
-                axum::http::StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                format!("at most {max} bytes are taken here"),
-            )
-        };
+    ) -> Outcome<(Bytes, Rooms)> {
         let hint = http_body::Body::size_hint(&body);
+        if let Some(id) = &visit.body {
+            if hint.exact() != Some(0) {
+                return Err(Refusal::bad(
+                    "bad_body",
+                    format!("with the header {BODY} comes an empty body"),
+                ));
+            }
+            return self.in_parts(visit, id, max, copies).await;
+        }
         if hint.lower() > max as u64 {
-            return Err(too_large());
+            return Err(too_large(max));
         }
         let exact = hint.exact().map(|exact| exact as usize);
         let mut incoming = Incoming::new(self, visit, body);
@@ -188,7 +196,7 @@ impl Gate {
                 let needed = exact.unwrap_or(max) * (1 + copies);
                 // Something has come in since the request was made.
                 let until = visit.goes_on(&self.limits).until;
-                room = Some(self.budget.room(visit.network, needed, until).await?);
+                room = Some(self.budget.room(visit.network(), needed, until).await?);
                 bytes.reserve(exact.map_or(0, |exact| exact.saturating_sub(bytes.len())));
                 incoming.keeps_room();
             }
@@ -196,7 +204,7 @@ impl Gate {
                 break;
             };
             if bytes.len() + part.len() > max {
-                return Err(too_large());
+                return Err(too_large(max));
             }
             bytes.extend_from_slice(&part);
         }
@@ -204,13 +212,51 @@ impl Gate {
         let needed = bytes.len() * (1 + copies);
         let mut room = match room {
             Some(room) => room,
-            None => self.budget.room(visit.network, needed, visit.until).await?,
+            None => {
+                let room = self.budget.room(visit.network(), needed, visit.until);
+                room.await?
+            }
         };
         room.shrink(needed);
         self.metrics
             .bytes_in
             .fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok((bytes.freeze(), room))
+        Ok((bytes.freeze(), vec![room]))
+    }
+
+    /// The same of a body that was sent in parts before. It is gone from among them then.
+    async fn in_parts(
+        &self,
+        visit: &Visit,
+        id: &str,
+        max: usize,
+        copies: usize,
+    ) -> Outcome<(Bytes, Rooms)> {
+        let id = address(id)?;
+        let key = (visit.client, id);
+        let len = self.halves.len(&key)?;
+        if len > max {
+            return Err(too_large(max));
+        }
+        let mut rooms = Rooms::new();
+        if copies > 0 {
+            let needed = (len * copies).min(self.halves.most());
+            let room = self.budget.room(visit.network(), needed, visit.until);
+            rooms.push(room.await?);
+        }
+        let (assembly, held) = self.halves.take(&key, len)?;
+        rooms.extend(held);
+        let whole = self.store(visit, move |_| {
+            let bytes = assembly.into_bytes();
+            (Address::of(&bytes) == id).then_some(bytes)
+        });
+        let bytes = whole.await?.ok_or_else(|| {
+            Refusal::bad(
+                "wrong_body",
+                format!("what its parts make is not the body {id}: send them again"),
+            )
+        })?;
+        Ok((bytes.into(), rooms))
     }
 
     /// Reads a body that nobody wants, so that its sender gets to read the answer.

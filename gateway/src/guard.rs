@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::Body as _;
-use safeos_store::wire::{BODY_BYTES_MAX, MARK, MARK_VERSION};
+use safeos_store::wire::{BODY, BODY_BYTES_MAX, MARK, MARK_VERSION};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,9 +23,9 @@ use crate::visit::{Peer, Visit};
 /// Lets a request through, or answers it.
 pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let visit = visit(&gate, &request, started);
-    request.extensions_mut().insert(visit.clone());
     let endpoint = Endpoint::of(request.uri().path());
+    let visit = visit(&gate, endpoint, &request, started);
+    request.extensions_mut().insert(visit.clone());
     gate.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
     let _done = Done(&gate);
     let checked = match check(&gate, &visit, endpoint, &request) {
@@ -43,8 +43,15 @@ pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next)
             refusal.into_response()
         }
     };
+    let status = response.status();
     let head = response.headers_mut();
     head.insert(MARK, HeaderValue::from_static(MARK_VERSION));
+    // Whoever has sent parts must know that this was done with them: without them it is another request.
+    if let Some(id) = visit.body.and_then(|id| HeaderValue::from_str(&id).ok())
+        && status.is_success()
+    {
+        head.insert(BODY, id);
+    }
     let sent = response.body().size_hint().exact().unwrap_or(0);
     gate.metrics.bytes_out.fetch_add(sent, Ordering::Relaxed);
     gate.metrics
@@ -61,12 +68,23 @@ impl Drop for Done<'_> {
 }
 
 /// Whose request it is, and how long it may wait.
-fn visit(gate: &Gate, request: &Request, now: Instant) -> Visit {
+fn visit(gate: &Gate, endpoint: Endpoint, request: &Request, now: Instant) -> Visit {
     let peer = request.extensions().get::<Peer>();
     let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let address = peer.map_or(unknown, |peer| peer.address);
+    let header = request.headers().get(header::AUTHORIZATION);
+    let (may, token) = gate.access(header.map(|value| value.as_bytes()));
+    // What else has a body takes one that was sent before.
+    let takes =
+        matches!(*request.method(), Method::PUT | Method::POST) && endpoint != Endpoint::Body;
+    let body = request.headers().get(BODY).filter(|_| takes);
     Visit {
-        network: network(gate.proxies.client(address, request.headers())),
+        client: (
+            network(gate.proxies.client(address, request.headers())),
+            token,
+        ),
+        may,
+        body: body.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned()),
         line: peer.map_or_else(Line::new, |peer| peer.line.clone()),
         until: now + gate.limits.wait,
     }
@@ -81,9 +99,7 @@ async fn place<'a>(gate: &'a Gate, visit: &Visit) -> Outcome<SemaphorePermit<'a>
 }
 
 fn check(gate: &Gate, visit: &Visit, endpoint: Endpoint, request: &Request) -> Outcome<()> {
-    let header = request.headers().get(header::AUTHORIZATION);
-    let (may, token) = gate.access(header.map(|value| value.as_bytes()));
-    if !gate.rate.allows((visit.network, token)) {
+    if !gate.rate.allows(visit.client) {
         gate.metrics.refused_rate.fetch_add(1, Ordering::Relaxed);
         return Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -94,14 +110,16 @@ fn check(gate: &Gate, visit: &Visit, endpoint: Endpoint, request: &Request) -> O
     if request.uri().path() == "/health" {
         return Ok(());
     }
-    allowed(gate, may, endpoint, request)
+    allowed(gate, visit.may, endpoint, request)
 }
 
 fn allowed(gate: &Gate, may: Access, endpoint: Endpoint, request: &Request) -> Outcome<()> {
     let reads = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
-    ) || (*request.method() == Method::POST && endpoint != Endpoint::Put);
+    ) || (*request.method() == Method::POST && endpoint != Endpoint::Put)
+        // What is made of the parts is looked at when that is asked for.
+        || endpoint == Endpoint::Body;
     let needs = if reads { Access::Read } else { Access::Write };
     if may >= needs {
         return Ok(());

@@ -6,12 +6,14 @@
 //! trusted with availability only.
 //!
 //! Imports go down: `server` → `service` → `api` → `chunks`, `batches`, `pointers`, `about`, `guard` →
-//! `pieces` → `gate`, `bodies` → `answer`, `budget`, `clients`, `metrics`, `places`, `rate`, `spare`, `tokens`, `visit`, `watched`;
+//! `parts`, `pieces` → `gate`, `bodies` → `metrics` → `halves` → `answer`, `assembly`, `budget`, `clients`, `places`, `rate`, `spare`,
+//! `tokens`, `visit`, `watched`;
 //! `layers` stand between the gate and a store.
 
 mod about;
 mod answer;
 mod api;
+mod assembly;
 mod batches;
 mod bodies;
 mod budget;
@@ -19,9 +21,11 @@ mod chunks;
 mod clients;
 mod gate;
 mod guard;
+mod halves;
 mod layers;
 mod metrics;
 mod options;
+mod parts;
 mod patient;
 mod pieces;
 mod places;

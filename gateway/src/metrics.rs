@@ -6,6 +6,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::halves::Held;
+
 /// A kind of request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
@@ -14,6 +16,7 @@ pub(crate) enum Endpoint {
     Has,
     Get,
     Put,
+    Body,
     Pointer,
     List,
     Stats,
@@ -22,11 +25,12 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Chunk,
         Self::Has,
         Self::Get,
         Self::Put,
+        Self::Body,
         Self::Pointer,
         Self::List,
         Self::Stats,
@@ -44,6 +48,7 @@ impl Endpoint {
             "/v1/stats" => Self::Stats,
             "/health" | "/metrics" | "/" => Self::About,
             _ if path.starts_with("/v1/chunks/") => Self::Chunk,
+            _ if path.starts_with("/v1/bodies/") => Self::Body,
             _ if path.starts_with("/v1/pointers/") => Self::Pointer,
             _ => Self::None,
         }
@@ -55,6 +60,7 @@ impl Endpoint {
             Self::Has => "has",
             Self::Get => "get",
             Self::Put => "put",
+            Self::Body => "body",
             Self::Pointer => "pointer",
             Self::List => "list",
             Self::Stats => "stats",
@@ -111,14 +117,14 @@ impl Metrics {
             .fetch_add(took.as_micros() as u64, Ordering::Relaxed);
     }
 
-    /// All of it as text; `memory` is what records on their way take.
-    pub(crate) fn text(&self, memory: usize) -> String {
+    /// All of it as text; `memory` is what records on their way take, `held` what of it is in half bodies.
+    pub(crate) fn text(&self, memory: usize, held: &Held) -> String {
         let mut out = String::with_capacity(8 * 1024);
-        self.write(&mut out, memory);
+        self.write(&mut out, memory, held);
         out
     }
 
-    fn write(&self, out: &mut String, memory: usize) {
+    fn write(&self, out: &mut String, memory: usize, held: &Held) {
         // Writing to a string does not fail.
         let mut line = |text: std::fmt::Arguments<'_>| {
             let _ = out.write_fmt(text);
@@ -182,6 +188,10 @@ impl Metrics {
                 "counter",
                 value(&self.ended_connections),
             ),
+            ("bodies_in_parts_total", "counter", held.taken),
+            ("half_bodies_forgotten_total", "counter", held.forgotten),
+            ("half_bodies", "gauge", held.count),
+            ("half_bodies_bytes", "gauge", held.bytes),
             ("requests_in_flight", "gauge", value(&self.in_flight)),
             ("connections", "gauge", value(&self.connections)),
             ("memory_bytes", "gauge", memory as u64),

@@ -63,6 +63,10 @@ pub struct Limits {
     pub rate: u32,
     /// Memory for records on their way in and out, in bytes; half of it for one address.
     pub memory_bytes: usize,
+    /// Most bodies at once that come in parts and are not whole; see `memory_bytes`, of which they take half, …
+    pub bodies: usize,
+    /// … and of one address.
+    pub bodies_each: usize,
     /// For the head of a request, from the end of the one before or the start of the connection.
     pub head: Duration,
     /// For a body that does not move; see `slowest`.
@@ -84,6 +88,8 @@ impl Default for Limits {
             store_calls: 32,
             rate: 1000,
             memory_bytes: 256 << 20,
+            bodies: 1024,
+            bodies_each: 128,
             head: Duration::from_secs(30),
             stall: Duration::from_secs(20),
             slowest: 16 * 1024,

@@ -12,8 +12,7 @@ use safeos_record::{POINTER_LEN, Pointer};
 use safeos_store::wire::{read_tag, tag};
 use safeos_store::{Error, Kind};
 
-use crate::answer::{Outcome, Refusal};
-use crate::chunks::address;
+use crate::answer::{Outcome, Refusal, address};
 use crate::gate::Shared;
 use crate::visit::Visit;
 

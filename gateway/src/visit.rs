@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 use crate::Limits;
 use crate::places::Line;
+use crate::rate::Client;
+use crate::tokens::Access;
 
 /// The other end of a connection.
 #[derive(Clone)]
@@ -18,8 +20,12 @@ pub(crate) struct Peer {
 /// What handlers know of whose request they answer.
 #[derive(Clone)]
 pub(crate) struct Visit {
-    /// Whose share of the gateway it uses.
-    pub(crate) network: IpAddr,
+    /// Whose share of the gateway it uses, and the token that was shown.
+    pub(crate) client: Client,
+    /// What that may do.
+    pub(crate) may: Access,
+    /// The body that was sent before, in parts, and belongs to this.
+    pub(crate) body: Option<String>,
     pub(crate) line: Arc<Line>,
     /// For a place among the requests, the store's calls and in memory, one after another: a client does not wait for ever
     /// for the first sign of an answer.
@@ -27,6 +33,10 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
+    pub(crate) fn network(&self) -> IpAddr {
+        self.client.0
+    }
+
     /// The same, for what follows when something of the answer has been given.
     pub(crate) fn goes_on(&self, limits: &Limits) -> Self {
         Self {

@@ -7,7 +7,9 @@
 
 mod agent;
 mod call;
+pub mod loss;
 mod network;
+mod parts;
 mod settings;
 mod tls;
 mod trouble;
@@ -17,13 +19,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, POINTER_LEN, Pointer};
 use ureq::http::{Method, header};
 
 use self::call::{Answer, Ask, Caller, of_io, text};
 pub use self::network::{Link, Network};
-pub use self::settings::{CA_FILE, HttpOptions, Patience, TOKEN_FILE};
+use self::parts::in_parallel;
+pub use self::settings::{CA_FILE, HttpOptions, Parts, Patience, TOKEN_FILE};
 use self::trouble::{Trouble, one_line};
 use self::wire::{Outcome, Page};
 use crate::check::{checked_chunk, checked_pointer};
@@ -48,7 +50,6 @@ pub struct HttpStore {
     gateways: Vec<String>,
     /// The one that answered last.
     preferred: AtomicUsize,
-    parallel: usize,
     caller: Caller,
 }
 
@@ -64,8 +65,7 @@ impl HttpStore {
             url: url.to_owned(),
             gateways,
             preferred: AtomicUsize::new(0),
-            parallel,
-            caller: Caller::new(agent, options.network.clone(), options.patience, tokens),
+            caller: Caller::new(agent, options, tokens),
         })
     }
 
@@ -99,13 +99,7 @@ impl HttpStore {
                     }
                     Err(trouble) => {
                         if trouble.tries() > round + 1 {
-                            let after = match trouble {
-                                Trouble::Away { after, .. } => after,
-                                _ => None,
-                            };
-                            let after = after
-                                .unwrap_or_default()
-                                .min(self.caller.patience.stall / 4);
+                            let after = self.caller.patience.before_again(&trouble);
                             wait = Some(wait.unwrap_or_default().max(after));
                         }
                         *last = Some(trouble);
@@ -119,35 +113,6 @@ impl HttpStore {
         }
         let worst = troubles.into_iter().flatten().max_by_key(Trouble::rank);
         Err(worst.unwrap_or_else(|| Trouble::away("no gateway is named")))
-    }
-
-    /// Does independent pieces of work, some at a time, each in its turn.
-    fn in_parallel<J: Sync, T: Send>(&self, jobs: &[J], work: impl Fn(&J) -> T + Sync) -> Vec<T> {
-        let threads = self.parallel.min(jobs.len());
-        if threads < 2 {
-            return jobs.iter().map(work).collect();
-        }
-        let next = AtomicUsize::new(0);
-        let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(jobs.len()));
-        let some = || {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(job) = jobs.get(number) else { return };
-                let outcome = work(job);
-                done.lock().push((number, outcome));
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..threads {
-                let helper = std::thread::Builder::new().name("gateway".into());
-                // A thread that cannot be started is one helper less.
-                drop(helper.spawn_scoped(scope, some));
-            }
-            some();
-        });
-        let mut done = done.into_inner();
-        done.sort_unstable_by_key(|(number, _)| *number);
-        done.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     fn get_one(&self, address: &Address) -> Result<Chunk> {
@@ -403,7 +368,7 @@ impl Store for HttpStore {
         if !batch.is_empty() {
             jobs.push(batch);
         }
-        self.in_parallel(&jobs, |job| self.put_some(job))
+        in_parallel(self.caller.parallel, &jobs, |job| self.put_some(job))
             .into_iter()
             .collect()
     }
@@ -412,9 +377,12 @@ impl Store for HttpStore {
         if let [address] = addresses {
             return vec![self.get_one(address)];
         }
-        let each = addresses.len().div_ceil(self.parallel).clamp(1, FETCH_MAX);
+        let each = addresses
+            .len()
+            .div_ceil(self.caller.parallel)
+            .clamp(1, FETCH_MAX);
         let jobs: Vec<&[Address]> = addresses.chunks(each).collect();
-        self.in_parallel(&jobs, |job| self.get_some(job))
+        in_parallel(self.caller.parallel, &jobs, |job| self.get_some(job))
             .into_iter()
             .flatten()
             .collect()
@@ -468,7 +436,7 @@ impl Store for HttpStore {
 
     fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
         let jobs: Vec<&[Address]> = addresses.chunks(wire::HAS_MAX).collect();
-        let answers = self.in_parallel(&jobs, |job| {
+        let answers = in_parallel(self.caller.parallel, &jobs, |job| {
             self.try_each(&mut |gateway, _| self.has_at(gateway, job))
         });
         let mut there = Vec::with_capacity(addresses.len());
@@ -489,7 +457,7 @@ impl Store for HttpStore {
                 .map_err(of_record);
         }
         for round in 0.. {
-            let answers = self.in_parallel(&self.gateways, |gateway| {
+            let answers = in_parallel(self.caller.parallel, &self.gateways, |gateway| {
                 self.get_pointer_at(gateway, address)
             });
             let mut newest: Option<Option<Pointer>> = None;
@@ -588,7 +556,7 @@ impl Store for HttpStore {
     }
 
     fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
-        let outcomes = self.in_parallel(addresses, |address| {
+        let outcomes = in_parallel(self.caller.parallel, addresses, |address| {
             let gone = self.try_each(&mut |gateway, _| {
                 let ask = Ask {
                     method: Method::DELETE,

@@ -21,7 +21,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 pub use error::{Error, Result};
 pub use file::FileStore;
-pub use http::{CA_FILE, HttpOptions, HttpStore, Link, Network, Patience, TOKEN_FILE, wire};
+pub use http::{
+    CA_FILE, HttpOptions, HttpStore, Link, Network, Parts, Patience, TOKEN_FILE, loss, wire,
+};
 pub use memory::{MemoryState, MemoryStore, Method};
 pub use purse::{Amount, Money, Price, Purse, Spent};
 pub use reserve::Reserve;

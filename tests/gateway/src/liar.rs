@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Asked {
     /// `GET /v1/…`
     pub line: String,
+    /// All of the head.
+    pub head: String,
     /// The body, if it has a length.
     pub body: Vec<u8>,
 }
@@ -131,6 +133,7 @@ fn read(stream: &mut TcpStream) -> Option<Asked> {
     stream.read_exact(&mut body).ok()?;
     Some(Asked {
         line: text.lines().next().unwrap_or_default().to_owned(),
+        head: text.into_owned(),
         body,
     })
 }

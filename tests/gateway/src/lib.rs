@@ -1,9 +1,10 @@
-//! What the tests of gateways share: records, a gateway that lies, and a network that loses.
+//! What the tests of gateways share: records, a gateway that lies, and networks that lose.
 // Test support: a failed expectation is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod air;
 pub mod liar;
+pub mod lossy;
 pub mod plain;
 
 use std::time::Duration;

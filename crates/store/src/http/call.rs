@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use safeos_record::Address;
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, header};
 use ureq::{Agent, Error as HttpError};
 use zeroize::Zeroizing;
@@ -16,9 +18,10 @@ use zeroize::Zeroizing;
 use super::Patience;
 use super::agent::{Deadline, until};
 use super::network::Network;
-use super::settings::Tokens;
+use super::settings::{HttpOptions, Parts, Tokens};
 use super::tls::{Mixed, refused};
-use super::trouble::{From, START_BYTES, Trouble, of_status, one_line};
+use super::trouble::{From, START_BYTES, Trouble, is_unknown_path, of_status, one_line};
+use super::wire::BODY;
 
 /// Most bytes of an error's body.
 const FAILURE_BYTES_MAX: usize = 8 * 1024;
@@ -30,6 +33,10 @@ pub(super) struct Ask<'a> {
     pub(super) path: String,
     pub(super) header: Option<(header::HeaderName, String)>,
     pub(super) body: Option<&'a [u8]>,
+    /// Whether it is a part of a body.
+    pub(super) part: bool,
+    /// The body that was sent before, in parts, and takes the place of this one's.
+    pub(super) sent_before: Option<Address>,
     /// Whether the answer is JSON.
     pub(super) json: bool,
     /// Most bytes of the answer.
@@ -43,6 +50,8 @@ impl<'a> Ask<'a> {
             path,
             header: None,
             body: None,
+            part: false,
+            sent_before: None,
             json: false,
             answer_max,
         }
@@ -76,30 +85,34 @@ impl Answer {
 }
 
 /// Takes a successful answer while it comes in: who gave it, its head and body.
-type Reading<'a, T> = dyn FnMut(&From, &HeaderMap, &mut dyn Read) -> Result<T, Trouble> + 'a;
+pub(super) type Reading<'a, T> =
+    dyn FnMut(&From, &HeaderMap, &mut dyn Read) -> Result<T, Trouble> + 'a;
 
 /// What makes requests.
 pub(super) struct Caller {
     agent: Agent,
     pub(super) network: Arc<dyn Network>,
     pub(super) patience: Patience,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
+    pub(super) parts: Parts,
+    /// Most requests at once.
+    pub(super) parallel: usize,
+    /// Bodies that are being sent in parts.
+    pub(super) bodies: AtomicUsize,
     /// Where a gateway has answered that says of itself that it is one.
     marked: Mutex<BTreeSet<String>>,
 }
 
 impl Caller {
-    pub(super) fn new(
-        agent: Agent,
-        network: Arc<dyn Network>,
-        patience: Patience,
-        tokens: Tokens,
-    ) -> Self {
+    pub(super) fn new(agent: Agent, options: &HttpOptions, tokens: Tokens) -> Self {
         Self {
             agent,
-            network,
-            patience,
+            network: options.network.clone(),
+            patience: options.patience,
             tokens,
+            parts: options.parts,
+            parallel: options.parallel.max(1),
+            bodies: AtomicUsize::new(0),
             marked: Mutex::default(),
         }
     }
@@ -128,6 +141,19 @@ impl Caller {
 
     /// Asks, and gives a successful answer to `read` while it comes in.
     pub(super) fn stream<T>(
+        &self,
+        base: &str,
+        ask: &Ask<'_>,
+        read: &mut Reading<'_, T>,
+    ) -> Result<T, Trouble> {
+        match self.part_bytes(base, ask) {
+            Some(each) => self.ask_in_parts(base, ask, each, read),
+            None => self.ask_once(base, ask, read),
+        }
+    }
+
+    /// The same with the body as it is.
+    pub(super) fn ask_once<T>(
         &self,
         base: &str,
         ask: &Ask<'_>,
@@ -175,6 +201,9 @@ impl Caller {
         if let Some((name, value)) = &ask.header {
             request = request.header(name, value);
         }
+        if let Some(id) = &ask.sent_before {
+            request = request.header(BODY, id.to_string());
+        }
         if let Some(token) = token {
             let mut value = HeaderValue::from_str(token).map_err(|_| {
                 Trouble::Refused("the token has characters that no token has".into())
@@ -193,7 +222,9 @@ impl Caller {
             }
             None => self.agent.run(request.body(()).map_err(unbuilt)?),
         };
-        let (head, body) = answer.map_err(|error| of_http(&error))?.into_parts();
+        let (head, body) = answer
+            .map_err(|error| of_upload(&error, ask.body))?
+            .into_parts();
         let mut body = body.into_reader();
         let from = From::of(head.status.as_u16(), &head.headers, ask.json);
         if from.marked && !self.marked.lock().contains(base) {
@@ -214,6 +245,11 @@ impl Caller {
             .map(Duration::from_secs);
         // A failure whose body does not come is the failure that its status says.
         let said = read_whole(&head.headers, &mut body, FAILURE_BYTES_MAX).unwrap_or_default();
+        if ask.part && is_unknown_path(from.status, &said) {
+            return Err(Trouble::Refused(format!(
+                "the gateway {base} is of a version that takes no uploads in parts, and the network of this computer loses longer ones: whoever runs `safe store serve` there updates it"
+            )));
+        }
         let location = text(&head.headers, &header::LOCATION);
         Err(of_status(&from, location, after, token.is_some(), &said))
     }
@@ -292,6 +328,21 @@ pub(super) fn of_io(error: &io::Error) -> Trouble {
             "nothing listens at this address: see that the gateway runs, and check host and port",
         ),
         _ => Trouble::away(one_line(&error.to_string())),
+    }
+}
+
+/// The same of a request with this body. An upload that nobody answers is told as one.
+fn of_upload(error: &HttpError, body: Option<&[u8]>) -> Trouble {
+    match (error, body) {
+        (HttpError::Io(error), Some(body))
+            if error.kind() == io::ErrorKind::TimedOut && !body.is_empty() =>
+        {
+            Trouble::away(format!(
+                "no answer in time to an upload of {} bytes",
+                body.len()
+            ))
+        }
+        _ => of_http(error),
     }
 }
 

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::network::{Network, System};
+use super::trouble::Trouble;
 use crate::{Error, Result};
 
 /// The variable that names a file with bearer tokens.
@@ -52,6 +53,27 @@ impl Patience {
     pub(super) fn for_bytes(&self, bytes: usize) -> Duration {
         Duration::from_micros(bytes as u64 * 1_000_000 / u64::from(self.slowest.max(1)))
     }
+
+    /// How long the gateway wants to be left alone, as far as that can be waited for.
+    pub(super) fn before_again(&self, trouble: &Trouble) -> Duration {
+        let after = match trouble {
+            Trouble::Away { after, .. } => after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        after.min(self.stall / 4)
+    }
+}
+
+/// When a large body is sent in parts, each of which is answered before the next one goes over the same connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Parts {
+    /// Where the network loses what does not fit its buffers ([`Network::loses`]).
+    #[default]
+    IfNeeded,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// How to reach gateways.
@@ -65,6 +87,8 @@ pub struct HttpOptions {
     pub patience: Patience,
     /// Most requests at once.
     pub parallel: usize,
+    /// When to send large bodies in parts.
+    pub parts: Parts,
     /// The network; this computer's if none is given.
     pub network: Arc<dyn Network>,
 }
@@ -76,6 +100,7 @@ impl Default for HttpOptions {
             ca_file: None,
             patience: Patience::default(),
             parallel: 4,
+            parts: Parts::default(),
             network: Arc::new(System::default()),
         }
     }

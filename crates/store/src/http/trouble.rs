@@ -116,6 +116,16 @@ impl Trouble {
     }
 }
 
+/// Whether a gateway says that there is nothing at a path: one of before, that this was added after.
+pub(super) fn is_unknown_path(status: u16, body: &[u8]) -> bool {
+    let code = serde_json::from_slice::<Failure>(body).map(|said| said.error.code);
+    match status {
+        404 => code.is_ok_and(|code| code == "no_such_path"),
+        405 => code.is_ok_and(|code| code == "method_not_allowed"),
+        _ => false,
+    }
+}
+
 /// What an answer other than success says.
 pub(super) fn of_status(
     from: &From,
@@ -141,9 +151,16 @@ pub(super) fn of_status(
         ),
         403 => Trouble::Denied(message),
         404 if code == "missing_record" => Trouble::Missing(said.error.address),
-        400 if code == "wrong_bytes" => Trouble::away(format!(
+        400 if matches!(code, "wrong_bytes" | "wrong_body" | "part_conflict") => Trouble::away(format!(
             "what was sent did not arrive as it was sent ({message}); over https that could not be"
         )),
+        400 if code == "missing_parts" => {
+            Trouble::away(format!("it has not kept what was sent to it in parts ({message})"))
+        }
+        408 => Trouble::Away {
+            why: format!("it got no whole upload from here in time (HTTP 408: {message})"),
+            after,
+        },
         // Our requests are in order: this one was changed on the way, or whoever answers is no gateway.
         400 | 404 | 405 | 411 | 413..=415 | 431 => Trouble::Stranger(format!(
             "it answers a request that is in order with {} (“{message}”): check host and port",
@@ -155,7 +172,7 @@ pub(super) fn of_status(
         507 => Trouble::Full(message),
         500 if code == "damaged_record" => Trouble::Damaged(message),
         500 if code == "store_broken" => Trouble::Broken(message),
-        408 | 425 | 429 | 500..600 => Trouble::Away {
+        425 | 429 | 500..600 => Trouble::Away {
             why: message,
             after,
         },

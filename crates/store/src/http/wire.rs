@@ -19,6 +19,13 @@ pub const HAS_MAX: usize = 4096;
 pub const GET_MAX: usize = 64;
 /// Most bytes of a body, of a batch to be stored as of anything else.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
+/// The header of a request whose body was sent before, in parts: the BLAKE3 hash of that body, in hexadecimal digits. A
+/// successful answer has it too.
+pub const BODY: &str = "safeos-body";
+/// Most bytes of a part.
+pub const PART_BYTES_MAX: usize = 64 * 1024;
+/// Fewest bytes of a part, but for the last one of a body.
+pub const PART_BYTES_MIN: usize = 4 * 1024;
 /// Most entries of one page of `/v1/list`.
 pub const LIST_MAX: usize = 4096;
 /// Most bytes of an error's message that are shown.
