@@ -370,26 +370,32 @@ pub fn unprepare(mount: &Path) {
     let _ = guard::remove(mount);
 }
 
-/// Keeps other runs of `safe` from starting a daemon for this mount point, until it is dropped.
-pub fn starting(places: &Places, mount: &Path) -> Result<File> {
+/// Keeps other runs of `safe` from starting a daemon for this mount point, until it is dropped. Nothing where the state
+/// folder can only be read: two that start at once are told by the second daemon then.
+pub fn starting(places: &Places, mount: &Path) -> Result<Option<File>> {
     let path = places.lock_path(mount);
     let failed = |e: &io::Error| Failure::system(format!("{} cannot be locked", path.display()), e);
-    if let Some(folder) = path.parent() {
-        places::private_dir(folder).map_err(|e| failed(&e))?;
-    }
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| failed(&e))?;
+    let open = || {
+        if let Some(folder) = path.parent() {
+            places::private_dir(folder)?;
+        }
+        fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+    };
+    let file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Ok(None),
+        opened => opened.map_err(|e| failed(&e))?,
+    };
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(Some(file)),
             Err(fs::TryLockError::WouldBlock) => {}
-            // Without locks two that start at once are told by the second daemon.
+            // The same where there are no locks.
             Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                return Ok(file);
+                return Ok(None);
             }
             Err(fs::TryLockError::Error(error)) => return Err(failed(&error)),
         }

@@ -360,3 +360,32 @@ fn root_gets_into_an_ordinary_users_home_when_asked_to() {
         user $safe logout || exit 3";
     run("user_allow_other\n", script).ok();
 }
+
+#[test]
+fn a_state_folder_that_can_only_be_read_opens_the_home_to_read() {
+    if !place::needs_root("a state folder on a disk that can only be read") {
+        return;
+    }
+    let place = Place::new();
+    let computer = Computer::new(&place, "first");
+    let script = "
+        mount -t tmpfs -o size=64m,mode=700 none \"$SAFE_STATE\" || exit 99
+        \"$safe\" signup ana --small-memory || exit 1
+        \"$safe\" run ana -- sh -c 'echo kept > file' || exit 2
+        mount -o remount,ro \"$SAFE_STATE\" || exit 98
+        \"$safe\" run ana -- sh -c 'cat file; if echo lost > other; then exit 9; fi; ! test -e other'";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).current_dir("/");
+    let safe = computer.command();
+    command.env("safe", safe.get_program());
+    for (name, value) in safe.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    // Without a path of its own: the one in the state folder, which was there before.
+    let done = run_for(command.env_remove("SAFE_MOUNT"), LIMIT).ok();
+    assert!(done.stdout.contains("kept"), "{}", done.stdout);
+    assert!(done.stderr.contains("Read-only"), "{}", done.stderr);
+}

@@ -74,7 +74,7 @@ impl Failure {
             },
             Self::Engine { kind, why } if is_access(kind) => Error::Broken {
                 url: url.to_owned(),
-                why: format!("{}: {why}; check its owner and its mode", file.display()),
+                why: format!("{}: {why}{}", file.display(), cure(kind)),
             },
             Self::Engine { why, .. } => Error::Broken {
                 url: url.to_owned(),
@@ -98,16 +98,23 @@ pub(super) fn io_error(url: &str, doing: &str, path: &Path, error: &io::Error) -
             why: error.to_string(),
         };
     }
-    let cure = match kind {
-        _ if is_access(kind) => "; check its owner and its mode",
+    Error::Broken {
+        url,
+        why: format!("{doing} {}: {error}{}", path.display(), cure(kind)),
+    }
+}
+
+/// What to do about it.
+fn cure(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => "; check its owner and its mode",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; a store needs a disk that can be written to, also to be read: mount it so, or copy the folder to another one"
+        }
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             "; check the store's URL, or choose another folder"
         }
         _ => "",
-    };
-    Error::Broken {
-        url,
-        why: format!("{doing} {}: {error}{cure}", path.display()),
     }
 }
 
