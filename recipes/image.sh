@@ -142,7 +142,7 @@ image_tools() {
         done
     fi
     if [ "$(tree_setting REPO_OFFLINE 0)" = 1 ] && [ ! -d "$tree/prefix/$image_arch-unknown-redox/sysroot" ]; then
-        die "REPO_OFFLINE=1, but the tree has no compiler for Redox yet: run it once with the network (make -C $tree fetch CONFIG_NAME=$image_name)"
+        die "REPO_OFFLINE=1, but the tree has no compiler for Redox yet: run this once with the network, and without REPO_OFFLINE=1 (in the environment or $tree/.config)"
     fi
 }
 
@@ -400,8 +400,20 @@ image_packages_out() {
     list=$folder/repo.toml
     for name in $(image_recipes); do
         rm -f "$folder/$name.pkgar" "$folder/$name.toml"
-        [ ! -f "$list" ] || ! grep -qE "^\"?$name\"? *=" "$list" || sed -i -E "/^\"?$name\"? *=/d" "$list"
     done
+    [ ! -f "$list" ] || rewrite "$list" packages_without "$list" "$(image_recipes)"
+}
+
+# packages_without LIST NAMES: the list without what it says of these: a line among the packages, a table if one failed.
+packages_without() {
+    NAMES=$2 awk '
+        BEGIN { split(ENVIRON["NAMES"], names, "\n"); for (i in names) ours[names[i]] = 1 }
+        /^\[/ { table = $0; gsub(/^\[outdated_packages\.|["\]]/, "", table); skip = /^\[outdated_packages\./ && table in ours }
+        skip { next }
+        /^$/ { empty++; next }
+        { name = $1; gsub(/"/, "", name); if ($2 == "=" && name in ours) next }
+        { for (; empty; empty--) print ""; print }
+    ' "$1"
 }
 
 # ---- images -----------------------------------------------------------------------------------
@@ -433,14 +445,16 @@ tree_make() {
         make -C "$tree" "ARCH=$image_arch" "CONFIG_NAME=$image_name" "$@"
 }
 
-# What programs say that found no network: git and curl, wget, podman, cargo.
-no_network='could not resolve|unable to resolve host|name resolution|name or service not known|no such host|network is unreachable|failed to (connect|download)|unable to access .?http|connection (refused|timed out)|i/o timeout'
+# What programs say that found no network: git and curl, wget, podman, cargo; and the cookbook, when it was told that there is none.
+no_network='could not resolve|unable to resolve host|name resolution|name or service not known|no such host|network is unreachable|failed to (connect|download)|unable to access .?http|connection (refused|timed out)|i/o timeout|unable to continue in offline mode'
 
 # tree_failed LOG TEXT: ends with what went wrong: no network, if the log says so, else TEXT.
 tree_failed() {
     local text=$2
     if grep -qiE "$no_network" "$1"; then
-        text="the tree's make wanted the network and there is none. With it, run this again; once everything is fetched (make -C $tree fetch CONFIG_NAME=$image_name), REPO_OFFLINE=1 builds without it. $(images_left)"
+        text="the tree's make wanted the network and there is none. With it, run this again; after one run REPO_OFFLINE=1 builds without it. $(images_left)"
+        [ "$(tree_setting REPO_OFFLINE 0)" != 1 ] \
+            || text="the tree's make needs something that was never fetched (above), and REPO_OFFLINE=1 forbids to: run this once with the network, and without REPO_OFFLINE=1 (in the environment or $tree/.config). $(images_left)"
     fi
     rm -f "$1"
     die "$text"
