@@ -22,6 +22,7 @@ use crate::bodies::{Incoming, too_large};
 use crate::budget::{Budget, Rooms};
 use crate::clients::{Proxies, network};
 use crate::halves::Halves;
+use crate::lately::Lately;
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::spare::Spare;
@@ -39,6 +40,7 @@ const BEGUN_BYTES: usize = 16 * 1024;
 /// What the handlers share.
 pub(crate) struct Gate {
     store: Arc<dyn Store>,
+    pub(crate) lately: Arc<Lately>,
     calls: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
     pub(crate) budget: Budget,
@@ -76,6 +78,7 @@ impl Gate {
         let budget = Budget::new(limits.memory_bytes);
         Ok(Self {
             store,
+            lately: Arc::default(),
             calls: Arc::new(Semaphore::new(limits.store_calls.max(1))),
             requests: Semaphore::new(limits.requests.max(1)),
             halves: Halves::new(&budget, &limits),
@@ -115,10 +118,12 @@ impl Gate {
         let Ok(Ok(place)) = place else {
             return Err(Refusal::busy());
         };
-        let store = self.store.clone();
+        let (store, lately) = (self.store.clone(), self.lately.clone());
         let called = tokio::task::spawn_blocking(move || {
             let _place = place;
-            call(&*store)
+            let done = call(&*store);
+            lately.look(&*store);
+            done
         });
         called.await.map_err(|error| {
             self.log(&format!("a call of the store ended badly: {error}"));

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::Body as _;
-use safeos_store::wire::{BODY, BODY_BYTES_MAX, MARK, MARK_VERSION};
+use safeos_store::wire::{BODY, BODY_BYTES_MAX, MARK, MARK_VERSION, ROOM};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -46,6 +46,11 @@ pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next)
     let status = response.status();
     let head = response.headers_mut();
     head.insert(MARK, HeaderValue::from_static(MARK_VERSION));
+    if let Some(room) = gate.lately.room()
+        && status.is_success()
+    {
+        head.insert(ROOM, room);
+    }
     // Whoever has sent parts must know that this was done with them: without them it is another request.
     if let Some(id) = visit.body.and_then(|id| HeaderValue::from_str(&id).ok())
         && status.is_success()

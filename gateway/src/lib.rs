@@ -22,6 +22,7 @@ mod clients;
 mod gate;
 mod guard;
 mod halves;
+mod lately;
 mod layers;
 mod metrics;
 mod options;

@@ -29,7 +29,7 @@ pub use self::settings::{CA_FILE, HttpOptions, Parts, Patience, TOKEN_FILE};
 use self::trouble::{Trouble, one_line};
 use self::wire::{Outcome, Page};
 use crate::check::{checked_chunk, checked_pointer};
-use crate::{Entry, Error, Kind, Result, Stats, Store, Traits};
+use crate::{Entry, Error, Kind, Result, Room, Stats, Store, Traits};
 
 const USER_AGENT: &str = "safeos";
 /// Chunks of more bytes are put by themselves, not in a batch.
@@ -575,5 +575,9 @@ impl Store for HttpStore {
 
     fn stats(&self) -> Result<Stats> {
         self.json("/v1/stats", JSON_BYTES_MAX, |_| true)
+    }
+
+    fn room(&self) -> Option<Room> {
+        *self.caller.room.lock()
     }
 }

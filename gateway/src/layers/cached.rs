@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, Pointer, random_bytes};
-use safeos_store::{Entry, Error, Kind, Result, Stats, Store, Traits};
+use safeos_store::{Entry, Error, Kind, Result, Room, Stats, Store, Traits};
 
 /// Chunks forgotten with one step.
 const FORGET_AT_ONCE: usize = 64;
@@ -166,6 +166,10 @@ impl Store for Cached {
 
     fn stats(&self) -> Result<Stats> {
         self.store.stats()
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.store.room()
     }
 }
 

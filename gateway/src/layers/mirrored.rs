@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, Pointer};
-use safeos_store::{Entry, Error, Kind, Result, Stats, Store, Traits};
+use safeos_store::{Entry, Error, Kind, Result, Room, Stats, Store, Traits};
 
 /// Records copied with one step: with the largest chunks 32 MiB of memory.
 const STEP: usize = 8;
@@ -295,6 +295,11 @@ impl Store for Mirrored {
 
     fn stats(&self) -> Result<Stats> {
         self.both.store.stats()
+    }
+
+    fn room(&self) -> Option<Room> {
+        // The mirror may be full, and what is written is written all the same.
+        self.both.store.room()
     }
 }
 

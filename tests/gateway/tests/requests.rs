@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use safeos_gateway::{Limits, Options, Server};
 use safeos_gateway_tests::plain::{ask, read, send};
-use safeos_gateway_tests::{chunk, pointer};
+use safeos_gateway_tests::{chunk, client, pointer};
 use safeos_record::{Address, MAX_CHUNK_SIZE};
 use safeos_store::wire::{self, BODY_BYTES_MAX};
 use safeos_store::{Error, MemoryStore, Method, Store, file_url};
@@ -92,6 +92,42 @@ fn a_chunk_by_hand() {
         (500, "damaged_record")
     );
     assert!(!String::from_utf8_lossy(&answer.body).contains("memory:"));
+}
+
+#[test]
+fn how_much_room_there_is_is_told_where_it_is_known() {
+    let (_, knows_nothing) = start(&Options::default());
+    let far = client(&[&knows_nothing.url()]);
+    assert!(far.get_pointer(&Address([1; 32])).unwrap().is_none());
+    assert_eq!(far.room(), None);
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = safeos_store::open(&file_url(folder.path()).unwrap()).unwrap();
+    let server = Server::start(store.clone(), &Options::default()).unwrap();
+    let far = client(&[&server.url()]);
+    assert_eq!(far.room(), None);
+    far.put_chunks(&[chunk(7, 900)]).unwrap();
+    let (told, there) = (far.room().unwrap(), store.room().unwrap());
+    assert_eq!(told.total, there.total);
+    assert!(told.free > 0 && told.free <= told.total);
+    // What an error says is no business of who may not ask.
+    let refused = ask(server.address(), "GET", "/v1/chunks/nonsense", "", b"");
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.header(wire::ROOM), None);
+    let told = ask(server.address(), "GET", "/v1/stats", "", b"");
+    let told = wire::read_room(told.header(wire::ROOM).unwrap()).unwrap();
+    assert_eq!(told.total, there.total);
+    for nonsense in [
+        "",
+        "1",
+        "/",
+        "2/1",
+        "-1/5",
+        "1/2/3",
+        "99999999999999999999/1",
+    ] {
+        assert_eq!(wire::read_room(nonsense), None, "{nonsense}");
+    }
 }
 
 #[test]

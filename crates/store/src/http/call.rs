@@ -21,7 +21,8 @@ use super::network::Network;
 use super::settings::{HttpOptions, Parts, Tokens};
 use super::tls::{Mixed, refused};
 use super::trouble::{From, START_BYTES, Trouble, is_unknown_path, of_status, one_line};
-use super::wire::BODY;
+use super::wire::{BODY, ROOM, read_room};
+use crate::Room;
 
 /// Most bytes of an error's body.
 const FAILURE_BYTES_MAX: usize = 8 * 1024;
@@ -101,6 +102,8 @@ pub(super) struct Caller {
     pub(super) bodies: AtomicUsize,
     /// Where a gateway has answered that says of itself that it is one.
     marked: Mutex<BTreeSet<String>>,
+    /// What a gateway has said last of the room that there is.
+    pub(super) room: Mutex<Option<Room>>,
 }
 
 impl Caller {
@@ -114,6 +117,7 @@ impl Caller {
             parallel: options.parallel.max(1),
             bodies: AtomicUsize::new(0),
             marked: Mutex::default(),
+            room: Mutex::default(),
         }
     }
 
@@ -229,6 +233,10 @@ impl Caller {
         let from = From::of(head.status.as_u16(), &head.headers, ask.json);
         if from.marked && !self.marked.lock().contains(base) {
             self.marked.lock().insert(base.to_owned());
+        }
+        let room = head.headers.get(ROOM).and_then(|room| room.to_str().ok());
+        if let Some(room) = room.and_then(read_room) {
+            *self.room.lock() = Some(room);
         }
         if (200..300).contains(&from.status) {
             let mut body = Starting {

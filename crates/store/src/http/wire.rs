@@ -11,7 +11,7 @@ use bytes::Bytes;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 use serde::{Deserialize, Serialize};
 
-use crate::{Entry, Kind};
+use crate::{Entry, Kind, Room};
 
 /// Most addresses that one `/v1/chunks/has` asks for.
 pub const HAS_MAX: usize = 4096;
@@ -94,6 +94,24 @@ pub const DIGEST: &str = "safeos-blake3";
 pub const MARK: &str = "safeos-gateway";
 /// The interface's version.
 pub const MARK_VERSION: &str = "1";
+
+/// The header that says how much room there is for more: `FREE/TOTAL`, in bytes. Not with every store.
+pub const ROOM: &str = "safeos-room";
+
+/// What [`ROOM`] holds.
+pub fn write_room(room: &Room) -> String {
+    format!("{}/{}", room.free, room.total)
+}
+
+/// Reads what [`ROOM`] holds; nothing where it makes no sense.
+pub fn read_room(text: &str) -> Option<Room> {
+    let (free, total) = text.split_once('/')?;
+    let room = Room {
+        total: total.parse().ok()?,
+        free: free.parse().ok()?,
+    };
+    (room.free <= room.total).then_some(room)
+}
 
 /// The head of one answer of `/v1/chunks/get`: the outcome, and the length of what follows.
 pub fn answer_head(outcome: Outcome, len: usize) -> [u8; 5] {
