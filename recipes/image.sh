@@ -1,5 +1,5 @@
 # Sourced by build.sh: SafeOS in a checkout of Redox's build system, and the image that it makes.
-# shellcheck disable=SC2154 # build.sh's variables
+# shellcheck disable=SC2034,SC2154 # build.sh's variables
 #
 # What always holds here: only recipes/safeos and the configuration safeos.toml are ours in the tree, and patches of its
 # recipes if they were asked for (patches.sh). What is
@@ -175,7 +175,7 @@ login_schemes() {
 
 # configuration SCHEMES: safeos.toml with what this tree and this image need.
 configuration() {
-    local password patch patched= mark
+    local password patch patched='' mark
     password=$(image_password) || return 1
     # What we patched is built here, also where packages are taken ready-made.
     for patch in "${patches_needed[@]}"; do patched+="$(basename "$(patch_says "$patch" Recipe)") = \"source\""$'\n'; done

@@ -29,6 +29,7 @@ qemu() {
     [ -f "$image" ] || die "there is no image in $tree: make it with ./build.sh image --redox-tree $tree"
     need "qemu-system-$image_arch" "install it (Debian: apt-get install qemu-system-x86 qemu-system-gui)"
     # Redox's random source would start from zero with a processor that has none.
+    # shellcheck disable=SC2054 # QEMU's commas
     arguments=(
         -name SafeOS -machine q35 -m 2048
         -drive "file=${image//,/,,},format=raw,if=none,id=disk" -device nvme,drive=disk,serial=safeos
