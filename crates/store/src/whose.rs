@@ -60,7 +60,7 @@ pub fn check_links(path: &Path) -> Result<(), Stranger> {
 
 fn look(path: &Path, us: User, folders: bool) -> Result<(), Stranger> {
     let about = |path: &Path| {
-        fs::symlink_metadata(path).map(|meta| About {
+        fs::symlink_metadata(near(path)).map(|meta| About {
             uid: meta.uid(),
             gid: meta.gid(),
             mode: meta.mode(),
@@ -71,7 +71,15 @@ fn look(path: &Path, us: User, folders: bool) -> Result<(), Stranger> {
     } else {
         |_, _, _, _| Ok(())
     };
-    walk(path, us, judge, &about, &|path| fs::read_link(path))
+    walk(path, us, judge, &about, &|path| fs::read_link(near(path)))
+}
+
+/// How a daemon asks for it: see [`crate::from_here`]. The root itself has no name from there.
+fn near(path: &Path) -> PathBuf {
+    match crate::from_here(path.to_owned()) {
+        root if root.as_os_str().is_empty() => PathBuf::from("."),
+        path => path,
+    }
 }
 
 /// Says of a folder on the way whether it may be there; the last is the one that is meant.

@@ -207,29 +207,9 @@ fn serve_scheme(
 ) -> Result<(), String> {
     let served = safed::scheme::redox::serve(daemon)?;
     tell_ready(ready_fd);
-    say_if_lossy();
     signals.wait(|| served.is_finished());
     end_sessions(daemon);
     Ok(())
-}
-
-/// Says in the log if uploads go in parts here. Nobody waits for it; where no thread can be started it is found out at the
-/// first upload.
-#[cfg(target_os = "redox")]
-fn say_if_lossy() {
-    use safeos_store::loss::{Loss, this_system};
-    let thread = std::thread::Builder::new().name("safed-network".to_owned());
-    let _ = thread.spawn(|| {
-        let why = match this_system() {
-            Loss::Keeps => return,
-            Loss::Loses => "loses what does not fit its buffers",
-            Loss::Unknown => "could not be tried, and may lose what does not fit its buffers",
-        };
-        let _ = writeln!(
-            std::io::stderr(),
-            "safed: the network of this system {why}: large uploads go in parts, which is slower"
-        );
-    });
 }
 
 /// Serves in a child. Who waits for readiness hears of the first one's, from here.

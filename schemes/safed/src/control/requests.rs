@@ -280,6 +280,10 @@ fn open(
             return Err(failed(error));
         }
     }
+    #[cfg(target_os = "redox")]
+    if store.url().starts_with("http") {
+        crate::scheme::redox::say_if_lossy();
+    }
     let mut result = Map::new();
     result.insert("account".to_owned(), json!(account));
     result.insert("store".to_owned(), json!(store.url()));

@@ -7,10 +7,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::FromRawFd;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use redox_scheme::Socket;
 use redox_scheme::scheme::register_scheme_inner;
+use safeos_store::loss::{Loss, this_system};
 
 use super::server::{Server, Wire};
 use super::walk::MOUNTED_AT;
@@ -64,7 +65,8 @@ pub fn serve(daemon: &Arc<Daemon>) -> Result<Served, String> {
             "{what}: {error}; safed has to be started by root, in a namespace that may make schemes"
         )
     };
-    if File::open(MOUNTED_AT).is_ok() {
+    let taken = is_taken();
+    if taken && File::open(MOUNTED_AT).is_ok() {
         return Err(format!(
             "{MOUNTED_AT} is served already; end that safed first"
         ));
@@ -81,13 +83,25 @@ pub fn serve(daemon: &Arc<Daemon>) -> Result<Served, String> {
     })?;
     // A daemon that died leaves its name, and registering a name that is taken is fatal for the system's
     // namespace manager.
-    let _ = std::fs::remove_file(MOUNTED_AT);
+    if taken {
+        let _ = std::fs::remove_file(MOUNTED_AT);
+    }
     server
         .start()
         .map_err(|error| failed("cannot start threads", &error))?;
     register_scheme_inner(&wire.0, NAME, root)
         .map_err(|error| failed("cannot register the name `safe`", &error))?;
     Ok(Served(server))
+}
+
+/// Whether the namespace has the name, of a daemon that lives or of one that died. Listed, since each question for a
+/// scheme that is not there is an error in the system's log.
+fn is_taken() -> bool {
+    match std::fs::read_dir("/scheme") {
+        Ok(names) => names.flatten().any(|entry| entry.file_name() == NAME),
+        // It cannot be seen, so it is taken for taken.
+        Err(_) => true,
+    }
 }
 
 /// Tells init, if it listens, that the name is there.
@@ -101,4 +115,25 @@ pub fn say_ready() {
         let mut pipe = unsafe { File::from_raw_fd(fd) };
         let _ = pipe.write_all(&[0]);
     }
+}
+
+/// Says in the log, once, if uploads to servers go in parts here. Not when the computer starts: the network stack of today
+/// forgets who opens it before it has come up, and with that opening the whole system waits. Nobody waits for this; where
+/// no thread can be started it is found out at the first upload.
+pub fn say_if_lossy() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        let thread = std::thread::Builder::new().name("safed-network".to_owned());
+        let _ = thread.spawn(|| {
+            let why = match this_system() {
+                Loss::Keeps => return,
+                Loss::Loses => "loses what does not fit its buffers",
+                Loss::Unknown => "could not be tried, and may lose what does not fit its buffers",
+            };
+            let _ = writeln!(
+                std::io::stderr(),
+                "safed: the network of this system {why}: large uploads go in parts, which is slower"
+            );
+        });
+    });
 }
