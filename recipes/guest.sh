@@ -11,6 +11,8 @@ guest_sysroot=
 guest_firmware=
 # Names of tests, with commas between them, where not all are wanted.
 guest_only=
+# Where this computer's own safe, safed and safeos-qemu-tests are; built if nothing is said.
+guest_host=
 
 # guest_places ARGUMENT…: takes the command's arguments.
 guest_places() {
@@ -102,9 +104,12 @@ guest_test() {
         rm -rf "$work"
         die "the programs for Redox could not be built (above)"
     }
-    cargo build --release --locked -p safeos-qemu-tests || return 1
-    "$CARGO_TARGET_DIR/release/safeos-qemu-tests" --image "$guest_image" --programs "$work/programs" --work "$work" \
-        --pictures "$CARGO_TARGET_DIR/qemu-test" \
+    if [ -z "$guest_host" ]; then
+        cargo build --release --locked -p safeos-qemu-tests -p safe -p safed || return 1
+        guest_host=$CARGO_TARGET_DIR/release
+    fi
+    "$guest_host/safeos-qemu-tests" --image "$guest_image" --programs "$work/programs" --work "$work" \
+        --host-programs "$guest_host" --pictures "$CARGO_TARGET_DIR/qemu-test" \
         ${guest_firmware:+--firmware "$guest_firmware"} ${guest_only:+--only "$guest_only"}
     status=$?
     if [ $status -eq 0 ]; then rm -rf "$work"; else say "what is left to look at: $work"; fi
@@ -136,5 +141,7 @@ guest_section() {
     [ -z "${SAFEOS_REDOX_TREE-}" ] || arguments+=(--redox-tree "$SAFEOS_REDOX_TREE")
     [ -z "${SAFEOS_REDOX_IMAGE-}" ] || arguments+=(--image "$SAFEOS_REDOX_IMAGE")
     [ -z "${SAFEOS_REDOX_SYSROOT-}" ] || arguments+=(--sysroot "$SAFEOS_REDOX_SYSROOT")
+    # Built for the tests before.
+    guest_host=$CARGO_TARGET_DIR/debug
     (qemu_test "${arguments[@]}") 2>&1 | tee -a "$log"
 }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! As `safe-guest desktop` it is a program that somebody runs from the desktop, and says what it found
-//! (`desktop`).
+//! (`desktop`). As `safe-guest serve` it does what it is told over the serial line (`agent`), which are often things of its
+//! own: `safe-guest network …`.
 //!
 //! What always holds here: each test is a process of its own with the user it is for, since a failed
 //! expectation ends its process; the computer is turned off at the end, whatever happened.
@@ -18,7 +19,11 @@
 #[cfg(target_os = "redox")]
 mod account;
 #[cfg(target_os = "redox")]
+mod agent;
+#[cfg(target_os = "redox")]
 mod desktop;
+#[cfg(target_os = "redox")]
+mod network;
 #[cfg(target_os = "redox")]
 mod runner;
 #[cfg(target_os = "redox")]
@@ -31,6 +36,8 @@ fn main() {
         [] => runner::run_part(),
         [what, name] if what == "test" => runner::run_here(name),
         [what] if what == "desktop" => desktop::look(),
+        [what] if what == "serve" => agent::serve(),
+        [what, name, rest @ ..] if what == "network" => network::run(name, rest),
         [what, name, rest @ ..] if what == "help" => tests::help(name, rest),
         _ => panic!("unknown arguments: {arguments:?}"),
     }

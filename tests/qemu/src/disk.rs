@@ -31,16 +31,31 @@ const TESTS: (&str, &str) = (
      type = \"oneshot_async\"\n",
 );
 
+/// The certificate that vouches for the gateway, and the line of the daemon's unit that names it.
+const CA_FILE: &str = "etc/safeos/gateway.pem";
+const CA_LINE: &str = "envs = { SAFE_CA_FILE = \"/etc/safeos/gateway.pem\" }\n";
+/// Does what it is told over the serial line.
+const AGENT: (&str, &str) = (
+    "99_safe_guest.service",
+    "[unit]\ndescription = \"SafeOS's tests\"\nrequires_weak = [\"05_safed.service\", \"10_net.target\"]\n\n[service]\n\
+     cmd = \"safe-guest\"\nargs = [\"serve\"]\ntype = \"oneshot_async\"\n",
+);
+/// The image's own logins on the consoles, which would take what is said to the agent.
+const CONSOLES: (&str, &str) = ("30_console", "requires_weak 20_orbital\n");
+
 /// The sign-in screen in place of the image's own; as in `recipes/safeos.toml` too.
 const SIGN_IN: (&str, &str) = (
     "20_orbital",
     "requires_weak 10_net.target 20_audiod.service\nnowait VT=3 orbital orbital-login launcher\n",
 );
 /// The program that the desktop test starts from the launcher's menu: the last one of its last group.
-const ENTRY: (&str, &str) = (
-    "usr/share/applications/safe-guest.desktop",
-    "[Desktop Entry]\nType=Application\nName=~ SafeOS test\nExec=safe-guest desktop\nCategories=Utility;\n",
-);
+const ENTRY: &str = "usr/share/applications/safe-guest.desktop";
+
+fn entry(arguments: &str) -> String {
+    format!(
+        "[Desktop Entry]\nType=Application\nName=~ SafeOS test\nExec=safe-guest {arguments}\nCategories=Utility;\n"
+    )
+}
 
 /// What is put into an image.
 pub enum Purpose<'a> {
@@ -48,6 +63,13 @@ pub enum Purpose<'a> {
     Tests(&'a [String]),
     /// The sign-in screen.
     Desktop,
+    /// An agent that does what it is told.
+    Network {
+        /// The certificate of the gateway.
+        ca_file: &'a str,
+        /// The arguments of the program in the desktop's menu, if there is a desktop.
+        program: Option<&'a str>,
+    },
 }
 
 /// Copies the image to the folder.
@@ -80,7 +102,12 @@ pub fn put(image: &Path, programs: &Path, purpose: &Purpose<'_>) -> Result<(), S
         files.push((format!("usr/bin/{name}"), 0o755, data));
     }
     let mut add = |path: String, text: &str| files.push((path, 0o644, text.as_bytes().to_vec()));
-    add(format!("{SERVICES}/{}", DAEMON.0), DAEMON.1);
+    let mut daemon = DAEMON.1.to_owned();
+    if let Purpose::Network { ca_file, .. } = purpose {
+        add(CA_FILE.to_owned(), ca_file);
+        daemon.push_str(CA_LINE);
+    }
+    add(format!("{SERVICES}/{}", DAEMON.0), &daemon);
     match purpose {
         Purpose::Tests(only) => {
             add(format!("{SERVICES}/{}", TESTS.0), TESTS.1);
@@ -90,7 +117,15 @@ pub fn put(image: &Path, programs: &Path, purpose: &Purpose<'_>) -> Result<(), S
         }
         Purpose::Desktop => {
             add(format!("{SERVICES}/{}", SIGN_IN.0), SIGN_IN.1);
-            add(ENTRY.0.to_owned(), ENTRY.1);
+            add(ENTRY.to_owned(), &entry("desktop"));
+        }
+        Purpose::Network { program, .. } => {
+            add(format!("{SERVICES}/{}", AGENT.0), AGENT.1);
+            add(format!("{SERVICES}/{}", CONSOLES.0), CONSOLES.1);
+            if let Some(program) = program {
+                add(format!("{SERVICES}/{}", SIGN_IN.0), SIGN_IN.1);
+                add(ENTRY.to_owned(), &entry(program));
+            }
         }
     }
     let mut system = open(image)?;

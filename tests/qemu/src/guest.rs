@@ -8,13 +8,13 @@ use crate::report::Report;
 /// How many times the computer is started.
 pub const PARTS: usize = 2;
 /// From the start to the first test.
-const START_MAX: Duration = Duration::from_secs(180);
+const START_MAX: Duration = Duration::from_secs(900);
 /// From one test to the next.
-const BETWEEN_MAX: Duration = Duration::from_secs(60);
+const BETWEEN_MAX: Duration = Duration::from_secs(300);
 /// The guest ends tests that take too long; only if it cannot is it ended from here.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(300);
 /// From the end to the power going off.
-const OFF_MAX: Duration = Duration::from_secs(60);
+const OFF_MAX: Duration = Duration::from_secs(300);
 /// Lines of a failed test that are repeated.
 const SAID_MAX: usize = 60;
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -14,25 +14,36 @@ const LINE_MAX: usize = 4096;
 /// What Redox's kernel says first.
 const STARTS: &str = "Redox OS starting";
 /// From the power going on to that.
-const START_MAX: Duration = Duration::from_secs(120);
+const START_MAX: Duration = Duration::from_secs(600);
 /// How often Enter is pressed until then.
 const ENTER_EVERY: Duration = Duration::from_secs(1);
+
+/// What a computer is made of.
+pub struct Parts<'a> {
+    /// Its disk.
+    pub disk: &'a Path,
+    /// The firmware to start with, where QEMU's own will not do.
+    pub firmware: Option<&'a Path>,
+    /// Everything it says goes there too.
+    pub log: &'a Path,
+    /// Whether it has a screen.
+    pub screen: bool,
+    /// The socket that keyboard, mouse, screen and cable are reached through.
+    pub monitor: Option<&'a Path>,
+    /// QEMU's words for its network; none without.
+    pub network: Option<String>,
+}
 
 /// A running computer.
 pub struct Machine {
     child: Child,
+    console: ChildStdin,
     lines: Receiver<String>,
 }
 
 impl Machine {
-    /// Starts it without a window or a network; everything it says goes to `log` too. With a `monitor` it has a
-    /// screen, and keyboard and mouse are reached through that socket.
-    pub fn start(
-        disk: &Path,
-        firmware: Option<&Path>,
-        log: &Path,
-        monitor: Option<&Path>,
-    ) -> Result<Self, String> {
+    /// Starts it without a window.
+    pub fn start(parts: &Parts<'_>) -> Result<Self, String> {
         let mut command = Command::new(EMULATOR);
         // Redox does not start in the KVM of a virtual machine, and not with two emulated processors. The processor has
         // a random source; without one the daemon makes no keys.
@@ -45,7 +56,10 @@ impl Machine {
             // Redox would take a mouse by that port which the monitor does not move.
             "q35,vmport=off",
         ]);
-        command.args(["-smp", "1", "-m", MEMORY_MIB, "-nic", "none"]);
+        command.args(["-smp", "1", "-m", MEMORY_MIB]);
+        command
+            .arg("-nic")
+            .arg(parts.network.as_deref().unwrap_or("none"));
         command.args([
             "-display",
             "none",
@@ -58,28 +72,31 @@ impl Machine {
         command.args(["-device", "nvme,drive=disk,serial=safeos", "-drive"]);
         command.arg(format!(
             "file={},format=raw,if=none,id=disk",
-            disk.display()
+            parts.disk.display()
         ));
-        if monitor.is_none() {
-            // Without a screen the boot loader does not ask for a resolution.
-            command.args(["-vga", "none"]);
-        }
-        if let Some(socket) = monitor {
+        // Without a screen the boot loader does not ask for a resolution.
+        command.args(["-vga", if parts.screen { "std" } else { "none" }]);
+        if parts.screen {
             // Every computer that starts this sees the same time, and no message that its own clock is wrong.
-            command.args(["-vga", "std", "-rtc", "base=2026-12-01T12:00:00", "-qmp"]);
-            command.arg(format!("unix:{},server=on,wait=off", socket.display()));
+            command.args(["-rtc", "base=2026-12-01T12:00:00"]);
         }
-        if let Some(firmware) = firmware {
+        if let Some(socket) = parts.monitor {
+            let socket = socket.display();
+            command.args(["-qmp", &format!("unix:{socket},server=on,wait=off")]);
+        }
+        if let Some(firmware) = parts.firmware {
             command.arg("-bios").arg(firmware);
         }
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .map_err(|error| format!("{EMULATOR} cannot be started: {error}"))?;
         let output = child.stdout.take().ok_or("no serial line")?;
-        let mut log = File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let console = child.stdin.take().ok_or("no serial line")?;
+        let mut log =
+            File::create(parts.log).map_err(|error| format!("{}: {error}", parts.log.display()))?;
         let (say, lines) = channel();
         std::thread::spawn(move || {
             let mut output = BufReader::new(output);
@@ -98,7 +115,19 @@ impl Machine {
                 }
             }
         });
-        Ok(Self { child, lines })
+        Ok(Self {
+            child,
+            console,
+            lines,
+        })
+    }
+
+    /// Types a text at the serial console.
+    pub fn say(&mut self, text: &str) -> Result<(), String> {
+        self.console
+            .write_all(text.as_bytes())
+            .and_then(|()| self.console.flush())
+            .map_err(|error| format!("the serial line: {error}"))
     }
 
     /// The next line, before `until`; `None` when the time is over, an error when the computer is off.

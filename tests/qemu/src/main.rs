@@ -1,6 +1,7 @@
 //! The outer half of `./build.sh qemu-test`: puts programs into a copy of a disk image of Redox, starts it as often as
 //! the tests have parts, and prints what `safe-guest` says on the serial line as results of tests. If the image has a
-//! desktop, another copy is started with a screen, and used by keyboard and mouse.
+//! desktop, another copy is started with a screen, and used by keyboard and mouse. And one shares an account with this
+//! computer over a network.
 //!
 //! What always holds here: the image that was given is not written to; nothing waits without a limit; a guest that dies,
 //! hangs or says nothing is a failed test.
@@ -10,6 +11,8 @@ mod disk;
 mod guest;
 mod machine;
 mod monitor;
+mod network;
+mod noise;
 mod picture;
 mod report;
 mod screen;
@@ -32,6 +35,9 @@ struct Arguments {
     /// The folder with `safed`, `safe`, `safe-guest` and `orbital-login` compiled for Redox
     #[arg(long, value_name = "DIR")]
     programs: PathBuf,
+    /// The folder with `safe` and `safed` for this computer, which the guest shares an account with over a network
+    #[arg(long, value_name = "DIR")]
+    host_programs: Option<PathBuf>,
     /// A folder for the copy and the serial logs
     #[arg(long, value_name = "DIR")]
     work: PathBuf,
@@ -41,12 +47,18 @@ struct Arguments {
     /// A folder for pictures of the desktop; those of an earlier run are removed
     #[arg(long, value_name = "DIR")]
     pictures: PathBuf,
-    /// Run these tests of the guest only, in their usual order; `desktop` is the test of the desktop
+    /// Run these tests of the guest only, in their usual order; `desktop` is the test of the desktop, `network` the
+    /// one over a network
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
 }
 
 fn main() -> ExitCode {
+    let mut given = std::env::args().skip(1);
+    if given.next().as_deref() == Some(network::JOIN) {
+        let joined = given.next().and_then(|address| network::join(&address));
+        return joined.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     let arguments = Arguments::parse();
     match test(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
@@ -60,17 +72,19 @@ fn main() -> ExitCode {
 
 /// Whether every test passed; an error if none could be run.
 fn test(arguments: &Arguments) -> Result<bool, String> {
-    let (desktop, only): (Vec<String>, Vec<String>) = arguments
-        .only
-        .iter()
-        .cloned()
-        .partition(|name| name == DESKTOP);
+    let all = arguments.only.is_empty();
+    let named = |suite: &str| all || arguments.only.iter().any(|name| name == suite);
+    let mut only = arguments.only.clone();
+    only.retain(|name| ![DESKTOP, network::NETWORK].contains(&name.as_str()));
     let mut report = report::Report::default();
-    if arguments.only.is_empty() || !only.is_empty() {
+    if all || !only.is_empty() {
         without_a_desktop(arguments, &only, &mut report)?;
     }
-    if arguments.only.is_empty() || !desktop.is_empty() {
+    if named(DESKTOP) {
         with_a_desktop(arguments, &mut report)?;
+    }
+    if named(network::NETWORK) {
+        network::test(arguments, &mut report)?;
     }
     Ok(report.finish())
 }
@@ -84,11 +98,19 @@ fn without_a_desktop(
     disk::put(&copy, &arguments.programs, &disk::Purpose::Tests(only))?;
     for part in 0..guest::PARTS {
         let log = arguments.work.join(format!("serial-{part}.log"));
-        let machine = machine::Machine::start(&copy, arguments.firmware.as_deref(), &log, None)?;
+        let machine = machine::Machine::start(&machine::Parts {
+            disk: &copy,
+            firmware: arguments.firmware.as_deref(),
+            log: &log,
+            screen: false,
+            monitor: None,
+            network: None,
+        })?;
         if !guest::listen(machine, part, !only.is_empty(), report) {
             println!("the whole serial log: {}", log.display());
             break;
         }
+        report.outcome(&format!("part_{part}_is_quiet"), noise::look(&log, None));
     }
     Ok(())
 }
@@ -106,12 +128,18 @@ fn with_a_desktop(arguments: &Arguments, report: &mut report::Report) -> Result<
         .map_err(|error| format!("{}: {error}", pictures.display()))?;
     let log = pictures.join("serial.log");
     let socket = work.join("monitor");
-    let firmware = arguments.firmware.as_deref();
-    let machine = machine::Machine::start(&copy, firmware, &log, Some(&socket))?;
+    let machine = machine::Machine::start(&machine::Parts {
+        disk: &copy,
+        firmware: arguments.firmware.as_deref(),
+        log: &log,
+        screen: true,
+        monitor: Some(&socket),
+        network: None,
+    })?;
     let mut monitor = monitor::Monitor::connect(&socket, work)?;
     machine.starts(|| monitor.keys(&["ret"]))?;
     let screen = screen::Screen::new(monitor, pictures);
-    desktop::test(copy, machine, screen, report);
+    desktop::test(copy, machine, screen, log, report);
     println!(
         "pictures of the desktop and its serial log: {}",
         pictures.display()

@@ -1,4 +1,4 @@
-//! The emulated computer's keyboard, mouse and screen, through QEMU's monitor (QMP, lines of JSON on a socket).
+//! The emulated computer's keyboard, mouse, screen and cable, through QEMU's monitor (QMP, lines of JSON on a socket).
 //!
 //! What always holds here: every answer is waited for with a limit of time.
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::picture::Picture;
 
 /// From the start to the socket being there, and from a question to its answer. Under load an emulator is slow.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(180);
 /// Between a key going down and up, and two events of the mouse.
 const HELD: Duration = Duration::from_millis(60);
 /// The mouse says at most so much of a movement at once.
@@ -124,6 +124,11 @@ impl Monitor {
         self.send(json!([{ "type": "btn", "data": { "down": down, "button": "left" } }]))
     }
 
+    /// Puts the cable of a network card in, or takes it out.
+    pub fn cable(&mut self, card: &str, is_in: bool) -> Result<(), String> {
+        self.ask("set_link", json!({ "name": card, "up": is_in }))
+    }
+
     /// What is on the screen.
     pub fn picture(&mut self) -> Result<Picture, String> {
         let file = self.dump.clone();
@@ -139,6 +144,9 @@ pub fn keys_of(letter: char) -> Option<Vec<String>> {
         'a'..='z' | '0'..='9' => vec![letter.to_string()],
         'A'..='Z' => vec!["shift".to_owned(), letter.to_ascii_lowercase().to_string()],
         ' ' => vec!["spc".to_owned()],
+        '.' => vec!["dot".to_owned()],
+        '/' => vec!["slash".to_owned()],
+        ':' => vec!["shift".to_owned(), "semicolon".to_owned()],
         _ => return None,
     })
 }

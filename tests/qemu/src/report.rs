@@ -29,6 +29,14 @@ impl Report {
         }
     }
 
+    /// One or the other.
+    pub fn outcome(&mut self, name: &str, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self.passed(name, ""),
+            Err(why) => self.failed(name, &[why]),
+        }
+    }
+
     /// Tests that could not be run, and why.
     pub fn skipped(&mut self, name: &str, why: &str) {
         self.skipped += 1;

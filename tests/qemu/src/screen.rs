@@ -21,7 +21,7 @@ use crate::monitor::{Monitor, keys_of};
 use crate::picture::Picture;
 
 /// From a key to the picture.
-const KEY_MAX: Duration = Duration::from_secs(60);
+const KEY_MAX: Duration = Duration::from_secs(300);
 /// From one look at the screen to the next.
 const PAUSE: Duration = Duration::from_millis(80);
 /// How much of the screen must be as it is drawn here. The clock and the pointer are not.

@@ -43,7 +43,7 @@ pub fn a_killed_daemon_comes_back_with_what_was_synced() {
         let mut command = Command::new(program);
         std::os::unix::process::CommandExt::uid(&mut command, ANA.uid);
         command.args(["help", name]);
-        let (status, said) = run_for(&mut command, Duration::from_secs(240));
+        let (status, said) = run_for(&mut command, Duration::from_secs(1800));
         assert!(status.is_some_and(|status| status.success()), "{said}");
     };
     as_ana("make-durable");

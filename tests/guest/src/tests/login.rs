@@ -118,7 +118,7 @@ pub fn two_logins_each_have_a_safe_of_their_own() {
                 });
             }
         }
-        let (status, said) = run_for(&mut command, Duration::from_secs(240));
+        let (status, said) = run_for(&mut command, Duration::from_secs(1800));
         assert!(
             status.is_some_and(|status| status.success()),
             "{arguments:?}: {said}"

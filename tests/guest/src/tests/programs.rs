@@ -19,7 +19,7 @@ const HOME: &str = "/scheme/safe/home";
 fn run(folder: &str, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder);
-    let (status, said) = run_for(&mut command, Duration::from_secs(60));
+    let (status, said) = run_for(&mut command, Duration::from_secs(600));
     assert!(
         status.is_some_and(|status| status.success()),
         "{program} {arguments:?}: {said} ({status:?})"

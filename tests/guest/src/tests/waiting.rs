@@ -39,7 +39,7 @@ pub fn a_read_that_does_not_wait_says_again() {
             }
             Err(error) => panic!("{error}"),
         }
-        assert!(start.elapsed() < Duration::from_secs(240));
+        assert!(start.elapsed() < Duration::from_secs(1800));
     }
     let said = String::from_utf8_lossy(&said);
     assert!(again > 0, "every read had something at once: {said}");
@@ -89,7 +89,7 @@ pub fn a_signal_ends_a_waiting_read() {
             !said.contains("\"error\""),
             "it was answered before the signal came: {said}"
         );
-        assert!(start.elapsed() < Duration::from_secs(60));
+        assert!(start.elapsed() < Duration::from_secs(600));
     }
 }
 
