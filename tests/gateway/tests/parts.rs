@@ -598,7 +598,7 @@ fn parts_are_their_senders_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tokens");
     let word = |name: &str| format!("{name}-0123456789abcdef");
-    let lines = ["write a", "write b", "read c"].map(|line| word(line));
+    let lines = ["write a", "write b", "read c"].map(word);
     fs::write(&file, lines.join("\n")).unwrap();
     let held = Arc::new(MemoryStore::default());
     let options = Options {

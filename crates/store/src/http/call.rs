@@ -98,6 +98,8 @@ pub(super) struct Caller {
     pub(super) parts: Parts,
     /// Most requests at once.
     pub(super) parallel: usize,
+    /// Gateways that have taken a part.
+    pub(super) take_parts: Mutex<BTreeSet<String>>,
     /// Bodies that are being sent in parts.
     pub(super) bodies: AtomicUsize,
     /// Where a gateway has answered that says of itself that it is one.
@@ -115,6 +117,7 @@ impl Caller {
             tokens,
             parts: options.parts,
             parallel: options.parallel.max(1),
+            take_parts: Mutex::default(),
             bodies: AtomicUsize::new(0),
             marked: Mutex::default(),
             room: Mutex::default(),
@@ -253,7 +256,9 @@ impl Caller {
             .map(Duration::from_secs);
         // A failure whose body does not come is the failure that its status says.
         let said = read_whole(&head.headers, &mut body, FAILURE_BYTES_MAX).unwrap_or_default();
-        if ask.part && is_unknown_path(from.status, &said) {
+        // One that has taken some was asked for something else, by damage on the way.
+        let is_of_before = ask.part && is_unknown_path(from.status, &said);
+        if is_of_before && !self.take_parts.lock().contains(base) {
             return Err(Trouble::Refused(format!(
                 "the gateway {base} is of a version that takes no uploads in parts, and the network of this computer loses longer ones: whoever runs `safe store serve` there updates it"
             )));

@@ -85,6 +85,7 @@ impl Caller {
         // By the first one is seen whether there is a gateway that takes parts, and has room for them.
         if let Some(first) = parts.first() {
             part(first)?;
+            self.take_parts.lock().insert(base.to_owned());
         }
         let stop = AtomicBool::new(false);
         // Other bodies that are under way use connections too.
