@@ -136,14 +136,17 @@ fn unmounted(context: &Context, store: &str, what: &What<'_>) -> Result<Fetched>
     fetch_unmounted(context.output, from, what.inside, what.dir, what.own)
 }
 
-/// Elsewhere the daemon of the computer has it.
+/// Elsewhere the daemon of the computer has it, while somebody is signed in.
 #[cfg(not(target_os = "linux"))]
-fn unmounted(context: &Context, _: &str, _: &What<'_>) -> Result<Fetched> {
-    context.places.session().and_then(|_| {
-        Err(Failure::usage(
-            "the daemon of this computer fetches from its own store: leave --store out",
-        ))
-    })
+fn unmounted(context: &Context, _: &str, what: &What<'_>) -> Result<Fetched> {
+    let from = context.places.session()?.join("public").join(what.address);
+    fetch(
+        context.output,
+        (&from, what.url),
+        what.inside,
+        what.dir,
+        what.own,
+    )
 }
 
 /// What is fetched, and where to.
