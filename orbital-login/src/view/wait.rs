@@ -7,6 +7,9 @@ use super::{Item, Tone, colour_of, initials};
 use crate::job::Step;
 use crate::state::{Leaving, Mode, Offer, Running, Sheet, Target, Working};
 
+/// How the daemon says what keeps it.
+const WAITING: &str = "waiting since ";
+
 /// What the daemon says it does, in the words of the screen.
 fn words(what: &str) -> String {
     match what {
@@ -198,6 +201,10 @@ pub(super) fn leaving(leaving: &Leaving) -> Vec<Item> {
     items.push(Item::Title("Signing out".to_owned()));
     progress(&leaving.step, &mut items);
     if !leaving.keep {
+        if leaving.step.what.starts_with(WAITING) {
+            let text = "Nothing is lost if you leave it: it stays, encrypted, on this computer and is published when you sign in here again.";
+            items.push(Item::Text(Tone::Plain, text.to_owned()));
+        }
         items.push(Item::Gap);
         items.push(Item::Quiet(
             Target::LeaveRest,

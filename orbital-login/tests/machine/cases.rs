@@ -357,6 +357,28 @@ fn the_rest_can_be_left_to_the_next_time() {
     let (id, _) = sign_in(&mut state);
     let (id, _) = started(state.update(Event::Done(id, opened("ana"))));
     let (id, _) = started(state.update(Event::Done(id, Outcome::LauncherEnded(None))));
+    let shows = |state: &State, text: &str| format!("{:?}", view(state).card).contains(text);
+    let left = "3 records left";
+    let step = |what: &str| Step {
+        what: what.into(),
+        done: 1,
+        total: 4,
+        unit: "records".into(),
+    };
+    state.update(Event::Step(id, step("uploading")));
+    assert!(shows(&state, left) && !shows(&state, "Nothing is lost"));
+    // What keeps it, since when, and that it can be left.
+    let waits = "waiting since 2026-11-22T10:11:12Z, because the store https://home.example is out of reach: it is asleep";
+    state.update(Event::Step(id, step(waits)));
+    for text in [
+        "Waiting since 2026-11-22T10:11:12Z, because the store https://home.example",
+        "it is asleep.",
+        left,
+        "Nothing is lost if you leave it",
+        "Leave the rest to the next time",
+    ] {
+        assert!(shows(&state, text), "{text}");
+    }
     assert_eq!(click(&mut state, Target::LeaveRest), [Effect::Stop(id)]);
     let (id, job) = started(state.update(Event::Done(id, Outcome::Failed(Trouble::stopped()))));
     assert_eq!(job, Job::Leave { keep: true });
