@@ -10,10 +10,12 @@ mod own;
 mod system;
 
 #[cfg(not(target_os = "redox"))]
-pub use own::{Daemon, Temporary, clear_dead, end_other, prepare, starting, unprepare, wait_ended};
+pub use own::{
+    Daemon, Temporary, clear_dead, end_other, is_starting, prepare, starting, unprepare, wait_ended,
+};
 #[cfg(target_os = "redox")]
 pub use system::{
-    Daemon, Temporary, clear_dead, end_other, prepare, starting, unprepare, wait_ended,
+    Daemon, Temporary, clear_dead, end_other, is_starting, prepare, starting, unprepare, wait_ended,
 };
 
 /// What is asked of a mount.

@@ -13,6 +13,8 @@ use crate::signals;
 
 /// A session that is just beginning or ending is waited for.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+/// A daemon whose session has ended ends too, within a moment.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// One that takes part; the daemon hears when this is dropped, and when this program is killed.
@@ -20,7 +22,13 @@ pub struct Member(Client);
 
 impl Member {
     /// Joins the session at `mount` if there is one, which must be that account's on that store.
-    pub fn of_open(mount: &Path, account: &str, store: &str) -> Result<Option<Self>> {
+    /// `starting` says whether another run of `safe` is about to sign in there.
+    pub fn of_open(
+        mount: &Path,
+        account: &str,
+        store: &str,
+        starting: impl Fn() -> bool,
+    ) -> Result<Option<Self>> {
         let start = Instant::now();
         loop {
             let mut client = match Client::open(mount) {
@@ -37,6 +45,17 @@ impl Member {
                     if daemon::SHARED {
                         return Ok(None);
                     }
+                    // Nobody is about to sign in there: it ends soon, or not at all.
+                    if start.elapsed() > ENDS_WITHIN && !starting() {
+                        return Err(Failure::new(
+                            "in_use",
+                            format!(
+                                "a daemon serves {} in which nobody is signed in: end it with `safe logout --mount {}`",
+                                mount.display(),
+                                mount.display()
+                            ),
+                        ));
+                    }
                 }
                 Err(ClientError::Refused(reply)) if reply.code == "ending" => {}
                 // It ended just now.
@@ -51,8 +70,9 @@ impl Member {
                 return Err(Failure::new(
                     "in_use",
                     format!(
-                        "a daemon serves {} in which nobody is signed in: end it with `safe logout --mount {}`",
+                        "the session at {} is just beginning or ending, and is not done with it within {} seconds: `safe status --mount {}` says what it waits for; try again then",
                         mount.display(),
+                        SETTLES_WITHIN.as_secs(),
                         mount.display()
                     ),
                 ));
@@ -111,7 +131,7 @@ mod tests {
     #[test]
     fn where_nothing_is_mounted_there_is_nothing_to_join() {
         let folder = tempfile::tempdir().unwrap();
-        let joined = Member::of_open(folder.path(), "ana", "file:///s").unwrap();
+        let joined = Member::of_open(folder.path(), "ana", "file:///s", || false).unwrap();
         assert!(joined.is_none());
     }
 }

@@ -11,12 +11,17 @@ use crate::failure::one_line;
 /// Shorter operations show nothing: a bar that flashes by is only unrest.
 const QUIET_FOR: Duration = Duration::from_millis(400);
 
+/// How the daemon says what keeps it.
+const WAITING: &str = "waiting since ";
+
 /// A bar, a spinner, or silence.
 pub struct Progress {
     shown: bool,
     since: Instant,
     bar: Option<ProgressBar>,
     state: (String, u64, String),
+    /// What was said last of why it waits.
+    why: String,
 }
 
 impl Progress {
@@ -27,6 +32,7 @@ impl Progress {
             since: Instant::now(),
             bar: None,
             state: Default::default(),
+            why: String::new(),
         }
     }
 
@@ -34,6 +40,9 @@ impl Progress {
     pub fn step(&mut self, what: &str, done: u64, total: u64, unit: &str) {
         if !self.shown || self.since.elapsed() < QUIET_FOR {
             return;
+        }
+        if what.starts_with(WAITING) {
+            return self.waits(what);
         }
         let state = (what.to_owned(), total, unit.to_owned());
         if self.bar.is_none() || self.state != state {
@@ -50,6 +59,19 @@ impl Progress {
         }
         if let Some(bar) = &self.bar {
             bar.set_position(done);
+        }
+    }
+
+    /// Says, once, what it waits for; the bar goes on.
+    fn waits(&mut self, why: &str) {
+        if self.why == why {
+            return;
+        }
+        self.why = why.to_owned();
+        let line = format!("{} (Ctrl-C: do not wait)", one_line(why));
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
         }
     }
 

@@ -198,6 +198,9 @@ pub fn recovery_sheet(context: &Context, stdin: bool) -> Result<()> {
     })
 }
 
+/// What an account is signed in to without its store.
+pub const OFFLINE: &str = "the store is out of reach: this is the home as this computer has seen it last; what is not on this computer cannot be read until the store is back, and what you change is published then";
+
 /// `safe login`
 pub fn login(
     context: &Context,
@@ -227,17 +230,27 @@ pub fn login(
             .and_then(|answer| places.note(&note).map(|()| answer))
             .inspect_err(|_| daemon.end())
     });
-    if let Err(failure) = opened {
-        if made {
-            daemon::unprepare(&mount);
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(failure) => {
+            if made {
+                daemon::unprepare(&mount);
+            }
+            return Err(failure);
         }
-        return Err(failure);
-    }
+    };
     drop(starting);
     let home = mount.join("home");
+    let offline = opened.get("offline") == Some(&Value::Bool(true));
     context.output.answer(
-        &json!({"account": account.name, "store": store, "mount": mount, "home": home}),
-        || format!("{} is signed in: home at {}", account.name, home.display()),
+        &json!({"account": account.name, "store": store, "mount": mount, "home": home, "offline": offline}),
+        || {
+            let text = format!("{} is signed in: home at {}", account.name, home.display());
+            match offline {
+                true => format!("{text}\n{OFFLINE}"),
+                false => text,
+            }
+        },
     )
 }
 
@@ -344,7 +357,7 @@ fn still_open(mut failure: Failure, busy: &[Holder]) -> Failure {
             .message
             .push_str(", or sign out all the same with `safe logout --force`"),
         _ => failure.message.push_str(
-            "; the session is still open: try again, or sign out with --keep (the changes then stay encrypted on this computer)",
+            "; the session is still open: try again, or sign out without publishing with `safe logout --later` (what waits stays, encrypted, on this computer and goes on from your next sign-in here)",
         ),
     }
     failure

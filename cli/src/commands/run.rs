@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use safeos_control::{Request, SignOut};
+use serde_json::Value;
 
 use super::Context;
-use super::account::{NOT_MADE, sign_in, sign_up, wish};
+use super::account::{NOT_MADE, OFFLINE, sign_in, sign_up, wish};
 use super::session::{Published, published_text};
 use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
@@ -52,7 +53,10 @@ pub fn run(context: &Context, account: &Account, how: &How, command: Vec<OsStrin
     // The files of a session that is open are this user's already: no password is asked for.
     let joined = match how.signup {
         true => None,
-        false => Member::of_open(&mount, &account.name, &store)?,
+        false => {
+            let starting = || daemon::is_starting(&context.places, &mount);
+            Member::of_open(&mount, &account.name, &store, starting)?
+        }
     };
     let (member, daemon) = match joined {
         Some(member) => {
@@ -117,7 +121,7 @@ fn open(
     };
     signals::watch()?;
     let _starting = daemon::starting(&context.places, mount)?;
-    if let Some(member) = Member::of_open(mount, &account.name, store)? {
+    if let Some(member) = Member::of_open(mount, &account.name, store, || false)? {
         if how.signup {
             return Err(Failure::new(
                 "account_exists",
@@ -135,7 +139,10 @@ fn open(
             .show(&account.name, context.output.json, &mut io::stderr())
             .and_then(|()| ask(mount, request, context.output.json))
             .map_err(|failure| keys.after(failure, NOT_MADE))
-            .and_then(|_| {
+            .and_then(|opened| {
+                if opened.get("offline") == Some(&Value::Bool(true)) {
+                    context.output.note(OFFLINE);
+                }
                 // Not after hours.
                 exposed::say(context.output.json);
                 Member::first(mount)
@@ -262,7 +269,8 @@ fn sign_out(context: &Context, mount: &Path, daemon: Option<&mut Daemon>) -> Res
         Request::SignOut(SignOut {
             wipe: false,
             keep_stage,
-            later: false,
+            // It was tried just now.
+            later: keep_stage,
             // Whoever is left was told to end, and did not.
             force: true,
         })

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Context;
 use crate::conversation::{ask, ask_for};
-use crate::failure::{Result, one_line};
+use crate::failure::{Failure, Result, one_line};
 use crate::output::{bytes, plural};
 
 /// What the daemon says about the session.
@@ -18,10 +18,38 @@ struct Status {
     used_bytes: u64,
     nodes: u64,
     unpublished_bytes: u64,
+    waiting: Option<Waiting>,
     records: u64,
     cost: String,
     published: String,
     problems: Vec<String>,
+}
+
+/// What waits to be published.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    since: String,
+    why: String,
+    failed_tries: u32,
+    failing_since: String,
+    next_try: String,
+}
+
+impl Waiting {
+    /// What keeps it, and how it goes on.
+    fn text(&self) -> String {
+        let next = match self.next_try.as_str() {
+            "" => "a try is under way".to_owned(),
+            when => format!("the next try is at {when} or before, or now with `safe sync`"),
+        };
+        let tried = match self.failed_tries {
+            0 => String::new(),
+            1 => format!("; a try has failed at {}", self.failing_since),
+            many => format!("; {many} tries have failed since {}", self.failing_since),
+        };
+        format!("{}{tried}; {next}", one_line(&self.why))
+    }
 }
 
 /// What a publish did.
@@ -45,7 +73,12 @@ pub fn status(context: &Context) -> Result<()> {
     context.output.answer(&value, || {
         let mut text = status_text(&status);
         text.push_str(&format!("\nmount        {}", mount.display()));
-        for problem in &status.problems {
+        let is_told = status
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| !waiting.why.is_empty());
+        let problems = status.problems.iter();
+        for problem in problems.filter(|problem| !(is_told && problem.starts_with("publishing:"))) {
             text.push_str(&format!("\nproblem      {}", one_line(problem)));
         }
         text
@@ -70,7 +103,14 @@ fn status_text(status: &Status) -> String {
             plural(status.nodes, "file and folder")
                 .replace("file and folders", "files and folders")
         ),
-        format!("unpublished  {}", bytes(status.unpublished_bytes)),
+        format!(
+            "unpublished  {}{}",
+            bytes(status.unpublished_bytes),
+            match &status.waiting {
+                Some(waiting) => format!(", written since {}", waiting.since),
+                None => String::new(),
+            }
+        ),
         format!(
             "published    {}",
             if status.published.is_empty() {
@@ -81,6 +121,13 @@ fn status_text(status: &Status) -> String {
         ),
         format!("records      {} put in this session", status.records),
     ];
+    if let Some(waiting) = status
+        .waiting
+        .as_ref()
+        .filter(|waiting| !waiting.why.is_empty())
+    {
+        lines.insert(4, format!("waiting      {}", waiting.text()));
+    }
     if !status.cost.is_empty() {
         lines.push(format!("cost         {}", status.cost));
     }
@@ -93,8 +140,19 @@ pub fn sync(context: &Context, spend: Option<String>) -> Result<()> {
     if let Some(max) = spend {
         ask(&mount, Request::Spend(Spend { max }), context.output.json)?;
     }
-    let (published, value) = ask_for(&mount, Request::Sync, context.output.json)?;
+    let (published, value) =
+        ask_for(&mount, Request::Sync, context.output.json).map_err(not_published)?;
     context.output.answer(&value, || published_text(&published))
+}
+
+/// Why nothing was published, with what to do.
+fn not_published(mut failure: Failure) -> Failure {
+    if failure.retry {
+        failure.message.push_str(
+            "; nothing is lost, and it is tried again by itself: `safe status` says how it stands, `safe logout --later` signs out without waiting for it",
+        );
+    }
+    failure
 }
 
 /// What a publish did, in words.
@@ -138,6 +196,31 @@ mod tests {
             published_text(&published),
             "published 1 record, 2.0 KiB\nboth versions are kept, the other one as a (ben's  version)"
         );
+    }
+
+    #[test]
+    fn what_waits_is_told_with_what_keeps_it() {
+        let status = |waiting: &str| {
+            let text = format!(r#"{{"unpublished_bytes": 2048, "waiting": {waiting}}}"#);
+            status_text(&serde_json::from_str(&text).unwrap())
+        };
+        let text = status(r#"{"since": "A"}"#);
+        assert!(
+            text.contains("unpublished  2.0 KiB, written since A"),
+            "{text}"
+        );
+        assert!(!text.contains("waiting  "), "{text}");
+        let text = status(
+            r#"{"since": "A", "why": "it is asleep", "failed_tries": 3, "failing_since": "B", "next_try": "C"}"#,
+        );
+        assert!(
+            text.contains(
+                "waiting      it is asleep; 3 tries have failed since B; the next try is at C or before"
+            ),
+            "{text}"
+        );
+        let text = status(r#"{"since": "A", "why": "it is asleep"}"#);
+        assert!(text.contains("it is asleep; a try is under way"), "{text}");
     }
 
     #[test]

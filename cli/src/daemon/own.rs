@@ -406,6 +406,12 @@ pub fn starting(places: &Places, mount: &Path) -> Result<Option<File>> {
     }
 }
 
+/// Whether another run of `safe` is about to sign in there.
+pub fn is_starting(places: &Places, mount: &Path) -> bool {
+    File::open(places.lock_path(mount))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+}
+
 fn find() -> Result<PathBuf> {
     let beside = std::env::current_exe()
         .ok()

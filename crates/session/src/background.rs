@@ -3,14 +3,18 @@
 //! What always holds here: what makes changes durable on this computer waits for no publish.
 //!
 //! Where nothing is paid for, a home is published seconds after the last change, and at the latest some
-//! seconds after the first; where records are paid for, when it has been quiet for long.
+//! seconds after the first; where records are paid for, when it has been quiet for long. What fails is tried again after
+//! pauses that grow, up to a minute, and at once when the store is back that was out of reach.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::clock::precise;
 use crate::home::Home;
-use crate::{Error, Progress, Result, Session, Step};
+use crate::patience;
+use crate::{Error, Nanos, Progress, Result, Session, Step};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(250);
@@ -31,6 +35,9 @@ const RETRY_FIRST: Duration = Duration::from_secs(2);
 /// … up to this.
 const RETRY_LAST: Duration = Duration::from_secs(60);
 
+/// How often a store is looked for that was out of reach, so that nobody waits for the end of a pause when it is back.
+const LOOK_FOR_STORE_EVERY: Duration = Duration::from_secs(5);
+
 /// After so much quiet others may collect.
 const REST_AFTER: Duration = Duration::from_secs(600);
 /// How often that is tried.
@@ -42,6 +49,8 @@ const FETCHERS: usize = 3;
 /// The threads of a session.
 pub(crate) struct Background {
     stop: Arc<(Mutex<bool>, Condvar)>,
+    /// What the threads ask of the store is not waited for any more.
+    left: Arc<AtomicBool>,
     home: Arc<Home>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -49,6 +58,7 @@ pub(crate) struct Background {
 impl Background {
     pub(crate) fn start(session: &Arc<Session>) -> Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let left = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for (name, work) in [
             ("publisher", publisher as fn(&Weak<Session>, &Stop)),
@@ -57,9 +67,10 @@ impl Background {
         ] {
             let session = Arc::downgrade(session);
             let stop = Stop(stop.clone());
+            let left = left.clone();
             let thread = std::thread::Builder::new()
                 .name(name.into())
-                .spawn(move || work(&session, &stop))
+                .spawn(move || patience::while_wanted(&left, || work(&session, &stop)))
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }
@@ -70,20 +81,23 @@ impl Background {
             0
         } {
             let home = session.home.clone();
+            let left = left.clone();
+            let fetch = move || {
+                while let Some(pack) = home.ahead.next() {
+                    // Whoever needs the pack fetches it again and gets the error.
+                    drop(home.packs.fetch(&pack));
+                }
+            };
             let thread = std::thread::Builder::new()
                 .name("fetcher".into())
-                .spawn(move || {
-                    while let Some(pack) = home.ahead.next() {
-                        // Whoever needs the pack fetches it again and gets the error.
-                        drop(home.packs.fetch(&pack));
-                    }
-                })
+                .spawn(move || patience::while_wanted(&left, fetch))
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }
         let home = session.home.clone();
         Ok(Self {
             stop,
+            left,
             home,
             threads,
         })
@@ -99,6 +113,7 @@ impl Background {
     }
 
     fn tell(&self) {
+        self.left.store(true, Ordering::Release);
         *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.1.notify_all();
         self.home.ahead.end();
@@ -175,6 +190,7 @@ fn keeper(session: &Weak<Session>, stop: &Stop) {
         let home = &session.home;
         pause = TICK.min(home.limits.log_after);
         home.look_for_room();
+        session.look_at_backlog(None);
         let changes = home.changes();
         if changes == kept {
             continue;
@@ -199,6 +215,50 @@ fn keeper(session: &Weak<Session>, stop: &Stop) {
     }
 }
 
+/// When it is tried again after a failure.
+struct Pause {
+    next: Duration,
+    until: Instant,
+    /// Whether the store was out of reach when it was looked for last, and when that was.
+    away: Option<(bool, Instant)>,
+}
+
+impl Pause {
+    fn new(now: Instant) -> Self {
+        Self {
+            next: RETRY_FIRST,
+            until: now,
+            away: None,
+        }
+    }
+
+    /// After a failure; how long it lasts.
+    fn begin(&mut self, now: Instant, error: &Error) -> Duration {
+        let pause = self.next;
+        self.until = now + pause;
+        self.next = (pause * 2).min(RETRY_LAST);
+        self.away = error.is_away().then_some((false, now));
+        pause
+    }
+
+    /// Looks now and then whether a store is back that was out of reach: then it is over. One that answers while publishing fails
+    /// is not out of reach, and has its pause.
+    fn look(&mut self, is_store_there: impl FnOnce() -> bool) {
+        let Some((was_away, when)) = self.away else {
+            return;
+        };
+        if was_away && when.elapsed() < LOOK_FOR_STORE_EVERY {
+            return;
+        }
+        let is_there = is_store_there();
+        let now = Instant::now();
+        self.away = (!is_there).then_some((true, now));
+        if is_there && was_away {
+            *self = Self::new(now);
+        }
+    }
+}
+
 /// Publishes.
 fn publisher(session: &Weak<Session>, stop: &Stop) {
     let mut seen = 0;
@@ -206,8 +266,7 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
     let mut first_change: Option<Instant> = None;
     let mut looked = Instant::now();
     let mut rested = Instant::now();
-    let mut retry = RETRY_FIRST;
-    let mut not_before = Instant::now();
+    let mut pause = Pause::new(Instant::now());
     while !stop.wait(TICK) {
         let Some(session) = session.upgrade() else {
             return;
@@ -233,11 +292,16 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
         });
         // Publishing looks too: changes that wait for it are not to go early for that.
         let look = !paid && first_change.is_none() && now - looked >= LOOK_EVERY;
-        if (due || look) && now >= not_before {
+        if !session.backlog.has_failed() {
+            // A person was faster.
+            pause = Pause::new(now);
+        } else if now < pause.until && !paid {
+            pause.look(|| session.is_store_there());
+        }
+        if (due || look) && now >= pause.until {
             looked = now;
-            match session.publish(stop) {
+            match session.publish_quietly(stop) {
                 Ok(_) => {
-                    retry = RETRY_FIRST;
                     if session.facts.lock().are_newest(home.changes()) {
                         first_change = None;
                         seen = home.changes();
@@ -245,10 +309,14 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
                         first_change = Some(Instant::now());
                     }
                 }
-                Err(Error::Ended | Error::Stopped) => return,
-                Err(_) => {
-                    not_before = Instant::now() + retry;
-                    retry = (retry * 2).min(RETRY_LAST);
+                Err(Error::Ended) => return,
+                Err(Error::Stopped) if stop.stopped() => return,
+                // It gave way to a person who publishes.
+                Err(Error::Stopped) => {}
+                Err(error) => {
+                    let pause = pause.begin(Instant::now(), &error);
+                    let next = precise() + pause.as_nanos() as Nanos;
+                    session.backlog.next_try(Some(next));
                 }
             }
         }
@@ -256,5 +324,51 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
             rested = now;
             session.rest();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away() -> Error {
+        Error::Store(safeos_store::Error::Unreachable {
+            url: "http://there".into(),
+            why: "it is asleep".into(),
+        })
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_minute() {
+        let now = Instant::now();
+        let mut pause = Pause::new(now);
+        let pauses: Vec<u64> = (0..8)
+            .map(|_| pause.begin(now, &away()).as_secs())
+            .collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pause.until, now + RETRY_LAST);
+    }
+
+    #[test]
+    fn a_pause_ends_when_the_store_is_back_and_only_then() {
+        let now = Instant::now();
+        let mut pause = Pause::new(now);
+        pause.begin(now, &away());
+        // It answers all the time: publishing fails for another reason.
+        pause.look(|| true);
+        pause.look(|| panic!("it is there"));
+        assert!(pause.until > now);
+        pause.begin(now, &away());
+        pause.look(|| false);
+        pause.look(|| panic!("it was looked for just now"));
+        assert!(pause.until > Instant::now());
+        let long_ago = Instant::now().checked_sub(LOOK_FOR_STORE_EVERY).unwrap();
+        pause.away = Some((true, long_ago));
+        pause.look(|| true);
+        assert!(pause.until <= Instant::now());
+        assert_eq!(pause.next, RETRY_FIRST);
+        // What is no question of reach is not looked for.
+        pause.begin(now, &Error::Full("the disk".into()));
+        pause.look(|| panic!("it was spoken to"));
     }
 }

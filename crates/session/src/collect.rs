@@ -11,6 +11,7 @@ use safeos_record::{Address, Chunk};
 use safeos_store::{Entry as Listed, Error as StoreError, Kind, Store};
 use safeos_tree::{Commit, directory};
 
+use crate::attempt::Told;
 use crate::clock::precise;
 use crate::lease::Lease;
 use crate::leases::{Doing, Entry, List};
@@ -43,8 +44,17 @@ impl Session {
         lost: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<Collected> {
+        self.accompanied(progress, |told| self.collect_in(told, dry_run, lost))
+    }
+
+    fn collect_in(
+        &self,
+        progress: &Told<'_>,
+        dry_run: bool,
+        lost: Option<&str>,
+    ) -> Result<Collected> {
         // Nothing is published while the store is looked through.
-        let mut line = self.line.lock();
+        let mut line = self.line(progress)?;
         let watch = self.home.packs.watch();
         // A thread that has put or found a pack before that has told the tree then.
         self.home.turns.wait();

@@ -88,6 +88,11 @@ pub enum Error {
         "this account is already signed in on this computer; use that session or sign it out first"
     )]
     InUse,
+    /// What another computer has published could not be merged with what is written here all the time.
+    #[error(
+        "the home changes too quickly for another computer's changes to be merged into it; nothing is lost, and it is tried again by itself"
+    )]
+    TooQuick,
     /// The person stopped it.
     #[error("stopped")]
     Stopped,
@@ -142,6 +147,7 @@ impl Error {
             Self::RolledBack | Self::Unrelated => "rolled_back",
             Self::Apart { .. } => "conflict",
             Self::InUse => "in_use",
+            Self::TooQuick => "busy",
             Self::Stopped => "stopped",
             Self::Account(error) => error.code(),
             Self::Store(error) => error.code(),
@@ -157,6 +163,18 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// Whether whoever asked for it has given it up.
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(
+            self,
+            Self::Stopped
+                | Self::Account(safeos_account::Error::Store(
+                    safeos_store::Error::Stopped { .. }
+                ))
+                | Self::Store(safeos_store::Error::Stopped { .. })
+        )
     }
 
     /// Whether it is only that nothing can be written on this computer, or on its store: a home can be read then.
@@ -176,7 +194,7 @@ impl Error {
         match self {
             Self::Account(error) => error.retry(),
             Self::Store(error) => error.retry(),
-            Self::WouldWait => true,
+            Self::WouldWait | Self::TooQuick => true,
             _ => false,
         }
     }

@@ -1,10 +1,12 @@
 //! The session: an account's home open on this computer.
 //!
-//! Imports go down: `session`, `maintain`, `collect`, `public`, `restore` → `open`, `background` → `publish` → `putback` → `ancestry` → `home_volume` →
-//! `names`, `content`, `flush` → `home` → `turns` → `packs`, `stage`, `files`, `owners` → `look` → `lease` → `leases` → `volume`, `report`, `error`.
+//! Imports go down: `session`, `maintain`, `collect`, `public`, `restore` → `open`, `background` → `attempt`, `backlog` → `publish` → `putback` → `ancestry` → `home_volume` →
+//! `names`, `content`, `flush` → `home` → `turns` → `packs`, `stage`, `files`, `owners` → `look` → `lease` → `leases` → `leavable` → `patience` → `volume`, `report`, `error`.
 
 mod ancestry;
+mod attempt;
 mod background;
+mod backlog;
 mod cache;
 mod clock;
 mod collect;
@@ -21,6 +23,7 @@ mod home_volume;
 mod inert;
 mod lease;
 mod leases;
+mod leavable;
 mod local;
 mod look;
 mod maintain;
@@ -53,6 +56,7 @@ pub use patience::without_waiting;
 pub use public::{open_public, open_public_for};
 pub use report::{
     AtWork, Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step,
+    Waiting,
 };
 pub use safeos_account::{Credentials, Secret};
 pub use session::{Limits, Options, Session};

@@ -17,7 +17,7 @@ use crate::ancestry::State;
 pub(crate) use crate::disk::failed;
 use crate::disk::is_full;
 use crate::stage::Stage;
-use crate::{Error, Result};
+use crate::{Error, Nanos, Result};
 
 /// The file that says what was seen last.
 const SEEN: &str = "seen";
@@ -133,6 +133,21 @@ impl Local {
     /// Whether an interrupted session has left one.
     pub(crate) fn has_stage(&self) -> bool {
         self.stage().exists() || self.old_stage().exists()
+    }
+
+    /// When the oldest of what an interrupted session has left was written, as far as the disk says.
+    pub(crate) fn waits_since(&self) -> Option<Nanos> {
+        let pinned = self.packs().join("pinned");
+        [self.stage(), self.old_stage(), pinned]
+            .iter()
+            .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten())
+            .filter_map(|entry| {
+                let metadata = entry.metadata().ok()?;
+                let time = metadata.created().or_else(|_| metadata.modified()).ok()?;
+                let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+                Some(since.as_nanos() as Nanos)
+            })
+            .min()
     }
 
     pub(crate) fn packs(&self) -> PathBuf {

@@ -10,6 +10,7 @@ use safeos_tree::{
 };
 
 use crate::ancestry::{Ancestry, State as Published};
+use crate::attempt::Told;
 use crate::copy::copy;
 use crate::look::Look;
 use crate::{Checked, Copied, Error, Ino, Progress, Result, Session, Step};
@@ -123,6 +124,10 @@ impl Session {
 
     /// Reads everything the home and its history refer to. Only the store is asked, no cache.
     pub fn check(&self, progress: &dyn Progress) -> Result<Checked> {
+        self.accompanied(progress, |told| self.check_all(told))
+    }
+
+    fn check_all(&self, progress: &Told<'_>) -> Result<Checked> {
         let store = self.home.packs.store();
         let reached = self.reach(progress)?;
         let mut checked = Checked {
@@ -163,7 +168,8 @@ impl Session {
                 .push("the account's pointer is missing".to_owned());
         }
         checked.records += 1;
-        let (account, head) = (self.account.read().clone(), self.line.lock().head.clone());
+        let head = self.line(progress)?.head.clone();
+        let account = self.account.read().clone();
         match account.check_recovery(store, &head) {
             Err(error) if error.retry() => return Err(error.into()),
             Err(error) => checked.damaged.push(format!("the recovery sheet: {error}")),
@@ -249,8 +255,12 @@ impl Session {
     /// Copies the account, the home and its history to another store. What is there already is not
     /// copied again; the pointer comes last.
     pub fn copy_to(&self, to: &dyn Store, progress: &dyn Progress) -> Result<Copied> {
+        self.accompanied(progress, |told| self.copy_all(to, told))
+    }
+
+    fn copy_all(&self, to: &dyn Store, progress: &Told<'_>) -> Result<Copied> {
         self.publish(progress)?;
-        let head = self.line.lock().head.clone();
+        let head = self.line(progress)?.head.clone();
         let reached = self.reach(progress)?;
         if let Some(damage) = reached.damaged.first() {
             return Err(Error::Damaged(format!(

@@ -17,6 +17,7 @@ use crate::cache::PackCache;
 use crate::clock::precise;
 use crate::home::Home;
 use crate::lease::Lease;
+use crate::leavable::Leavable;
 use crate::local::{Local, Seen, forget, remembered, remembers_any};
 use crate::names::root_batch;
 use crate::owners::Owners;
@@ -230,6 +231,11 @@ fn open_in(
     progress: &dyn Progress,
 ) -> Result<Arc<Session>> {
     let step = steps(progress);
+    let options = Options {
+        store: Leavable::around(options.store),
+        ..options
+    };
+    let waits_since = local.waits_since();
     if let Some(purse) = options.store.purse()
         && let Some(key) = account.settings(&head)?.wallet
     {
@@ -256,6 +262,7 @@ fn open_in(
     };
     let session = Session::assemble(account, home, line, local, lease, options.remember)?;
     session.facts.lock().offline = offline;
+    session.look_at_backlog(waits_since);
     Ok(session)
 }
 

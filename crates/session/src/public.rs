@@ -40,6 +40,10 @@ impl Session {
     /// Publishes the file or folder at `path` in the home for everybody who is given the URL:
     /// `safe://ADDRESS`. A file stands alone in a folder then.
     pub fn publish_path(&self, path: &[u8], progress: &dyn Progress) -> Result<String> {
+        self.accompanied(progress, |told| self.publish_tree(path, told))
+    }
+
+    fn publish_tree(&self, path: &[u8], progress: &dyn Progress) -> Result<String> {
         self.home.flush_all()?;
         let tree = self.home.look(|look| Ok(look.tree.clone()))?;
         let look = Look {

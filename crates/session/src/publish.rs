@@ -67,9 +67,6 @@ struct Frozen {
     whole: bool,
 }
 
-/// The start of what is told when a merge does not come to its end.
-pub(crate) const TOO_QUICK: &str = "the home changes too quickly";
-
 /// Everything that publishing needs.
 pub(crate) struct Publisher<'a> {
     pub(crate) home: &'a Home,
@@ -470,12 +467,7 @@ impl Publisher<'_> {
             let whole = (!more).then_some(&their_tree);
             if !self.take_over(&ours, &merged.batch, whole)? {
                 if started.elapsed().as_secs() > 60 {
-                    home.problems
-                        .add(format!("{TOO_QUICK} to be merged; it is tried again"));
-                    return Err(Error::Store(safeos_store::Error::Unreachable {
-                        url: home.packs.store().url().to_owned(),
-                        why: "the home changes too quickly to be merged".into(),
-                    }));
+                    return Err(Error::TooQuick);
                 }
                 continue;
             }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Ino;
 
 /// What a long operation says on its way.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// What is being done: `finding the account`, `uploading`, `checking` …
     pub what: String,
@@ -61,6 +61,9 @@ pub struct Status {
     pub nodes: u64,
     /// Bytes written and not published yet.
     pub unpublished_bytes: u64,
+    /// How it stands with them; nothing when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// Records this session has put.
     pub records: u64,
     /// What they cost, in words of the store; empty where nothing is paid.
@@ -69,6 +72,44 @@ pub struct Status {
     pub published: String,
     /// Errors met in the background or on damaged files, newest last, at most 100.
     pub problems: Vec<String>,
+}
+
+/// What waits to be published.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Waiting {
+    /// Bytes written and not published yet.
+    pub bytes: u64,
+    /// When the oldest of them was written, as far as that is known: UTC, `2026-11-22T10:11:12Z`.
+    pub since: String,
+    /// What keeps it, in words: what the last try met, or one that is under way. Empty when nothing does.
+    pub why: String,
+    /// Tries that have failed, one after the other, without having brought anything to the store.
+    pub failed_tries: u32,
+    /// When the first of them has failed, UTC; empty if none has.
+    pub failing_since: String,
+    /// When it is tried again by itself, at the latest, UTC; empty while a try is under way or about to be.
+    pub next_try: String,
+}
+
+/// How much waits and since when: `8.1 MiB, written since 2026-11-22T10:11:12Z`.
+impl std::fmt::Display for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+        let mut size = self.bytes as f64;
+        let mut unit = 0;
+        while size >= 1024.0 && unit + 1 < UNITS.len() {
+            size /= 1024.0;
+            unit += 1;
+        }
+        let digits = usize::from(unit > 0);
+        write!(
+            f,
+            "{size:.digits$} {}, written since {}",
+            UNITS.get(unit).copied().unwrap_or_default(),
+            self.since
+        )
+    }
 }
 
 /// What a publish did.

@@ -28,6 +28,19 @@ impl Session {
         replace: bool,
         progress: &dyn Progress,
     ) -> Result<()> {
+        self.accompanied(progress, |told| {
+            self.bring_back(snapshot, path, to, replace, told)
+        })
+    }
+
+    fn bring_back(
+        &self,
+        snapshot: &str,
+        path: &[u8],
+        to: Option<&[u8]>,
+        replace: bool,
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let from = self.frozen(snapshot)?;
         let look = Look {
             tree: &from.tree,

@@ -6,27 +6,33 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use safeos_account::{Account, Head, RecoveryKey, Secret};
 use safeos_store::Store;
 use safeos_tree::{Commit, Key, Reader, Tag, Value};
 
+use crate::attempt::{Attempt, Told};
 use crate::background::Background;
+use crate::backlog::Backlog;
+use crate::clock::precise;
 use crate::failure::Fault;
 use crate::frozen::Frozen;
 use crate::home::Home;
 use crate::lease::Lease;
 use crate::local::Local;
 use crate::look::Look;
-use crate::publish::{Line, Publisher, TOO_QUICK};
+use crate::publish::{Line, Publisher};
 use crate::time::utc;
 use crate::{Change, Error, Nanos, Progress, Published, Result, Snapshot, Status, Volume};
 
 /// How many names of the home's own folder are looked at before a session is shown.
 const FIRST_NAMES: usize = 16;
+
+/// How often it is looked whether the other one who signs out is done with it.
+const LEAVING_EVERY: Duration = Duration::from_millis(20);
 
 /// How often what changes the account's packet is tried again when other computers publish meanwhile.
 const NEWEST_TRIES_MAX: usize = 32;
@@ -92,8 +98,13 @@ pub struct Session {
     listeners: RwLock<Vec<Listener>>,
     flushers: RwLock<Vec<Flusher>>,
     background: Mutex<Option<Background>>,
+    /// Who has the line.
+    pub(crate) trying: Mutex<Option<Arc<Attempt>>>,
+    pub(crate) backlog: Backlog,
     /// Held by who signs out.
     leaving: Mutex<()>,
+    /// How many want to leave without waiting for anything.
+    left: AtomicUsize,
 }
 
 /// See [`Session::facts`].
@@ -150,7 +161,10 @@ impl Session {
             listeners: RwLock::default(),
             flushers: RwLock::default(),
             background: Mutex::default(),
+            trying: Mutex::default(),
+            backlog: Backlog::default(),
             leaving: Mutex::default(),
+            left: AtomicUsize::new(0),
         });
         *session.background.lock() = Some(Background::start(&session)?);
         Ok(session)
@@ -194,40 +208,51 @@ impl Session {
         Ok(snapshots)
     }
 
-    /// Reads the home's own folder and the first names in it, as far as that is on this computer: an error where a session
-    /// would show nothing but errors. What would have to be fetched from elsewhere is not waited for.
-    pub fn look_at_root(&self) -> Result<()> {
+    /// Reads the home's own folder, from the store if need be, and the first names in it as far as they are on this computer: an
+    /// error where a session would show nothing but errors. Of a home that is opened without its store, what is not on this
+    /// computer is not known.
+    pub fn look_at_root(&self, progress: &dyn Progress) -> Result<()> {
+        let looked = self.accompanied(progress, |_| {
+            self.read_root(!self.facts.lock().offline, |look| {
+                look.directory(safeos_tree::ROOT)?;
+                look.entries(safeos_tree::ROOT, None, 1).map(drop)
+            })?;
+            self.read_root(false, |look| {
+                look.entries(safeos_tree::ROOT, None, FIRST_NAMES)?
+                    .into_iter()
+                    .try_for_each(|(_, ino)| look.inode(ino).map(drop))
+            })
+        });
+        match looked {
+            Err(Error::NotFound) => Err("it is not in the tree".to_owned()),
+            Err(Error::Damaged(why)) => Err(why),
+            // The store went away meanwhile: that says nothing about what is there.
+            Err(error) if error.retry() => Ok(()),
+            other => return other,
+        }
+        .map_err(|why| {
+            Error::Damaged(format!(
+                "the home's own folder cannot be read: {why}. Nothing was changed; `safe store check --account NAME` says what else is damaged, and a copy of the store brings it back. To look at earlier states in snapshots/ all the same, sign in with --accept-older"
+            ))
+        })
+    }
+
+    /// Reads something of the home; `far`: also what is not on this computer.
+    fn read_root(&self, far: bool, read: impl Fn(&Look<'_>) -> Result<(), Fault>) -> Result<()> {
         let home = &self.home;
         let tree = home.work.read().tree.clone();
-        let unreadable = |error: Error| match error {
-            error if error.retry() => Ok(()),
-            Error::Damaged(why) => Err(Error::Damaged(format!(
-                "the home's own folder cannot be read: {why}. Nothing was changed; `safe store check --account NAME` says what else is damaged, and a copy of the store brings it back. To look at earlier states in snapshots/ all the same, sign in with --accept-older"
-            ))),
-            error => Err(error),
-        };
         loop {
             let look = Look {
                 tree: &tree,
                 source: &home.reader.cached(),
             };
-            let found = look.directory(safeos_tree::ROOT).and_then(|_| {
-                look.entries(safeos_tree::ROOT, None, FIRST_NAMES)?
-                    .into_iter()
-                    .try_for_each(|(_, ino)| look.inode(ino).map(drop))
-            });
-            match found {
+            match read(&look) {
                 Ok(()) => return Ok(()),
-                Err(Fault::Missing(at)) if !home.packs.is_here(&at.pack) => return Ok(()),
+                Err(Fault::Missing(at)) if !far && !home.packs.is_here(&at.pack) => return Ok(()),
                 Err(Fault::Missing(at)) => {
-                    if let Err(error) = safeos_tree::Source::node(&*home.reader, &at) {
-                        return unreadable(error.into());
-                    }
+                    safeos_tree::Source::node(&*home.reader, &at)?;
                 }
-                Err(Fault::Failed(Error::NotFound)) => {
-                    return unreadable(Error::Damaged("it is not in the tree".into()));
-                }
-                Err(Fault::Failed(error)) => return unreadable(error),
+                Err(Fault::Failed(error)) => return Err(error),
             }
         }
     }
@@ -258,6 +283,7 @@ impl Session {
     pub fn status(&self) -> Status {
         let packs = &self.home.packs;
         let totals = self.home.work.read().tree.totals();
+        self.look_at_backlog(None);
         let facts = self.facts.lock();
         let (records, _) = packs.counted();
         let unpublished = if facts.are_newest(self.home.changes()) {
@@ -285,6 +311,7 @@ impl Session {
             used_bytes: totals.bytes + self.home.files.dirty_bytes() as u64,
             nodes: totals.nodes,
             unpublished_bytes: unpublished,
+            waiting: (unpublished > 0).then(|| self.backlog.report(unpublished, self.trouble())),
             records,
             cost: packs.cost(),
             published: utc(facts.published),
@@ -317,12 +344,41 @@ impl Session {
         }
     }
 
-    /// Publishes everything written so far, after merging what other computers have published.
+    /// Takes note of since when something waits to be published, for `status`.
+    pub(crate) fn look_at_backlog(&self, at_least: Option<Nanos>) {
+        let waits = !self.facts.lock().are_newest(self.home.changes());
+        self.backlog.look(waits, at_least);
+    }
+
+    /// What keeps the publish that is under way, if one is and something does.
+    fn trouble(&self) -> Option<String> {
+        let trying = self.trying.lock().clone();
+        trying.and_then(|attempt| attempt.trouble(self.home.packs.store()))
+    }
+
+    /// Publishes everything written so far, after merging what other computers have published. What makes no progress ends
+    /// with the failure that it meets, and is tried again in the background.
     pub fn publish(&self, progress: &dyn Progress) -> Result<Published> {
-        let mut line = self.line.lock();
-        self.publish_line(&mut line, |publisher, line| {
-            publisher.publish(line, progress)
-        })
+        let work = |told: &Told<'_>| self.publish_in_line(told);
+        self.accompanied_or(progress, work, |error| self.not_published(error))
+    }
+
+    /// Takes note of a try that has failed.
+    fn not_published(&self, error: &Error) {
+        let problems = &self.home.problems;
+        problems.solved("publishing");
+        problems.add(format!("publishing: {error}"));
+        self.backlog.failed(error, self.home.packs.counted().0);
+    }
+
+    /// The same where nobody waits for it.
+    pub(crate) fn publish_quietly(&self, progress: &dyn Progress) -> Result<Published> {
+        self.unaccompanied(progress, |told| self.publish_in_line(told))
+    }
+
+    fn publish_in_line(&self, told: &Told<'_>) -> Result<Published> {
+        let mut line = self.line(told)?;
+        self.publish_line(&mut line, |publisher, line| publisher.publish(line, told))
     }
 
     /// Publishes, in one of the publisher's ways, for who has the line.
@@ -332,6 +388,8 @@ impl Session {
         way: impl FnOnce(&Publisher<'_>, &mut Line) -> Result<Published>,
     ) -> Result<Published> {
         self.home.alive()?;
+        let began = precise();
+        self.backlog.next_try(None);
         let account = self.account.read().clone();
         let changed = |change: Change| self.tell(change);
         let flush = || self.flush();
@@ -351,10 +409,11 @@ impl Session {
         match &published {
             Ok(_) => {
                 self.home.problems.solved("publishing");
-                self.home.problems.solved(TOO_QUICK);
+                self.backlog.published(began);
+                self.look_at_backlog(None);
             }
-            Err(Error::Stopped) => {}
-            Err(error) => self.home.problems.add(format!("publishing: {error}")),
+            Err(error) if error.is_stopped() => {}
+            Err(error) => self.not_published(error),
         }
         published
     }
@@ -368,15 +427,17 @@ impl Session {
     ) -> Result<()> {
         // Stretching takes longer than others need to publish: it comes before.
         let new = self.account.read().clone().new_password(old, new)?;
-        let mut line = self.line.lock();
-        let (account, head) = self.on_newest(&mut line, progress, |account, store, head| {
-            account.set_password(store, &new, head)
-        })?;
-        let old = self.account.read().address();
-        line.head = head;
-        *self.account.write() = Arc::new(account);
-        self.local.forget(&old)?;
-        self.note(&line.head)
+        self.accompanied(progress, |told| {
+            let mut line = self.line(told)?;
+            let (account, head) = self.on_newest(&mut line, told, |account, store, head| {
+                account.set_password(store, &new, head)
+            })?;
+            let old = self.account.read().address();
+            line.head = head;
+            *self.account.write() = Arc::new(account);
+            self.local.forget(&old)?;
+            self.note(&line.head)
+        })
     }
 
     /// Whether this is the password that holds.
@@ -394,11 +455,13 @@ impl Session {
         progress: &dyn Progress,
     ) -> Result<()> {
         self.check_password(password)?;
-        let mut line = self.line.lock();
-        line.head = self.on_newest(&mut line, progress, |account, store, head| {
-            account.set_recovery_key(store, key, head)
-        })?;
-        self.note(&line.head)
+        self.accompanied(progress, |told| {
+            let mut line = self.line(told)?;
+            line.head = self.on_newest(&mut line, told, |account, store, head| {
+                account.set_recovery_key(store, key, head)
+            })?;
+            self.note(&line.head)
+        })
     }
 
     /// Publishes, and does something with the newest head; again as long as other computers are faster.
@@ -451,7 +514,7 @@ impl Session {
         keep_stage: bool,
         progress: &dyn Progress,
     ) -> Result<Published> {
-        let _leaving = self.leaving.lock();
+        let _leaving = self.leaving(progress)?;
         self.home.alive()?;
         let mut published = self.publish(progress);
         if published.is_ok() || keep_stage {
@@ -511,9 +574,35 @@ impl Session {
         }
     }
 
+    /// The right to sign out.
+    fn leaving(&self, progress: &dyn Progress) -> Result<MutexGuard<'_, ()>> {
+        loop {
+            if let Some(leaving) = self.leaving.try_lock() {
+                return Ok(leaving);
+            }
+            if progress.stopped() {
+                return Err(Error::Stopped);
+            }
+            std::thread::sleep(LEAVING_EVERY);
+        }
+    }
+
+    /// Whether somebody wants to leave without waiting for what is under way.
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire) > 0
+    }
+
     /// Ends the session without publishing: what is not published stays, encrypted, on this computer and goes on from
-    /// the next sign-in on it.
+    /// the next sign-in on it. Whatever waits for the store, a sign-out too, is given up.
     pub fn sign_out_later(self: &Arc<Self>) -> Result<Published> {
+        struct Leaves<'a>(&'a AtomicUsize);
+        impl Drop for Leaves<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+        self.left.fetch_add(1, Ordering::AcqRel);
+        let _leaves = Leaves(&self.left);
         let _leaving = self.leaving.lock();
         self.home.alive()?;
         let background = self.background.lock().take();
@@ -536,10 +625,18 @@ impl Session {
 
     /// Gives the lease back when all is published that it stands for: somebody may want to collect on another computer.
     pub(crate) fn rest(&self) {
+        let given = self.unaccompanied(&(), |told| match self.lease.is_held() {
+            true => self
+                .line_now(told)
+                .map_or(Ok(()), |line| self.rest_in(&line)),
+            false => Ok(()),
+        });
+        // It is tried again.
+        drop(given);
+    }
+
+    fn rest_in(&self, line: &Line) -> Result<()> {
         let (home, lease) = (&self.home, &self.lease);
-        let Some(line) = self.line.try_lock().filter(|_| lease.is_held()) else {
-            return;
-        };
         let uses = lease.uses();
         // What was put before that is in the tree then.
         home.turns.wait();
@@ -553,9 +650,18 @@ impl Session {
         if is_all_published {
             // Some of it may be collected from now on.
             home.packs.forget_known();
-            // It is tried again.
-            drop(lease.release(uses));
+            lease.release(uses)?;
         }
+        Ok(())
+    }
+
+    /// Asks the store for something small; whether it was spoken to.
+    pub(crate) fn is_store_there(&self) -> bool {
+        let address = self.account.read().address();
+        let answer = self.home.packs.store().get_pointer(&address);
+        let is_there = !matches!(answer, Err(error) if error.is_away());
+        self.facts.lock().offline = !is_there;
+        is_there
     }
 
     /// Is a session as before: it was not to be ended.

@@ -31,6 +31,12 @@ pub(crate) fn utc(time: Nanos) -> String {
     )
 }
 
+/// The same, as `2026-11-22T10:11:12Z`.
+pub(crate) fn to_the_second(time: Nanos) -> String {
+    let text = utc(time);
+    format!("{}Z", text.split('.').next().unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::utc;

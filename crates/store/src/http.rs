@@ -16,9 +16,10 @@ mod trouble;
 pub mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, POINTER_LEN, Pointer};
 use ureq::http::{Method, header};
 
@@ -29,7 +30,7 @@ pub use self::settings::{CA_FILE, HttpOptions, Parts, Patience, TOKEN_FILE};
 use self::trouble::{Trouble, one_line};
 use self::wire::{Outcome, Page};
 use crate::check::{checked_chunk, checked_pointer};
-use crate::{Entry, Error, Kind, Result, Room, Stats, Store, Traits};
+use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits};
 
 const USER_AGENT: &str = "safeos";
 /// Chunks of more bytes are put by themselves, not in a batch.
@@ -51,6 +52,7 @@ pub struct HttpStore {
     /// The one that answered last.
     preferred: AtomicUsize,
     caller: Caller,
+    failures: Mutex<Failures>,
 }
 
 impl HttpStore {
@@ -66,6 +68,7 @@ impl HttpStore {
             gateways,
             preferred: AtomicUsize::new(0),
             caller: Caller::new(agent, options, tokens),
+            failures: Mutex::default(),
         })
     }
 
@@ -98,6 +101,9 @@ impl HttpStore {
                         return Ok(answer);
                     }
                     Err(trouble) => {
+                        if trouble.tries() > 1 {
+                            self.failed(&trouble);
+                        }
                         if trouble.tries() > round + 1 {
                             let after = self.caller.patience.before_again(&trouble);
                             wait = Some(wait.unwrap_or_default().max(after));
@@ -113,6 +119,13 @@ impl HttpStore {
         }
         let worst = troubles.into_iter().flatten().max_by_key(Trouble::rank);
         Err(worst.unwrap_or_else(|| Trouble::away("no gateway is named")))
+    }
+
+    fn failed(&self, trouble: &Trouble) {
+        let error = trouble.clone().into_error(&self.url, None);
+        let mut failures = self.failures.lock();
+        failures.count += 1;
+        failures.last = Some((error, Instant::now()));
     }
 
     fn get_one(&self, address: &Address) -> Result<Chunk> {
@@ -579,5 +592,9 @@ impl Store for HttpStore {
 
     fn room(&self) -> Option<Room> {
         *self.caller.room.lock()
+    }
+
+    fn failures(&self) -> Failures {
+        self.failures.lock().clone()
     }
 }

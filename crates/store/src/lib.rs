@@ -17,6 +17,7 @@ mod url;
 pub mod whose;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 pub use error::{Error, Result};
@@ -72,6 +73,15 @@ pub struct Stats {
     pub pointers: u64,
     /// Bytes of all records together.
     pub bytes: u64,
+}
+
+/// Requests to a store elsewhere that have failed.
+#[derive(Clone, Default, Debug)]
+pub struct Failures {
+    /// How many, also of those that were tried again and have succeeded then.
+    pub count: u64,
+    /// What went wrong with the last one, and when.
+    pub last: Option<(Error, Instant)>,
 }
 
 /// A place for records. Every method may be called from several threads at once and may block.
@@ -170,6 +180,12 @@ pub trait Store: Send + Sync {
     /// How much room the store has for more, if that can be said without waiting.
     fn room(&self) -> Option<Room> {
         None
+    }
+
+    /// The requests that have failed since the store was opened: for whoever waits for one that is tried again, and is to know
+    /// why.
+    fn failures(&self) -> Failures {
+        Failures::default()
     }
 
     /// Fetches one chunk.

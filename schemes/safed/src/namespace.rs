@@ -179,6 +179,11 @@ impl Namespace {
                 line("used", &status.used_bytes.to_string());
                 line("nodes", &status.nodes.to_string());
                 line("unpublished", &status.unpublished_bytes.to_string());
+                if let Some(waiting) = &status.waiting {
+                    line("waiting since", &waiting.since);
+                    line("waiting because", &waiting.why);
+                    line("next try", &waiting.next_try);
+                }
                 line("published", &status.published);
                 line("records", &status.records.to_string());
                 line("cost", &status.cost);

@@ -3,6 +3,8 @@
 // Test support: a failed expectation is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod narrow;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;

@@ -54,6 +54,21 @@ fn failed(error: impl Into<Error>) -> ErrorReply {
     }
 }
 
+/// The same, with what waits for that.
+fn not_published(session: &Session, error: Error) -> ErrorReply {
+    let reply = failed(error);
+    match session.status().waiting {
+        Some(waiting) if !matches!(reply.code.as_str(), "stopped" | "no_session") => ErrorReply {
+            message: format!(
+                "{waiting}, wait on this computer to be published: {}",
+                reply.message
+            ),
+            ..reply
+        },
+        _ => reply,
+    }
+}
+
 fn secret(from: &safeos_control::Secret) -> Secret {
     Secret::new(from.expose().to_owned())
 }
@@ -207,7 +222,7 @@ fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>
     open(conversation, opening, |options| {
         let session = Session::sign_in(credentials, options, listener)?;
         if !request.accept_older
-            && let Err(error) = session.look_at_root()
+            && let Err(error) = session.look_at_root(listener)
         {
             let _ = session.sign_out_later();
             return Err(error);
@@ -262,6 +277,7 @@ fn open(
         return Err(failed(Error::Stopped));
     }
     let account = session.account();
+    let offline = session.status().offline;
     let attached = daemon.attach(
         conversation.uid,
         Arc::clone(&session) as _,
@@ -287,6 +303,9 @@ fn open(
     let mut result = Map::new();
     result.insert("account".to_owned(), json!(account));
     result.insert("store".to_owned(), json!(store.url()));
+    if offline {
+        result.insert("offline".to_owned(), json!(true));
+    }
     for (name, key) in [
         ("secret_key", keys.secret_key),
         ("recovery_key", keys.recovery_key),
@@ -310,7 +329,7 @@ fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<
     } else {
         session.sign_out(request.wipe, request.keep_stage, listener)
     };
-    let published = published.map_err(failed)?;
+    let published = published.map_err(|error| not_published(&session, error))?;
     daemon.detach(&signed);
     Ok(Reply::ok(&published))
 }
@@ -372,7 +391,9 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
         Request::Status => Ok(Reply::ok(&session.status())),
         Request::Sync => {
             daemon.flush();
-            reply(session.publish(listener).map(|done| Reply::ok(&done)))
+            let done = session.publish(listener);
+            done.map(|done| Reply::ok(&done))
+                .map_err(|error| not_published(&session, error))
         }
         Request::ChangePassword(request) => {
             let (old, new) = (secret(&request.old), secret(&request.new));

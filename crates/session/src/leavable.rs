@@ -1,0 +1,323 @@
+//! A store elsewhere whose calls can be left.
+//!
+//! What always holds here: who runs inside of [`patience::while_wanted`] waits for no call much longer than it is wanted. A call
+//! that is left ends by itself, within the store's own limits, and nobody hears of it: what it has done may be
+//! done, as with an answer that was lost. Such calls are few at a time, and none of them removes anything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use safeos_record::{Address, Chunk, Pointer};
+use safeos_store::{
+    Entry, Error, Failures, Kind, Purse, Result, Room, Stats, Store, Traits, Upload, in_batches,
+};
+
+use crate::patience;
+
+/// How often it is asked whether a call is still wanted.
+const LISTEN_EVERY: Duration = Duration::from_millis(50);
+/// Calls that were left and have not ended. Each may hold the packs of one batch.
+const LEFT_MAX: usize = 8;
+
+pub(crate) struct Leavable {
+    store: Arc<dyn Store>,
+    left: Arc<AtomicUsize>,
+}
+
+impl Leavable {
+    /// The same store. One on this computer is waited for; one that is paid for brings its uploads to their end by itself.
+    pub(crate) fn around(store: Arc<dyn Store>) -> Arc<dyn Store> {
+        let traits = store.traits();
+        if traits.local || traits.paid {
+            return store;
+        }
+        let left = Arc::default();
+        Arc::new(Self { store, left })
+    }
+
+    fn stopped(&self) -> Error {
+        let url = self.store.url().to_owned();
+        Error::Stopped { url }
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let Some(wanted) = patience::wanted() else {
+            return call(&*self.store);
+        };
+        if !wanted.still() {
+            return Err(self.stopped());
+        }
+        let unable = |why: String| Error::Unreachable {
+            url: self.store.url().to_owned(),
+            why,
+        };
+        if self.left.load(Ordering::Acquire) >= LEFT_MAX {
+            return Err(unable(
+                "too many requests that were given up are still under way; try again in a minute"
+                    .into(),
+            ));
+        }
+        let (say, hear) = mpsc::sync_channel(1);
+        let store = self.store.clone();
+        let asking = std::thread::Builder::new().name("store".into());
+        asking
+            .spawn(move || {
+                // Nobody may listen any more.
+                let _ = say.send(call(&*store));
+            })
+            .map_err(|error| unable(format!("a thread cannot be started: {error}")))?;
+        loop {
+            match hear.recv_timeout(LISTEN_EVERY) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Broken {
+                        url: self.store.url().to_owned(),
+                        why: "a request failed inside; please report it".into(),
+                    });
+                }
+                Err(RecvTimeoutError::Timeout) if wanted.still() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    self.leave(hear);
+                    return Err(self.stopped());
+                }
+            }
+        }
+    }
+
+    /// Counts a call until it has ended.
+    fn leave<T: Send + 'static>(&self, hear: mpsc::Receiver<T>) {
+        let left = self.left.clone();
+        left.fetch_add(1, Ordering::AcqRel);
+        let waiting = std::thread::Builder::new().name("store-left".into());
+        let count = left.clone();
+        let spawned = waiting.spawn(move || {
+            drop(hear.recv());
+            count.fetch_sub(1, Ordering::AcqRel);
+        });
+        if spawned.is_err() {
+            left.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Store for Leavable {
+    fn url(&self) -> &str {
+        self.store.url()
+    }
+
+    fn traits(&self) -> Traits {
+        self.store.traits()
+    }
+
+    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        let chunks = chunks.to_vec();
+        self.call(move |store| store.put_chunks(&chunks))
+    }
+
+    fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        let chunks = chunks.to_vec();
+        self.call(move |store| store.write_chunks(&chunks))
+    }
+
+    fn write_needed(&self, chunks: &[Chunk]) -> Result<()> {
+        let chunks = chunks.to_vec();
+        self.call(move |store| store.write_needed(&chunks))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.call(|store| store.sync())
+    }
+
+    fn upload(&self, addresses: &[Address], from: &dyn Upload) -> Result<()> {
+        match patience::wanted() {
+            None => self.store.upload(addresses, from),
+            // Each part of it can be left.
+            Some(_) => in_batches(self, addresses, from),
+        }
+    }
+
+    fn purse(&self) -> Option<&dyn Purse> {
+        self.store.purse()
+    }
+
+    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
+        let asked = addresses.to_vec();
+        match self.call(move |store| Ok(store.get_chunks(&asked))) {
+            Ok(chunks) => chunks,
+            Err(error) => addresses.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    fn get_chunk(&self, address: &Address) -> Result<Chunk> {
+        let address = *address;
+        self.call(move |store| store.get_chunk(&address))
+    }
+
+    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+        let address = *address;
+        self.call(move |store| store.read_part(&address, offset, len))
+    }
+
+    fn read_once(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+        let address = *address;
+        self.call(move |store| store.read_once(&address, offset, len))
+    }
+
+    fn read_now(&self, address: &Address, offset: u32, out: &mut [u8]) -> bool {
+        self.store.read_now(address, offset, out)
+    }
+
+    fn read_ahead(&self, address: &Address, offset: u32, len: u32) {
+        self.store.read_ahead(address, offset, len);
+    }
+
+    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
+        let addresses = addresses.to_vec();
+        self.call(move |store| store.has_chunks(&addresses))
+    }
+
+    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
+        let address = *address;
+        self.call(move |store| store.get_pointer(&address))
+    }
+
+    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
+        let pointer = pointer.clone();
+        self.call(move |store| store.set_pointer(&pointer, expected))
+    }
+
+    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
+        self.call(move |store| store.list(after, limit))
+    }
+
+    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
+        // Never left: it could remove what somebody puts again meanwhile.
+        self.store.delete_chunks(addresses)
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        self.call(|store| store.stats())
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.store.room()
+    }
+
+    fn failures(&self) -> Failures {
+        self.store.failures()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::{Condvar, Mutex};
+    use std::time::Instant;
+
+    use safeos_store::MemoryStore;
+
+    use super::*;
+
+    /// A store that takes chunks when it is told to.
+    #[derive(Default)]
+    struct Slow {
+        inner: MemoryStore,
+        goes: (Mutex<bool>, Condvar),
+        begun: AtomicUsize,
+    }
+
+    impl Slow {
+        fn go(&self) {
+            *self.goes.0.lock().unwrap() = true;
+            self.goes.1.notify_all();
+        }
+    }
+
+    impl Store for Slow {
+        fn url(&self) -> &str {
+            self.inner.url()
+        }
+        fn traits(&self) -> Traits {
+            Traits {
+                local: false,
+                paid: false,
+            }
+        }
+        fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+            self.begun.fetch_add(1, Ordering::AcqRel);
+            let mut goes = self.goes.0.lock().unwrap();
+            while !*goes {
+                goes = self.goes.1.wait(goes).unwrap();
+            }
+            self.inner.put_chunks(chunks)
+        }
+        fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
+            self.inner.get_chunks(addresses)
+        }
+        fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
+            self.inner.has_chunks(addresses)
+        }
+        fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
+            self.inner.get_pointer(address)
+        }
+        fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
+            self.inner.set_pointer(pointer, expected)
+        }
+        fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
+            self.inner.list(after, limit)
+        }
+        fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
+            self.inner.delete_chunks(addresses)
+        }
+        fn stats(&self) -> Result<Stats> {
+            self.inner.stats()
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_not_wanted_any_more_is_left_and_few_are_under_way() {
+        let slow = Arc::new(Slow::default());
+        let store = Leavable::around(slow.clone());
+        let chunk = Chunk::new(b"something".to_vec()).unwrap();
+        let put = |left: &Arc<AtomicBool>| {
+            patience::while_wanted(left, || store.put_chunks(std::slice::from_ref(&chunk)))
+        };
+        for count in 1..=LEFT_MAX {
+            let left = Arc::new(AtomicBool::new(false));
+            std::thread::scope(|scope| {
+                let putting = scope.spawn(|| put(&left));
+                while slow.begun.load(Ordering::Acquire) < count {
+                    std::thread::yield_now();
+                }
+                left.store(true, Ordering::Release);
+                let outcome = putting.join().unwrap();
+                assert!(matches!(outcome, Err(Error::Stopped { .. })), "{outcome:?}");
+            });
+        }
+        let wanted = Arc::new(AtomicBool::new(false));
+        let outcome = put(&wanted);
+        assert!(
+            matches!(outcome, Err(Error::Unreachable { .. })),
+            "{outcome:?}"
+        );
+        slow.go();
+        let start = Instant::now();
+        while let Err(error) = put(&wanted) {
+            assert!(start.elapsed() < Duration::from_secs(60), "{error}");
+        }
+        assert!(store.get_chunk(&chunk.address()).is_ok());
+    }
+
+    #[test]
+    fn what_is_near_or_paid_for_is_not_wrapped() {
+        let near: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let same = Leavable::around(near.clone());
+        assert_eq!(Arc::ptr_eq(&near, &same), near.traits().local);
+    }
+}
