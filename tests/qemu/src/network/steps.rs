@@ -296,15 +296,21 @@ fn cable_out_publishing(both: &mut Both) -> Result<String, String> {
     let status = both.safe(&["status"]);
     both.cable(true)?;
     let ended = both.console.end(sync, LIMIT)?;
-    let status = status?;
-    println!(
-        "    runs when the cable goes: {runs}; ended well: {}: {}\n    {status}",
-        ended.well, ended.text
-    );
+    // It answers while the cable is out, too.
+    status?;
     both.safe(&["sync"])?;
     let url = both.url.clone();
     both.linux_reads(&url, "on the way up", 6, LARGE)?;
-    Ok(String::new())
+    Ok(what_became("the sync", runs, ended.well))
+}
+
+/// Whether something was under way when the cable was pulled, and went on by itself; both may be.
+fn what_became(what: &str, ran: bool, well: bool) -> String {
+    match (ran, well) {
+        (false, _) => format!("; {what} was quicker than the hand on the cable"),
+        (true, true) => format!("; {what} under way went on"),
+        (true, false) => format!("; {what} under way failed, and the next one did not"),
+    }
 }
 
 fn cable_out_reading(both: &mut Both) -> Result<String, String> {
@@ -318,12 +324,8 @@ fn cable_out_reading(both: &mut Both) -> Result<String, String> {
     both.console.still_runs(read, Duration::from_secs(10))?;
     both.cable(true)?;
     let ended = both.console.end(read, LIMIT)?;
-    println!(
-        "    runs when the cable goes: {runs}; ended well: {}: {}",
-        ended.well, ended.text
-    );
     both.reads("on the way down", 7, LARGE)?;
-    Ok(String::new())
+    Ok(what_became("the reading", runs, ended.well))
 }
 
 /// Each computer changes a file of its own and one that both have.

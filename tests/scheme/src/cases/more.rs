@@ -196,7 +196,11 @@ pub fn fsync_and_statvfs(files: &dyn Files, dir: &str) {
     files.write(fd, b"durable").unwrap();
     files.sync(fd).unwrap();
     let (total, free) = files.space(fd).unwrap();
-    assert!(total > 1 << 30 && free > 1 << 30 && free <= total);
+    // What the disk of the store has: a guest's may be small.
+    assert!(
+        total > 64 << 20 && (1..=total).contains(&free),
+        "{free} of {total} bytes are free"
+    );
     files.close(fd);
     let folder = files.open(dir, How::READ).unwrap();
     files.sync(folder).unwrap();
