@@ -362,7 +362,8 @@ fn both_edit(both: &mut Both) -> Result<String, String> {
         }
     }
     let mut wanted = [12, 14].map(|seed| sum(&content(seed, SMALL))).to_vec();
-    (sums.sort_unstable(), wanted.sort_unstable());
+    sums.sort_unstable();
+    wanted.sort_unstable();
     let only = sum(&both.linux.read("only redox")?);
     both.linux.logout()?;
     same("only redox on Linux", only, sum(&content(13, SMALL)))?;
