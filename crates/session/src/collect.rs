@@ -229,7 +229,14 @@ impl Sweep<'_> {
         let working = session.home.work.read().tree.clone();
         reached.add(&working, &**session.reader(), "what is not published")?;
         if !self.is_all_published {
-            reached.packs.extend(session.home.packs.unpublished().all());
+            let packs = &session.home.packs;
+            let mut unpublished = packs.unpublished().all();
+            // What is on this computer can be brought there again, if it is needed.
+            unpublished.retain(|pack| match self.claim.only_looks {
+                true => !packs.is_remote() || !packs.is_here(pack),
+                false => !packs.keep_here(pack),
+            });
+            reached.packs.extend(unpublished);
             reached.add(&self.line.base, &**session.reader(), "what is published")?;
             if let Some(merged) = self.line.merged {
                 let head = self.store().get_chunk(&merged)?;

@@ -121,7 +121,7 @@ impl Error {
             Self::IsDirectory => 21,
             Self::Invalid(_) => 22,
             Self::FileTooLarge => 27,
-            Self::Full(_) | Self::Store(safeos_store::Error::Full { .. }) => 28,
+            error if error.is_full() => 28,
             Self::ReadOnly | Self::StateReadOnly(_) => 30,
             Self::TooManyLinks => 31,
             Self::NameTooLong => 36,
@@ -177,16 +177,20 @@ impl Error {
         )
     }
 
-    /// Whether it is only that nothing can be written on this computer, or on its store: a home can be read then.
-    pub(crate) fn is_of_disk(&self) -> bool {
+    /// Whether this computer or the store has no room.
+    fn is_full(&self) -> bool {
         use safeos_store::Error::Full;
         matches!(
             self,
             Self::Full(_)
-                | Self::StateReadOnly(_)
                 | Self::Store(Full { .. })
                 | Self::Account(safeos_account::Error::Store(Full { .. }))
         )
+    }
+
+    /// Whether it is only that nothing can be written on this computer, or on its store: a home can be read then.
+    pub(crate) fn is_of_disk(&self) -> bool {
+        self.is_full() || matches!(self, Self::StateReadOnly(_))
     }
 
     /// Whether the same call may succeed later without anybody changing anything.

@@ -48,6 +48,8 @@ pub(crate) struct Packs {
     /// While the store is collected: packs that were put or found since, to which something is about to refer.
     in_use: Mutex<Option<HashSet<Address>>>,
     unpublished: Unpublished,
+    /// Packs that wait for their upload because the store has lost them: something published refers to them.
+    brought_back: Mutex<HashSet<Address>>,
     /// Packs that could not be read whole.
     suspects: Suspects,
     /// Packs of nodes that were put since a head was published.
@@ -70,6 +72,7 @@ impl Packs {
             learned: Mutex::default(),
             in_use: Mutex::default(),
             unpublished: Unpublished::default(),
+            brought_back: Mutex::default(),
             suspects: Suspects::default(),
             fresh_nodes: Mutex::default(),
             own: Mutex::new(LruCache::new(OWN_MAX)),
@@ -128,11 +131,12 @@ impl Packs {
     pub(crate) fn find(&self, hash: &ObjectHash) -> Option<ObjectRef> {
         let learned = std::mem::take(&mut *self.learned.lock());
         self.remember(learned);
-        let found = self.known.lock().get(hash).copied();
+        let found = self
+            .unpublished
+            .add_found(|| self.known.lock().get(hash).copied());
         if let (Some(at), Some(in_use)) = (&found, &mut *self.in_use.lock()) {
             in_use.insert(at.pack);
         }
-        self.unpublished.add(found.map(|at| at.pack));
         found
     }
 
@@ -207,12 +211,15 @@ impl Packs {
             })
     }
 
-    /// Brings everything that was put to the store, for good. Interrupted, it goes on where it was.
-    pub(crate) fn upload(&self, progress: &dyn Progress) -> Result<()> {
+    /// Brings what was put to the store, for good, as far as it is `needed` or was brought back: what was written and is
+    /// gone again takes no room there. Interrupted, it goes on where it was.
+    pub(crate) fn upload(&self, needed: &BTreeSet<Address>, progress: &dyn Progress) -> Result<()> {
         let Some(cache) = &self.cache else {
             return self.sync();
         };
-        let waiting = cache.pinned()?;
+        let mut waiting = cache.pinned()?;
+        let brought_back = self.brought_back.lock().clone();
+        waiting.retain(|pack| needed.contains(pack) || brought_back.contains(pack));
         if !waiting.is_empty() {
             self.hold_anyway()?;
         }
@@ -263,6 +270,39 @@ impl Packs {
         self.unpublished.published();
     }
 
+    /// Lets go of packs that wait for an upload nobody needs any more.
+    pub(crate) fn let_needless_go(&self) {
+        let Some(cache) = &self.cache else { return };
+        let Ok(mut pinned) = cache.pinned() else {
+            return;
+        };
+        let brought_back = self.brought_back.lock().clone();
+        pinned.retain(|pack| !brought_back.contains(pack));
+        self.unpublished.without(pinned, |needless| {
+            // Nobody refers to what is in them any more without it being stored again.
+            self.known
+                .lock()
+                .retain(|_, at| !needless.contains(&at.pack));
+            for pack in needless {
+                cache.unpin(pack);
+            }
+        });
+    }
+
+    /// Sees that a pack stays on this computer, whatever becomes of it on the store; `false` if it is not here.
+    pub(crate) fn keep_here(&self, pack: &Address) -> bool {
+        let is_kept = self.cache.as_ref().is_some_and(|cache| {
+            cache
+                .get(pack)
+                .is_some_and(|chunk| cache.pin(&chunk, false).is_ok())
+        });
+        if is_kept {
+            // It is not lost when it is gone from there.
+            self.own.lock().remove(pack);
+        }
+        is_kept
+    }
+
     /// Which of these the store has.
     pub(crate) fn has(&self, addresses: &[Address]) -> Result<Vec<bool>> {
         let mut there = Vec::with_capacity(addresses.len());
@@ -304,7 +344,10 @@ impl Packs {
                 continue;
             };
             match cache.get(pack) {
-                Some(chunk) => cache.pin(&chunk, false)?,
+                Some(chunk) => {
+                    cache.pin(&chunk, false)?;
+                    self.brought_back.lock().insert(*pack);
+                }
                 None => {
                     lost.insert(*pack);
                 }
@@ -453,10 +496,12 @@ impl Upload for Waiting<'_> {
         let lengths = addresses.iter().filter_map(|a| self.cache.unpin(a));
         let lengths: Vec<u64> = lengths.collect();
         let mut own = self.packs.own.lock();
+        let mut brought_back = self.packs.brought_back.lock();
         for address in addresses {
             own.insert(*address, ());
+            brought_back.remove(address);
         }
-        drop(own);
+        drop((own, brought_back));
         let records = lengths.len() as u64;
         self.packs.count_others((records, lengths.iter().sum()));
     }

@@ -106,7 +106,7 @@ impl Publisher<'_> {
                 (self.flush)();
                 published.conflicts.extend(self.absorb(line, theirs)?);
                 self.home.packs.bring_back_own()?;
-                self.home.packs.upload(progress)?;
+                self.home.packs.upload(&BTreeSet::new(), progress)?;
             }
             moved = None;
             if line.apart.is_none()
@@ -201,10 +201,11 @@ impl Publisher<'_> {
             self.leave_out(orphans, &mut tree)?;
             self.cover(in_memory, &mut tree)?;
             let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
-            if !self.see_that_all_is_there(line, &tree)? {
+            let new = self.new_packs(line, &tree)?;
+            if !self.see_that_all_is_there(line, &tree, &new)? {
                 continue;
             }
-            home.packs.upload(progress)?;
+            home.packs.upload(&new.all(), progress)?;
             let mut parents = vec![line.head.address()];
             parents.extend(line.merged.filter(|merged| !parents.contains(merged)));
             let commit = Commit {
@@ -263,6 +264,10 @@ impl Publisher<'_> {
         let home = self.home;
         home.work.write().tree.release_stored(&home.reader);
         home.packs.published();
+        // Open files without a name are in no tree that is published.
+        if home.work.read().orphans.is_empty() {
+            home.packs.let_needless_go();
+        }
         line.merged = None;
         line.apart = None;
         line.head = head;

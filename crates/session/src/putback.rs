@@ -61,6 +61,18 @@ impl Ours {
     }
 }
 
+/// See [`Publisher::new_packs`].
+pub(crate) struct NewPacks {
+    nodes: BTreeSet<Address>,
+    blocks: BTreeSet<Address>,
+}
+
+impl NewPacks {
+    pub(crate) fn all(&self) -> BTreeSet<Address> {
+        self.nodes.union(&self.blocks).copied().collect()
+    }
+}
+
 /// What a merge starts from.
 pub(crate) struct Base {
     /// `None`: what was published here last, as it should be.
@@ -239,38 +251,49 @@ impl Publisher<'_> {
         Ok(())
     }
 
+    /// The packs that a head with this tree refers to and the one before does not. Where the two have nothing to do with
+    /// each other, all of them: what the other head refers to may be lost too, and be here.
+    pub(crate) fn new_packs(&self, line: &Line, tree: &Tree) -> Result<NewPacks> {
+        let mut new = NewPacks {
+            nodes: self.home.packs.fresh_nodes(),
+            blocks: BTreeSet::new(),
+        };
+        if line.apart.is_some() {
+            self.packs_of(tree, &mut new.nodes, &mut new.blocks)?;
+            return Ok(new);
+        }
+        diff(&line.base, tree, &*self.home.reader, &mut |_, _, now| {
+            if let Some(Value::Block(Block::Stored { at, .. })) = now {
+                new.blocks.insert(at.pack);
+            }
+            Ok(())
+        })?;
+        Ok(new)
+    }
+
     /// Before a head is published: sees that the packs it refers to and the one before does not are on the store, and
     /// brings back what this computer has of them. Content that is lost is told, with the files. `false` if nodes of the tree were lost: they are
     /// in memory now, and a new tree is to be made of them.
-    pub(crate) fn see_that_all_is_there(&self, line: &Line, tree: &Tree) -> Result<bool> {
+    pub(crate) fn see_that_all_is_there(
+        &self,
+        line: &Line,
+        tree: &Tree,
+        new: &NewPacks,
+    ) -> Result<bool> {
         let packs = &self.home.packs;
         // Nothing is ever taken from a store where records are paid for.
         if packs.store().traits().paid {
             return Ok(true);
         }
-        let reader = &*self.home.reader;
-        let mut nodes: BTreeSet<Address> = packs.fresh_nodes();
-        let mut blocks = BTreeSet::new();
-        if let Some(apart) = &line.apart {
-            if let Some(chunk) = &apart.chunk {
-                packs.store().put_chunks(std::slice::from_ref(chunk))?;
-            }
-            // Not only what is new: what the other head refers to may be lost too, and be here.
-            self.packs_of(tree, &mut nodes, &mut blocks)?;
-        } else {
-            diff(&line.base, tree, reader, &mut |_, _, now| {
-                if let Some(Value::Block(Block::Stored { at, .. })) = now {
-                    blocks.insert(at.pack);
-                }
-                Ok(())
-            })?;
+        if let Some(chunk) = line.apart.as_ref().and_then(|apart| apart.chunk.as_ref()) {
+            packs.store().put_chunks(std::slice::from_ref(chunk))?;
         }
-        let lost = packs.bring_back(&nodes)?;
+        let lost = packs.bring_back(&new.nodes)?;
         if !lost.is_empty() {
             self.store_again(&lost)?;
             return Ok(false);
         }
-        let lost = packs.bring_back(&blocks)?;
+        let lost = packs.bring_back(&new.blocks)?;
         if !lost.is_empty() {
             self.name_lost(line, tree, &lost)?;
         }

@@ -638,6 +638,9 @@ impl Session {
     fn rest_in(&self, line: &Line) -> Result<()> {
         let (home, lease) = (&self.home, &self.lease);
         let uses = lease.uses();
+        // Some of it may be collected from now on.
+        home.packs.forget_known();
+        home.packs.unpublished().published();
         // What was put before that is in the tree then.
         home.turns.wait();
         let is_all_published = line.apart.is_none()
@@ -645,11 +648,13 @@ impl Session {
             && home.changes() == line.changes
             && home.files.dirty_bytes() == 0
             && home.stage.bytes() == 0
-            && home.packs.waiting_bytes() == 0
             && home.work.read().orphans.is_empty();
-        if is_all_published {
-            // Some of it may be collected from now on.
-            home.packs.forget_known();
+        if !is_all_published {
+            return Ok(());
+        }
+        home.packs.unpublished().published();
+        home.packs.let_needless_go();
+        if home.packs.waiting_bytes() == 0 {
             lease.release(uses)?;
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use parking_lot::Mutex;
 use safeos_record::Address;
+use safeos_tree::ObjectRef;
 
 /// What a collection must leave when it could not publish before. Content that was packed and overwritten is in no tree,
 /// but a replay of the stage goes through it.
@@ -22,6 +23,24 @@ impl Unpublished {
     /// Something that is not published is about to refer to these packs, or does so.
     pub(crate) fn add(&self, packs: impl IntoIterator<Item = Address>) {
         self.0.lock().now.extend(packs);
+    }
+
+    /// Adds the pack in which something is found, before anybody can take it for needless.
+    pub(crate) fn add_found(&self, find: impl FnOnce() -> Option<ObjectRef>) -> Option<ObjectRef> {
+        let mut sets = self.0.lock();
+        let found = find();
+        sets.now.extend(found.map(|at| at.pack));
+        found
+    }
+
+    /// Passes those of these packs on that are not here; none is added meanwhile.
+    pub(crate) fn without(&self, packs: Vec<Address>, forget: impl FnOnce(&HashSet<Address>)) {
+        let sets = self.0.lock();
+        let is_needless = |pack: &Address| !sets.now.contains(pack) && !sets.before.contains(pack);
+        let needless: HashSet<Address> = packs.into_iter().filter(is_needless).collect();
+        if !needless.is_empty() {
+            forget(&needless);
+        }
     }
 
     /// Everything is published that the stage said until lately.

@@ -1,0 +1,193 @@
+//! A store elsewhere that is full: it takes nothing that nobody needs, and can be left.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::{after_crash, credentials, noise, options};
+use safeos_record::{Address, Chunk, Pointer};
+use safeos_session::{FileKind, NewNode, Session, Volume};
+use safeos_store::{Entry, Error, Kind, MemoryStore, Result, Stats, Store, Traits};
+use tempfile::TempDir;
+
+/// A server's disk with room for so many bytes of chunks.
+struct Small {
+    records: MemoryStore,
+    room: AtomicU64,
+}
+
+impl Small {
+    fn new(room: u64) -> Arc<Self> {
+        Arc::new(Self {
+            records: MemoryStore::new(Traits {
+                local: false,
+                paid: false,
+            }),
+            room: AtomicU64::new(room),
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        let entries = self.records.list(None, usize::MAX).unwrap();
+        let chunks = entries.iter().filter(|entry| entry.kind == Kind::Chunk);
+        chunks.map(|entry| entry.len).sum()
+    }
+}
+
+impl Store for Small {
+    fn url(&self) -> &str {
+        self.records.url()
+    }
+
+    fn traits(&self) -> Traits {
+        self.records.traits()
+    }
+
+    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        // One after the other, as they come in: some of a batch may be there when it fails.
+        for chunk in chunks {
+            let len = chunk.bytes().len() as u64;
+            if self.bytes() + len > self.room.load(Ordering::Relaxed) {
+                return Err(Error::Full {
+                    url: self.url().to_owned(),
+                    why: "its disk is full".into(),
+                });
+            }
+            self.records.put_chunks(std::slice::from_ref(chunk))?;
+        }
+        Ok(())
+    }
+
+    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
+        self.records.get_chunks(addresses)
+    }
+
+    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
+        self.records.has_chunks(addresses)
+    }
+
+    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
+        self.records.get_pointer(address)
+    }
+
+    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
+        self.records.set_pointer(pointer, expected)
+    }
+
+    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
+        self.records.list(after, limit)
+    }
+
+    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
+        self.records.delete_chunks(addresses)
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        self.records.stats()
+    }
+}
+
+fn write(home: &dyn Volume, name: &str, content: &[u8]) {
+    let node = NewNode {
+        kind: FileKind::File,
+        perm: 0o644,
+        uid: 1000,
+        gid: 1000,
+        rdev: 0,
+        target: b"",
+    };
+    let root = home.root();
+    let ino = match home.lookup(root, name.as_bytes()) {
+        Ok(attr) => attr.ino,
+        Err(_) => home.create(root, name.as_bytes(), &node).unwrap().ino,
+    };
+    home.write(ino, Some(0), content).unwrap();
+}
+
+fn read(home: &dyn Volume, name: &str) -> Vec<u8> {
+    let attr = home.lookup(home.root(), name.as_bytes()).unwrap();
+    let mut content = Vec::new();
+    home.read(attr.ino, 0, attr.size as usize, &mut content)
+        .unwrap();
+    content
+}
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_full_store_is_left_by_removing_what_does_not_fit() {
+    for collects in [false, true] {
+        let store = Small::new(12 * MIB as u64);
+        let state = TempDir::new().unwrap();
+        let open = || options(store.clone(), state.path());
+        let session = Session::sign_up_small(credentials(), open(), &()).unwrap();
+        let home = session.home().unwrap();
+        write(&*home, "kept", &noise(MIB, 1));
+        session.publish(&()).unwrap();
+        write(&*home, "big", &noise(20 * MIB, 2));
+        assert_eq!(session.publish(&()).unwrap_err().errno(), 28);
+        // Until there is no room for the smallest record either.
+        store.room.store(store.bytes(), Ordering::Relaxed);
+        home.unlink(home.root(), b"big").unwrap();
+        if collects {
+            assert_eq!(session.publish(&()).unwrap_err().errno(), 28);
+            let collected = session.collect(false, &()).unwrap();
+            assert!(collected.bytes > 4 * MIB as u64, "{collected:?}");
+        } else {
+            // A little is enough, whatever waits on this computer.
+            store.room.fetch_add(MIB as u64, Ordering::Relaxed);
+        }
+        session.publish(&()).unwrap();
+        assert_eq!(session.status().unpublished_bytes, 0);
+        session.collect(false, &()).unwrap();
+        assert!(store.bytes() < 2 * MIB as u64, "{}", store.bytes());
+        assert!(session.check(&()).unwrap().damaged.is_empty());
+        assert!(read(&*home, "kept") == noise(MIB, 1));
+        drop(home);
+        session.sign_out(false, false, &()).unwrap();
+        drop(session);
+        // Nothing comes back at the next sign-in.
+        let session = Session::sign_in(credentials(), open(), &()).unwrap();
+        let home = session.home().unwrap();
+        write(&*home, "more", b"more");
+        session.publish(&()).unwrap();
+        assert!(store.bytes() < 2 * MIB as u64, "{}", store.bytes());
+    }
+}
+
+#[test]
+fn what_a_full_store_has_not_taken_survives_a_crash_and_a_collection() {
+    let store = Small::new(12 * MIB as u64);
+    let state = TempDir::new().unwrap();
+    let session =
+        Session::sign_up_small(credentials(), options(store.clone(), state.path()), &()).unwrap();
+    let home = session.home().unwrap();
+    for seed in [3, 4] {
+        // Packed, and overwritten: only the stage refers to the first of these.
+        write(&*home, "big", &noise(15 * MIB, seed));
+        assert_eq!(session.publish(&()).unwrap_err().errno(), 28);
+    }
+    let big = home.lookup(home.root(), b"big").unwrap().ino;
+    home.sync(big).unwrap();
+    session.collect(false, &()).unwrap();
+    let crashed = after_crash(&state);
+    session.sign_out(false, true, &()).ok();
+    drop(home);
+    drop(session);
+    let session =
+        Session::sign_in(credentials(), options(store.clone(), crashed.path()), &()).unwrap();
+    let home = session.home().unwrap();
+    assert!(read(&*home, "big") == noise(15 * MIB, 4));
+    store.room.store(64 * MIB as u64, Ordering::Relaxed);
+    session.publish(&()).unwrap();
+    session.collect(false, &()).unwrap();
+    assert!(store.bytes() < 17 * MIB as u64, "{}", store.bytes());
+    assert!(session.check(&()).unwrap().damaged.is_empty());
+    // Another computer has it from the store alone.
+    let there = TempDir::new().unwrap();
+    let other = Session::sign_in(credentials(), options(store.clone(), there.path()), &()).unwrap();
+    assert!(read(&*other.home().unwrap(), "big") == noise(15 * MIB, 4));
+}
