@@ -231,12 +231,17 @@ impl Places {
             serde_json::to_writer(file, note)?;
             Ok(())
         };
-        // A home on a full disk is signed in to all the same.
+        // A home on a full disk is signed in to all the same, and one on a disk that can only be read: without a note it is found at
+        // the default place, or by its name.
         safeos_store::Reserve::of(&self.state)
             .spend(
                 |e: &io::Error| e.kind() == io::ErrorKind::StorageFull,
                 write,
             )
+            .or_else(|e| match e.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+                _ => Err(e),
+            })
             .map_err(|e| Failure::system(format!("{} cannot be written", path.display()), &e))
     }
 

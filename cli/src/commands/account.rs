@@ -333,7 +333,7 @@ pub fn logout(context: &Context, how: SignOut) -> Result<()> {
     ended?;
     let published = published.unwrap_or_default();
     context.output.answer(&json!(published), || {
-        if later {
+        if later || published.is_kept() {
             return "signed out; what is not published yet waits, encrypted, on this computer for your next sign-in here".to_owned();
         }
         format!("signed out; {}", session::published_text(&published))

@@ -63,6 +63,13 @@ pub struct Published {
     pub conflicts: Vec<String>,
 }
 
+impl Published {
+    /// Whether it waits on this computer, since it could not be published: a record at least comes of what was.
+    pub fn is_kept(&self) -> bool {
+        self.changed && self.records == 0
+    }
+}
+
 /// `safe status`
 pub fn status(context: &Context) -> Result<()> {
     let mount = context.places.session()?;

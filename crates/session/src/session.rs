@@ -552,6 +552,10 @@ impl Session {
             // What waits here waits on, and on a disk that can only be read nothing is removed.
             return published;
         }
+        // Nobody writes any more, and nothing of it waits.
+        self.home.packs.unpublished().published();
+        self.home.packs.unpublished().published();
+        self.home.packs.let_needless_go();
         // Nothing that only this computer knows of is on the store any more. Where that cannot be said now, the next
         // session on this computer does.
         drop(self.lease.release(self.lease.uses()));

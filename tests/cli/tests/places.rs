@@ -373,7 +373,11 @@ fn a_state_folder_that_can_only_be_read_opens_the_home_to_read() {
         \"$safe\" signup ana --small-memory || exit 1
         \"$safe\" run ana -- sh -c 'echo kept > file' || exit 2
         mount -o remount,ro \"$SAFE_STATE\" || exit 98
-        \"$safe\" run ana -- sh -c 'cat file; if echo lost > other; then exit 9; fi; ! test -e other'";
+        \"$safe\" run ana -- sh -c 'cat file; if echo lost > other; then exit 9; fi; ! test -e other' || exit 3
+        \"$safe\" login ana || exit 4
+        \"$safe\" status | grep '^account  *ana$' || exit 5
+        cat \"$SAFE_STATE/mnt/home/file\" || exit 6
+        \"$safe\" logout";
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script]).current_dir("/");
     let safe = computer.command();
@@ -388,4 +392,33 @@ fn a_state_folder_that_can_only_be_read_opens_the_home_to_read() {
     let done = run_for(command.env_remove("SAFE_MOUNT"), LIMIT).ok();
     assert!(done.stdout.contains("kept"), "{}", done.stdout);
     assert!(done.stderr.contains("Read-only"), "{}", done.stderr);
+}
+
+/// Whoever starts the daemon may have a limit on the size of files; what hits it fails, and ends nobody.
+#[test]
+fn a_limit_on_files_ends_no_daemon() {
+    use std::os::unix::process::CommandExt;
+    let place = Place::new();
+    let computer = Computer::new(&place, "first");
+    computer.sign_up();
+    let mut command = computer.command();
+    command.args(["login", NAME]);
+    // SAFETY: setrlimit may be called between fork and exec, and gets a pointer to a local.
+    unsafe {
+        command.pre_exec(|| {
+            let limit = libc::rlimit {
+                rlim_cur: 100 * 1024,
+                rlim_max: libc::RLIM_INFINITY,
+            };
+            match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    run_for(&mut command, LIMIT).ok();
+    fs::write(computer.home().join("small"), "small").unwrap();
+    assert_eq!(fs::read(computer.home().join("small")).unwrap(), b"small");
+    assert_eq!(computer.json(&["status"])["account"], NAME);
+    computer.safe(&["logout", "--keep"]);
 }

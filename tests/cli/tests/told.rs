@@ -98,6 +98,21 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 #[test]
+fn who_keeps_what_could_not_be_published_hears_that_it_waits() {
+    let place = Place::new();
+    let world = World::new(&place);
+    let content = world.write(Way::Away);
+    let done = world.computer.safe(&["logout", "--keep"]);
+    assert!(done.stdout.contains("waits, encrypted"), "{}", done.stdout);
+    world.narrow.set(Way::Open);
+    world.computer.login();
+    world.is_published();
+    let done = world.computer.safe(&["logout", "--keep"]);
+    assert!(!done.stdout.contains("waits"), "{}", done.stdout);
+    world.is_there(&place, &content);
+}
+
+#[test]
 fn what_is_not_taken_is_told_until_it_is() {
     let place = Place::new();
     let world = World::new(&place);
