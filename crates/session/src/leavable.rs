@@ -65,7 +65,9 @@ impl Leavable {
         }
         let (say, hear) = mpsc::sync_channel(1);
         let store = self.store.clone();
-        let asking = std::thread::Builder::new().name("store".into());
+        // By its name is seen for whom it asks.
+        let here = std::thread::current();
+        let asking = std::thread::Builder::new().name(here.name().unwrap_or("store").into());
         asking
             .spawn(move || {
                 // Nobody may listen any more.
