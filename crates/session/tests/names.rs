@@ -21,9 +21,9 @@ fn two_computers_of_one_name_give_conflicts_names_of_their_own() {
         Session::sign_up_small(credentials(), options(store.clone(), states[0].path()), &())
             .unwrap(),
     ];
-    for n in 1..3 {
+    for state in &states[1..] {
         sessions.push(
-            Session::sign_in(credentials(), options(store.clone(), states[n].path()), &()).unwrap(),
+            Session::sign_in(credentials(), options(store.clone(), state.path()), &()).unwrap(),
         );
     }
     // The same name, three times.
