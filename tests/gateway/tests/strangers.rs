@@ -219,7 +219,9 @@ fn nobody_takes_over_from_a_gateway_that_was_there() {
         } else {
             &mark
         };
-        Reply::with("204 No Content", &format!("ETag: \"5\"\r\n{mark}"), b"")
+        // It is gone after one answer, and says so.
+        let head = format!("ETag: \"5\"\r\nConnection: close\r\n{mark}");
+        Reply::with("204 No Content", &head, b"")
     });
     let store = client(&[&liar.url()]);
     store.put_chunks(&[chunk(1, 3000)]).unwrap();
