@@ -115,11 +115,11 @@ impl Turn<'_> {
             let Some(block) = state.blocks.get_mut(&number) else {
                 continue;
             };
-            if block.moving {
+            if block.turn.is_some() {
                 self.elsewhere.push((ino, number));
                 continue;
             }
-            block.moving = true;
+            block.turn = Some(self.number);
             bytes += trim(&block.data).len() + SEALED_BYTES;
             let data = block.data.clone();
             self.blocks.push(Moving { ino, number, data });
@@ -132,12 +132,62 @@ impl Drop for Turn<'_> {
         for Moving { ino, number, .. } in &self.blocks {
             if let Some(file) = self.files.get(*ino)
                 && let Some(block) = file.state.lock().blocks.get_mut(number)
-                && block.moving
+                // Written anew since, a block can be in a later turn.
+                && block.turn == Some(self.number)
             {
-                block.moving = false;
+                block.turn = None;
                 self.files.queue(*ino, *number);
             }
         }
         self.turns.end(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Dirty;
+
+    const AT: BlockAt = (7, 3);
+
+    fn write(files: &Files) {
+        let dirty = Dirty {
+            data: Arc::new(vec![1; 100]),
+            unlogged: 0,
+            logged: false,
+            stored_len: 0,
+            turn: None,
+        };
+        let file = files.get_or_make(AT.0);
+        file.state.lock().blocks.insert(AT.1, dirty);
+    }
+
+    #[test]
+    fn a_turn_that_ends_leaves_a_block_that_is_in_another_alone() {
+        let (files, turns) = (Files::default(), Turns::default());
+        write(&files);
+        let mut earlier = Some(turns.take(&files, &mut std::iter::once(AT)));
+        assert_eq!(earlier.as_ref().map(|turn| turn.blocks.len()), Some(1));
+
+        // The file is cut and written to again, and the earlier turn ends while the later one is filled.
+        files.get_or_make(AT.0).state.lock().blocks.clear();
+        write(&files);
+        let mut from = std::iter::once(AT).chain(std::iter::once_with(|| {
+            drop(earlier.take());
+            AT
+        }));
+        let later = turns.take(&files, &mut from);
+        assert_eq!(later.blocks.len(), 1, "a block is in one turn, and once");
+        assert_eq!(later.elsewhere, [AT]);
+    }
+
+    #[test]
+    fn a_turn_that_ends_gives_back_what_it_has_not_moved() {
+        let (files, turns) = (Files::default(), Turns::default());
+        write(&files);
+        drop(turns.take(&files, &mut std::iter::once(AT)));
+        assert_eq!(files.oldest(), Some(AT));
+        let again = turns.take(&files, &mut std::iter::once(AT));
+        assert_eq!(again.blocks.len(), 1);
     }
 }
