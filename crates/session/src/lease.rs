@@ -1,7 +1,9 @@
-//! This computer's lease: see [`leases`](crate::leases).
+//! This computer's lease: see [`list`].
 //!
 //! What always holds here: [`Lease::hold`] has returned before a record is put to which nothing published refers; the note
 //! in the state folder is there before the lease is, so that whoever opens the home here after a crash knows of it.
+
+pub(crate) mod list;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use safeos_record::{Key, random_bytes};
 use safeos_store::Store;
 
 use crate::clock::precise;
-use crate::leases::{Doing, Entry, Leases, List};
+use crate::lease::list::{Doing, Entry, Leases, List};
 use crate::local::Local;
 use crate::{Error, Result};
 

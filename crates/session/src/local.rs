@@ -13,10 +13,10 @@ use std::sync::Arc;
 use safeos_record::{Address, Chunk, Key, NONCE_LEN, Pointer, random_bytes};
 use safeos_store::Reserve;
 
-use crate::ancestry::State;
 pub(crate) use crate::disk::failed;
 use crate::disk::is_full;
-use crate::stage::Stage;
+use crate::journal::Stage;
+use crate::sync::ancestry::State;
 use crate::{Error, Nanos, Result};
 
 /// The file that says what was seen last.

@@ -4,6 +4,13 @@
 //! computer (it is on a local store, or pinned in the cache until it is uploaded). Nothing is locked
 //! while the store is asked, but by a collection, for each pack that it removes.
 
+pub(crate) mod cache;
+pub(crate) mod leavable;
+pub(crate) mod patience;
+pub(crate) mod readahead;
+mod suspects;
+mod unpublished;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +21,10 @@ use safeos_record::{Address, Chunk};
 use safeos_store::{Error as StoreError, Kind, Spent, Store, Upload};
 use safeos_tree::{Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, Place, directory};
 
-use crate::cache::PackCache;
 use crate::lease::Lease;
-use crate::patience;
-use crate::suspects::Suspects;
-use crate::unpublished::Unpublished;
+use crate::packs::cache::PackCache;
+use crate::packs::suspects::Suspects;
+use crate::packs::unpublished::Unpublished;
 use crate::{Progress, Result, Step};
 
 /// How many blocks are remembered for deduplication: about 100 bytes each.

@@ -3,6 +3,8 @@
 //! What always holds here: after sign-out every volume of a session answers [`Error::Ended`]; what
 //! [`Session::publish`] reported is on the store.
 
+pub(crate) mod open;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,18 +16,18 @@ use safeos_account::{Account, Head, RecoveryKey, Secret};
 use safeos_store::Store;
 use safeos_tree::{Commit, Key, Reader, Tag, Value};
 
-use crate::attempt::{Attempt, Told};
-use crate::background::Background;
-use crate::backlog::Backlog;
 use crate::clock::precise;
 use crate::failure::Fault;
-use crate::frozen::Frozen;
-use crate::home::Home;
 use crate::lease::Lease;
 use crate::local::Local;
-use crate::look::Look;
-use crate::publish::{Line, Publisher};
+use crate::sync::attempt::{Attempt, Told};
+use crate::sync::background::Background;
+use crate::sync::backlog::Backlog;
+use crate::sync::publish::{Line, Publisher};
 use crate::time::utc;
+use crate::worktree::frozen::Frozen;
+use crate::worktree::home::Home;
+use crate::worktree::look::Look;
 use crate::{Change, Error, Nanos, Progress, Published, Result, Snapshot, Status, Volume};
 
 /// How many names of the home's own folder are looked at before a session is shown.

@@ -6,8 +6,8 @@ use safeos_tree::Keys;
 use tempfile::TempDir;
 
 use super::*;
-use crate::names::root_batch;
-use crate::stage::tests::failing::Failing;
+use crate::journal::tests::failing::Failing;
+use crate::worktree::names::root_batch;
 use crate::{FileKind, NewNode, Volume};
 
 const MIB: usize = 1 << 20;

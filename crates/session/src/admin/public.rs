@@ -18,14 +18,14 @@ use safeos_tree::{
     ObjectKind, Owner, Plain, ROOT, Reader, Source, Tag, Tree, Value, is_inline, seal_tree, trim,
 };
 
+use crate::admin::inert::{self, Inert};
 use crate::clock::precise;
-use crate::frozen::Frozen;
-use crate::home::put_inode;
-use crate::inert::{self, Inert};
-use crate::look::Look;
-use crate::names::root_inode;
-use crate::owners::Owners;
 use crate::packs::Packs;
+use crate::worktree::frozen::Frozen;
+use crate::worktree::home::put_inode;
+use crate::worktree::look::Look;
+use crate::worktree::names::root_inode;
+use crate::worktree::owners::Owners;
 use crate::{Error, Ino, Progress, Result, Session, Step, Volume};
 
 const COMMIT_CONTEXT: &str = "safeos 2026 public commit v1";

@@ -9,10 +9,10 @@ use safeos_tree::{
     Block, Commit, ObjectKind, ObjectRef, Source, Tree, check, directory, references,
 };
 
-use crate::ancestry::{Ancestry, State as Published};
-use crate::attempt::Told;
-use crate::copy::copy;
-use crate::look::Look;
+use crate::admin::copy::copy;
+use crate::sync::ancestry::{Ancestry, State as Published};
+use crate::sync::attempt::Told;
+use crate::worktree::look::Look;
 use crate::{Checked, Copied, Error, Ino, Progress, Result, Session, Step};
 
 /// How many records are read with one call.

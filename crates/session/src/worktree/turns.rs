@@ -11,7 +11,7 @@ use safeos_record::MAX_CHUNK_SIZE;
 use safeos_tree::{BLOCK_BYTES, trim};
 
 use crate::Ino;
-use crate::files::{BlockAt, Files};
+use crate::worktree::files::{BlockAt, Files};
 
 /// How many packs a turn fills. While one thread waits for the disk another seals.
 pub(crate) const PACKS_PER_TURN: usize = 2;
@@ -146,7 +146,7 @@ impl Drop for Turn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::Dirty;
+    use crate::worktree::files::Dirty;
 
     const AT: BlockAt = (7, 3);
 

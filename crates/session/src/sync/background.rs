@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock::precise;
-use crate::home::Home;
-use crate::patience;
+use crate::packs::patience;
+use crate::worktree::home::Home;
 use crate::{Error, Nanos, Progress, Result, Session, Step};
 
 /// How often it looks.

@@ -1,7 +1,7 @@
 //! Collection: removing what nothing refers to any more.
 //!
 //! What always holds here: nothing is removed while another computer is on the list of those at work (see
-//! [`leases`](crate::leases)), whether it is signed in, was signed out with something kept, or has crashed; before every few removals it is looked whether
+//! [`lease::list`](crate::lease::list)), whether it is signed in, was signed out with something kept, or has crashed; before every few removals it is looked whether
 //! somebody has come since, or has published.
 
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use safeos_record::{Address, Chunk};
 use safeos_store::{Entry as Listed, Error as StoreError, Kind, Store};
 use safeos_tree::{Commit, directory};
 
-use crate::attempt::Told;
+use crate::admin::maintain::Reached;
 use crate::clock::precise;
 use crate::lease::Lease;
-use crate::leases::{Doing, Entry, List};
-use crate::maintain::Reached;
-use crate::open::waiting_packs;
+use crate::lease::list::{Doing, Entry, List};
 use crate::packs::Watch;
-use crate::publish::Line;
+use crate::session::open::waiting_packs;
+use crate::sync::attempt::Told;
+use crate::sync::publish::Line;
 use crate::time::utc;
 use crate::{AtWork, Collected, Error, Progress, Result, Session, Step};
 

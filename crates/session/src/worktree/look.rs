@@ -10,8 +10,8 @@ use safeos_tree::{
 };
 
 use crate::failure::Fault;
-use crate::files::{PAGE_BYTES, Pages, pages};
-use crate::owners::{Owners, is_own_attribute};
+use crate::worktree::files::{PAGE_BYTES, Pages, pages};
+use crate::worktree::owners::{Owners, is_own_attribute};
 use crate::{Attr, DirEntry, Error, FileKind, Ino, Seek};
 
 type Found<T> = Result<T, Fault>;

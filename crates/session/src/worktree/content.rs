@@ -11,9 +11,9 @@ use bytes::Bytes;
 use safeos_tree::{BLOCK_BYTES, FileKind, Inode, ObjectRef, Source};
 
 use crate::failure::Fault;
-use crate::files::State;
-use crate::home::Home;
-use crate::look::Look;
+use crate::worktree::files::State;
+use crate::worktree::home::Home;
+use crate::worktree::look::Look;
 use crate::{Error, Ino, Result};
 
 pub(crate) use read::read_frozen;

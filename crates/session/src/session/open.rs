@@ -12,20 +12,20 @@ use safeos_tree::{
     Batch, Block, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree,
 };
 
-use crate::ancestry::{Ancestry, State, unless_lost};
-use crate::cache::PackCache;
 use crate::clock::precise;
-use crate::home::Home;
+use crate::journal::{Event, OwnedFrame, Stage};
 use crate::lease::Lease;
-use crate::leavable::Leavable;
 use crate::local::{Local, Seen, forget, remembered, remembers_any};
-use crate::names::root_batch;
-use crate::owners::Owners;
 use crate::packs::Packs;
-use crate::publish::{Line, Publisher};
-use crate::putback::Ours;
+use crate::packs::cache::PackCache;
+use crate::packs::leavable::Leavable;
 use crate::session::computer;
-use crate::stage::{Event, OwnedFrame, Stage};
+use crate::sync::ancestry::{Ancestry, State, unless_lost};
+use crate::sync::publish::{Line, Publisher};
+use crate::sync::putback::Ours;
+use crate::worktree::home::Home;
+use crate::worktree::names::root_batch;
+use crate::worktree::owners::Owners;
 use crate::{Error, Options, Progress, Result, Session, Step};
 
 const STAGE_CONTEXT: &str = "safeos 2026 stage v1";

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use safeos_tree::{Reader, Tree};
 
-use crate::content::read_frozen;
 use crate::failure::Fault;
-use crate::look::Look;
-use crate::owners::Owners;
+use crate::worktree::content::read_frozen;
+use crate::worktree::look::Look;
+use crate::worktree::owners::Owners;
 use crate::{Attr, DirEntry, Error, Ino, Result, Seek, Space, Volume};
 
 /// A tree that does not change.

@@ -8,9 +8,9 @@ use safeos_tree::{Block, Reader, Wanted, append_range};
 
 use super::{BLOCK, Open, part, regular};
 use crate::failure::Fault;
-use crate::files::pages_with_data;
-use crate::home::Home;
-use crate::look::Look;
+use crate::worktree::files::pages_with_data;
+use crate::worktree::home::Home;
+use crate::worktree::look::Look;
 use crate::{Ino, Result, Seek};
 
 /// A piece of what is read.

@@ -12,7 +12,7 @@ use safeos_record::Address;
 use safeos_tree::{BLOCK_BYTES, Block, ObjectRef};
 
 use crate::Ino;
-use crate::home::Home;
+use crate::worktree::home::Home;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 /// How far ahead of a reader packs are fetched, in blocks: four packs.

@@ -7,9 +7,9 @@ use safeos_tree::{BLOCK_BYTES, Batch, Block, Key, Tag};
 
 use super::{BLOCK, Open, Wait, part};
 use crate::failure::Fault;
-use crate::files::{Dirty, pages};
-use crate::home::{Home, now, put_inode};
-use crate::look::Look;
+use crate::worktree::files::{Dirty, pages};
+use crate::worktree::home::{Home, now, put_inode};
+use crate::worktree::look::Look;
 use crate::{Allocate, Error, Ino, Result};
 
 /// The longest a file can be.

@@ -15,7 +15,7 @@ use safeos_store::{
     Entry, Error, Failures, Kind, Purse, Result, Room, Stats, Store, Traits, Upload, in_batches,
 };
 
-use crate::patience;
+use crate::packs::patience;
 
 /// How often it is asked whether a call is still wanted.
 const LISTEN_EVERY: Duration = Duration::from_millis(50);

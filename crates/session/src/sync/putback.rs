@@ -12,9 +12,9 @@ use safeos_account::Head;
 use safeos_record::{Address, Chunk};
 use safeos_tree::{Batch, Block, Key, ObjectKind, Tree, Value, diff, references};
 
-use crate::ancestry::{Ancestry, State, unless_lost};
-use crate::look::Look;
-use crate::publish::{Line, Publisher};
+use crate::sync::ancestry::{Ancestry, State, unless_lost};
+use crate::sync::publish::{Line, Publisher};
+use crate::worktree::look::Look;
 use crate::{Error, Ino, Result};
 
 /// How many files are named that have lost content.

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use safeos_tree::{Batch, FileKind, Inode, Key, Value};
 
-use crate::home::{Home, now, put_inode};
-use crate::look::{Look, check_name};
-use crate::owners::Owners;
+use crate::worktree::home::{Home, now, put_inode};
+use crate::worktree::look::{Look, check_name};
+use crate::worktree::owners::Owners;
 use crate::{Change, Error, Ino, Progress, Result, Session, Step};
 
 /// How many items are restored in one change.

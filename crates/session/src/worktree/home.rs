@@ -16,14 +16,14 @@ use safeos_tree::{Batch, Inode, Key, Reader, Source, Tag, Tree, Value, encode_ba
 
 pub(crate) use crate::clock::now;
 use crate::failure::Fault;
-use crate::files::Files;
-use crate::look::Look;
-use crate::owners::Owners;
+use crate::journal::{Frame, Stage};
 use crate::packs::Packs;
-use crate::problems::Problems;
-use crate::readahead::ReadAhead;
-use crate::stage::{Frame, Stage};
-use crate::turns::Turns;
+use crate::packs::readahead::ReadAhead;
+use crate::worktree::files::Files;
+use crate::worktree::look::Look;
+use crate::worktree::owners::Owners;
+use crate::worktree::problems::Problems;
+use crate::worktree::turns::Turns;
 use crate::{Error, Ino, Limits, Result};
 
 /// Inode numbers are a range of 39 random bits, drawn by each session, and a count of 24 bits in it:

@@ -17,12 +17,12 @@ use safeos_tree::{
 
 use crate::clock::precise;
 use crate::failure::Fault;
-use crate::files::State;
-use crate::home::{Home, leaves_nameless, put_inode};
 use crate::local::{Local, Seen};
 use crate::packs::Packs;
-use crate::putback::{Apart, Ours};
+use crate::sync::putback::{Apart, Ours};
 use crate::time::utc;
+use crate::worktree::files::State;
+use crate::worktree::home::{Home, leaves_nameless, put_inode};
 use crate::{Change, Error, Ino, Progress, Published, Result, Step};
 
 /// How often a head that keeps moving is merged before the next timer has its turn.
@@ -528,7 +528,7 @@ impl Publisher<'_> {
                 };
                 match applied {
                     Ok(()) => {
-                        home.stage.append(crate::stage::Frame::Batch(&bytes));
+                        home.stage.append(crate::journal::Frame::Batch(&bytes));
                         home.touched();
                         for state in &mut states {
                             **state = State::default();

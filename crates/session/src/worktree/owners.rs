@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use safeos_tree::{Inode, Key, Owner, ROOT, Value};
 
 use crate::failure::Fault;
-use crate::look::{self, Look};
+use crate::worktree::look::{self, Look};
 use crate::{Attr, Error, Ino};
 
 /// The attribute of the root folder that says which numbers of an earlier home are the person's, from when somebody else

@@ -12,9 +12,10 @@ use parking_lot::{Mutex, MutexGuard};
 use safeos_store::{Failures, Store};
 
 use crate::clock::precise;
-use crate::publish::Line;
+use crate::packs::patience;
+use crate::sync::publish::Line;
 use crate::time::to_the_second;
-use crate::{Error, Nanos, Progress, Result, Session, Step, patience};
+use crate::{Error, Nanos, Progress, Result, Session, Step};
 
 /// How often it is looked whether somebody still waits, and what for.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);

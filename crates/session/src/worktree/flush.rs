@@ -16,10 +16,10 @@ use safeos_tree::{
 };
 
 use crate::failure::Fault;
-use crate::files::{BlockAt, State, runs};
-use crate::home::{Home, put_inode};
-use crate::stage::{Frame, Position};
-use crate::turns::{BLOCKS_PER_TURN, Moving, PACKS_PER_TURN, Turn};
+use crate::journal::{Frame, Position};
+use crate::worktree::files::{BlockAt, State, runs};
+use crate::worktree::home::{Home, put_inode};
+use crate::worktree::turns::{BLOCKS_PER_TURN, Moving, PACKS_PER_TURN, Turn};
 use crate::{Error, Ino, Result};
 
 /// A file of which the log would take more than this goes into packs when it is synced, in bytes.
@@ -371,7 +371,7 @@ impl Home {
         for ino in self.files.all() {
             if let Some(file) = self.files.get(ino) {
                 for block in file.state.lock().blocks.values_mut() {
-                    block.unlogged = crate::files::pages(0, block.data.len());
+                    block.unlogged = crate::worktree::files::pages(0, block.data.len());
                 }
             }
         }
