@@ -111,6 +111,10 @@ pub enum Command {
         /// from a backup), or has lost what a crashed session here wrote into
         #[arg(long)]
         accept_older: bool,
+        /// Go on waiting for a store that does not answer, also where this computer remembers the account and opens it without
+        /// the store after five seconds
+        #[arg(long)]
+        wait: bool,
         #[command(flatten)]
         mounting: Mounting,
     },
@@ -184,6 +188,10 @@ pub enum Command {
         /// wrote into
         #[arg(long)]
         accept_older: bool,
+        /// Go on waiting for a store that does not answer, also where this computer remembers the account and opens it without
+        /// the store after five seconds
+        #[arg(long)]
+        wait: bool,
         #[command(flatten)]
         mounting: Mounting,
         /// The command and its arguments, after `--`

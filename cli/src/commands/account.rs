@@ -38,17 +38,24 @@ fn store_named(context: &Context, store: Option<&str>) -> Option<String> {
     (daemon::SHARED && named).then(|| places.store(store))
 }
 
+/// How to sign in.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Opening {
+    /// Keep what is needed to sign in offline.
+    pub remember: bool,
+    /// Accept an older state.
+    pub accept_older: bool,
+    /// Go on waiting for a store that does not answer.
+    pub wait: bool,
+}
+
 /// The request that opens an account; asks for what is not given.
-pub fn sign_in(
-    context: &Context,
-    account: &Account,
-    remember: bool,
-    accept_older: bool,
-) -> Result<Request> {
+pub fn sign_in(context: &Context, account: &Account, opening: Opening) -> Result<Request> {
     let password = password::existing(&account.name, account.password_stdin)?;
     Ok(Request::SignIn(SignIn {
-        remember,
-        accept_older,
+        remember: opening.remember,
+        accept_older: opening.accept_older,
+        wait: opening.wait,
         ..credentials(context, account, secret(password))?
     }))
 }
@@ -66,6 +73,7 @@ fn credentials(context: &Context, account: &Account, password: Secret) -> Result
         secret_key: secret_key.map(secret),
         remember: false,
         accept_older: false,
+        wait: false,
     })
 }
 
@@ -205,8 +213,7 @@ pub const OFFLINE: &str = "the store is out of reach: this is the home as this c
 pub fn login(
     context: &Context,
     account: &Account,
-    remember: bool,
-    accept_older: bool,
+    opening: Opening,
     mounting: Mounting,
 ) -> Result<()> {
     let places = &context.places;
@@ -215,7 +222,7 @@ pub fn login(
     let store = places.store(account.store.as_deref());
     // What is wrong with the folder is said before the password is asked for.
     let made = daemon::prepare(&mount, context.output)?;
-    let request = sign_in(context, account, remember, accept_older)?;
+    let request = sign_in(context, account, opening)?;
     signals::watch()?;
     let starting = daemon::starting(places, &mount)?;
     not_open(&mount)?;

@@ -14,6 +14,7 @@ mod store;
 
 use safeos_control::SignOut;
 
+use self::account::Opening;
 use crate::args::{Account, Args, Command};
 use crate::failure::Result;
 use crate::output::Output;
@@ -57,8 +58,16 @@ pub fn run(args: Args) -> Result<u8> {
             account,
             remember,
             accept_older,
+            wait,
             mounting,
-        } => account::login(&context, &account, remember, accept_older, mounting)?,
+        } => {
+            let opening = Opening {
+                remember,
+                accept_older,
+                wait,
+            };
+            account::login(&context, &account, opening, mounting)?;
+        }
         Command::Logout {
             wipe,
             keep,
@@ -94,13 +103,17 @@ pub fn run(args: Args) -> Result<u8> {
             signup,
             remember,
             accept_older,
+            wait,
             mounting,
             command,
         } => {
             let how = run::How {
                 signup,
-                remember,
-                accept_older,
+                opening: Opening {
+                    remember,
+                    accept_older,
+                    wait,
+                },
                 mounting,
             };
             return run::run(&context, &account, &how, command);

@@ -13,7 +13,7 @@ use safeos_control::{Request, SignOut};
 use serde_json::Value;
 
 use super::Context;
-use super::account::{NOT_MADE, OFFLINE, sign_in, sign_up, wish};
+use super::account::{NOT_MADE, OFFLINE, Opening, sign_in, sign_up, wish};
 use super::session::{Published, published_text};
 use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
@@ -38,10 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct How {
     /// Make it first.
     pub signup: bool,
-    /// Keep what is needed to sign in offline.
-    pub remember: bool,
-    /// Accept an older state.
-    pub accept_older: bool,
+    /// How to sign in.
+    pub opening: Opening,
     /// What is asked of the mount.
     pub mounting: Mounting,
 }
@@ -114,9 +112,9 @@ fn open(
     mount: &Path,
 ) -> Result<(Member, Option<Daemon>)> {
     let (request, keys) = if how.signup {
-        sign_up(context, account, how.remember, false, false)?
+        sign_up(context, account, how.opening.remember, false, false)?
     } else {
-        let request = sign_in(context, account, how.remember, how.accept_older)?;
+        let request = sign_in(context, account, how.opening)?;
         (request, Keys::default())
     };
     signals::watch()?;

@@ -391,7 +391,7 @@ pub fn by_account(
         return ask(&mount, request, context.output.json);
     };
     let store = context.places.store(store);
-    let open = sign_in(context, &account, false, false)?;
+    let open = sign_in(context, &account, super::account::Opening::default())?;
     let first = ask_once(context, &store, open.clone(), Some(request.clone()));
     match (first, open) {
         // A check is how one learns what is damaged, be it the home's own folder. That the state is the newest was seen

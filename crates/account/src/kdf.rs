@@ -10,6 +10,8 @@
 //! owner seed = output[0..32], packet key = output[32..64]
 //! ```
 
+use std::sync::{Mutex, PoisonError};
+
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use safeos_record::{Address, Key, OwnerKey};
 use zeroize::{Zeroize, Zeroizing};
@@ -130,6 +132,9 @@ pub fn stretch(cost: Cost, password: &[u8], salt: &[u8], output: &mut [u8]) -> R
             "it would be protected by less than 64 MiB and three passes of Argon2id",
         ));
     }
+    // It takes much memory: one at a time in this process.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let free = memory::free();
     let no_memory = || Error::NoMemory {
         mebibytes: cost.memory_kib / 1024,

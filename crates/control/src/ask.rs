@@ -2,7 +2,7 @@
 //!
 //! What always holds here: whoever asks is heard within [`LISTEN_EVERY`], also while the daemon says
 //! nothing; once stopped, nobody is waited for longer than [`STOPS_WITHIN`], and the conversation is
-//! closed, which lets the daemon stop the request.
+//! closed as soon as the daemon says anything, which lets it stop the request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::{Client, ClientError, Progress, Request};
 
 const LISTEN_EVERY: Duration = Duration::from_millis(50);
-/// The daemon says at least once a second that it goes on.
-const STOPS_WITHIN: Duration = Duration::from_secs(3);
+/// An answer that is on its way is still heard.
+const STOPS_WITHIN: Duration = Duration::from_millis(300);
 
 enum Heard {
     Progress(Progress),

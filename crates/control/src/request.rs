@@ -101,6 +101,10 @@ pub struct SignIn {
     /// Accept a state older than this computer has seen.
     #[serde(default)]
     pub accept_older: bool,
+    /// Go on waiting for a store that does not answer, also where this computer remembers the account and could open it
+    /// without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wait: bool,
 }
 
 /// Publishes and ends the session.

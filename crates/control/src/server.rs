@@ -154,6 +154,7 @@ mod tests {
                 secret_key: Some(secret("XXXXX")),
                 remember: true,
                 accept_older: true,
+                wait: true,
             }),
             Request::SignOut(SignOut {
                 wipe: true,

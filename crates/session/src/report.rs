@@ -26,6 +26,11 @@ pub trait Progress: Send + Sync {
     fn stopped(&self) -> bool {
         false
     }
+
+    /// Whether the person wants to go on waiting for a store that does not answer, also where the home opens without it.
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody listens.

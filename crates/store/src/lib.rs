@@ -82,6 +82,8 @@ pub struct Failures {
     pub count: u64,
     /// What went wrong with the last one, and when.
     pub last: Option<(Error, Instant)>,
+    /// Since when a request is under way that somebody waits for and that has no answer yet, as far as that is counted.
+    pub unanswered_since: Option<Instant>,
 }
 
 /// A place for records. Every method may be called from several threads at once and may block.

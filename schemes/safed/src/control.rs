@@ -26,7 +26,7 @@ const OUTPUT_MAX: usize = 1024 * 1024;
 const RUNNING_MAX: usize = 32;
 /// A waiting reader hears the last progress again after this long: whoever waits can be interrupted
 /// only between two reads.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_millis(250);
 /// Keys that were shown have to be read within this time.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -47,8 +47,6 @@ pub struct Control {
     daemon: Arc<Daemon>,
     running: AtomicUsize,
     next_conversation: AtomicU64,
-    /// Signing in takes much memory: one at a time.
-    signing_in: Mutex<()>,
 }
 
 impl Control {
@@ -58,7 +56,6 @@ impl Control {
             daemon,
             running: AtomicUsize::new(0),
             next_conversation: AtomicU64::new(1),
-            signing_in: Mutex::new(()),
         })
     }
 }
@@ -373,13 +370,16 @@ fn progress(step: Step) -> Vec<u8> {
 /// Passes the steps of a request on to its conversation.
 struct Listener<'a> {
     conversation: &'a Conversation,
+    /// See [`Progress::waits`].
+    waits: bool,
     last: Mutex<Option<(std::time::Instant, String)>>,
 }
 
 impl<'a> Listener<'a> {
-    fn new(conversation: &'a Conversation) -> Self {
+    fn new(conversation: &'a Conversation, waits: bool) -> Self {
         Self {
             conversation,
+            waits,
             last: Mutex::new(None),
         }
     }
@@ -404,5 +404,9 @@ impl Progress for Listener<'_> {
 
     fn stopped(&self) -> bool {
         self.conversation.closed.load(Ordering::Acquire)
+    }
+
+    fn waits(&self) -> bool {
+        self.waits
     }
 }

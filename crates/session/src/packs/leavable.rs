@@ -4,12 +4,13 @@
 //! that is left ends by itself, within the store's own limits, and nobody hears of it: what it has done may be
 //! done, as with an answer that was lost. Such calls are few at a time, and none of them removes anything.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_store::{
     Entry, Error, Failures, Kind, Purse, Result, Room, Stats, Store, Traits, Upload, in_batches,
@@ -21,21 +22,52 @@ use crate::packs::patience;
 const LISTEN_EVERY: Duration = Duration::from_millis(50);
 /// Calls that were left and have not ended. Each may hold the packs of one batch.
 const LEFT_MAX: usize = 8;
+/// The same of all sign-ins together, whose calls are small: who stops and tries again is not kept out soon.
+const OPENING_LEFT_MAX: usize = 32;
 
 pub(crate) struct Leavable {
     store: Arc<dyn Store>,
     left: Arc<AtomicUsize>,
+    left_max: usize,
+    /// When the calls were begun that somebody waits for.
+    waiting: Mutex<Vec<Instant>>,
+}
+
+/// A call that somebody waits for.
+struct Waiting<'a>(&'a Mutex<Vec<Instant>>, Instant);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        if let Some(place) = waiting.iter().position(|since| *since == self.1) {
+            waiting.swap_remove(place);
+        }
+    }
 }
 
 impl Leavable {
     /// The same store. One on this computer is waited for; one that is paid for brings its uploads to their end by itself.
     pub(crate) fn around(store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Self::counted(store, Arc::default(), LEFT_MAX)
+    }
+
+    /// The same for a sign-in, which has no session yet.
+    pub(crate) fn around_opening(store: Arc<dyn Store>) -> Arc<dyn Store> {
+        static LEFT: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+        Self::counted(store, LEFT.clone(), OPENING_LEFT_MAX)
+    }
+
+    fn counted(store: Arc<dyn Store>, left: Arc<AtomicUsize>, left_max: usize) -> Arc<dyn Store> {
         let traits = store.traits();
         if traits.local || traits.paid {
             return store;
         }
-        let left = Arc::default();
-        Arc::new(Self { store, left })
+        Arc::new(Self {
+            store,
+            left,
+            left_max,
+            waiting: Mutex::default(),
+        })
     }
 
     fn stopped(&self) -> Error {
@@ -47,6 +79,9 @@ impl Leavable {
         &self,
         call: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let since = Instant::now();
+        self.waiting.lock().push(since);
+        let _waiting = Waiting(&self.waiting, since);
         let Some(wanted) = patience::wanted() else {
             return call(&*self.store);
         };
@@ -57,7 +92,7 @@ impl Leavable {
             url: self.store.url().to_owned(),
             why,
         };
-        if self.left.load(Ordering::Acquire) >= LEFT_MAX {
+        if self.left.load(Ordering::Acquire) >= self.left_max {
             return Err(unable(
                 "too many requests that were given up are still under way; try again in a minute"
                     .into(),
@@ -212,7 +247,10 @@ impl Store for Leavable {
     }
 
     fn failures(&self) -> Failures {
-        self.store.failures()
+        Failures {
+            unanswered_since: self.waiting.lock().iter().min().copied(),
+            ..self.store.failures()
+        }
     }
 }
 

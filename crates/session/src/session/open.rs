@@ -21,6 +21,7 @@ use crate::packs::cache::PackCache;
 use crate::packs::leavable::Leavable;
 use crate::session::computer;
 use crate::sync::ancestry::{Ancestry, State, unless_lost};
+use crate::sync::attempt::before_a_session;
 use crate::sync::publish::{Line, Publisher};
 use crate::sync::putback::Ours;
 use crate::worktree::home::Home;
@@ -85,11 +86,14 @@ impl Session {
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
+        let store = Leavable::around_opening(options.store.clone());
         let Recovered {
             account,
             head,
             before,
-        } = Account::recover(&*options.store, key, name, new, &steps(progress))?;
+        } = before_a_session(&*store, progress, &|| false, |told| {
+            Ok(Account::recover(&*store, key, name, new, &steps(told))?)
+        })?;
         let state = options.state.clone();
         let session = open(account, head, options, false, progress)?;
         // What this computer remembers opens with the old password.
@@ -100,7 +104,6 @@ impl Session {
     }
 
     fn make(login: Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
-        let step = steps(progress);
         if let (Some(key), Some(purse)) = (&options.wallet, options.store.purse()) {
             purse.fund(key.expose())?;
         }
@@ -108,27 +111,11 @@ impl Session {
             wallet: options.wallet.clone(),
             ..Settings::default()
         };
-        let (account, head) = login.with_settings(settings).sign_up::<Error>(
-            &*options.store,
-            |account| {
-                let keys = Keys::new(account.home_key());
-                let mut tree = Tree::new();
-                tree.apply(&NoNodes, root_batch())?;
-                let commit = Commit {
-                    time: precise().max(0) as u64,
-                    computer: computer(),
-                    parents: Vec::new(),
-                    stage: [0; 16],
-                    stage_segment: 0,
-                    added_bytes: 0,
-                    totals: Totals { nodes: 1, bytes: 0 },
-                    // One inode: no node but the root.
-                    root: seal_tree(&tree, &keys, &mut NoPacks)?,
-                };
-                Ok(commit.encode())
-            },
-            &step,
-        )?;
+        let store = Leavable::around_opening(options.store.clone());
+        let login = login.with_settings(settings);
+        let (account, head) = before_a_session(&*store, progress, &|| false, |told| {
+            login.sign_up::<Error>(&*store, first_commit, &steps(told))
+        })?;
         open(account, head, options, false, progress)
     }
 
@@ -145,9 +132,16 @@ impl Session {
         if progress.stopped() {
             return Err(Error::Stopped);
         }
-        match login.sign_in(&*options.store, &step) {
+        let store = Leavable::around_opening(options.store.clone());
+        let is_remembered = || is_remembered(&login, &options);
+        let found = before_a_session(&*store, progress, &is_remembered, |told| {
+            Ok(login.sign_in(&*store, &steps(told))?)
+        });
+        match found {
             Ok((account, head)) => open(account, head, options, false, progress),
-            Err(AccountError::Store(error)) if says_nothing(&error) => {
+            Err(Error::Account(AccountError::Store(error)) | Error::Store(error))
+                if says_nothing(&error) =>
+            {
                 step("looking whether this computer remembers the account");
                 let name = login.name().to_owned();
                 let Some((account, head)) = offline(login, &options)? else {
@@ -155,9 +149,28 @@ impl Session {
                 };
                 open(account, head, options, true, progress)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
+}
+
+/// What an account is made with: an empty home.
+fn first_commit(account: &Account) -> Result<Vec<u8>> {
+    let keys = Keys::new(account.home_key());
+    let mut tree = Tree::new();
+    tree.apply(&NoNodes, root_batch())?;
+    let commit = Commit {
+        time: precise().max(0) as u64,
+        computer: computer(),
+        parents: Vec::new(),
+        stage: [0; 16],
+        stage_segment: 0,
+        added_bytes: 0,
+        totals: Totals { nodes: 1, bytes: 0 },
+        // One inode: no node but the root.
+        root: seal_tree(&tree, &keys, &mut NoPacks)?,
+    };
+    Ok(commit.encode())
 }
 
 /// What can be chosen for an account that is made.
@@ -197,6 +210,25 @@ fn not_remembered(error: safeos_store::Error, name: String, options: &Options) -
     error.into()
 }
 
+/// Whether this computer remembers the account, under whatever version of the key derivation.
+fn is_remembered(login: &Login, options: &Options) -> bool {
+    let is_here = |login: &Login| remembered(&options.state, &login.address()).is_some();
+    if is_here(login) {
+        return true;
+    }
+    let mut next = match remembers_any(&options.state) {
+        true => login.next().ok().flatten(),
+        false => None,
+    };
+    while let Some(login) = next {
+        if is_here(&login) {
+            return true;
+        }
+        next = login.next().ok().flatten();
+    }
+    false
+}
+
 /// The account as this computer remembers it.
 fn offline(login: Login, options: &Options) -> Result<Option<(Account, Head)>> {
     let mut next = Some(login);
@@ -230,7 +262,6 @@ fn open_in(
     offline: bool,
     progress: &dyn Progress,
 ) -> Result<Arc<Session>> {
-    let step = steps(progress);
     let options = Options {
         store: Leavable::around(options.store),
         ..options
@@ -251,8 +282,12 @@ fn open_in(
         lease: &lease,
         offline,
     };
+    let store = &*options.store;
     let opened = match local.unwritable() {
-        None => opening.to_write(&step),
+        // Without the store it opens with what is here, or not at all.
+        None => before_a_session(store, progress, &|| offline, |told| {
+            opening.to_write(&steps(told))
+        }),
         Some(why) => Err(why.clone()),
     };
     let (home, line) = match opened {

@@ -20,13 +20,32 @@ use crate::{Error, Nanos, Progress, Result, Session, Step};
 /// How often it is looked whether somebody still waits, and what for.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
 /// How often is told what keeps it.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const TELL_EVERY: Duration = if cfg!(test) {
+    Duration::from_millis(100)
+} else {
+    Duration::from_secs(1)
+};
+/// A request that is not answered for so long is told.
+const UNANSWERED_AFTER: Duration = if cfg!(test) {
+    Duration::from_millis(100)
+} else {
+    Duration::from_secs(2)
+};
+/// A home that can be opened without the store is opened so when a request is not answered for so long.
+const OFFLINE_AFTER: Duration = if cfg!(test) {
+    Duration::from_millis(300)
+} else {
+    Duration::from_secs(5)
+};
 /// How often the line is looked for. A wait for a lock with an end to it keeps the processor busy on Redox.
 const LINE_EVERY: Duration = Duration::from_millis(10);
 /// So long without any progress …
 const STUCK_AFTER: Duration = Duration::from_secs(45);
 /// … and requests that still fail so long after it: longer than a line that is only slow has a bad moment.
 const FAILING_FOR: Duration = Duration::from_secs(25);
+/// The same for a sign-in, whose requests are small.
+const OPENING_STUCK_AFTER: Duration = Duration::from_secs(30);
+const OPENING_FAILING_FOR: Duration = Duration::from_secs(15);
 /// Who works for nobody gives way to a person after so long without progress.
 const GIVES_WAY_AFTER: Duration = Duration::from_secs(2);
 
@@ -35,6 +54,8 @@ pub(crate) struct Attempt {
     left: Arc<AtomicBool>,
     /// A person waits for it.
     for_person: bool,
+    /// See [`STUCK_AFTER`] and [`FAILING_FOR`].
+    stuck_after: (Duration, Duration),
     seen: Mutex<Seen>,
 }
 
@@ -51,12 +72,22 @@ impl Attempt {
         Arc::new(Self {
             left: Arc::default(),
             for_person,
+            stuck_after: (STUCK_AFTER, FAILING_FOR),
             seen: Mutex::new(Seen {
                 step: Step::default(),
                 since: Instant::now(),
                 failures: store.failures().count,
             }),
         })
+    }
+
+    /// A sign-in.
+    fn opening(store: &dyn Store) -> Arc<Self> {
+        let mut attempt = Self::new(true, store);
+        if let Some(attempt) = Arc::get_mut(&mut attempt) {
+            attempt.stuck_after = (OPENING_STUCK_AFTER, OPENING_FAILING_FOR);
+        }
+        attempt
     }
 
     fn leave(&self) {
@@ -98,8 +129,137 @@ impl Attempt {
     fn stuck(&self, store: &dyn Store) -> Option<safeos_store::Error> {
         let (error, when) = self.met(store.failures())?;
         let seen = self.seen.lock();
-        let still_fails = when.saturating_duration_since(seen.since) >= FAILING_FOR;
-        (seen.since.elapsed() >= STUCK_AFTER && still_fails).then_some(error)
+        let (after, failing_for) = self.stuck_after;
+        let still_fails = when.saturating_duration_since(seen.since) >= failing_for;
+        (seen.since.elapsed() >= after && still_fails).then_some(error)
+    }
+}
+
+/// How a piece of work ended that somebody was kept company for.
+enum End {
+    /// By itself, or because nobody wanted it any more.
+    Own,
+    /// With the failure that it met for too long.
+    Stuck(safeos_store::Error),
+}
+
+/// Keeps somebody company who waits for work.
+struct Company<'a> {
+    store: &'a dyn Store,
+    attempt: &'a Attempt,
+    to: &'a dyn Progress,
+    /// Whether whoever else has a say in it wants it no more.
+    is_left: &'a (dyn Fn() -> bool + Sync),
+    /// Whether it can be done without the store. Asked once, when the store does not answer.
+    can_do_without: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Company<'_> {
+    /// Does the work, and says and listens meanwhile.
+    fn keep<T>(
+        &self,
+        told: &Told<'_>,
+        work: impl FnOnce(&Told<'_>) -> Result<T>,
+    ) -> (Result<T>, End) {
+        let (ended, ends) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let company = std::thread::Builder::new().name("company".into());
+            // Without it nobody hears why it takes so long.
+            let company = company.spawn_scoped(scope, move || self.watch(&ends));
+            let done = patience::while_wanted(&self.attempt.left, || work(told));
+            drop(ended);
+            let end = company.ok().and_then(|company| company.join().ok());
+            (done, end.unwrap_or(End::Own))
+        })
+    }
+
+    fn watch(&self, ends: &mpsc::Receiver<()>) -> End {
+        let mut told = Instant::now();
+        let mut without = None;
+        while ends.recv_timeout(LISTEN_EVERY) == Err(RecvTimeoutError::Timeout) {
+            if self.to.stopped() || (self.is_left)() {
+                self.attempt.leave();
+                return End::Own;
+            }
+            if let Some(error) = self.attempt.stuck(self.store) {
+                self.attempt.leave();
+                return End::Stuck(error);
+            }
+            let unanswered = self.unanswered();
+            if unanswered.is_some_and(|time| time >= UNANSWERED_AFTER) && without.is_none() {
+                without = Some((self.can_do_without)());
+            }
+            let goes_without = without == Some(true) && !self.to.waits();
+            if goes_without && unanswered.is_some_and(|time| time >= OFFLINE_AFTER) {
+                self.attempt.leave();
+                return End::Stuck(no_answer(self.store));
+            }
+            if told.elapsed() < TELL_EVERY {
+                continue;
+            }
+            let why = match (self.attempt.trouble(self.store), unanswered) {
+                (Some(why), _) => why,
+                (None, Some(time)) if time >= UNANSWERED_AFTER => no_answer(self.store).to_string(),
+                _ => continue,
+            };
+            told = Instant::now();
+            let (step, at_it_for) = self.attempt.at();
+            let since = to_the_second(precise() - at_it_for.as_nanos() as Nanos);
+            let what = format!("waiting since {since}, because {why}");
+            self.to.step(match unanswered.filter(|_| goes_without) {
+                // When it goes on without.
+                Some(time) => Step {
+                    what,
+                    done: time.as_secs().min(OFFLINE_AFTER.as_secs()),
+                    total: OFFLINE_AFTER.as_secs(),
+                    unit: "seconds".to_owned(),
+                },
+                None => Step { what, ..step },
+            });
+        }
+        End::Own
+    }
+
+    /// For how long a request waits for its answer.
+    fn unanswered(&self) -> Option<Duration> {
+        let since = self.store.failures().unanswered_since?;
+        Some(since.elapsed())
+    }
+}
+
+fn no_answer(store: &dyn Store) -> safeos_store::Error {
+    safeos_store::Error::Unreachable {
+        url: store.url().to_owned(),
+        why: "it has not answered yet".to_owned(),
+    }
+}
+
+/// Does what comes before a session, for somebody who waits for it: they hear what keeps it, and can leave. Where it can be done
+/// without the store, which `can_do_without` tells, a store that does not answer is [out of
+/// reach](safeos_store::Error::Unreachable) soon.
+pub(crate) fn before_a_session<T>(
+    store: &dyn Store,
+    to: &dyn Progress,
+    can_do_without: &(dyn Fn() -> bool + Sync),
+    work: impl FnOnce(&Told<'_>) -> Result<T>,
+) -> Result<T> {
+    let attempt = Attempt::opening(store);
+    let told = Told {
+        to,
+        attempt: attempt.clone(),
+        store,
+    };
+    let company = Company {
+        store,
+        attempt: &attempt,
+        to,
+        is_left: &|| false,
+        can_do_without,
+    };
+    match company.keep(&told, work) {
+        (Err(error), End::Stuck(why)) if error.is_stopped() => Err(why.into()),
+        (Err(error), End::Own) if error.is_stopped() => Err(Error::Stopped),
+        (done, _) => done,
     }
 }
 
@@ -118,6 +278,10 @@ impl Progress for Told<'_> {
 
     fn stopped(&self) -> bool {
         self.attempt.is_left() || self.to.stopped()
+    }
+
+    fn waits(&self) -> bool {
+        self.to.waits()
     }
 }
 
@@ -146,64 +310,27 @@ impl Session {
             attempt: attempt.clone(),
             store,
         };
-        let (ended, ends) = mpsc::channel::<()>();
-        let (done, stuck) = std::thread::scope(|scope| {
-            let company = std::thread::Builder::new().name("company".into());
-            let watched = &*attempt;
-            // Without it nobody hears why it takes so long.
-            let company =
-                company.spawn_scoped(scope, move || self.keep_company(watched, to, &ends));
-            let done = patience::while_wanted(&attempt.left, || work(&told));
-            drop(ended);
-            let stuck = company.ok().and_then(|company| company.join().ok());
-            (done, stuck.flatten())
-        });
+        let company = Company {
+            store,
+            attempt: &attempt,
+            to,
+            is_left: &|| self.is_left(),
+            can_do_without: &|| false,
+        };
+        let (done, end) = company.keep(&told, work);
         self.is_over(&attempt);
-        match (done, stuck) {
-            (Err(error), Some(why)) if error.is_stopped() => {
+        match (done, end) {
+            (Err(error), End::Stuck(why)) if error.is_stopped() => {
                 let why = why.into();
                 on_stuck(&why);
                 Err(why)
             }
-            (Err(error), None) if error.is_stopped() => Err(match self.is_left() {
+            (Err(error), End::Own) if error.is_stopped() => Err(match self.is_left() {
                 true => Error::Ended,
                 false => Error::Stopped,
             }),
             (done, _) => done,
         }
-    }
-
-    /// The failure that it is ended for, if it is.
-    fn keep_company(
-        &self,
-        attempt: &Attempt,
-        to: &dyn Progress,
-        ends: &mpsc::Receiver<()>,
-    ) -> Option<safeos_store::Error> {
-        let store = self.home.packs.store();
-        let mut told = Instant::now();
-        while ends.recv_timeout(LISTEN_EVERY) == Err(RecvTimeoutError::Timeout) {
-            if to.stopped() || self.is_left() {
-                attempt.leave();
-                return None;
-            }
-            if let Some(error) = attempt.stuck(store) {
-                attempt.leave();
-                return Some(error);
-            }
-            if told.elapsed() >= TELL_EVERY
-                && let Some(why) = attempt.trouble(store)
-            {
-                told = Instant::now();
-                let (step, at_it_for) = attempt.at();
-                let since = to_the_second(precise() - at_it_for.as_nanos() as Nanos);
-                to.step(Step {
-                    what: format!("waiting since {since}, because {why}"),
-                    ..step
-                });
-            }
-        }
-        None
     }
 
     /// The same for what nobody waits for: it gives way to who does.
@@ -284,6 +411,7 @@ mod tests {
         Failures {
             count,
             last: Some((error, when)),
+            unanswered_since: None,
         }
     }
 
@@ -370,5 +498,139 @@ mod tests {
         *store.1.lock() = failures(3, Duration::ZERO);
         attempt.step(&step, &store);
         assert!(attempt.trouble(&store).is_some());
+    }
+
+    /// Of its pointers it never says anything.
+    #[derive(Default)]
+    struct Silent {
+        inner: MemoryStore,
+        asked: Mutex<Option<mpsc::Sender<()>>>,
+    }
+
+    impl Store for Silent {
+        fn get_pointer(
+            &self,
+            _: &safeos_record::Address,
+        ) -> safeos_store::Result<Option<safeos_record::Pointer>> {
+            let (end, never) = mpsc::channel();
+            *self.asked.lock() = Some(end);
+            let _ = never.recv();
+            Ok(None)
+        }
+        fn url(&self) -> &str {
+            "http://silent"
+        }
+        fn traits(&self) -> Traits {
+            Traits {
+                local: false,
+                paid: false,
+            }
+        }
+        fn put_chunks(&self, chunks: &[safeos_record::Chunk]) -> safeos_store::Result<()> {
+            self.inner.put_chunks(chunks)
+        }
+        fn get_chunks(
+            &self,
+            addresses: &[safeos_record::Address],
+        ) -> Vec<safeos_store::Result<safeos_record::Chunk>> {
+            self.inner.get_chunks(addresses)
+        }
+        fn has_chunks(
+            &self,
+            addresses: &[safeos_record::Address],
+        ) -> safeos_store::Result<Vec<bool>> {
+            self.inner.has_chunks(addresses)
+        }
+        fn set_pointer(
+            &self,
+            pointer: &safeos_record::Pointer,
+            expected: Option<u64>,
+        ) -> safeos_store::Result<()> {
+            self.inner.set_pointer(pointer, expected)
+        }
+        fn list(
+            &self,
+            after: Option<(safeos_store::Kind, safeos_record::Address)>,
+            limit: usize,
+        ) -> safeos_store::Result<Vec<safeos_store::Entry>> {
+            self.inner.list(after, limit)
+        }
+        fn delete_chunks(&self, addresses: &[safeos_record::Address]) -> safeos_store::Result<u64> {
+            self.inner.delete_chunks(addresses)
+        }
+        fn stats(&self) -> safeos_store::Result<safeos_store::Stats> {
+            self.inner.stats()
+        }
+    }
+
+    /// Hears what is told, and does not want it any more when it has heard so much.
+    struct Person {
+        waits: bool,
+        leaves_after: usize,
+        heard: Mutex<Vec<Step>>,
+    }
+
+    impl Person {
+        fn new(waits: bool, leaves_after: usize) -> Self {
+            Self {
+                waits,
+                leaves_after,
+                heard: Mutex::default(),
+            }
+        }
+    }
+
+    impl Progress for Person {
+        fn step(&self, step: Step) {
+            self.heard.lock().push(step);
+        }
+        fn stopped(&self) -> bool {
+            self.heard.lock().len() >= self.leaves_after
+        }
+        fn waits(&self) -> bool {
+            self.waits
+        }
+    }
+
+    fn ask(person: &Person, can_do_without: bool) -> Result<()> {
+        let silent = Arc::new(Silent::default());
+        let store = crate::packs::leavable::Leavable::around_opening(silent.clone());
+        let address = safeos_record::Address([7; 32]);
+        let done = before_a_session(&*store, person, &|| can_do_without, |_| {
+            Ok(store.get_pointer(&address).map(drop)?)
+        });
+        *silent.asked.lock() = None;
+        done
+    }
+
+    #[test]
+    fn a_store_that_never_answers_is_out_of_reach_where_it_can_be_done_without() {
+        let person = Person::new(false, usize::MAX);
+        let error = ask(&person, true).unwrap_err();
+        assert!(error.is_away(), "{error}");
+        assert!(error.to_string().contains("http://silent"), "{error}");
+        // Before that it is said, with when it goes on without.
+        let heard = person.heard.lock();
+        let said = heard.first().unwrap();
+        assert!(said.what.contains("has not answered"), "{said:?}");
+        assert_eq!(said.unit, "seconds");
+    }
+
+    #[test]
+    fn whoever_waits_for_a_store_that_never_answers_hears_so_and_can_leave() {
+        // It cannot be done without, or somebody wants to wait: it goes on, until they leave.
+        for (waits, can_do_without) in [(false, false), (true, true)] {
+            let person = Person::new(waits, 5);
+            let error = ask(&person, can_do_without).unwrap_err();
+            assert!(error.is_stopped(), "{error}");
+            let heard = person.heard.lock();
+            assert!(heard.len() >= 5);
+            assert!(
+                heard
+                    .iter()
+                    .all(|step| step.what.contains("has not answered"))
+            );
+            assert!(heard.iter().all(|step| step.unit.is_empty()));
+        }
     }
 }

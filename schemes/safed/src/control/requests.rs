@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use safeos_account::{RecoveryKey, SecretKey};
 use safeos_control::{
@@ -19,9 +20,13 @@ use crate::daemon::Signed;
 
 type Answer = Result<Reply, ErrorReply>;
 
+/// How long a session that nobody has seen waits for its store when it ends.
+const UNSEEN_MAX: Duration = Duration::from_secs(1);
+
 /// Does what a request asks.
 pub fn run(conversation: &Conversation, request: Request) -> Reply {
-    let listener = Listener::new(conversation);
+    let waits = matches!(&request, Request::SignIn(sign_in) if sign_in.wait);
+    let listener = Listener::new(conversation, waits);
     let answer = match request {
         Request::SignUp(request) => sign_up(conversation, request, &listener),
         Request::Price(request) => price(conversation, &request, &listener),
@@ -256,10 +261,7 @@ fn open(
     how: impl FnOnce(Options) -> safeos_session::Result<(Arc<Session>, Keys)>,
 ) -> Answer {
     may_sign_in(conversation)?;
-    let control = &conversation.control;
-    let _one_at_a_time = control.signing_in.lock();
-    may_sign_in(conversation)?;
-    let daemon = &control.daemon;
+    let daemon = &conversation.control.daemon;
     let store = store(conversation, opening.store.as_deref())?;
     let options = Options {
         store: Arc::clone(&store),
@@ -273,7 +275,7 @@ fn open(
     let (session, keys) = how(options).map_err(failed)?;
     // Whoever asked has gone meanwhile: nobody would know of the session, and it would keep others out.
     if conversation.closed.load(Ordering::Acquire) {
-        let _ = session.sign_out(false, true, &());
+        end_unseen(&session);
         return Err(failed(Error::Stopped));
     }
     let account = session.account();
@@ -286,13 +288,13 @@ fn open(
     );
     match attached {
         Ok(true) => {}
-        // Cannot be while one signs in at a time; were it so, the session must not stay open unseen.
+        // Another request of the same user was faster.
         Ok(false) => {
-            let _ = session.sign_out(false, true, &());
+            end_unseen(&session);
             return Err(failed(Error::InUse));
         }
         Err(error) => {
-            let _ = session.sign_out(false, true, &());
+            end_unseen(&session);
             return Err(failed(error));
         }
     }
@@ -315,6 +317,24 @@ fn open(
         }
     }
     Ok(Reply::Ok(result.into()))
+}
+
+/// Ends a session that nobody has seen, and that must not keep its own account out: in order if the store answers, else
+/// with what it takes back later.
+fn end_unseen(session: &Arc<Session>) {
+    struct Soon(Instant);
+    impl safeos_session::Progress for Soon {
+        fn step(&self, _: Step) {}
+        fn stopped(&self) -> bool {
+            self.0.elapsed() > UNSEEN_MAX
+        }
+    }
+    if session
+        .sign_out(false, false, &Soon(Instant::now()))
+        .is_err()
+    {
+        let _ = session.sign_out_later();
+    }
 }
 
 fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<'_>) -> Answer {

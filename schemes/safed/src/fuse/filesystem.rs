@@ -363,10 +363,14 @@ impl Filesystem for Front {
                     });
                     from_session(done)
                 }
-                Ok(Node::Place(Place::Control)) => self
-                    .conversation(handle.0)
-                    .ok_or(Errno::EBADF)
-                    .and_then(|conversation| conversation.write(data).map_err(Errno::from_i32)),
+                Ok(Node::Place(Place::Control)) => {
+                    let taken = self
+                        .conversation(handle.0)
+                        .ok_or(Errno::EBADF)
+                        .and_then(|conversation| conversation.write(data).map_err(Errno::from_i32));
+                    wipe(data);
+                    taken
+                }
                 Ok(Node::Place(_)) => Err(Errno::EBADF),
                 Err(error) => Err(error),
             };
@@ -660,4 +664,12 @@ impl Filesystem for Front {
             }
         });
     }
+}
+
+/// Wipes what was read of a request in `fuser`'s buffer, which keeps it until a request as long comes to the same thread.
+fn wipe(data: &[u8]) {
+    // SAFETY: the bytes lie in the buffer that `fuser` has the kernel write requests to, in the part that holds this one's
+    // data. Nobody reads that part after its handler, and the handler has read it; the function that writes is opaque to
+    // the compiler, as the kernel is.
+    unsafe { libc::explicit_bzero(data.as_ptr().cast_mut().cast(), data.len()) };
 }
