@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::geometry::Rect;
 use crate::icon::Icon;
-use crate::layout::{Layout, Look};
+use crate::layout::{Align, Layout, Look};
 use crate::text::{Style, Text};
 use crate::theme::{Rgba, Theme};
 use crate::view::View;
@@ -100,15 +100,18 @@ impl Pen<'_> {
         self.ops.push(Op::Ring(rect, radius, width, colour));
     }
 
-    /// A line of text, centred in height by its capitals; in width where `middle`.
-    fn words(&mut self, rect: Rect, words: &str, look: Look, colour: Rgba, middle: bool) {
+    /// A line of text, centred in height by its capitals.
+    fn words(&mut self, rect: Rect, words: &str, look: Look, colour: Rgba, align: Align) {
         if words.is_empty() {
             return;
         }
         let style = look.style(self.scale);
         let mut x = rect.x as f32;
-        if middle {
-            x += ((rect.w as f32 - self.text.width(style, words)) / 2.0).max(0.0);
+        let left = |text: &mut Text| (rect.w as f32 - text.width(style, words)).max(0.0);
+        match align {
+            Align::Left => {}
+            Align::Middle => x += left(self.text) / 2.0,
+            Align::Right => x += left(self.text),
         }
         let y = (rect.y as f32 + (rect.h as f32 + style.capital()) / 2.0).round();
         self.ops.push(Op::Text {

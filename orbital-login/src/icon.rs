@@ -23,6 +23,8 @@ pub enum Icon {
     Warning,
     /// Something is right.
     Fine,
+    /// Something is good to know.
+    Info,
     /// SafeOS's mark: a shield with a keyhole.
     Mark,
 }
@@ -135,6 +137,11 @@ fn lines(icon: Icon) -> Vec<Option<Path>> {
                 p.line_to(16.2, 9.0);
             }),
         ],
+        Icon::Info => vec![
+            path(|p| p.push_circle(12.0, 12.0, 9.0)),
+            line(12.0, 11.2, 12.0, 16.6),
+            line(12.0, 7.5, 12.0, 7.6),
+        ],
         Icon::Mark => vec![path(|p| {
             p.move_to(12.0, 2.4);
             p.cubic_to(14.6, 4.3, 17.4, 5.2, 20.4, 5.4);
@@ -177,6 +184,7 @@ mod tests {
             Icon::Tick,
             Icon::Warning,
             Icon::Fine,
+            Icon::Info,
             Icon::Mark,
         ] {
             let glyph = draw(icon, 48).unwrap();

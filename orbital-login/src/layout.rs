@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::geometry::Rect;
 use crate::state::Target;
 use crate::text::{Face, Style, Text};
+use crate::trouble::Mood;
 use crate::view::{Tone, View};
 
 /// The kinds of text.
@@ -72,6 +73,8 @@ pub enum Align {
     Left,
     /// In the middle.
     Middle,
+    /// At the right.
+    Right,
 }
 
 /// What is drawn in a rectangle.
@@ -95,13 +98,15 @@ pub enum Part {
         placeholder: &'static str,
         /// Where the caret is, from the left edge of the text.
         caret: i32,
+        /// How wide the text is that what is typed next replaces; 0 if it replaces nothing.
+        taken: i32,
         /// How far the text is moved to the left.
         moved: i32,
     },
     /// Shows (`true`) or hides a password.
     Reveal(bool),
     /// How good a password is: which of the four bars are lit.
-    Meter(u8),
+    Meter(Option<u8>),
     /// A box to tick.
     Tick(bool),
     /// The ground of a row of choices.
@@ -112,8 +117,12 @@ pub enum Part {
     Button(String, bool),
     /// A link.
     Link(String),
-    /// The ground of a notice; whether it is a calm one.
-    Notice(bool),
+    /// The ground of a notice.
+    Notice(Mood),
+    /// The ground of a person or a way to choose.
+    Row,
+    /// A button as small as a line of text.
+    SmallButton(String),
     /// How far something is.
     Bar(Option<f32>),
     /// A code to photograph.
@@ -172,9 +181,9 @@ pub fn scale_for(width: i32, height: i32) -> f32 {
 /// Places everything on a screen of this size.
 pub fn layout(view: &View, text: &mut Text, width: i32, height: i32) -> Layout {
     let scale = scale_for(width, height);
-    let (mut placed, card_scale) = card::place(view, text, width, height, scale);
+    let (mut placed, card_scale, middle) = card::place(view, text, width, height, scale);
     let corner_from = placed.len();
-    corner::place(view, text, width, height, scale, &mut placed);
+    corner::place(view, text, (width, height), scale, middle, &mut placed);
     Layout {
         scale,
         card_scale,

@@ -11,6 +11,7 @@
 //!   └── paint ◀ draw ◀ layout                  └── events ──▶ state
 //! ```
 
+pub mod again;
 pub mod canvas;
 pub mod clock;
 pub mod draw;

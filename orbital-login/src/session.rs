@@ -84,6 +84,16 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The URL of this computer's own store, where that is on a server.
+    pub fn server(&self) -> Option<String> {
+        let is_server = ["http:", "https:"]
+            .iter()
+            .any(|scheme| self.store.starts_with(scheme));
+        (is_server && !cfg!(target_os = "redox")).then(|| self.store.clone())
+    }
+}
+
 /// The reason why the launcher cannot be run.
 pub(crate) fn not_started(program: &OsString, error: &std::io::Error) -> Trouble {
     let code = match error.kind() {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 const BYTES_MAX: u64 = 256 * 1024;
 
 /// Accounts kept at most.
-pub const REMEMBERED_MAX: usize = 24;
+pub const REMEMBERED_MAX: usize = 100;
 
 /// An account that this computer was told to remember.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::Instant;
 
+use orbital_login::again::Pauses;
 use orbital_login::session::Options;
 use orbital_login::window::{self, Look};
 
@@ -22,8 +23,6 @@ image has a console for developers.";
 const INNER: &str = "--inner";
 /// There on images with a console for developers (`./build.sh image --console`).
 const CONSOLE: &str = "/etc/safeos/console";
-/// Before it is started again: longer each time, so that a fault does not keep the processor busy.
-const PAUSES: [u64; 4] = [250, 1_000, 4_000, 15_000];
 
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -84,8 +83,9 @@ fn failed(message: &str) -> ExitCode {
 
 /// Starts the screen in a process of its own, and again when that one dies.
 fn again_and_again(arguments: &[OsString]) -> ExitCode {
-    let mut pauses = PAUSES.iter().copied();
+    let mut pauses = Pauses::default();
     loop {
+        let since = Instant::now();
         let program = match std::env::current_exe() {
             Ok(program) => program,
             Err(_) => "orbital-login".into(),
@@ -98,8 +98,7 @@ fn again_and_again(arguments: &[OsString]) -> ExitCode {
             // The window was closed, where that is possible.
             return ExitCode::SUCCESS;
         }
-        let pause = pauses.next().unwrap_or(PAUSES[PAUSES.len() - 1]);
-        std::thread::sleep(Duration::from_millis(pause));
+        std::thread::sleep(pauses.next(since.elapsed()));
     }
 }
 

@@ -2,18 +2,24 @@
 //!
 //! What always holds here: nothing is read, written, drawn or waited for. There is at most one job and at
 //! most one session; while one is open no form can be filled in. Every screen leads back to the form. Secrets
-//! live in the form, which wipes them when it goes, and in the request that is made of them.
+//! live in the form, which wipes them when it goes, and in the request that is made of them. A letter that is typed
+//! while a form is shown goes into a field.
 
 mod action;
 mod edit;
 mod form;
 mod order;
+mod people;
 mod place;
 
+use std::time::Duration;
+
 use safeos_control::{Keys, Priced};
+use zeroize::Zeroizing;
 
 pub use form::{Form, Mode, WalletKey};
-pub use place::{Kind, NETWORK, Place, is_network};
+pub use people::{People, SHOWN as PEOPLE_SHOWN};
+pub use place::{Kind, NETWORK, Place, host, is_network};
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
 use crate::keyboard::Input;
@@ -22,6 +28,9 @@ use crate::trouble::{Notice, Trouble, explain};
 
 /// The keyboard layout that Redox starts with.
 const SYSTEM_KEYMAP: &str = "us";
+
+/// What was typed stands there for so long without a key.
+const IDLE_AFTER: Duration = Duration::from_secs(60);
 
 /// What can be pointed at, focused and done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -69,8 +78,18 @@ pub enum Target {
     Account(usize),
     /// Another account than those remembered.
     Someone,
+    /// Back to the remembered accounts.
+    Others,
     /// Take the chosen account out of the list.
     Forget,
+    /// The other ways to get in.
+    More,
+    /// What was asked about is to be done.
+    Sure,
+    /// What was asked about is not to be done.
+    Cancel,
+    /// Go on waiting for a store that does not answer.
+    KeepWaiting,
     /// The step that a notice offers.
     Next,
     /// Stop what is being done.
@@ -122,6 +141,12 @@ pub enum Event {
     Press(Option<Target>),
     /// The button went up.
     Release(Option<Target>),
+    /// The wheel was turned by so many lines, down if it is more than 0.
+    Scroll(i32),
+    /// What was copied, for the field in focus.
+    Pasted(Zeroizing<String>),
+    /// Nobody has pressed a key for [`State::idle_after`].
+    Idle,
     /// Time for the next picture of something that moves.
     Tick,
     /// The minute has changed.
@@ -152,6 +177,8 @@ pub enum Effect {
     Save(Settings),
     /// Nothing that the session copied may be pasted by the next one.
     ClearClipboard,
+    /// Hand in what was copied.
+    Paste,
 }
 
 /// The time as it is shown.
@@ -174,13 +201,20 @@ pub struct Abilities {
     pub network: Option<String>,
     /// Its own store is that network.
     pub only_network: bool,
+    /// The URL of its own store, where that is on a server.
+    pub server: Option<String>,
 }
 
 impl Abilities {
     /// Where an account lives when nobody says otherwise.
     pub fn place(&self) -> Place {
         let network = self.network.as_deref();
-        Place::of(network.filter(|_| self.only_network))
+        Place::of(network.filter(|_| self.only_network)).with_own(self.server.as_deref())
+    }
+
+    /// Where a remembered account lives.
+    pub fn place_of(&self, account: &Remembered) -> Place {
+        Place::of(account.store.as_deref()).with_own(self.server.as_deref())
     }
 }
 
@@ -206,6 +240,17 @@ pub struct Working {
     pub step: Step,
     /// The person wants it stopped.
     pub stopping: bool,
+    /// It is stopped to be begun again, and to wait longer.
+    pub to_wait: bool,
+}
+
+impl Working {
+    /// After how many seconds it opens without a store that does not answer, if it does.
+    pub fn goes_without(&self) -> Option<u64> {
+        let step = &self.step;
+        let can = step.unit == "seconds" && step.total > 0;
+        can.then(|| step.total.saturating_sub(step.done))
+    }
 }
 
 /// What an account costs, before it is paid.
@@ -256,11 +301,39 @@ pub struct Leaving {
     pub after: Option<Trouble>,
 }
 
+/// What is asked before it is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Question {
+    /// Turn the computer off.
+    ShutDown,
+    /// Off and on.
+    Restart,
+    /// Take this account off the list.
+    Forget(usize),
+}
+
+/// A question, and the screen that it was asked on.
+#[derive(Debug)]
+pub struct Asked {
+    /// What.
+    pub question: Question,
+    /// Where.
+    pub behind: Box<Screen>,
+    /// What the keyboard went to there.
+    focus: Target,
+}
+
 /// What fills the screen.
 #[derive(Debug)]
 pub enum Screen {
+    /// Who it may be.
+    People(People),
     /// Name and password.
     Form(Form),
+    /// The other ways to get in than that form.
+    Ways(Form),
+    /// Whether something is to be done.
+    Asked(Asked),
     /// Waiting for a session to open.
     Working(Working),
     /// What it costs.
@@ -280,6 +353,8 @@ pub struct State {
     pub screen: Screen,
     /// What the keyboard goes to.
     pub focus: Target,
+    /// The field it went to last.
+    field: Target,
     /// What the pointer is over.
     pub hover: Option<Target>,
     /// What the button went down on.
@@ -306,6 +381,8 @@ pub struct State {
     pub abilities: Abilities,
     /// The image has a console for developers: said wherever somebody may sign in.
     pub console: bool,
+    /// What was taken off the list last, and where it stood.
+    forgotten: Option<(usize, Remembered)>,
     job: Option<JobId>,
     next_job: JobId,
 }
@@ -319,6 +396,7 @@ impl State {
         let mut state = Self {
             screen: Screen::Form(Form::sign_in()),
             focus: Target::Name,
+            field: Target::Name,
             hover: None,
             pressed: None,
             menu: None,
@@ -332,6 +410,7 @@ impl State {
             keymap,
             abilities,
             console: false,
+            forgotten: None,
             job: None,
             next_job: 1,
         };
@@ -352,7 +431,60 @@ impl State {
 
     /// Whether a session is open or being opened or ended.
     pub fn is_busy(&self) -> bool {
-        self.job.is_some() || !matches!(self.screen, Screen::Form(_))
+        self.job.is_some() || !self.is_at_rest()
+    }
+
+    /// Whether nobody is in, or on the way.
+    pub const fn is_at_rest(&self) -> bool {
+        matches!(
+            self.screen,
+            Screen::People(_) | Screen::Form(_) | Screen::Ways(_) | Screen::Asked(_)
+        )
+    }
+
+    /// After how long without a key [`Event::Idle`] is due: where something was typed that must not stand there for ever.
+    pub fn idle_after(&self) -> Option<Duration> {
+        let is_typed = match &self.screen {
+            Screen::People(people) => !people.find.is_empty(),
+            Screen::Form(form) | Screen::Ways(form) => form.holds_something(),
+            Screen::Asked(_) => true,
+            _ => false,
+        };
+        is_typed.then_some(IDLE_AFTER)
+    }
+
+    /// Nobody is there any more: what was typed goes.
+    fn idle(&mut self) {
+        if self.idle_after().is_none() {
+            return;
+        }
+        if let Screen::Asked(_) = self.screen {
+            self.menu = None;
+            self.cancel();
+        }
+        let typed = match &mut self.screen {
+            Screen::Form(form) if form.mode != Mode::SignIn => {
+                let typed = form.holds_something();
+                form.wipe();
+                typed
+            }
+            Screen::Form(form) | Screen::Ways(form) => {
+                let typed = form.holds_something();
+                self.show_sign_in();
+                typed
+            }
+            Screen::People(_) => {
+                self.show_sign_in();
+                false
+            }
+            _ => false,
+        };
+        if typed {
+            self.notice = Some(Notice::plain(
+                "Nobody typed for a minute",
+                "What stood in the fields was taken away.",
+            ));
+        }
     }
 
     /// Takes an event; says what is to be done.
@@ -363,6 +495,9 @@ impl State {
             Event::Input(Input::Text(character)) => self.text(character, &mut effects),
             Event::Input(Input::Key(key)) => self.key(key, &mut effects),
             Event::Hover(target) => self.hover = target,
+            Event::Scroll(lines) => self.scroll(lines),
+            Event::Pasted(text) => self.paste(&text),
+            Event::Idle => self.idle(),
             Event::Press(target) => self.press(target),
             Event::Release(target) => {
                 if let Some(target) = target.filter(|_| self.pressed == target) {
@@ -416,15 +551,32 @@ impl State {
         effects.extend(self.job.map(Effect::Stop));
     }
 
-    /// A form to sign in with, for the account used last if one is remembered.
+    /// Who it may be; of one that is remembered, the form.
     fn show_sign_in(&mut self) {
-        let mut form = Form::at(self.abilities.place());
-        self.focus = Target::Name;
-        if let Some(account) = self.accounts.first() {
-            form.choose(0, account);
-            self.focus = Target::Password;
+        match self.accounts.len() {
+            0 => self.show_someone(),
+            1 => self.show_account(0),
+            _ => {
+                self.focus = Target::Account(0);
+                self.show(Screen::People(People::default()));
+            }
         }
-        self.show(Screen::Form(form));
+    }
+
+    /// The form of a remembered account.
+    fn show_account(&mut self, index: usize) {
+        if let Some(account) = self.accounts.get(index) {
+            let mut form = Form::at(self.abilities.place_of(account));
+            form.choose(index, account);
+            self.focus = Target::Password;
+            self.show(Screen::Form(form));
+        }
+    }
+
+    /// The form of whoever has not been here.
+    fn show_someone(&mut self) {
+        self.focus = Target::Name;
+        self.show(Screen::Form(Form::at(self.abilities.place())));
     }
 
     fn show(&mut self, screen: Screen) {
@@ -450,6 +602,13 @@ impl State {
                 self.priced(working.form, priced, effects);
             }
             (Screen::Working(working), Outcome::Keys(keys)) => self.show_keys(working.form, keys),
+            (Screen::Working(mut working), Outcome::Failed(trouble))
+                if working.to_wait && trouble.code == "stopped" =>
+            {
+                working.form.wait = true;
+                self.screen = Screen::Form(working.form);
+                self.submit(effects);
+            }
             (Screen::Working(working), Outcome::Failed(trouble)) => self.refused(working, &trouble),
             (Screen::Running(running), outcome) => {
                 let after = match outcome {
@@ -478,6 +637,7 @@ impl State {
                 };
                 effects.push(Effect::ClearClipboard);
                 self.show_sign_in();
+                // What is lost or kept here comes before how the desktop ended.
                 self.left(&leaving, trouble.or_else(|| leaving.after.clone()).as_ref());
             }
             // An answer that fits nothing changes nothing.
@@ -517,9 +677,10 @@ impl State {
             form,
             guest,
             stopping,
+            to_wait,
             ..
         } = working;
-        if stopping {
+        if stopping && !to_wait {
             // It was quicker than the wish to stop it.
             let after = match form.mode {
                 Mode::Recover => Trouble::new("password_set", ""),
@@ -595,12 +756,12 @@ impl State {
             Some(trouble) => Some(explain(trouble, account, &Place::default(), false)),
             None if leaving.keep => Some(Notice::calm(
                 "Signed out",
-                "What is not published yet stays encrypted on this computer until the next time.",
+                "What is not saved to the account yet waits on this computer, encrypted, until you sign in here again.",
             )),
             None if account.is_empty() => {
                 Some(Notice::calm("Signed out", "Nothing of the guest is left."))
             }
-            None => Some(Notice::calm("Signed out", "Everything is published.")),
+            None => Some(Notice::calm("Signed out", "All your files are saved.")),
         };
         // Nothing to do about it from here but to sign in again.
         if let Some(notice) = &mut self.notice {
@@ -612,6 +773,8 @@ impl State {
     /// Back to the form, with the reason.
     fn refused(&mut self, working: Working, trouble: &Trouble) {
         let mut form = working.form;
+        form.reveal = false;
+        form.wait = false;
         let mut notice = explain(trouble, form.name.as_str(), &form.place, form.key_shown);
         if trouble.code == "stopped" {
             let kept = form.kept != Keys::default();

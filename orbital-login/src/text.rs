@@ -1,12 +1,16 @@
 //! Text: shaped by HarfRust, its outlines read by skrifa, rasterised by tiny-skia.
 //!
 //! What always holds here: the fonts are in the program, so there is always text; a letter that they do not
-//! have is a box. Drawn letters are kept, at most [`KEPT_MAX`] of them; which ones says nothing about
-//! their order, so a password that was shown leaves its letters here, not itself.
+//! have is taken from a font of the system, and is a box where that has none either. Drawn letters are kept, at most
+//! [`KEPT_MAX`] of them; which ones says nothing about their order, so a password that was shown leaves its letters here, not
+//! itself.
+
+mod others;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use self::others::Others;
 use harfrust::{Buffer, Feature, Font, GlyphId, ShapeOptions, ShaperFont, Tag, shape};
 use skrifa::{DrawMemory, PathSink, ScalerFont};
 use tiny_skia::{FillRule, Mask, PathBuilder, Transform};
@@ -55,12 +59,22 @@ pub struct Glyph {
     pub coverage: Vec<u8>,
 }
 
+/// Which of the fonts: one of the two of a face, or of the system's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Which {
+    Own(Face),
+    Other(usize),
+}
+
 /// Which font, the size's bits, the letter's number, and where between two pixels it begins.
-type Key = (Face, u32, u32, u8);
+type Key = (Which, u32, u32, u8);
 
 /// The fonts and the letters drawn with them.
 pub struct Text {
     fonts: [Option<Font>; 2],
+    others: Others,
+    /// Of characters that are not plain Latin: whether the fonts in the program have them, else which other has.
+    homes: HashMap<char, Option<usize>>,
     glyphs: HashMap<Key, Option<Rc<Glyph>>>,
     buffer: Buffer,
 }
@@ -71,47 +85,117 @@ impl Text {
         let read = |bytes: &'static [u8]| Font::new(bytes, 0);
         Self {
             fonts: [read(notosans::REGULAR_TTF), read(notosans::BOLD_TTF)],
+            others: Others::default(),
+            homes: HashMap::new(),
             glyphs: HashMap::new(),
             buffer: Buffer::new(),
         }
     }
 
-    fn font(&self, face: Face) -> Option<&Font> {
-        self.fonts[match face {
-            Face::Regular => 0,
-            Face::Strong => 1,
-        }]
-        .as_ref()
+    fn font(&self, which: Which) -> Option<&Font> {
+        match which {
+            Which::Own(Face::Regular) => self.fonts[0].as_ref(),
+            Which::Own(Face::Strong) => self.fonts[1].as_ref(),
+            Which::Other(number) => self.others.font(number),
+        }
+    }
+
+    /// The font of the system that has a character which those of the program have not.
+    fn home(&mut self, character: char) -> Option<usize> {
+        if let Some(home) = self.homes.get(&character) {
+            return *home;
+        }
+        let is_own = (self.fonts.iter().flatten())
+            .any(|font| font.charmap().map_unicode(character).is_some());
+        let home = if is_own {
+            None
+        } else {
+            self.others.with(character)
+        };
+        if self.homes.len() >= KEPT_MAX {
+            self.homes.clear();
+        }
+        self.homes.insert(character, home);
+        home
+    }
+
+    /// The parts of a text that are of one font each, from left to right.
+    fn runs<'a>(&mut self, face: Face, text: &'a str) -> Vec<(Which, &'a str)> {
+        let own = Which::Own(face);
+        if text.bytes().all(|byte| byte < 0x80) {
+            return vec![(own, text)];
+        }
+        let mut runs: Vec<(Which, usize)> = Vec::new();
+        for (at, character) in text.char_indices() {
+            let which = match self.home(character) {
+                Some(number) => Which::Other(number),
+                // What joins letters, or stands between them, belongs to them.
+                None if !character.is_alphanumeric() && !runs.is_empty() => continue,
+                None => own,
+            };
+            if runs.last().is_none_or(|(last, _)| *last != which) {
+                runs.push((which, at));
+            }
+        }
+        let ends = runs.iter().skip(1).map(|(_, at)| *at).chain([text.len()]);
+        let mut runs: Vec<_> = (runs.iter().zip(ends))
+            .filter_map(|((which, at), end)| Some((*which, text.get(*at..end)?)))
+            .collect();
+        if text
+            .chars()
+            .find(|character| character.is_alphabetic())
+            .is_some_and(others::is_from_the_right)
+        {
+            runs.reverse();
+        }
+        runs
     }
 
     /// Calls `each` with every letter's number and where its pen stands, from 0 on; the whole width.
-    fn shape(&mut self, style: Style, text: &str, mut each: impl FnMut(u32, f32, f32)) -> f32 {
+    fn shape(
+        &mut self,
+        style: Style,
+        text: &str,
+        mut each: impl FnMut(Which, u32, f32, f32),
+    ) -> f32 {
+        let mut pen = 0.0;
+        for (which, part) in self.runs(style.face, text) {
+            self.shape_run((which, style.size), part, &mut pen, &mut each);
+        }
+        pen
+    }
+
+    fn shape_run(
+        &mut self,
+        (which, size): (Which, f32),
+        text: &str,
+        pen: &mut f32,
+        each: &mut impl FnMut(Which, u32, f32, f32),
+    ) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.reset();
         buffer.push_str(text);
         buffer.guess_segment_properties();
-        let mut pen = 0.0;
-        if let Some(font) = self.font(style.face) {
-            let scale = style.size / f32::from(font.units_per_em().max(1));
+        if let Some(font) = self.font(which) {
+            let scale = size / f32::from(font.units_per_em().max(1));
             // Figures of one width: a clock and a key that stand still.
             let even = [Feature::new(Tag::new(b"tnum"), 1, ..)];
             let options = ShapeOptions::new().features(&even);
             if shape(&ShaperFont::new(font), &mut buffer, options).is_ok() {
                 for (info, place) in buffer.glyph_infos().iter().zip(buffer.glyph_positions()) {
                     let (x, y) = (place.x_offset as f32, place.y_offset as f32);
-                    each(info.glyph_id, pen + x * scale, y * scale);
-                    pen += place.x_advance as f32 * scale;
+                    each(which, info.glyph_id, *pen + x * scale, y * scale);
+                    *pen += place.x_advance as f32 * scale;
                 }
             }
         }
         buffer.reset();
         self.buffer = buffer;
-        pen
     }
 
     /// How wide a text is.
     pub fn width(&mut self, style: Style, text: &str) -> f32 {
-        self.shape(style, text, |_, _, _| ())
+        self.shape(style, text, |_, _, _, _| ())
     }
 
     /// Hands out the letters of a text whose pen starts at `x` on the base line `y`: each with the pixel its
@@ -125,11 +209,13 @@ impl Text {
         mut each: impl FnMut(&Glyph, i32, i32),
     ) {
         let mut placed = Vec::new();
-        self.shape(style, text, |id, dx, dy| placed.push((id, x + dx, y - dy)));
-        for (id, x, y) in placed {
+        self.shape(style, text, |which, id, dx, dy| {
+            placed.push((which, id, x + dx, y - dy));
+        });
+        for (which, id, x, y) in placed {
             let whole = x.floor();
             let fraction = ((x - whole) * FRACTIONS) as u8;
-            let key = (style.face, style.size.to_bits(), id, fraction);
+            let key = (which, style.size.to_bits(), id, fraction);
             if let Some(glyph) = self.glyph(key) {
                 each(
                     &glyph,
@@ -305,7 +391,7 @@ mod tests {
                 .filter(|letter| letter.is_alphabetic() || letter.is_ascii())
             {
                 let style = Style { face, size: 16.0 };
-                text.shape(style, &letter.to_string(), |id, _, _| {
+                text.shape(style, &letter.to_string(), |_, id, _, _| {
                     assert_ne!(id, 0, "{letter}")
                 });
             }

@@ -60,6 +60,8 @@ pub enum Next {
     AcceptOlder,
     /// Show where the account lives.
     Place,
+    /// What was taken off the list comes back.
+    PutBack,
 }
 
 impl Next {
@@ -67,11 +69,12 @@ impl Next {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Again => "Try again",
-            Self::Create => "Create this account",
+            Self::Create => "Create it",
             Self::SignIn => "Sign in instead",
-            Self::SecretKey => "Enter the secret key",
-            Self::AcceptOlder => "Open the older state",
+            Self::SecretKey => "Secret key",
+            Self::AcceptOlder => "Open it",
             Self::Place => "Look elsewhere",
+            Self::PutBack => "Put it back",
         }
     }
 }
@@ -104,8 +107,19 @@ pub struct Notice {
     pub next: Option<Next>,
     /// The field to go to.
     pub field: Option<Field>,
-    /// Good news, or nothing to worry about.
-    pub calm: bool,
+    /// How it is meant.
+    pub mood: Mood,
+}
+
+/// How a notice is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mood {
+    /// Something did not work.
+    Wrong,
+    /// Something is still needed, or good to know.
+    Plain,
+    /// Something went well.
+    Good,
 }
 
 impl Notice {
@@ -115,16 +129,33 @@ impl Notice {
             text: text.into(),
             next: None,
             field: None,
-            calm: false,
+            mood: Mood::Wrong,
         }
     }
 
-    /// One that is no trouble.
+    /// Good news.
     pub fn calm(title: &str, text: impl Into<String>) -> Self {
         Self {
-            calm: true,
+            mood: Mood::Good,
             ..Self::new(title, text)
         }
+    }
+
+    /// What is neither good nor bad.
+    pub fn plain(title: &str, text: impl Into<String>) -> Self {
+        Self {
+            mood: Mood::Plain,
+            ..Self::new(title, text)
+        }
+    }
+
+    /// An account is not on the list any more. Its address is said, for nobody knows it by heart.
+    pub fn taken_off(name: &str, place: &str) -> Self {
+        Self::plain(
+            &format!("{name} is off this computer’s list"),
+            format!("The account itself is where it was, {place}. With its name and password it opens here again."),
+        )
+        .then(Next::PutBack)
     }
 
     /// The network cannot be reached from here, a server that hands records on to it can.
@@ -153,12 +184,12 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
     let message = sentence(&trouble.message);
     match trouble.code.as_str() {
         "wrong_password" if key_shown => Notice::new(
-            "That is not the right password",
+            "Wrong password",
             "Type it again, and compare the secret key with your sheet. Caps Lock and the keyboard layout matter.",
         )
         .at(Field::Password),
         "wrong_password" => Notice::new(
-            "That is not the right password",
+            "Wrong password",
             "Type it again; Caps Lock and the keyboard layout matter. If this account has a secret key, it is needed too.",
         )
         .at(Field::Password)
@@ -212,12 +243,13 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
             format!("{message} If this network wants a sign-in of its own, do that first, then try again. An account that is remembered here opens offline."),
         )
         .then(Next::Again),
-        "bad_store_url" => Notice::new("That is no place for accounts", message)
+        "store_refused" => refused(&message),
+        "bad_store_url" => Notice::new("No place for accounts", message)
             .at(Field::Server)
             .then(Next::Place),
         "wallet_empty" => Notice::new("The wallet has too little", message).then(Next::Again),
         "too_dear" => Notice::new(
-            "It costs more than is allowed here",
+            "It costs too much",
             format!("{message} Prices change: try again later, or choose another place."),
         )
         .then(Next::Place),
@@ -229,7 +261,7 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
         "store_full" | "disk_full" => Notice::new("There is no room left", message).then(Next::Again),
         "store_broken" | "state_unusable" => Notice::new("The place cannot be used", message).then(Next::Again),
         "rolled_back" => Notice::new(
-            "An older state than this computer has seen",
+            "An older state of your home",
             "Somebody has put an old state of your home back in place of the newest. If the store was restored on purpose, open it; else ask who runs it.",
         )
         .then(Next::AcceptOlder),
@@ -256,9 +288,9 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
             format!("{message} Servers are not trusted with a wrong clock: set it, then try again."),
         )
         .then(Next::Again),
-        "stopped" => Notice::calm("Stopped", "Nothing was changed."),
-        "account_made" => Notice::calm("Stopped", "The account is made already: sign in to it."),
-        "password_set" => Notice::calm("Stopped", "The new password holds already: sign in with it."),
+        "stopped" => Notice::plain("Stopped", "Nothing was changed."),
+        "account_made" => Notice::plain("Stopped", "The account is made already: sign in to it."),
+        "password_set" => Notice::plain("Stopped", "The new password holds already: sign in with it."),
         "no_daemon" | "daemon_gone" | "daemon_failed" | "daemon_missing" => Notice::new(
             "SafeOS does not answer",
             format!("{message} What was saved is not lost. It is started again when you try again."),
@@ -266,12 +298,42 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
         .then(Next::Again),
         "forbidden" => Notice::new("This SafeOS belongs to another user", message),
         "protocol" | "bad_request" => Notice::new("The parts do not fit together", message).then(Next::Again),
-        "launcher_missing" | "launcher_failed" => Notice::new("The desktop did not start", message).then(Next::Again),
+        "launcher_missing" | "launcher_failed" => Notice::new("The desktop did not start", message),
+        "launcher_brief" => Notice::new("The desktop ended at once", message),
+        "launcher_crashed" => Notice::new("The desktop broke off", message),
         "user_failed" => Notice::new("No place for you on this computer", message).then(Next::Again),
         "namespace_failed" => Notice::new("Your home cannot be shown", message).then(Next::Again),
         "not_published" => Notice::new("Not everything is published yet", message),
         _ => Notice::new("It did not work", message).then(Next::Again),
     }
+}
+
+/// A server that does not want to. What a person at the screen cannot do is not told: variables, and what the library says.
+fn refused(message: &str) -> Notice {
+    let is_unknown = ["nobody vouches", "nobody's but its own"]
+        .iter()
+        .any(|words| message.contains(words));
+    let (title, text) = match is_unknown {
+        true => (
+            "The server cannot prove who it is",
+            "Its certificate was made by nobody whom this computer trusts, so nothing was sent to it. Check the address, or ask whoever runs the server.".to_owned(),
+        ),
+        false => ("The server refuses", without_variables(message)),
+    };
+    Notice::new(title, text).then(Next::Place)
+}
+
+/// The sentences that name no variable of the environment: nobody can set one here.
+fn without_variables(message: &str) -> String {
+    let is_variable = |word: &str| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        word.len() > 5 && word.starts_with("SAFE_")
+    };
+    let told: Vec<&str> = message
+        .split_inclusive(['.', ';', ':'])
+        .filter(|part| !part.split_whitespace().any(is_variable))
+        .collect();
+    sentence(told.concat().trim_end_matches([';', ':', ' ']))
 }
 
 /// A message as a sentence: with a capital and a full stop, on one line.
@@ -320,6 +382,9 @@ mod tests {
         "bad_store_url",
         "store_unreachable",
         "not_a_gateway",
+        "store_refused",
+        "launcher_brief",
+        "launcher_crashed",
         "store_full",
         "wallet_empty",
         "too_dear",
@@ -356,6 +421,27 @@ mod tests {
         titles.sort();
         titles.dedup();
         assert_eq!(titles.len(), CODES.len());
+    }
+
+    #[test]
+    fn what_only_an_administrator_can_do_is_not_asked_of_anybody() {
+        let says = |why: &str| {
+            let message = format!("the store https://home.example refuses: {why}");
+            let trouble = Trouble::new("store_refused", message);
+            let notice = explain(&trouble, "ana", &Place::default(), false);
+            assert!(!notice.text.contains("SAFE_"), "{}", notice.text);
+            notice
+        };
+        let unknown = says(
+            "its certificate is nobody's but its own: check the URL; for a certificate of your own name its file in SAFE_CA_FILE",
+        );
+        assert!(unknown.title.contains("prove"));
+        let expired = says("its certificate has expired: whoever runs it must renew it");
+        assert!(expired.text.contains("expired"), "{}", expired.text);
+        let token = says(
+            "it wants a token: write the one you were given into a file that only you can read, and name the file in SAFE_TOKEN_FILE",
+        );
+        assert!(token.text.contains("it wants a token"), "{}", token.text);
     }
 
     #[test]

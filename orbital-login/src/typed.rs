@@ -18,6 +18,8 @@ pub struct Typed {
     bytes: Zeroizing<Vec<u8>>,
     len: usize,
     caret: usize,
+    /// All of it is taken: what comes next replaces it.
+    taken: bool,
 }
 
 impl Typed {
@@ -27,6 +29,7 @@ impl Typed {
             bytes: Zeroizing::new(vec![0; BYTES_MAX]),
             len: 0,
             caret: 0,
+            taken: false,
         }
     }
 
@@ -62,7 +65,13 @@ impl Typed {
     pub fn insert(&mut self, character: char) {
         let mut encoded = [0; 4];
         let encoded = character.encode_utf8(&mut encoded).as_bytes();
-        if character.is_control() || self.len + encoded.len() > BYTES_MAX {
+        if character.is_control() {
+            return;
+        }
+        if self.taken {
+            self.clear();
+        }
+        if self.len + encoded.len() > BYTES_MAX {
             return;
         }
         self.bytes
@@ -72,16 +81,72 @@ impl Typed {
         self.caret += encoded.len();
     }
 
-    /// Removes the character before the caret.
+    /// Removes the character before the caret, or what is taken.
     pub fn backspace(&mut self) {
         let start = self.before();
+        self.remove_to(start);
+    }
+
+    /// Removes the character behind the caret, or what is taken.
+    pub fn delete(&mut self) {
+        let end = self.after();
+        self.remove_from(end);
+    }
+
+    /// Removes the word before the caret, and the spaces behind it.
+    pub fn delete_word(&mut self) {
+        let start = self.word_start();
+        self.remove_to(start);
+    }
+
+    /// Removes the spaces behind the caret, and the word behind them.
+    pub fn delete_word_after(&mut self) {
+        let end = self.word_end();
+        self.remove_from(end);
+    }
+
+    /// Removes everything before the caret.
+    pub fn delete_to_start(&mut self) {
+        self.remove_to(0);
+    }
+
+    fn remove_to(&mut self, start: usize) {
+        if self.taken {
+            return self.clear();
+        }
         self.remove(start, self.caret);
         self.caret = start;
     }
 
-    /// Removes the character behind the caret.
-    pub fn delete(&mut self) {
-        self.remove(self.caret, self.after());
+    fn remove_from(&mut self, end: usize) {
+        if self.taken {
+            return self.clear();
+        }
+        self.remove(self.caret, end);
+    }
+
+    /// Takes all of it.
+    pub fn take_all(&mut self) {
+        self.taken = !self.is_empty();
+        self.caret = self.len;
+    }
+
+    /// Whether all of it is taken.
+    pub const fn is_taken(&self) -> bool {
+        self.taken
+    }
+
+    /// What belongs to a word: of an address each part is one.
+    fn word_start(&self) -> usize {
+        let before = &self.as_str()[..self.caret];
+        let word = before.trim_end_matches(|c: char| !c.is_alphanumeric());
+        word.trim_end_matches(char::is_alphanumeric).len()
+    }
+
+    fn word_end(&self) -> usize {
+        let after = &self.as_str()[self.caret..];
+        let word = after.trim_start_matches(|c: char| !c.is_alphanumeric());
+        self.len - word.trim_start_matches(char::is_alphanumeric).len()
     }
 
     fn remove(&mut self, start: usize, end: usize) {
@@ -101,24 +166,43 @@ impl Typed {
         self.caret + next.map_or(0, char::len_utf8)
     }
 
-    /// Moves the caret one character back.
+    /// Moves the caret one character back; before all of it if that is taken.
     pub fn left(&mut self) {
-        self.caret = self.before();
+        let to = if self.taken { 0 } else { self.before() };
+        self.go(to);
     }
 
-    /// Moves the caret one character on.
+    /// Moves the caret one character on; behind all of it if that is taken.
     pub fn right(&mut self) {
-        self.caret = self.after();
+        let to = if self.taken { self.len } else { self.after() };
+        self.go(to);
+    }
+
+    /// Moves the caret to the start of the word.
+    pub fn word_left(&mut self) {
+        let to = self.word_start();
+        self.go(to);
+    }
+
+    /// Moves the caret behind the end of the word.
+    pub fn word_right(&mut self) {
+        let to = self.word_end();
+        self.go(to);
     }
 
     /// Moves the caret before the first character.
     pub fn home(&mut self) {
-        self.caret = 0;
+        self.go(0);
     }
 
     /// Moves the caret behind the last character.
     pub fn end(&mut self) {
-        self.caret = self.len;
+        self.go(self.len);
+    }
+
+    fn go(&mut self, to: usize) {
+        self.caret = to;
+        self.taken = false;
     }
 
     /// Forgets everything.
@@ -126,6 +210,7 @@ impl Typed {
         self.bytes.as_mut_slice().zeroize();
         self.len = 0;
         self.caret = 0;
+        self.taken = false;
     }
 
     /// A copy for a request, which wipes it as well.
@@ -178,9 +263,43 @@ mod tests {
         assert!(!format!("{typed:?}").contains("oe"));
     }
 
+    #[test]
+    fn words_and_all_of_it() {
+        let mut typed = Typed::of("https://home.example:8443");
+        typed.delete_word();
+        assert_eq!(typed.as_str(), "https://home.example:");
+        typed.word_left();
+        typed.word_left();
+        assert_eq!(typed.caret(), 8);
+        typed.delete_word_after();
+        assert_eq!(typed.as_str(), "https://.example:");
+        typed.delete_to_start();
+        assert_eq!((typed.as_str(), typed.caret()), (".example:", 0));
+        typed.word_right();
+        assert_eq!(typed.caret(), 8);
+        typed.take_all();
+        typed.insert('é');
+        assert_eq!((typed.as_str(), typed.is_taken()), ("é", false));
+        for remove in [Typed::backspace, Typed::delete, Typed::delete_word] {
+            let mut typed = Typed::of("a b");
+            typed.home();
+            typed.take_all();
+            remove(&mut typed);
+            assert_eq!(typed.as_str(), "");
+        }
+        typed.clear();
+        typed.take_all();
+        assert!(!typed.is_taken());
+        // Moving lets go of it.
+        let mut typed = Typed::of("ab");
+        typed.take_all();
+        typed.left();
+        assert_eq!((typed.caret(), typed.is_taken()), (0, false));
+    }
+
     proptest! {
         #[test]
-        fn nothing_of_what_was_removed_is_left(steps in proptest::collection::vec((0..9_u8, any::<char>()), 0..200)) {
+        fn nothing_of_what_was_removed_is_left(steps in proptest::collection::vec((0..12_u8, any::<char>()), 0..200)) {
             let mut typed = Typed::new();
             let mut model: Vec<char> = Vec::new();
             let mut caret = 0;
@@ -192,6 +311,16 @@ mod tests {
                     3 => { typed.right(); caret = (caret + 1).min(model.len()); }
                     4 => { typed.home(); caret = 0; }
                     5 => { typed.end(); caret = model.len(); }
+                    6 => { typed.delete_to_start(); model.drain(..caret); caret = 0; }
+                    7 => { typed.take_all(); typed.backspace(); if typed.is_empty() { model.clear(); } caret = 0; }
+                    8 => {
+                        let start = model[..caret].iter().rposition(|c| c.is_alphanumeric())
+                            .and_then(|end| model[..end].iter().rposition(|c| !c.is_alphanumeric()).map(|at| at + 1))
+                            .unwrap_or(0);
+                        typed.delete_word();
+                        model.drain(start..caret);
+                        caret = start;
+                    }
                     _ => {
                         typed.insert(character);
                         if !character.is_control() { model.insert(caret, character); caret += 1; }

@@ -4,10 +4,12 @@
 //! leaves the form only as a number of dots.
 
 mod form;
+mod people;
 mod wait;
 
 use zeroize::Zeroizing;
 
+pub(crate) use self::wait::WAITING;
 use crate::state::{Menu, Screen, State, Target};
 use crate::trouble::Notice;
 
@@ -24,10 +26,21 @@ pub struct Field {
     pub placeholder: &'static str,
     /// Characters before the caret.
     pub caret: usize,
-    /// What stands below it.
-    pub hint: Option<(Tone, String)>,
+    /// All of it is taken: what is typed next replaces it.
+    pub taken: bool,
+    /// What is said of it; there is room for it from the start.
+    pub hint: Hint,
     /// A button at its end: shows (`true`) or hides the password.
     pub reveal: Option<bool>,
+}
+
+/// What is said of a field, and where.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Hint {
+    /// Something short, beside the label.
+    Beside(Option<(Tone, String)>),
+    /// A line below.
+    Below(Option<(Tone, String)>),
 }
 
 /// How something is said.
@@ -67,8 +80,8 @@ pub enum Item {
     Text(Tone, String),
     /// A field.
     Field(Field),
-    /// How good a password is: 0 to 4, and in words.
-    Meter(u8, String),
+    /// How good a password is: 0 to 4, if there is one, and in words.
+    Meter(Option<u8>, String),
     /// A box to tick.
     Check(Target, &'static str, bool),
     /// A row of choices.
@@ -79,10 +92,16 @@ pub enum Item {
     Quiet(Target, String),
     /// Links beside each other.
     Links(Vec<(Target, String)>),
-    /// Other people: initials, colour, name.
-    People(Vec<(Target, String, u32, String)>),
-    /// What went wrong or well.
-    Notice(Notice),
+    /// A person to choose: initials, colour, name, where the account lives.
+    Person(Target, String, u32, String, String),
+    /// A way to choose: its name, and what it is for.
+    Way(Target, String, &'static str),
+    /// Where something is, and what changes that.
+    Where(Target, String, &'static str),
+    /// How many more there are above and below of what is shown.
+    Further(usize, usize),
+    /// Room for so many rows of people that are not there, so that nothing moves.
+    NoRows(usize),
     /// How far something is, of one; `None`: nobody knows.
     Progress(Option<f32>),
     /// A code to photograph.
@@ -108,6 +127,10 @@ pub struct View {
     pub card: Vec<Item>,
     /// A wider card.
     pub wide: bool,
+    /// What went wrong or well: it stands below the card, where there is room for it from the start.
+    pub notice: Option<Notice>,
+    /// There is room for a notice.
+    pub has_notices: bool,
     /// What stands in the corner at the bottom right, from the left.
     pub corner: Vec<(Target, Corner)>,
     /// The open menu: what it hangs on, and its entries with whether they are chosen.
@@ -140,7 +163,10 @@ pub enum Corner {
 /// What the screen shows for this state.
 pub fn view(state: &State) -> View {
     let card = match &state.screen {
+        Screen::People(people) => people::card(state, people),
         Screen::Form(form) => form::card(state, form),
+        Screen::Ways(form) => form::ways(state, form),
+        Screen::Asked(asked) => wait::asked(state, asked),
         Screen::Working(working) => wait::working(working),
         Screen::Offer(offer) => wait::offer(offer),
         Screen::Sheet(sheet) => wait::sheet(sheet),
@@ -175,24 +201,38 @@ pub fn view(state: &State) -> View {
                 .map(|(index, name)| (Target::Keymap(index), name.clone(), index == state.keymap))
                 .collect(),
             Menu::Power => vec![
-                (Target::ShutDown, "Shut down".to_owned(), false),
-                (Target::Restart, "Restart".to_owned(), false),
+                (Target::ShutDown, "Shut down…".to_owned(), false),
+                (Target::Restart, "Restart…".to_owned(), false),
             ],
         };
         (menu.target(), entries)
     });
     View {
         card,
-        wide: matches!(state.screen, Screen::Sheet(_) | Screen::Offer(_)),
+        wide: matches!(
+            state.screen,
+            Screen::Sheet(_) | Screen::Offer(_) | Screen::Ways(_)
+        ),
+        notice: state.notice.clone().or_else(|| wrong_clock(state)),
+        has_notices: state.is_at_rest(),
         corner,
         menu,
         clock: (state.clock.time.clone(), state.clock.date.clone()),
-        warning: (state.console && matches!(state.screen, Screen::Form(_))).then_some(CONSOLE),
+        warning: (state.console && state.is_at_rest()).then_some(CONSOLE),
         focus: state.focus,
         hover: state.hover,
         pressed: state.pressed,
         tick: state.tick,
     }
+}
+
+/// Said for as long as nothing else is.
+fn wrong_clock(state: &State) -> Option<Notice> {
+    let wrong = state.clock.wrong.as_ref().filter(|_| state.is_at_rest())?;
+    Some(Notice {
+        mood: crate::trouble::Mood::Wrong,
+        ..Notice::plain("The clock is wrong", wrong.clone())
+    })
 }
 
 /// The initials of a name: of its first two parts, or its first letter.

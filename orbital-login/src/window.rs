@@ -1,7 +1,7 @@
 //! The window: events in, pixels out.
 //!
-//! What always holds here: it sleeps until something happens, the minute changes or something moves; it draws
-//! only what has changed. While the launcher has the screen there is no window.
+//! What always holds here: it sleeps until something happens, the minute changes, something moves or what was typed
+//! has stood there long enough; it draws only what has changed. While the launcher has the screen there is no window.
 
 #[cfg(not(target_os = "redox"))]
 mod desktop;
@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use orbclient::{Color, EventOption, Renderer};
+use orbclient::{Color, Renderer};
+use zeroize::Zeroizing;
 
 #[cfg(not(target_os = "redox"))]
 use desktop as system;
@@ -31,6 +32,29 @@ use crate::worker::Worker;
 /// The time between two pictures of something that moves.
 const FRAME: Duration = Duration::from_millis(40);
 
+/// What the window hears, on whatever system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    /// A key went down or up: its code, and what it types by itself.
+    Key(u8, char, bool),
+    /// A character was typed.
+    Text(char),
+    /// Caps Lock is on, or off, as the system has it.
+    Caps(bool),
+    /// The pointer is there.
+    Pointer(i32, i32),
+    /// The button that points went down or up.
+    Button(bool),
+    /// The wheel was turned, down by so many lines.
+    Scroll(i32),
+    /// The window has the keyboard, or has it no more.
+    Focus(bool),
+    /// The window or the screen has another size.
+    Resized,
+    /// The window was closed.
+    Quit,
+}
+
 /// How the window is to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Look {
@@ -45,6 +69,7 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
     let settings_path = options.state.join("login.json");
     let settings = Settings::load(&settings_path);
     let (network, only_network) = options.network();
+    let server = options.server();
     let console = options.console;
     let mut host = System::new(options);
     let keymaps = host.keymaps();
@@ -52,6 +77,7 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
         power: host.has_power(),
         network,
         only_network,
+        server,
     };
     if let Some(keymap) = &settings.keymap {
         host.set_keymap(keymap);
@@ -76,7 +102,7 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
         painter: Painter::new(),
         keyboard: Keyboard::default(),
         pointer: (0, 0),
-        down: false,
+        last_key: Instant::now(),
         was_open: false,
     };
     let ended = screen.run(&mut shell, &worker, &events, look.once);
@@ -89,7 +115,8 @@ struct Running {
     painter: Painter,
     keyboard: Keyboard,
     pointer: (i32, i32),
-    down: bool,
+    /// When a key or button was pressed last.
+    last_key: Instant,
     was_open: bool,
 }
 
@@ -111,19 +138,28 @@ impl Running {
                 self.update(Event::Tick, shell, worker);
                 next_frame = Instant::now() + FRAME;
             }
+            if let Some(after) = self.state.idle_after()
+                && self.last_key.elapsed() >= after
+            {
+                self.update(Event::Idle, shell, worker);
+            }
             if self.state.is_shown() {
                 if shell.show()? {
+                    // What was held when it went may have been let go of.
+                    self.keyboard.let_go();
                     self.painter.lose_frame();
                 }
                 self.paint(shell);
             } else {
                 shell.hide();
             }
-            let wait = if self.state.is_moving() {
-                minute.min(next_frame.saturating_duration_since(Instant::now()))
-            } else {
-                minute
-            };
+            let mut wait = minute;
+            if self.state.is_moving() {
+                wait = wait.min(next_frame.saturating_duration_since(Instant::now()));
+            }
+            if let Some(after) = self.state.idle_after() {
+                wait = wait.min(after.saturating_sub(self.last_key.elapsed()));
+            }
             for event in shell.wait(wait) {
                 if !self.window_event(event, shell, worker) {
                     return Ok(());
@@ -144,51 +180,58 @@ impl Running {
         for effect in self.state.update(event) {
             match effect {
                 Effect::ClearClipboard => shell.clear_clipboard(),
+                Effect::Paste => {
+                    if let Some(text) = shell.clipboard() {
+                        self.update(Event::Pasted(Zeroizing::new(text)), shell, worker);
+                    }
+                }
                 effect => worker.carry_out(effect),
             }
         }
     }
 
-    /// Takes an event of the window's; `false` when it was closed, where that is possible.
-    fn window_event(
-        &mut self,
-        event: orbclient::Event,
-        shell: &mut system::Shell,
-        worker: &Worker,
-    ) -> bool {
+    /// Takes what the window has heard; `false` when it was closed, where that is possible.
+    fn window_event(&mut self, heard: Heard, shell: &mut system::Shell, worker: &Worker) -> bool {
         let mut inputs = [None, None];
-        match event.to_option() {
-            EventOption::Key(key) => inputs[0] = self.keyboard.key(key.scancode, key.pressed),
-            EventOption::TextInput(text) => inputs = self.keyboard.text(text.character).into(),
-            EventOption::Mouse(mouse) => {
-                self.pointer = (mouse.x, mouse.y);
+        match heard {
+            Heard::Key(code, character, pressed) => {
+                inputs[0] = self.keyboard.key(code, character, pressed);
+                self.last_key = Instant::now();
+            }
+            Heard::Text(character) => {
+                inputs = self.keyboard.text(character).into();
+                self.last_key = Instant::now();
+            }
+            Heard::Caps(on) => inputs[0] = self.keyboard.told_caps(on),
+            Heard::Pointer(x, y) => {
+                self.pointer = (x, y);
                 let over = self.over();
                 if over != self.state.hover {
                     self.update(Event::Hover(over), shell, worker);
                 }
             }
-            EventOption::Button(button) if button.left != self.down => {
-                self.down = button.left;
+            Heard::Button(down) => {
+                self.last_key = Instant::now();
                 let over = self.over();
-                let event = if button.left {
+                let event = if down {
                     Event::Press(over)
                 } else {
                     Event::Release(over)
                 };
                 self.update(event, shell, worker);
             }
-            EventOption::Focus(focus) => {
-                if !focus.focused {
+            Heard::Scroll(lines) => self.update(Event::Scroll(lines), shell, worker),
+            Heard::Focus(focused) => {
+                if !focused {
                     self.keyboard.let_go();
                 }
                 self.painter.lose_frame();
             }
-            EventOption::Resize(_) | EventOption::Screen(_) => {
+            Heard::Resized => {
                 shell.resized();
                 self.painter.lose_frame();
             }
-            EventOption::Quit(_) => return system::CLOSES_NEVER || self.state.is_busy(),
-            _ => {}
+            Heard::Quit => return system::CLOSES_NEVER || self.state.is_busy(),
         }
         for input in inputs.into_iter().flatten() {
             self.input(input, shell, worker);

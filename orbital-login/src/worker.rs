@@ -4,12 +4,13 @@
 //! leaving it does something. Whoever wants to stop is heard within a second or so, also when the daemon
 //! says nothing.
 
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use safeos_account::{RecoveryKey, SecretKey};
 use safeos_control::{Keys, Priced, Request, Secret, SignOut, ask};
@@ -20,10 +21,13 @@ use crate::session::Host;
 use crate::settings::Settings;
 use crate::state::{Effect, Event};
 use crate::trouble::Trouble;
+use crate::view::WAITING;
 
 /// How often a session that nobody sees is looked for, and how long between.
 const CLOSE_TRIES: usize = 10;
 const CLOSE_PAUSE: Duration = Duration::from_millis(200);
+/// How long a sign-out waits for a server that does not answer, before it leaves the rest to the next time by itself.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Hears what the worker has to say.
 pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
@@ -79,7 +83,7 @@ impl Worker {
             Effect::Keymap(name) => Order::Keymap(name),
             Effect::Power { restart } => Order::Power(restart),
             Effect::Save(settings) => Order::Save(settings),
-            Effect::ClearClipboard => return,
+            Effect::ClearClipboard | Effect::Paste => return,
         };
         // The thread lives as long as this end of the channel.
         let _ = self.orders.send(order);
@@ -146,7 +150,9 @@ impl Working {
             Job::Launch => {
                 let tell = Arc::clone(&self.tell);
                 let mut started = move || tell(Event::Started(id));
-                Outcome::LauncherEnded(self.host.launch(&mut started).err())
+                let since = Instant::now();
+                let ended = self.host.launch(&mut started);
+                Outcome::LauncherEnded(how_it_ended(ended, since.elapsed()))
             }
             Job::Leave { keep } => self.leave(id, keep),
         }
@@ -162,12 +168,24 @@ impl Working {
 
     /// Asks the daemon in the person's name.
     fn ask(&mut self, id: JobId, request: Request) -> Result<Value, Trouble> {
+        self.ask_while(id, request, |_| (), || false)
+    }
+
+    /// The same, until it is given up; `hears`: what is done meanwhile.
+    fn ask_while(
+        &mut self,
+        id: JobId,
+        request: Request,
+        mut hears: impl FnMut(&str),
+        mut gives_up: impl FnMut() -> bool,
+    ) -> Result<Value, Trouble> {
         let client = self.host.client()?;
         let tell = &self.tell;
         let answer = ask(
             client,
             request,
             |progress| {
+                hears(&progress.what);
                 let step = Step {
                     what: progress.what,
                     done: progress.done,
@@ -176,7 +194,7 @@ impl Working {
                 };
                 tell(Event::Step(id, step));
             },
-            || self.stop.load(Ordering::Acquire) == id,
+            || self.stop.load(Ordering::Acquire) == id || gives_up(),
         );
         Ok(answer?)
     }
@@ -293,22 +311,76 @@ impl Working {
                 force: true,
             })
         };
-        let first = match self.ask(id, request(keep)) {
+        // Why it waits, and since when; others may want to sign in here.
+        let waits: Cell<Option<Instant>> = Cell::new(None);
+        let why = RefCell::new(String::new());
+        let hears = |what: &str| match what.split_once(", because ") {
+            Some((waiting, because)) if waiting.starts_with(WAITING) => {
+                waits.set(waits.get().or_else(|| Some(Instant::now())));
+                because.clone_into(&mut why.borrow_mut());
+            }
+            // The daemon says again what it did before, now and then.
+            _ => {}
+        };
+        let waited = || waits.get().is_some_and(|since| since.elapsed() > WAIT_MAX);
+        let first = match self.ask_while(id, request(keep), hears, waited) {
             Ok(_) => return Ok(()),
             Err(trouble) if trouble.code == "no_session" => return Ok(()),
-            Err(trouble) if trouble.code == "stopped" => return Err(trouble),
+            Err(trouble) if trouble.code == "stopped" => {
+                // The person's wish comes before.
+                if self.stop.load(Ordering::Acquire) == id || !waited() {
+                    return Err(trouble);
+                }
+                Trouble::new("store_unreachable", why.take())
+            }
             Err(trouble) => trouble,
         };
         match self.ask(id, request(true)) {
             Ok(_) => Err(Trouble::new(
                 "not_published",
                 format!(
-                    "{}; the changes stay encrypted on this computer, and are published when you sign in here again",
+                    "{}; what is not saved to the account stays encrypted on this computer, and is saved when you sign in here again",
                     first.message
                 ),
             )),
             Err(second) => Err(second),
         }
+    }
+}
+
+/// So soon after its start nobody has used it.
+const BRIEF: Duration = Duration::from_secs(3);
+/// A desktop that breaks off sooner has not come up.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What there is to say of how the launcher ended, after how long.
+fn how_it_ended(ended: Result<(), Trouble>, after: Duration) -> Option<Trouble> {
+    let seconds = after.as_secs();
+    match ended {
+        Ok(()) if after < BRIEF => Some(Trouble::new(
+            "launcher_brief",
+            "it started and ended by itself, without an error. Whoever set this computer up can see which program it is to start",
+        )),
+        Ok(()) => None,
+        Err(trouble) if trouble.code == "launcher_failed" && after >= STARTS_WITHIN => {
+            Some(Trouble::new(
+                "launcher_crashed",
+                format!(
+                    "it ran for {} and ended with an error: {}",
+                    so_long(seconds),
+                    trouble.message
+                ),
+            ))
+        }
+        Err(trouble) => Some(trouble),
+    }
+}
+
+fn so_long(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        _ => format!("{} hours", seconds / 3600),
     }
 }
 
@@ -320,4 +392,28 @@ fn make_keys(secret_key: bool, recovery_key: bool) -> safeos_account::Result<Key
         secret_key: secret_key.map(|key| shown(key.to_text())),
         recovery_key: recovery_key.map(|key| shown(key.to_words())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_desktop_ended_is_told_apart() {
+        let code = |ended: Result<(), Trouble>, seconds| {
+            how_it_ended(ended, Duration::from_secs(seconds)).map(|trouble| trouble.code)
+        };
+        let failed = || {
+            Err(Trouble::new(
+                "launcher_failed",
+                "x ended with exit status: 1",
+            ))
+        };
+        assert_eq!(code(Ok(()), 0).as_deref(), Some("launcher_brief"));
+        assert_eq!(code(Ok(()), 3), None);
+        assert_eq!(code(failed(), 0).as_deref(), Some("launcher_failed"));
+        assert_eq!(code(failed(), 12).as_deref(), Some("launcher_crashed"));
+        let missing = Err(Trouble::new("launcher_missing", "x"));
+        assert_eq!(code(missing, 90).as_deref(), Some("launcher_missing"));
+    }
 }

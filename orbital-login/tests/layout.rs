@@ -5,7 +5,6 @@ mod screens;
 
 use orbital_login::geometry::Rect;
 use orbital_login::layout::{Layout, Look, Part, layout};
-use orbital_login::state::Screen;
 use orbital_login::text::Text;
 use orbital_login::view::{CONSOLE, view};
 
@@ -42,7 +41,7 @@ fn a_console_is_told_wherever_somebody_may_sign_in() {
             state.console = true;
             let with = layout(&view(&state), &mut text, width, height);
             let lines = warning(&with);
-            if !matches!(state.screen, Screen::Form(_)) {
+            if !state.is_at_rest() {
                 assert_eq!(lines, [], "{at}");
                 untold += 1;
                 continue;
@@ -73,4 +72,59 @@ fn a_console_is_told_wherever_somebody_may_sign_in() {
         }
     }
     assert!(told > 20 && untold > 10, "{told} {untold}");
+}
+
+/// Whatever is told: its title and what it offers stand beside each other, also on a small screen.
+#[test]
+fn a_notice_is_whole() {
+    let mut text = Text::new();
+    for code in [
+        "wrong_password",
+        "unknown_name",
+        "wrong_or_unknown",
+        "account_exists",
+        "store_unreachable",
+        "store_refused",
+        "not_a_gateway",
+        "bad_store_url",
+        "rolled_back",
+        "in_use",
+        "head_moved",
+        "damaged",
+        "daemon_gone",
+        "protocol",
+        "wallet_empty",
+        "too_dear",
+        "unheard_of",
+    ] {
+        for (width, height) in SIZES {
+            let state = screens::refused(code, "what the daemon says", true);
+            let placed = layout(&view(&state), &mut text, width, height);
+            let notice = state.notice.as_ref().unwrap();
+            let words: Vec<&str> = (placed.placed.iter())
+                .filter_map(|one| match &one.part {
+                    Part::Words(words, ..) => Some(words.as_str()),
+                    _ => None,
+                })
+                .collect();
+            let at = format!("{code} at {width}x{height}: {words:?}");
+            assert!(words.contains(&notice.title.as_str()), "{at}");
+            // Its last word is there too.
+            let last = notice.text.split(' ').next_back().unwrap();
+            assert!(words.iter().any(|words| words.ends_with(last)), "{at}");
+            let ground = placed
+                .placed
+                .iter()
+                .find(|one| matches!(one.part, Part::Notice(_)))
+                .unwrap();
+            let screen = Rect::new(0, 0, width, height);
+            assert_eq!(ground.rect.intersect(screen), ground.rect, "{at}");
+            for other in &placed.placed[placed.corner_from..] {
+                assert!(
+                    ground.rect.intersect(other.rect).is_empty(),
+                    "{at}: {other:?}"
+                );
+            }
+        }
+    }
 }

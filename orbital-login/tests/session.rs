@@ -88,6 +88,7 @@ fn sign_in(password: &str, key: Option<&Secret>) -> Job {
         secret_key: key.cloned(),
         remember: false,
         accept_older: false,
+        wait: false,
     })
 }
 
@@ -198,6 +199,7 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
         secret_key: None,
         remember: false,
         accept_older: false,
+        wait: false,
     };
     assert_eq!(code(login.run(Job::SignIn(nowhere))), "bad_store_url");
 

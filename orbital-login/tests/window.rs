@@ -214,7 +214,7 @@ fn sign_up_run_end_and_sign_in_again() {
     screen.shot("1-sign-in");
 
     // With the keyboard alone.
-    for _ in 0..7 {
+    for _ in 0..6 {
         screen.key("Tab");
     }
     screen.key("Return");
@@ -225,6 +225,10 @@ fn sign_up_run_end_and_sign_in_again() {
     screen.write(PASSWORD);
     settle();
     screen.shot("2-create");
+    screen.key("Return");
+    settle();
+    screen.shot("3-sheet");
+    screen.key("Tab");
     screen.key("Return");
     settle();
     screen.shot("3-creating");
@@ -288,9 +292,11 @@ fn sign_up_run_end_and_sign_in_again() {
     let sheet: serde_json::Value = serde_json::from_str(&sheet).unwrap();
     fs::remove_file(out.join("ran")).unwrap();
     fs::remove_file(out.join("again")).unwrap();
-    for _ in 0..8 {
+    for _ in 0..7 {
         screen.key("Tab");
     }
+    screen.key("Return");
+    screen.key("Tab");
     screen.key("Return");
     let words = sheet["recovery_key"].as_str().unwrap();
     for text in ["ana", words, NEW_PASSWORD] {

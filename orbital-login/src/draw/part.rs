@@ -5,6 +5,7 @@ use crate::geometry::Rect;
 use crate::icon::Icon;
 use crate::layout::{Align, Look, Part, Placed};
 use crate::theme::{Rgba, Theme, rgb};
+use crate::trouble::Mood;
 use crate::view::Tone;
 
 const CARD_RADIUS: f32 = 18.0;
@@ -31,7 +32,7 @@ impl Pen<'_> {
             Part::Person(initials, colour, look) => {
                 self.ops
                     .push(Op::Round(rect, rect.h as f32 / 2.0, Theme::person(*colour)));
-                self.words(rect, initials, *look, rgb(0xff_ffff), true);
+                self.words(rect, initials, *look, rgb(0xff_ffff), Align::Middle);
             }
             Part::Mark => self.ops.push(Op::Icon(rect, Icon::Mark, theme.link)),
             Part::Words(words, look, tone, align) => {
@@ -42,12 +43,13 @@ impl Pen<'_> {
                     (_, Tone::Wrong) => theme.wrong,
                     (_, Tone::Good) => theme.good,
                 };
-                self.words(rect, words, *look, colour, *align == Align::Middle);
+                self.words(rect, words, *look, colour, *align);
             }
             Part::Input {
                 text,
                 placeholder,
                 caret,
+                taken,
                 moved,
             } => {
                 self.round(rect, BOX_RADIUS, theme.field);
@@ -56,7 +58,7 @@ impl Pen<'_> {
                 } else {
                     self.ring(rect, BOX_RADIUS, 1.0, theme.field_edge);
                 }
-                self.input(rect, (text, placeholder), *caret, *moved, focused);
+                self.input(rect, (text, placeholder), (*caret, *taken), *moved, focused);
             }
             Part::Reveal(shows) => {
                 let icon = if *shows { Icon::Eye } else { Icon::EyeOff };
@@ -96,15 +98,27 @@ impl Pen<'_> {
                 if focused {
                     self.ring(inner, 8.0, 2.0, theme.ring);
                 }
-                self.words(rect, words, Look::Small, theme.text, true);
+                self.words(rect, words, Look::Small, theme.text, Align::Middle);
             }
-            Part::Button(words, matters) => self.button(rect, words, *matters, focused, hovered),
+            Part::Button(words, matters) => {
+                let down = placed.target.is_some() && placed.target == self.view.pressed;
+                self.button(rect, words, *matters, (focused, hovered, down));
+            }
             Part::Link(words) => {
                 let around = rect.grow(self.px(5.0) as i32);
                 self.lit(around, 7.0, focused, hovered);
-                self.words(rect, words, Look::Link, theme.link, false);
+                self.words(rect, words, Look::Link, theme.link, Align::Left);
             }
-            Part::Notice(calm) => self.notice(rect, *calm),
+            Part::Notice(mood) => self.notice(rect, *mood),
+            Part::Row => self.lit(rect, BOX_RADIUS, focused, hovered),
+            Part::SmallButton(words) => {
+                self.round(rect, 7.0, if hovered { theme.hover } else { theme.field });
+                self.ring(rect, 7.0, 1.0, theme.field_edge);
+                if focused {
+                    self.focus_around(rect, 7.0);
+                }
+                self.words(rect, words, Look::Label, theme.text, Align::Middle);
+            }
             Part::Bar(fraction) => self.bar(rect, *fraction),
             Part::Code(code) => {
                 self.round(rect, 12.0, rgb(0xff_ffff));
@@ -118,7 +132,7 @@ impl Pen<'_> {
             }
             Part::CornerWords(words) => {
                 self.corner(rect, focused, hovered);
-                self.words(rect, words, Look::Label, theme.on_picture, true);
+                self.words(rect, words, Look::Label, theme.on_picture, Align::Middle);
             }
             Part::Entry(words, chosen) => {
                 if *chosen {
@@ -131,7 +145,7 @@ impl Pen<'_> {
                     w: rect.w - 2 * left,
                     ..rect
                 };
-                self.words(inner, words, Look::Body, theme.text, false);
+                self.words(inner, words, Look::Body, theme.text, Align::Left);
             }
         }
     }
@@ -178,7 +192,7 @@ impl Pen<'_> {
         &mut self,
         rect: Rect,
         (text, placeholder): (&str, &str),
-        caret: i32,
+        (caret, taken): (i32, i32),
         moved: i32,
         focused: bool,
     ) {
@@ -196,6 +210,11 @@ impl Pen<'_> {
         } else {
             (text, theme.text)
         };
+        if taken > 0 {
+            let high = self.px(26.0) as i32;
+            let ground = Rect::new(inner.x - moved, rect.y + (rect.h - high) / 2, taken, high);
+            self.round(ground.intersect(inner), 3.0, theme.chosen);
+        }
         if !words.is_empty() {
             self.ops.push(Op::Text {
                 at: ((inner.x - moved) as f32, y),
@@ -218,11 +237,11 @@ impl Pen<'_> {
         }
     }
 
-    fn meter(&mut self, rect: Rect, score: u8) {
+    fn meter(&mut self, rect: Rect, score: Option<u8>) {
         let theme = *self.theme;
         let lit = match score {
-            0 | 1 => theme.wrong,
-            2 => theme.muted,
+            None | Some(0 | 1) => theme.wrong,
+            Some(2) => theme.muted,
             _ => theme.good,
         };
         let gap = self.px(6.0) as i32;
@@ -233,14 +252,19 @@ impl Pen<'_> {
                 w: each,
                 ..rect
             };
-            let on = index < i32::from(score.max(1));
+            let on = score.is_some_and(|score| index < i32::from(score.max(1)));
             self.round(bar, 2.0, if on { lit } else { theme.field_edge });
         }
     }
 
-    fn button(&mut self, rect: Rect, words: &str, matters: bool, focused: bool, hovered: bool) {
+    fn button(
+        &mut self,
+        rect: Rect,
+        words: &str,
+        matters: bool,
+        (focused, hovered, down): (bool, bool, bool),
+    ) {
         let theme = *self.theme;
-        let down = self.view.pressed == Some(self.view.focus) && focused;
         let rect = if down {
             Rect {
                 y: rect.y + self.px(1.0) as i32,
@@ -256,7 +280,7 @@ impl Pen<'_> {
                 theme.accent
             };
             self.round(rect, BOX_RADIUS, ground);
-            self.words(rect, words, Look::Button, theme.on_accent, true);
+            self.words(rect, words, Look::Button, theme.on_accent, Align::Middle);
         } else {
             self.round(
                 rect,
@@ -264,20 +288,22 @@ impl Pen<'_> {
                 if hovered { theme.hover } else { theme.field },
             );
             self.ring(rect, BOX_RADIUS, 1.0, theme.field_edge);
-            self.words(rect, words, Look::Button, theme.text, true);
+            self.words(rect, words, Look::Button, theme.text, Align::Middle);
         }
         if focused {
             self.focus_around(rect, BOX_RADIUS);
         }
     }
 
-    fn notice(&mut self, rect: Rect, calm: bool) {
+    fn notice(&mut self, rect: Rect, mood: Mood) {
         let theme = *self.theme;
-        let (ground, ink, icon) = if calm {
-            (theme.good_ground, theme.good, Icon::Fine)
-        } else {
-            (theme.wrong_ground, theme.wrong, Icon::Warning)
+        let (ground, ink, icon) = match mood {
+            Mood::Good => (theme.good_ground, theme.good, Icon::Fine),
+            Mood::Plain => (theme.field, theme.muted, Icon::Info),
+            Mood::Wrong => (theme.wrong_ground, theme.wrong, Icon::Warning),
         };
+        // It stands on the picture.
+        self.sheet(rect, 12.0, 20.0, theme.card);
         self.round(rect, 12.0, ground);
         let size = self.px(20.0) as i32;
         let at = Rect::new(

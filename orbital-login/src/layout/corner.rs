@@ -15,9 +15,9 @@ const ENTRY: f32 = 34.0;
 pub(super) fn place(
     view: &View,
     text: &mut Text,
-    width: i32,
-    height: i32,
+    (width, height): (i32, i32),
     scale: f32,
+    middle: Rect,
     placed: &mut Vec<Placed>,
 ) {
     let px = |units: f32| (units * scale).round() as i32;
@@ -25,15 +25,21 @@ pub(super) fn place(
     let words = |text: &str, look, align| {
         Part::Words(Zeroizing::new(text.to_owned()), look, Tone::Muted, align)
     };
-    let room = room(placed, width, height, margin, px(86.0));
-    let beside = beside(placed, width, margin);
+    // Up to what stands in the middle, where that reaches down to the time.
+    let beside = middle.x - 3 * margin / 2;
+    let room = if middle.bottom() > height - margin - px(86.0) {
+        beside
+    } else {
+        width / 2
+    };
     let mut put = |rect, part, target| placed.push(Placed { rect, part, target });
 
     // The time, as far as the card leaves room for it.
     let (time, date) = (&view.clock.0, &view.clock.1);
     let date_height = px(22.0);
     let mut top = height - margin - date_height;
-    if text.width(Look::Clock.style(scale), time) as i32 <= room {
+    let is_large = text.width(Look::Clock.style(scale), time) as i32 <= room;
+    if is_large {
         let clock_height = px(64.0);
         top -= clock_height;
         put(
@@ -43,10 +49,11 @@ pub(super) fn place(
         );
     }
     let style = Look::Date.style(scale);
-    let date = if text.width(style, date) as i32 <= room {
-        date
-    } else {
-        time
+    // The time stands once: below itself there is the date, or as much of it as there is room for.
+    let date = match text.width(style, date) as i32 <= room {
+        true => date.as_str(),
+        false if is_large => date.split(',').next().unwrap_or_default(),
+        false => time.as_str(),
     };
     put(
         Rect::new(margin, height - margin - date_height, room, date_height),
@@ -120,20 +127,5 @@ pub(super) fn place(
                 Some(*target),
             );
         }
-    }
-}
-
-/// How wide something may be that stands beside the card.
-fn beside(placed: &[Placed], width: i32, margin: i32) -> i32 {
-    placed
-        .first()
-        .map_or(width / 2, |card| card.rect.x - 3 * margin / 2)
-}
-
-/// How wide the time may be: up to the card, where that reaches down to it.
-fn room(placed: &[Placed], width: i32, height: i32, margin: i32, high: i32) -> i32 {
-    match placed.first() {
-        Some(card) if card.rect.bottom() > height - margin - high => beside(placed, width, margin),
-        _ => width / 2,
     }
 }

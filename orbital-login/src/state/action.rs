@@ -2,9 +2,11 @@
 
 use safeos_control::Keys;
 
-use super::{Effect, Form, Kind, Menu, Mode, Offer, Screen, Sheet, State, Target, Working};
+use super::{
+    Asked, Effect, Form, Kind, Menu, Mode, Offer, Question, Screen, Sheet, State, Target, Working,
+};
 use crate::job::{Job, Step};
-use crate::trouble::{Next, Notice};
+use crate::trouble::{Field, Next, Notice};
 
 impl Menu {
     /// What opens it.
@@ -21,7 +23,9 @@ impl State {
         let order = self.order();
         self.pressed = target.filter(|target| order.contains(target));
         match self.pressed {
-            Some(target) => self.focus = target,
+            // A click on anything else leaves the keyboard where it is.
+            Some(target) if target.is_text() => self.focus = target,
+            Some(_) => {}
             // Beside an open menu: it closes.
             None => {
                 if let Some(menu) = self.menu.take() {
@@ -51,25 +55,31 @@ impl State {
                 }
                 self.close();
             }
-            Target::ShutDown | Target::Restart => {
-                self.close();
-                effects.push(Effect::Power {
-                    restart: target == Target::Restart,
-                });
-            }
-            Target::Stop => {
+            Target::ShutDown => self.ask(Question::ShutDown),
+            Target::Restart => self.ask(Question::Restart),
+            Target::Sure => self.sure(effects),
+            Target::Cancel => self.cancel(),
+            Target::Stop | Target::KeepWaiting => {
                 if let Screen::Working(working) = &mut self.screen {
                     working.stopping = true;
+                    working.to_wait = target == Target::KeepWaiting;
                     self.stop(effects);
                 }
             }
             Target::LeaveRest => self.stop(effects),
             Target::Continue => self.go_on(effects),
             Target::Back => self.back(),
+            Target::Others => self.show_sign_in(),
+            Target::Account(index) => {
+                self.notice = None;
+                self.show_account(index);
+            }
+            Target::Someone => self.someone(),
+            Target::More => self.more(),
             Target::Submit => self.submit(effects),
             Target::Guest => self.guest(effects),
             Target::Next => self.next_step(effects),
-            _ => self.in_form(target, effects),
+            _ => self.in_form(target),
         }
     }
 
@@ -84,19 +94,139 @@ impl State {
         }
     }
 
+    /// Asks before it is done. The answer that changes nothing is in focus.
+    fn ask(&mut self, question: Question) {
+        self.close();
+        let behind = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
+        let focus = self.focus;
+        self.notice = None;
+        self.show(Screen::Asked(Asked {
+            question,
+            behind: Box::new(behind),
+            focus,
+        }));
+        self.focus = Target::Cancel;
+    }
+
+    /// Back to where it was asked.
+    pub(super) fn cancel(&mut self) {
+        let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
+        match screen {
+            Screen::Asked(asked) => {
+                self.show(*asked.behind);
+                self.focus = asked.focus;
+            }
+            screen => self.screen = screen,
+        }
+    }
+
+    /// What was asked about is done.
+    fn sure(&mut self, effects: &mut Vec<Effect>) {
+        let Screen::Asked(Asked { question, .. }) = self.screen else {
+            return;
+        };
+        self.cancel();
+        match question {
+            Question::ShutDown | Question::Restart => effects.push(Effect::Power {
+                restart: question == Question::Restart,
+            }),
+            Question::Forget(index) if index < self.accounts.len() => {
+                let account = self.accounts.remove(index);
+                effects.push(self.save());
+                self.show_sign_in();
+                let place = self.abilities.place_of(&account).short();
+                self.notice = Some(Notice::taken_off(&account.name, &place));
+                self.forgotten = Some((index, account));
+            }
+            Question::Forget(_) => {}
+        }
+    }
+
+    /// Puts back on the list what was taken off it last.
+    fn put_back(&mut self, effects: &mut Vec<Effect>) {
+        if let Some((index, account)) = self.forgotten.take() {
+            let index = index.min(self.accounts.len());
+            self.accounts.insert(index, account);
+            effects.push(self.save());
+            self.show_sign_in();
+        }
+    }
+
+    /// The form for somebody else, with what was looked for as the name.
+    fn someone(&mut self) {
+        let name = match &mut self.screen {
+            Screen::People(people) => Some(std::mem::take(&mut people.find)),
+            _ => None,
+        };
+        self.notice = None;
+        self.show_someone();
+        if let (Some(name), Screen::Form(form)) = (name, &mut self.screen)
+            && !name.is_empty()
+        {
+            form.name = name;
+            self.focus = Target::Password;
+        }
+    }
+
+    /// The other ways to get in.
+    fn more(&mut self) {
+        let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
+        let form = match screen {
+            Screen::Form(form) if form.mode == Mode::SignIn => form,
+            Screen::People(_) => Form::at(self.abilities.place()),
+            screen => {
+                self.screen = screen;
+                return;
+            }
+        };
+        self.notice = None;
+        self.show(Screen::Ways(form));
+        self.focus = Target::OtherForm;
+    }
+
+    /// From the other ways to the form itself.
+    fn from_ways(&mut self) {
+        let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
+        match screen {
+            Screen::Ways(form) => self.show(Screen::Form(form)),
+            screen => self.screen = screen,
+        }
+    }
+
     /// What only changes the form.
-    fn in_form(&mut self, target: Target, effects: &mut Vec<Effect>) {
+    fn in_form(&mut self, target: Target) {
+        if target == Target::Forget {
+            if let Screen::Ways(Form {
+                chosen: Some(index),
+                ..
+            }) = self.screen
+            {
+                self.ask(Question::Forget(index));
+            }
+            return;
+        }
+        let from_ways = matches!(self.screen, Screen::Ways(_));
+        self.from_ways();
         let Screen::Form(form) = &mut self.screen else {
             return;
         };
-        self.focus = target;
         match target {
             Target::Reveal => form.reveal = !form.reveal,
             Target::Remember => form.remember = !form.remember,
             Target::WithKey => form.with_key = !form.with_key,
-            Target::Places => form.places_shown = !form.places_shown,
+            Target::Places => {
+                form.places_shown = from_ways || !form.places_shown;
+                if from_ways {
+                    form.place.kind = Kind::Server;
+                    form.place_changed();
+                    self.focus = Target::Server;
+                }
+            }
             Target::Place(kind) => {
                 form.place.kind = kind;
+                if kind == Kind::Server {
+                    self.focus = Target::Server;
+                }
                 if let (Kind::Network, Some(url)) = (kind, &self.abilities.network) {
                     form.place.network.clone_from(url);
                 }
@@ -105,9 +235,11 @@ impl State {
             Target::UseKey => {
                 form.key_shown = !form.key_shown;
                 form.key.clear();
-                if form.key_shown {
-                    self.focus = Target::SecretKey;
-                }
+                self.focus = match (form.chosen, form.key_shown) {
+                    (None, true) if form.name.is_empty() => Target::Name,
+                    (_, true) if !form.password.is_empty() => Target::SecretKey,
+                    _ => Target::Password,
+                };
             }
             Target::WithSheet => form.with_sheet = !form.with_sheet,
             Target::OtherForm => {
@@ -127,31 +259,11 @@ impl State {
                     Target::Words
                 };
             }
-            Target::Account(index) => {
-                if let Some(account) = self.accounts.get(index) {
-                    form.choose(index, account);
-                }
-                self.notice = None;
-                self.focus = Target::Password;
-            }
-            Target::Someone => {
-                *form = Form::at(self.abilities.place());
-                self.notice = None;
-                self.focus = Target::Name;
-            }
-            Target::Forget => {
-                if let Some(index) = form.chosen.filter(|index| *index < self.accounts.len()) {
-                    self.accounts.remove(index);
-                    effects.push(self.save());
-                }
-                self.notice = None;
-                self.show_sign_in();
-            }
             _ => {}
         }
     }
 
-    fn submit(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn submit(&mut self, effects: &mut Vec<Effect>) {
         let Screen::Form(form) = &mut self.screen else {
             return;
         };
@@ -165,10 +277,10 @@ impl State {
             Ok(job) => self.work(job, effects),
             Err(notice) => {
                 self.focus = match notice.field {
-                    Some(crate::trouble::Field::Name) if form.chosen.is_none() => Target::Name,
-                    Some(crate::trouble::Field::Words) => Target::Words,
-                    Some(crate::trouble::Field::Wallet) => Target::Wallet,
-                    Some(crate::trouble::Field::Server) => {
+                    Some(Field::Name) if form.chosen.is_none() => Target::Name,
+                    Some(Field::Words) => Target::Words,
+                    Some(Field::Wallet) => Target::Wallet,
+                    Some(Field::Server) => {
                         form.places_shown = true;
                         Target::Server
                     }
@@ -180,6 +292,7 @@ impl State {
     }
 
     fn guest(&mut self, effects: &mut Vec<Effect>) {
+        self.from_ways();
         if let Screen::Form(form) = &mut self.screen {
             form.wipe();
             self.work(Job::Guest, effects);
@@ -206,12 +319,24 @@ impl State {
             asks_price: matches!(job, Job::Price { .. }),
             step: Step::default(),
             stopping: false,
+            to_wait: false,
         }));
         self.start(job, effects);
     }
 
     /// From the price or the sheet to the form, as it was.
     fn back(&mut self) {
+        if let Screen::Ways(form) = &self.screen {
+            self.focus = match form.chosen {
+                None if form.name.is_empty() => Target::Name,
+                _ => Target::Password,
+            };
+            let is_nobody = form.chosen.is_none() && !form.holds_something();
+            return match is_nobody {
+                true => self.show_sign_in(),
+                false => self.from_ways(),
+            };
+        }
         let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
         let (Screen::Offer(Offer { form, .. })
         | Screen::Sheet(Sheet {
@@ -256,11 +381,16 @@ impl State {
         let Some(next) = self.notice.as_ref().and_then(|notice| notice.next) else {
             return;
         };
+        if next == Next::PutBack {
+            self.notice = None;
+            return self.put_back(effects);
+        }
         let Screen::Form(form) = &mut self.screen else {
             return;
         };
         self.notice = None;
         match next {
+            Next::PutBack => {}
             Next::Again => self.submit(effects),
             Next::AcceptOlder => {
                 form.accept_older = true;

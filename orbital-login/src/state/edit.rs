@@ -1,34 +1,103 @@
 //! The keyboard: letters into fields, and keys that move and act.
+//!
+//! What always holds here: while a form is shown and no menu is open, a letter goes into a field, whatever was clicked or
+//! reached before.
 
 use super::{Effect, Form, Mode, Screen, State, Target};
 use crate::keyboard::Key;
+use crate::typed::Typed;
 
 impl State {
     pub(super) fn text(&mut self, character: char, effects: &mut Vec<Effect>) {
         if self.menu.is_none() && self.edit(|field| field.insert(character)) {
             return;
         }
-        if character == ' ' && !self.focus.is_text() {
-            self.activate(self.focus, effects);
+        let finding = matches!(&self.screen, Screen::People(people) if !people.find.is_empty());
+        if character == ' ' && !finding {
+            return self.activate(self.focus, effects);
+        }
+        if self.menu.is_some() || self.finds(|find| find.insert(character)) {
+            return;
+        }
+        self.to_a_field();
+        self.edit(|field| field.insert(character));
+    }
+
+    /// What was copied goes into the field in focus.
+    pub(super) fn paste(&mut self, text: &str) {
+        if self.menu.is_some() {
+            return;
+        }
+        // A line end at its end is not meant, and inside of a line there is none.
+        let line = text.trim_end_matches(['\r', '\n']);
+        let put = |field: &mut Typed| {
+            for character in line.chars().take(crate::typed::BYTES_MAX) {
+                field.insert(if character == '\n' { ' ' } else { character });
+            }
+        };
+        if !matches!(self.screen, Screen::People(_)) {
+            self.to_a_field();
+            self.edit(put);
+        } else {
+            self.finds(put);
+        }
+    }
+
+    /// The focus goes to the field that had it last, unless a field has it.
+    fn to_a_field(&mut self) {
+        let Screen::Form(form) = &self.screen else {
+            return;
+        };
+        if self.focus.is_text() {
+            return;
+        }
+        let order = self.form_order(form);
+        let last = order.iter().find(|target| **target == self.field);
+        let first = order.iter().find(|target| target.is_text());
+        if let Some(target) = last.or(first) {
+            self.focus = *target;
         }
     }
 
     pub(super) fn key(&mut self, key: Key, effects: &mut Vec<Effect>) {
         let in_text = self.menu.is_none() && self.focus.is_text();
+        if self.menu.is_none() && self.along_people(key) {
+            return;
+        }
         match key {
             Key::Tab => self.move_focus(false),
             Key::BackTab => self.move_focus(true),
             Key::Down => self.move_focus(false),
             Key::Up => self.move_focus(true),
+            Key::PageUp | Key::PageDown => {}
             Key::Enter => self.enter(effects),
             Key::Escape => self.escape(effects),
             Key::Left | Key::Right if !in_text => self.move_focus(key == Key::Left),
-            Key::Left => self.caret(crate::typed::Typed::left),
-            Key::Right => self.caret(crate::typed::Typed::right),
-            Key::Home => self.caret(crate::typed::Typed::home),
-            Key::End => self.caret(crate::typed::Typed::end),
-            Key::Backspace => drop(self.edit(crate::typed::Typed::backspace)),
-            Key::Delete => drop(self.edit(crate::typed::Typed::delete)),
+            Key::Left => self.caret(Typed::left),
+            Key::Right => self.caret(Typed::right),
+            Key::WordLeft => self.caret(Typed::word_left),
+            Key::WordRight => self.caret(Typed::word_right),
+            Key::Home => self.caret(Typed::home),
+            Key::End => self.caret(Typed::end),
+            Key::SelectAll => self.caret(Typed::take_all),
+            Key::Backspace => self.remove(Typed::backspace),
+            Key::Delete => self.remove(Typed::delete),
+            Key::DeleteWord => self.remove(Typed::delete_word),
+            Key::DeleteWordAfter => self.remove(Typed::delete_word_after),
+            Key::DeleteToStart => self.remove(Typed::delete_to_start),
+            Key::Paste => {
+                if in_text || matches!(self.screen, Screen::People(_)) {
+                    effects.push(Effect::Paste);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, change: impl FnOnce(&mut Typed)) {
+        if self.menu.is_none() && matches!(self.screen, Screen::People(_)) {
+            self.finds(change);
+        } else {
+            self.edit(change);
         }
     }
 
@@ -39,7 +108,7 @@ impl State {
         }
     }
 
-    fn caret(&mut self, change: impl FnOnce(&mut crate::typed::Typed)) {
+    fn caret(&mut self, change: impl FnOnce(&mut Typed)) {
         let focus = self.focus;
         if let Some(field) = self.form().and_then(|form| form.field(focus)) {
             change(field);
@@ -47,7 +116,7 @@ impl State {
     }
 
     /// Changes the field in focus, if it is one.
-    fn edit(&mut self, change: impl FnOnce(&mut crate::typed::Typed)) -> bool {
+    fn edit(&mut self, change: impl FnOnce(&mut Typed)) -> bool {
         let focus = self.focus;
         let Some(form) = self.form() else {
             return false;
@@ -62,9 +131,13 @@ impl State {
         true
     }
 
-    /// On a field: to the next one that is empty, and from the last one off.
+    /// On a field or a box to tick: to the next field that is empty, and from the last one off.
     fn enter(&mut self, effects: &mut Vec<Effect>) {
-        if self.menu.is_some() || !self.focus.is_text() {
+        let is_box = matches!(
+            self.focus,
+            Target::Remember | Target::WithKey | Target::WithSheet
+        );
+        if self.menu.is_some() || !(self.focus.is_text() || is_box) {
             return self.activate(self.focus, effects);
         }
         let focus = self.focus;
@@ -80,6 +153,7 @@ impl State {
                 (!form.password.is_empty()).then_some(Target::Again)
             }
             Target::Password if form.key_shown && form.key.is_empty() => Some(Target::SecretKey),
+            Target::Server if form.chosen.is_none() && form.name.is_empty() => Some(Target::Name),
             Target::Server if form.password.is_empty() => Some(Target::Password),
             Target::Again | Target::Server if form.needs_wallet() && form.wallet.is_empty() => {
                 Some(Target::Wallet)
@@ -92,6 +166,7 @@ impl State {
         }
     }
 
+    /// One step back, from anywhere.
     fn escape(&mut self, effects: &mut Vec<Effect>) {
         if let Some(menu) = self.menu.take() {
             self.focus = menu.target();
@@ -99,22 +174,27 @@ impl State {
         }
         match &mut self.screen {
             Screen::Working(_) => self.activate(Target::Stop, effects),
-            Screen::Offer(_) => self.activate(Target::Back, effects),
+            Screen::Leaving(_) => self.activate(Target::LeaveRest, effects),
+            Screen::Offer(_) | Screen::Ways(_) => self.activate(Target::Back, effects),
+            Screen::Asked(_) => self.cancel(),
+            Screen::People(_) => {
+                self.notice = None;
+                self.show_sign_in();
+            }
             Screen::Form(form) => {
-                let other = form.mode != Mode::SignIn;
+                let mode = form.mode;
                 form.wipe();
                 self.notice = None;
-                if other {
-                    self.activate(Target::OtherForm, effects);
-                } else {
-                    self.focus = if form.chosen.is_some() {
-                        Target::Password
-                    } else {
-                        Target::Name
-                    };
+                match mode {
+                    Mode::SignIn => self.show_sign_in(),
+                    Mode::Create | Mode::Recover => self.activate(Target::OtherForm, effects),
                 }
             }
-            Screen::Sheet(_) | Screen::Running(_) | Screen::Leaving(_) => {}
+            // The account is not made yet: back to the form.
+            Screen::Sheet(sheet) if sheet.form.is_some() => {
+                self.activate(Target::Back, effects);
+            }
+            Screen::Sheet(_) | Screen::Running(_) => {}
         }
     }
 }

@@ -94,6 +94,8 @@ pub struct Form {
     pub places_shown: bool,
     /// An older state is welcome, once.
     pub accept_older: bool,
+    /// A store that does not answer is waited for, once.
+    pub wait: bool,
     /// How good the new password is.
     pub strength: Option<Strength>,
 }
@@ -119,6 +121,7 @@ impl Form {
             place: Place::default(),
             places_shown: false,
             accept_older: false,
+            wait: false,
             strength: None,
         }
     }
@@ -129,7 +132,8 @@ impl Form {
         self.wipe();
         self.chosen = Some(index);
         self.name = Typed::of(&account.name);
-        self.place = Place::of(account.store.as_deref());
+        let own = self.place.own.take();
+        self.place = Place::of(account.store.as_deref()).with_own(own.as_deref());
         self.places_shown = false;
         self.key_shown = false;
         self.remember = true;
@@ -154,6 +158,9 @@ impl Form {
             self.chosen = None;
             self.remember = false;
         }
+        // Without one a forgotten password loses everything.
+        self.with_sheet = mode == Mode::Create;
+        self.with_key = false;
         self.mode = mode;
     }
 
@@ -186,7 +193,13 @@ impl Form {
         self.kept = Keys::default();
         self.reveal = false;
         self.accept_older = false;
+        self.wait = false;
         self.strength = None;
+    }
+
+    /// Whether something was typed that is not for everybody who comes by.
+    pub fn holds_something(&self) -> bool {
+        !self.is_wiped() || self.chosen.is_none() && !self.name.is_empty()
     }
 
     /// Whether every secret is gone from memory.
@@ -276,9 +289,12 @@ impl Form {
         if typed < safeos_account::RECOVERY_WORDS {
             return None;
         }
-        self.recovery_key()
-            .err()
-            .map(|error| sentence(&error.to_string()))
+        let error = self.recovery_key().err()?.to_string();
+        // What is wrong; that something is, its colour says.
+        let why = error
+            .split_once(": ")
+            .map_or(error.as_str(), |(_, why)| why);
+        Some(sentence(why))
     }
 
     /// The job, or what is missing and where.
@@ -286,7 +302,7 @@ impl Form {
         let missing = |field, title: &str, text: &str| {
             Err(Notice {
                 field: Some(field),
-                ..Notice::calm(title, text)
+                ..Notice::plain(title, text)
             })
         };
         if self.name.as_str().trim().is_empty() {
@@ -343,6 +359,7 @@ impl Form {
                 secret_key: (self.key_shown && !self.key.is_empty()).then(|| self.key.to_secret()),
                 remember: self.remember,
                 accept_older: self.accept_older,
+                wait: self.wait,
             }));
         }
         if let Err(error) =

@@ -3,7 +3,7 @@
 //! What always holds here: whatever can be done is in the order of its screen, and the focus is on something
 //! that is, or on nothing where a form is not.
 
-use super::{Form, Kind, Menu, Mode, Screen, State, Target};
+use super::{Form, Kind, Menu, Mode, People, Screen, State, Target};
 
 impl State {
     /// Everything that can be done now, in reading order.
@@ -13,8 +13,14 @@ impl State {
             Some(Menu::Power) => vec![Target::ShutDown, Target::Restart],
             None => {
                 let mut order = match &self.screen {
+                    Screen::People(people) => self.people_order(people),
                     Screen::Form(form) => self.form_order(form),
+                    Screen::Ways(form) => ways_order(form),
+                    Screen::Asked(_) => vec![Target::Cancel, Target::Sure],
                     Screen::Working(working) if working.stopping => Vec::new(),
+                    Screen::Working(working) if working.goes_without().is_some() => {
+                        vec![Target::KeepWaiting, Target::Stop]
+                    }
                     Screen::Working(_) => vec![Target::Stop],
                     Screen::Offer(_) => vec![Target::Continue, Target::Back],
                     Screen::Sheet(sheet) if sheet.form.is_some() => {
@@ -38,13 +44,33 @@ impl State {
             corner.push(Target::Keyboard);
         }
         // Not while something of somebody's is being kept safe.
-        if self.abilities.power && matches!(self.screen, Screen::Form(_)) {
+        let may = matches!(
+            self.screen,
+            Screen::People(_) | Screen::Form(_) | Screen::Ways(_)
+        );
+        if self.abilities.power && may {
             corner.push(Target::Power);
         }
         corner
     }
 
-    fn form_order(&self, form: &Form) -> Vec<Target> {
+    fn people_order(&self, people: &People) -> Vec<Target> {
+        let mut order: Vec<Target> = self
+            .in_sight(people)
+            .into_iter()
+            .map(Target::Account)
+            .collect();
+        order.extend(self.next_target());
+        order.extend([Target::Someone, Target::More]);
+        order
+    }
+
+    /// The step that a notice offers, if it does.
+    fn next_target(&self) -> Option<Target> {
+        self.notice.as_ref()?.next.map(|_| Target::Next)
+    }
+
+    pub(super) fn form_order(&self, form: &Form) -> Vec<Target> {
         let mut order = Vec::new();
         if form.chosen.is_none() {
             order.push(Target::Name);
@@ -59,7 +85,9 @@ impl State {
         if form.key_shown {
             order.push(Target::SecretKey);
         }
-        order.push(Target::Places);
+        if form.chosen.is_none() || form.mode != Mode::SignIn || form.places_shown {
+            order.push(Target::Places);
+        }
         if form.places_shown {
             order.extend(self.places().map(Target::Place));
             if form.place.kind == Kind::Server {
@@ -72,26 +100,21 @@ impl State {
         if form.mode == Mode::Create {
             order.extend([Target::WithSheet, Target::WithKey]);
         }
-        order.push(Target::Remember);
-        if self
-            .notice
-            .as_ref()
-            .is_some_and(|notice| notice.next.is_some())
-        {
-            order.push(Target::Next);
+        if form.chosen.is_none() || form.mode != Mode::SignIn {
+            order.push(Target::Remember);
         }
+        order.extend(self.next_target());
         order.push(Target::Submit);
-        if form.mode == Mode::SignIn {
-            order.extend(self.others(form).map(Target::Account));
-            if form.chosen.is_some() {
-                order.extend([Target::Someone, Target::Forget]);
-            }
-            order.push(Target::UseKey);
+        if form.mode != Mode::SignIn {
+            order.push(Target::OtherForm);
+            return order;
         }
-        order.push(Target::OtherForm);
-        if form.mode == Mode::SignIn {
-            order.extend([Target::Forgotten, Target::Guest]);
-        }
+        order.push(match (form.chosen, self.accounts.len()) {
+            (Some(_), 1) => Target::Someone,
+            (_, 1..) => Target::Others,
+            (_, 0) => Target::OtherForm,
+        });
+        order.push(Target::More);
         order
     }
 
@@ -106,16 +129,11 @@ impl State {
         })
     }
 
-    /// The remembered accounts that are not chosen: as many as the screen has room for.
-    pub fn others(&self, form: &Form) -> impl Iterator<Item = usize> + use<> {
-        let chosen = form.chosen;
-        (0..self.accounts.len())
-            .filter(move |index| Some(*index) != chosen)
-            .take(4)
-    }
-
     pub(super) fn keep_focus(&mut self) {
-        let waits = !matches!(self.screen, Screen::Form(_)) && self.menu.is_none();
+        if self.focus.is_text() {
+            self.field = self.focus;
+        }
+        let waits = !self.is_at_rest() && self.menu.is_none();
         if waits && self.focus == Target::Screen {
             return;
         }
@@ -137,4 +155,20 @@ impl State {
             self.focus = *target;
         }
     }
+}
+
+/// The other ways to get in than the form.
+fn ways_order(form: &Form) -> Vec<Target> {
+    let mut order = vec![
+        Target::OtherForm,
+        Target::Forgotten,
+        Target::Places,
+        Target::UseKey,
+        Target::Guest,
+    ];
+    if form.chosen.is_some() {
+        order.push(Target::Forget);
+    }
+    order.push(Target::Back);
+    order
 }

@@ -37,6 +37,8 @@ pub struct Place {
     pub server: Typed,
     /// The network's URL: the network of everybody, or a local one.
     pub network: String,
+    /// Where this computer's own store is, if it is elsewhere.
+    pub own: Option<String>,
 }
 
 impl Default for Place {
@@ -45,6 +47,7 @@ impl Default for Place {
             kind: Kind::default(),
             server: Typed::new(),
             network: NETWORK.to_owned(),
+            own: None,
         }
     }
 }
@@ -58,7 +61,35 @@ pub fn is_network(url: &str) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(NETWORK))
 }
 
+/// The server of a store's URL as people know it: without what every URL has. Of several that serve the same the first.
+pub fn host(url: &str) -> &str {
+    let url = url.trim();
+    let first = url.split(',').next().unwrap_or(url);
+    let host = first.split_once("://").map_or(first, |(_, host)| host);
+    host.trim_end_matches('/')
+}
+
 impl Place {
+    /// The same, on a computer whose own store is there.
+    pub fn with_own(self, own: Option<&str>) -> Self {
+        Self {
+            own: own.map(str::to_owned),
+            ..self
+        }
+    }
+
+    /// In a few words.
+    pub fn short(&self) -> String {
+        match (self.kind, &self.own) {
+            (Kind::Computer, None) => "on this computer".to_owned(),
+            (Kind::Computer, Some(own)) => format!("at {}", host(own)),
+            (Kind::Server, _) if self.server.as_str().trim().is_empty() => "on a server".to_owned(),
+            (Kind::Server, _) => format!("at {}", host(self.server.as_str())),
+            (Kind::Network, _) if self.network == NETWORK => "on the SAFE Network".to_owned(),
+            (Kind::Network, _) => format!("on the network {}", self.network),
+        }
+    }
+
     /// The place that a store's URL names.
     pub fn of(store: Option<&str>) -> Self {
         match store {
@@ -103,12 +134,15 @@ impl Place {
     /// The place inside a sentence.
     pub fn words(&self) -> String {
         match self.kind {
-            Kind::Computer => "This computer".to_owned(),
+            Kind::Computer => match &self.own {
+                Some(own) => format!("The server {}", host(own)),
+                None => "This computer".to_owned(),
+            },
             Kind::Server if self.server.as_str().trim().is_empty() => "The server".to_owned(),
             Kind::Server if self.is_network() => {
                 format!("The network {}", self.server.as_str().trim())
             }
-            Kind::Server => format!("The server {}", self.server.as_str().trim()),
+            Kind::Server => format!("The server {}", host(self.server.as_str())),
             Kind::Network if self.network == NETWORK => "The SAFE Network".to_owned(),
             Kind::Network => format!("The network {}", self.network),
         }
@@ -118,6 +152,21 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_told_as_people_know_it() {
+        let own = Place::default().with_own(Some("https://home.example,https://two.example"));
+        assert_eq!(own.short(), "at home.example");
+        assert_eq!(own.words(), "The server home.example");
+        assert_eq!(own.url(), None);
+        assert_eq!(Place::default().short(), "on this computer");
+        let server = Place::of(Some("http://10.0.2.2:8080/"));
+        assert_eq!(server.short(), "at 10.0.2.2:8080");
+        assert_eq!(Place::of(Some(NETWORK)).short(), "on the SAFE Network");
+        for odd in ["", "://", "x://", ",,"] {
+            host(odd);
+        }
+    }
 
     #[test]
     fn a_place_becomes_a_url_and_a_place_again() {

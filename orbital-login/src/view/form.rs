@@ -2,8 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::{Choice, Field, Item, Tone, colour_of, initials};
-use crate::state::{Form, Kind, Mode, NETWORK, State, Target};
+use super::{Choice, Field, Hint, Item, Tone, colour_of, initials};
+use crate::state::{Form, Kind, Mode, State, Target, host};
 use crate::typed::Typed;
 
 const DOT: &str = "•";
@@ -13,13 +13,18 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
     let mut items = Vec::new();
     let create = form.mode == Mode::Create;
     let recover = form.mode == Mode::Recover;
-    match form.chosen.and_then(|index| state.accounts.get(index)) {
+    let chosen = form.chosen.and_then(|index| state.accounts.get(index));
+    match chosen {
         Some(account) => {
             items.push(Item::Avatar(
                 initials(&account.name),
                 colour_of(&account.name),
             ));
             items.push(Item::Title(account.name.clone()));
+            if !recover {
+                let place = state.abilities.place_of(account).short();
+                items.push(Item::Text(Tone::Muted, place));
+            }
         }
         None => {
             items.push(Item::Mark);
@@ -32,7 +37,7 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
         }
     }
     if recover {
-        let text = "With the twelve words of the recovery sheet. The forgotten password opens nothing any more then.";
+        let text = "Type the twelve words of your recovery sheet. The forgotten password opens nothing any more then.";
         items.push(Item::Text(Tone::Muted, text.to_owned()));
     }
     if form.chosen.is_none() {
@@ -43,47 +48,49 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
     }
     items.push(password(state, form));
     if form.sets_password() {
-        if let Some(strength) = form.strength {
-            items.push(Item::Meter(strength.score, strength.words.to_owned()));
-        }
-        items.push(again(form));
+        items.push(match form.strength {
+            Some(strength) => Item::Meter(Some(strength.score), strength.words.to_owned()),
+            None => Item::Meter(None, "Several words are better than one.".to_owned()),
+        });
+        items.push(again(state, form));
     }
     if form.key_shown {
         items.push(Item::Field(Field {
             target: Target::SecretKey,
-            label: "Secret key",
+            label: "Secret key, from its sheet",
             text: Zeroizing::new(form.key.as_str().to_owned()),
             placeholder: "XXXXX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX",
             caret: form.key.caret(),
-            hint: None,
+            taken: form.key.is_taken(),
+            hint: Hint::Beside(None),
             reveal: None,
         }));
     }
-    places(state, form, &mut items);
+    if chosen.is_none() || form.places_shown || form.mode != Mode::SignIn {
+        places(state, form, &mut items);
+    }
     if form.needs_wallet() {
         items.push(wallet(form));
     }
     if create {
         items.push(Item::Check(
             Target::WithSheet,
-            "Recovery sheet, for a forgotten password",
+            "Recovery sheet, in case I forget the password",
             form.with_sheet,
         ));
         items.push(Item::Check(
             Target::WithKey,
-            "Add a secret key, shown once on a sheet",
+            "A secret key besides the password",
             form.with_key,
         ));
     }
-    items.push(Item::Check(
-        Target::Remember,
-        "Remember me on this computer",
-        form.remember,
-    ));
-    if let Some(wrong) = &state.clock.wrong {
-        items.push(Item::Text(Tone::Wrong, wrong.clone()));
+    if chosen.is_none() || form.mode != Mode::SignIn {
+        items.push(Item::Check(
+            Target::Remember,
+            "Remember me on this computer",
+            form.remember,
+        ));
     }
-    items.extend(state.notice.clone().map(Item::Notice));
     items.push(Item::Button(
         Target::Submit,
         match form.mode {
@@ -97,6 +104,52 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
     items
 }
 
+/// The other ways to get in.
+pub(super) fn ways(state: &State, form: &Form) -> Vec<Item> {
+    let way = |target, words: &str, what| Item::Way(target, words.to_owned(), what);
+    let key = match form.key_shown {
+        true => "My account has no secret key",
+        false => "My account has a secret key",
+    };
+    let mut items = vec![
+        Item::Title("More ways in".to_owned()),
+        way(
+            Target::OtherForm,
+            "Create an account",
+            "You are new here. It takes a name and a password.",
+        ),
+        way(
+            Target::Forgotten,
+            "I forgot my password",
+            "Set a new one with the twelve words of your recovery sheet.",
+        ),
+        way(
+            Target::Places,
+            "My account is on another server",
+            "Type the address of the computer that keeps it.",
+        ),
+        way(
+            Target::UseKey,
+            key,
+            "It is asked for besides the password; it is on a sheet of its own.",
+        ),
+        way(
+            Target::Guest,
+            "Continue as a guest",
+            "No account is needed. Everything is gone when you sign out.",
+        ),
+    ];
+    if let Some(account) = form.chosen.and_then(|index| state.accounts.get(index)) {
+        items.push(way(
+            Target::Forget,
+            &format!("Take {} off this computer’s list", account.name),
+            "The account stays. Only this computer no longer shows it.",
+        ));
+    }
+    items.push(Item::Quiet(Target::Back, "Back".to_owned()));
+    items
+}
+
 fn name(form: &Form) -> Item {
     Item::Field(Field {
         target: Target::Name,
@@ -104,7 +157,8 @@ fn name(form: &Form) -> Item {
         text: Zeroizing::new(form.name.as_str().to_owned()),
         placeholder: "",
         caret: form.name.caret(),
-        hint: form.name_hint().map(|hint| (Tone::Wrong, hint)),
+        taken: form.name.is_taken(),
+        hint: Hint::Beside(form.name_hint().map(|hint| (Tone::Wrong, hint))),
         reveal: None,
     })
 }
@@ -116,7 +170,8 @@ fn words(form: &Form) -> Item {
         text: Zeroizing::new(form.words.as_str().to_owned()),
         placeholder: "its twelve words",
         caret: form.words.caret(),
-        hint: form.words_hint().map(|hint| (Tone::Wrong, hint)),
+        taken: form.words.is_taken(),
+        hint: Hint::Below(form.words_hint().map(|hint| (Tone::Wrong, hint))),
         reveal: None,
     })
 }
@@ -130,8 +185,12 @@ fn shown(typed: &Typed, reveal: bool) -> Zeroizing<String> {
     })
 }
 
+/// Said where it matters: beside the field that is typed into.
+fn caps(state: &State, target: Target) -> Option<(Tone, String)> {
+    (state.caps && state.focus == target).then(|| (Tone::Plain, "Caps Lock is on".to_owned()))
+}
+
 fn password(state: &State, form: &Form) -> Item {
-    let in_focus = matches!(state.focus, Target::Password | Target::Again);
     Item::Field(Field {
         target: Target::Password,
         label: if form.mode == Mode::Recover {
@@ -142,48 +201,55 @@ fn password(state: &State, form: &Form) -> Item {
         text: shown(&form.password, form.reveal),
         placeholder: "",
         caret: form.password.caret(),
-        hint: (state.caps && in_focus).then(|| (Tone::Plain, "Caps Lock is on".to_owned())),
+        taken: form.password.is_taken(),
+        hint: Hint::Beside(caps(state, Target::Password)),
         reveal: Some(!form.reveal),
     })
 }
 
-fn again(form: &Form) -> Item {
+fn again(state: &State, form: &Form) -> Item {
     let same = !form.again.is_empty() && form.again.as_str() == form.password.as_str();
     Item::Field(Field {
         target: Target::Again,
-        label: "The same again",
+        label: "Password again",
         text: shown(&form.again, form.reveal),
         placeholder: "",
         caret: form.again.caret(),
-        hint: match form.again_hint() {
+        taken: form.again.is_taken(),
+        hint: Hint::Beside(match form.again_hint() {
             Some(hint) => Some((Tone::Wrong, hint.to_owned())),
             None if same => Some((Tone::Good, "The same".to_owned())),
-            None => None,
-        },
+            None => caps(state, Target::Again),
+        }),
         reveal: None,
     })
 }
 
 fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
     if !form.places_shown {
-        let words = match form.place.kind {
-            Kind::Server => form.place.server.as_str().trim(),
-            Kind::Network if form.place.network != NETWORK => &form.place.network,
-            kind => kind.label(),
-        };
-        items.push(Item::Links(vec![(
+        let place = form.place.short();
+        items.push(Item::Where(
             Target::Places,
-            format!("Account on: {words} · change"),
-        )]));
+            match form.mode {
+                Mode::Create => format!("It will be kept {place}"),
+                Mode::SignIn | Mode::Recover => format!("Account {place}"),
+            },
+            "Change",
+        ));
         return;
     }
-    items.push(Item::Links(vec![(
+    items.push(Item::Where(
         Target::Places,
-        "Where does the account live?".to_owned(),
-    )]));
+        "Where is the account kept?".to_owned(),
+        "Done",
+    ));
     let choice = |kind: Kind| Choice {
         target: Target::Place(kind),
-        label: kind.label(),
+        label: match kind {
+            // Its own store is on a server.
+            Kind::Computer if form.place.own.is_some() => "As usual here",
+            kind => kind.label(),
+        },
         chosen: form.place.kind == kind,
     };
     items.push(Item::Choices(state.places().map(choice).collect()));
@@ -194,7 +260,8 @@ fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
             text: Zeroizing::new(form.place.server.as_str().to_owned()),
             placeholder: "https://home.example",
             caret: form.place.server.caret(),
-            hint: None,
+            taken: form.place.server.is_taken(),
+            hint: Hint::Beside(None),
             reveal: None,
         })),
         Kind::Network => items.push(Item::Text(
@@ -203,7 +270,10 @@ fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
         )),
         Kind::Computer => items.push(Item::Text(
             Tone::Muted,
-            "Free, on this computer's disk.".to_owned(),
+            match &form.place.own {
+                Some(own) => format!("On the server {}, as this computer is set up.", host(own)),
+                None => "On this computer's disk, and nowhere else.".to_owned(),
+            },
         )),
     }
     if state.abilities.network.is_none() {
@@ -227,52 +297,25 @@ fn wallet(form: &Form) -> Item {
         text: shown(&form.wallet, form.reveal),
         placeholder: "64 hexadecimal digits",
         caret: form.wallet.caret(),
-        hint,
+        taken: form.wallet.is_taken(),
+        hint: Hint::Below(hint),
         reveal: None,
     })
 }
 
 fn links(state: &State, form: &Form, items: &mut Vec<Item>) {
-    let link = |target, words: &str| (target, words.to_owned());
-    let back = match form.mode {
-        Mode::SignIn => None,
-        Mode::Create => Some("I have an account: sign in"),
-        Mode::Recover => Some("Back to signing in"),
-    };
-    if let Some(words) = back {
-        items.push(Item::Links(vec![link(Target::OtherForm, words)]));
-        return;
+    let link = |target, words: &str| Item::Links(vec![(target, words.to_owned())]);
+    match form.mode {
+        Mode::SignIn => {}
+        Mode::Create => {
+            return items.push(link(Target::OtherForm, "I have an account already"));
+        }
+        Mode::Recover => return items.push(link(Target::OtherForm, "Back to signing in")),
     }
-    let others: Vec<_> = state
-        .others(form)
-        .filter_map(|index| Some((index, &state.accounts.get(index)?.name)))
-        .map(|(index, name)| {
-            (
-                Target::Account(index),
-                initials(name),
-                colour_of(name),
-                name.clone(),
-            )
-        })
-        .collect();
-    if !others.is_empty() {
-        items.push(Item::People(others));
-    }
-    if form.chosen.is_some() {
-        items.push(Item::Links(vec![
-            link(Target::Someone, "Someone else"),
-            link(Target::Forget, "Forget this account"),
-        ]));
-    }
-    let key = if form.key_shown {
-        "No secret key"
-    } else {
-        "I have a secret key"
-    };
-    items.push(Item::Links(vec![
-        link(Target::UseKey, key),
-        link(Target::OtherForm, "Create an account"),
-        link(Target::Forgotten, "Forgotten password"),
-        link(Target::Guest, "Guest session"),
-    ]));
+    items.push(match (form.chosen, state.accounts.len()) {
+        (Some(_), 1) => link(Target::Someone, "Somebody else"),
+        (_, 1..) => link(Target::Others, "Back to the names"),
+        (_, 0) => link(Target::OtherForm, "New here? Create an account"),
+    });
+    items.push(link(Target::More, "More ways in"));
 }

@@ -5,10 +5,10 @@ use zeroize::Zeroizing;
 
 use super::{Item, Tone, colour_of, initials};
 use crate::job::Step;
-use crate::state::{Leaving, Mode, Offer, Running, Sheet, Target, Working};
+use crate::state::{Asked, Leaving, Mode, Offer, Question, Running, Sheet, State, Target, Working};
 
 /// How the daemon says what keeps it.
-const WAITING: &str = "waiting since ";
+pub(crate) const WAITING: &str = "waiting since ";
 
 /// What the daemon says it does, in the words of the screen.
 fn words(what: &str) -> String {
@@ -25,15 +25,22 @@ fn words(what: &str) -> String {
         "asking for prices" => "Asking what it costs…",
         "looking whether the name is free" => "Looking whether the name is free…",
         "making the home" => "Making your home…",
-        "publishing the account" => "Putting the account in its place…",
+        "publishing the account" => "Saving the account…",
         "opening the home" => "Fetching your home…",
         "looking for changes of other computers" => "Looking for changes of other computers…",
         "merging" => "Bringing both together…",
-        "packing" => "Packing what is new…",
-        "uploading" => "Publishing what is new…",
+        "packing" => "Gathering what is new…",
+        "uploading" => "Saving your files…",
         "waiting for programs" => "Waiting for programs to end…",
         "ending programs" => "Ending programs…",
-        other => return crate::trouble::sentence(other),
+        other => {
+            // What keeps it; since when is a matter for logs.
+            let why = match other.split_once(", because ") {
+                Some((waits, why)) if waits.starts_with(WAITING) => why,
+                _ => other,
+            };
+            return crate::trouble::sentence(why);
+        }
     }
     .to_owned()
 }
@@ -75,13 +82,78 @@ pub(super) fn working(working: &Working) -> Vec<Item> {
     }));
     if working.stopping {
         items.push(Item::Progress(None));
-        items.push(Item::Text(Tone::Muted, "Stopping…".to_owned()));
+        let text = match working.to_wait {
+            true => "One moment…",
+            false => "Stopping…",
+        };
+        items.push(Item::Text(Tone::Muted, text.to_owned()));
+    } else if let Some(seconds) = working.goes_without() {
+        items.push(Item::Progress(None));
+        let place = working.form.place.words();
+        items.push(Item::Text(
+            Tone::Plain,
+            format!("{place} does not answer. Your files open without it, as this computer knows them, in {seconds} s."),
+        ));
+        items.push(Item::Gap);
+        items.push(Item::Quiet(
+            Target::KeepWaiting,
+            "Keep waiting for it".to_owned(),
+        ));
+        items.push(Item::Quiet(Target::Stop, "Stop".to_owned()));
     } else {
         progress(&working.step, &mut items);
         items.push(Item::Gap);
         items.push(Item::Quiet(Target::Stop, "Stop".to_owned()));
     }
     items
+}
+
+/// A question.
+pub(super) fn asked(state: &State, asked: &Asked) -> Vec<Item> {
+    let account = match asked.question {
+        Question::Forget(index) => state.accounts.get(index),
+        Question::ShutDown | Question::Restart => None,
+    };
+    let (title, text, sure) = match (asked.question, account) {
+        (Question::ShutDown, _) => (
+            "Shut down?".to_owned(),
+            "The computer turns off.".to_owned(),
+            "Shut down",
+        ),
+        (Question::Restart, _) => (
+            "Restart?".to_owned(),
+            "The computer turns off and on again.".to_owned(),
+            "Restart",
+        ),
+        (Question::Forget(_), None) => (
+            "Take it off the list?".to_owned(),
+            String::new(),
+            "Take it off",
+        ),
+        (Question::Forget(_), Some(account)) => {
+            let address = match &account.store {
+                Some(store) => {
+                    format!(" Its address is {store}: write it down, to sign in here later.")
+                }
+                None => String::new(),
+            };
+            (
+                format!("Take {} off the list?", account.name),
+                format!(
+                    "This computer shows it no more. The account and its files stay where they are, {}.{address}",
+                    state.abilities.place_of(account).short()
+                ),
+                "Take it off",
+            )
+        }
+    };
+    vec![
+        Item::Title(title),
+        Item::Text(Tone::Plain, text),
+        Item::Gap,
+        Item::Quiet(Target::Cancel, "Cancel".to_owned()),
+        Item::Button(Target::Sure, sure.to_owned()),
+    ]
 }
 
 /// What an account costs.
@@ -188,7 +260,7 @@ pub(super) fn running(running: &Running) -> Vec<Item> {
     items.push(Item::Progress(None));
     items.push(Item::Text(Tone::Muted, "Starting your desktop…".to_owned()));
     if running.offline {
-        let text = "Offline: what you change is published when the store is back.";
+        let text = "Offline: what you change is saved on this computer, and to your account when it can be reached again.";
         items.push(Item::Text(Tone::Plain, text.to_owned()));
     }
     items
@@ -202,13 +274,13 @@ pub(super) fn leaving(leaving: &Leaving) -> Vec<Item> {
     progress(&leaving.step, &mut items);
     if !leaving.keep {
         if leaving.step.what.starts_with(WAITING) {
-            let text = "Nothing is lost if you leave it: it stays, encrypted, on this computer and is published when you sign in here again.";
+            let text = "Nothing is lost if you sign out now: the rest waits, encrypted, on this computer and is saved when you sign in here again.";
             items.push(Item::Text(Tone::Plain, text.to_owned()));
         }
         items.push(Item::Gap);
         items.push(Item::Quiet(
             Target::LeaveRest,
-            "Leave the rest to the next time".to_owned(),
+            "Sign out now, save the rest next time".to_owned(),
         ));
     }
     items

@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use orbclient::{Event, MediaKind, Window, WindowFlag};
+use orbclient::{Event, EventOption, MediaKind, Window, WindowFlag};
+
+use super::Heard;
 
 /// Whether the window cannot be closed.
 pub const CLOSES_NEVER: bool = true;
@@ -15,6 +17,8 @@ pub struct Shell {
     window: Option<Window>,
     woken: File,
     wake: File,
+    /// The button that points is down.
+    down: bool,
 }
 
 /// Ends a wait from another thread.
@@ -47,6 +51,7 @@ impl Shell {
             window: None,
             woken,
             wake,
+            down: false,
         };
         shell.show()?;
         Ok(shell)
@@ -106,8 +111,15 @@ impl Shell {
         }
     }
 
-    /// Waits for events, at most so long.
-    pub fn wait(&mut self, at_most: Duration) -> Vec<Event> {
+    /// What was copied.
+    pub fn clipboard(&mut self) -> Option<String> {
+        let window = self.window.as_ref()?;
+        let (kind, text) = window.clipboard()?;
+        matches!(kind, MediaKind::Text).then_some(text)
+    }
+
+    /// Waits for something to hear, at most so long.
+    pub fn wait(&mut self, at_most: Duration) -> Vec<Heard> {
         let entry = |fd| libc::pollfd {
             fd,
             events: libc::POLLIN,
@@ -128,9 +140,31 @@ impl Shell {
         };
         let mut bytes = [0; 64];
         while matches!(self.woken.read(&mut bytes), Ok(count) if count == bytes.len()) {}
-        match &mut self.window {
-            Some(window) => window.events().collect(),
-            None => Vec::new(),
-        }
+        let Some(window) = &mut self.window else {
+            return Vec::new();
+        };
+        let down = &mut self.down;
+        window
+            .events()
+            .filter_map(|event| heard(event, down))
+            .collect()
     }
+}
+
+/// What an event of Orbital says.
+fn heard(event: Event, down: &mut bool) -> Option<Heard> {
+    Some(match event.to_option() {
+        EventOption::Key(key) => Heard::Key(key.scancode, key.character, key.pressed),
+        EventOption::TextInput(text) => Heard::Text(text.character),
+        EventOption::Mouse(mouse) => Heard::Pointer(mouse.x, mouse.y),
+        EventOption::Button(button) if button.left != *down => {
+            *down = button.left;
+            Heard::Button(button.left)
+        }
+        EventOption::Scroll(scroll) => Heard::Scroll(scroll.y.saturating_neg()),
+        EventOption::Focus(focus) => Heard::Focus(focus.focused),
+        EventOption::Resize(_) | EventOption::Screen(_) => Heard::Resized,
+        EventOption::Quit(_) => Heard::Quit,
+        _ => return None,
+    })
 }

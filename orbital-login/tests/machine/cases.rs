@@ -3,7 +3,7 @@
 use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::Key;
 use orbital_login::state::{Effect, Event, Kind, Mode, Screen, State, Target};
-use orbital_login::trouble::Trouble;
+use orbital_login::trouble::{Mood, Trouble};
 use orbital_login::view::{Item, view};
 use safeos_control::{Keys, Secret};
 
@@ -45,7 +45,10 @@ fn a_session_from_beginning_to_end() {
         [Effect::ClearClipboard]
     );
     assert!(form(&state).is_wiped());
-    assert!(state.notice.as_ref().is_some_and(|notice| notice.calm));
+    assert_eq!(
+        state.notice.as_ref().map(|notice| notice.mood),
+        Some(Mood::Good)
+    );
 }
 
 #[test]
@@ -68,15 +71,11 @@ fn nothing_secret_stays_when_the_screen_is_left() {
     press(&mut state, Key::Escape);
     assert!(form(&state).is_wiped());
     // To the other form and back, to another account, to a guest.
-    for target in [
-        Target::OtherForm,
-        Target::Guest,
-        Target::Forgotten,
-        Target::Account(1),
-        Target::Someone,
-    ] {
+    for target in [Target::OtherForm, Target::Guest, Target::Forgotten] {
         let mut state = remembering(&["ana", "ben"]);
+        click(&mut state, Target::Account(0));
         write(&mut state, PASSWORD);
+        click(&mut state, Target::More);
         click(&mut state, target);
         let form = match &state.screen {
             Screen::Form(form) => form,
@@ -167,8 +166,11 @@ fn create(state: &mut State, boxes: &[Target]) -> (JobId, Job) {
     write(state, PASSWORD);
     press(state, Key::Enter);
     write(state, PASSWORD);
-    for ticked in boxes {
-        click(state, *ticked);
+    // A sheet is made unless somebody wants none.
+    for ticked in [Target::WithSheet, Target::WithKey] {
+        if boxes.contains(&ticked) != (ticked == Target::WithSheet) {
+            click(state, ticked);
+        }
     }
     started(click(state, Target::Submit))
 }
@@ -302,13 +304,14 @@ fn both_keys_are_shown_one_after_the_other() {
 #[test]
 fn a_forgotten_password_is_replaced() {
     let mut state = remembering(&["ana"]);
+    click(&mut state, Target::More);
     click(&mut state, Target::Forgotten);
     assert_eq!((form(&state).chosen, state.focus), (Some(0), Target::Words));
     write(&mut state, &WORDS.replace("year", "yaer"));
     assert!(
         form(&state)
             .words_hint()
-            .is_some_and(|hint| hint.contains("word 4"))
+            .is_some_and(|hint| hint.contains("Word 4"))
     );
     press(&mut state, Key::Enter);
     write(&mut state, PASSWORD);
@@ -371,15 +374,17 @@ fn the_rest_can_be_left_to_the_next_time() {
     let waits = "waiting since 2026-11-22T10:11:12Z, because the store https://home.example is out of reach: it is asleep";
     state.update(Event::Step(id, step(waits)));
     for text in [
-        "Waiting since 2026-11-22T10:11:12Z, because the store https://home.example",
+        "The store https://home.example is out of reach",
         "it is asleep.",
         left,
-        "Nothing is lost if you leave it",
-        "Leave the rest to the next time",
+        "Nothing is lost if you sign out now",
+        "Sign out now, save the rest next time",
     ] {
         assert!(shows(&state, text), "{text}");
     }
+    // By the button and by a key.
     assert_eq!(click(&mut state, Target::LeaveRest), [Effect::Stop(id)]);
+    assert_eq!(press(&mut state, Key::Escape), [Effect::Stop(id)]);
     let (id, job) = started(state.update(Event::Done(id, Outcome::Failed(Trouble::stopped()))));
     assert_eq!(job, Job::Leave { keep: true });
     assert!(!state.order().contains(&Target::LeaveRest));
@@ -427,36 +432,50 @@ fn a_form_says_what_is_missing() {
 }
 
 #[test]
-fn accounts_are_remembered_and_forgotten() {
-    let mut state = remembering(&["ana", "ben"]);
-    assert_eq!(
-        (form(&state).chosen, state.focus),
-        (Some(0), Target::Password)
-    );
-    click(&mut state, Target::Account(1));
-    write(&mut state, PASSWORD);
-    let (id, job) = started(press(&mut state, Key::Enter));
-    assert!(matches!(job, Job::SignIn(request) if request.name == "ben" && request.remember));
-    let effects = state.update(Event::Done(id, opened("ben")));
-    let saved = effects.iter().find_map(|effect| match effect {
-        Effect::Save(settings) => Some(
-            settings
-                .accounts
-                .iter()
-                .map(|a| a.name.as_str())
-                .collect::<Vec<_>>(),
-        ),
-        _ => None,
-    });
-    assert_eq!(saved, Some(vec!["ben", "ana"]));
+fn a_server_that_does_not_answer_can_be_waited_for() {
     let mut state = remembering(&["ana"]);
-    let effects = click(&mut state, Target::Forget);
-    assert!(matches!(&effects[..], [Effect::Save(settings)] if settings.accounts.is_empty()));
-    assert_eq!((form(&state).chosen, state.focus), (None, Target::Name));
+    write(&mut state, PASSWORD);
+    let (id, _) = started(press(&mut state, Key::Enter));
+    let step = |done| Step {
+        what: "waiting since 2026-11-22T10:11:12Z, because it has not answered yet".to_owned(),
+        done,
+        total: 5,
+        unit: "seconds".to_owned(),
+    };
+    assert!(!state.order().contains(&Target::KeepWaiting));
+    state.update(Event::Step(id, step(3)));
+    assert!(format!("{:?}", view(&state).card).contains("in 2 s"));
+    // Stopped and begun again, with the same password, to wait longer; once.
+    assert_eq!(click(&mut state, Target::KeepWaiting), [Effect::Stop(id)]);
+    let stopped = || Outcome::Failed(Trouble::stopped());
+    let (id, job) = started(state.update(Event::Done(id, stopped())));
+    assert!(
+        matches!(&job, Job::SignIn(request) if request.wait && request.password.expose() == PASSWORD),
+        "{job:?}"
+    );
+    state.update(Event::Done(
+        id,
+        Outcome::Failed(Trouble::new("store_unreachable", "x")),
+    ));
+    let (id, job) = started(press(&mut state, Key::Enter));
+    assert!(matches!(job, Job::SignIn(request) if !request.wait));
+    // Opened all the same: then it is open.
+    state.update(Event::Step(id, step(4)));
+    click(&mut state, Target::KeepWaiting);
+    let (_, job) = started(state.update(Event::Done(id, opened("ana"))));
+    assert_eq!(job, Job::Launch);
+    // And it can be left at once.
+    let mut state = remembering(&["ana"]);
+    write(&mut state, PASSWORD);
+    let (id, _) = started(press(&mut state, Key::Enter));
+    state.update(Event::Step(id, step(3)));
+    assert_eq!(press(&mut state, Key::Escape), [Effect::Stop(id)]);
+    state.update(Event::Done(id, stopped()));
+    assert!(form(&state).is_wiped());
 }
 
 #[test]
-fn menus_open_choose_and_close() {
+fn what_cannot_be_undone_is_asked_about() {
     let mut state = remembering(&["ana"]);
     click(&mut state, Target::Keyboard);
     assert_eq!(state.focus, Target::Keymap(0));
@@ -467,14 +486,24 @@ fn menus_open_choose_and_close() {
     click(&mut state, Target::Power);
     press(&mut state, Key::Escape);
     assert_eq!((state.menu, state.focus), (None, Target::Power));
+    // However often Enter is pressed, on whatever is under it.
     click(&mut state, Target::Power);
-    assert_eq!(
-        click(&mut state, Target::Restart),
-        [Effect::Power { restart: true }]
-    );
+    for _ in 0..20 {
+        assert_eq!(press(&mut state, Key::Enter), []);
+    }
+    press(&mut state, Key::Escape);
+    press(&mut state, Key::Escape);
+    for (target, restart) in [(Target::ShutDown, false), (Target::Restart, true)] {
+        click(&mut state, Target::Power);
+        assert_eq!(click(&mut state, target), []);
+        assert_eq!(state.focus, Target::Cancel);
+        assert_eq!(press(&mut state, Key::Escape), []);
+        assert_eq!(form(&state).chosen, Some(0));
+        click(&mut state, Target::Power);
+        click(&mut state, target);
+        assert_eq!(click(&mut state, Target::Sure), [Effect::Power { restart }]);
+    }
     // Nobody turns the computer off under somebody's session.
-    write(&mut state, "");
-    click(&mut state, Target::Password);
     write(&mut state, PASSWORD);
     press(&mut state, Key::Enter);
     assert!(!state.order().contains(&Target::Power));

@@ -3,7 +3,9 @@
 
 mod cases;
 mod network;
+mod people;
 mod random;
+mod typing;
 
 use orbital_login::job::{Job, JobId, Opened, Outcome};
 use orbital_login::keyboard::{Input, Key};
@@ -35,6 +37,7 @@ fn remembering(names: &[&str]) -> State {
         power: true,
         network: Some(NETWORK.to_owned()),
         only_network: false,
+        server: None,
     };
     State::new(settings, vec!["us".to_owned(), "de".to_owned()], abilities)
 }

@@ -19,6 +19,7 @@ fn sign_up_there(state: &mut State) -> (JobId, Job) {
     press(state, Key::Enter);
     write(state, PASSWORD);
     press(state, Key::Enter);
+    click(state, Target::WithSheet);
     click(state, Target::Places);
     click(state, Target::Place(Kind::Network));
     click(state, Target::Again);

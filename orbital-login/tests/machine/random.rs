@@ -3,7 +3,7 @@
 use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::{Input, Key};
 use orbital_login::layout::layout;
-use orbital_login::state::{Effect, Event, Kind, Screen, State, Target};
+use orbital_login::state::{Effect, Event, Kind, Mode, Screen, State, Target};
 use orbital_login::text::Text;
 use orbital_login::trouble::Trouble;
 use orbital_login::view::view;
@@ -22,6 +22,9 @@ enum Happening {
     /// Pressed here, let go there.
     Drag(usize, usize),
     Hover(usize),
+    Scroll(i32),
+    Idle,
+    Pasted(&'static str),
     Tick,
     Caps(bool),
     Started,
@@ -74,6 +77,13 @@ fn happening() -> impl Strategy<Value = Happening> {
         Key::Down,
         Key::Home,
         Key::End,
+        Key::PageUp,
+        Key::PageDown,
+        Key::WordLeft,
+        Key::DeleteWord,
+        Key::DeleteToStart,
+        Key::SelectAll,
+        Key::Paste,
     ]);
     prop_oneof![
         6 => prop::sample::select(vec!['a', 'b', ' ', 'é', '/', '9', '日']).prop_map(Happening::Text),
@@ -81,6 +91,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         8 => (0..40_usize).prop_map(Happening::Click),
         1 => (0..40_usize, 0..40_usize).prop_map(|(a, b)| Happening::Drag(a, b)),
         1 => (0..40_usize).prop_map(Happening::Hover),
+        1 => (-9..9_i32).prop_map(Happening::Scroll),
+        1 => Just(Happening::Idle),
+        1 => prop::sample::select(vec!["a\n", "", "https://x"]).prop_map(Happening::Pasted),
         1 => Just(Happening::Tick),
         1 => any::<bool>().prop_map(Happening::Caps),
         1 => prop::sample::select(vec!["autonomi:", "https://x"]).prop_map(Happening::Server),
@@ -192,7 +205,7 @@ impl World {
 
 fn check(state: &State, world: &World) {
     let order = state.order();
-    let at_rest = matches!(state.screen, Screen::Form(_));
+    let at_rest = state.is_at_rest();
     assert_eq!(at_rest && world.pending.is_none(), !state.is_busy());
     assert!(!at_rest || !world.open, "a form while a session is open");
     assert!(
@@ -223,6 +236,61 @@ fn check(state: &State, world: &World) {
     assert!(world.pending.is_some() || !order.is_empty());
 }
 
+/// How many letters stand in the fields of the form that is shown, and whether some are taken.
+fn letters(state: &State) -> Option<(usize, bool)> {
+    let Screen::Form(form) = &state.screen else {
+        return None;
+    };
+    let fields = [
+        &form.name,
+        &form.password,
+        &form.again,
+        &form.key,
+        &form.words,
+        &form.wallet,
+        &form.place.server,
+    ];
+    let count = fields.iter().map(|field| field.chars()).sum();
+    Some((count, fields.iter().any(|field| field.is_taken())))
+}
+
+/// From time to time: one key leads away from wherever it is, but where somebody is in already, or it is being left.
+fn leaves(state: &mut State, world: &mut World) -> Result<(), TestCaseError> {
+    let is_left_alone = match &state.screen {
+        // The beginning.
+        Screen::People(people) => people.find.is_empty(),
+        Screen::Form(form) => form.mode == Mode::SignIn && !form.holds_something(),
+        Screen::Working(working) => working.stopping,
+        Screen::Sheet(sheet) => sheet.form.is_none(),
+        Screen::Running(_) => true,
+        Screen::Leaving(leaving) => leaving.keep,
+        Screen::Offer(_) | Screen::Ways(_) | Screen::Asked(_) => false,
+    };
+    if state.menu.is_some() || is_left_alone || state.tick % 3 != 0 {
+        return Ok(());
+    }
+    let place = |state: &State| match &state.screen {
+        Screen::Form(form) => (
+            std::mem::discriminant(&state.screen),
+            Some((form.mode, form.chosen)),
+        ),
+        screen => (std::mem::discriminant(screen), None),
+    };
+    let before = place(state);
+    let (fields, stops) = (letters(state), world.pending.is_some());
+    let effects = state.update(Event::Input(Input::Key(Key::Escape)));
+    let stopped = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Stop(_)));
+    world.take(effects);
+    check(state, world);
+    let away = place(state) != before
+        || fields.is_some() && letters(state) != fields
+        || matches!(&state.screen, Screen::People(people) if people.find.is_empty());
+    prop_assert!(away || stops && stopped, "no way out of {:?}", state.screen);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -247,11 +315,15 @@ proptest! {
                 }
                 Happening::Drag(from, to) => vec![Event::Press(at(&state, from)), Event::Release(at(&state, to))],
                 Happening::Hover(number) => vec![Event::Hover(at(&state, number))],
+                Happening::Scroll(lines) => vec![Event::Scroll(lines)],
+                Happening::Idle => vec![Event::Idle],
+                Happening::Pasted(text) => vec![Event::Pasted(zeroize::Zeroizing::new(text.to_owned()))],
                 Happening::Tick => vec![Event::Tick],
                 Happening::Caps(on) => vec![Event::Input(Input::Caps(on))],
                 Happening::Started => world.pending.map(|(id, _)| Event::Started(id)).into_iter().collect(),
                 Happening::Step(done) => {
-                    let step = Step { what: "uploading".to_owned(), done, total: 5, unit: "records".to_owned() };
+                    let unit = if done % 2 == 0 { "records" } else { "seconds" };
+                    let step = Step { what: "uploading".to_owned(), done, total: 5, unit: unit.to_owned() };
                     world.pending.map(|(id, _)| Event::Step(id, step)).into_iter().collect()
                 }
                 Happening::Done(choice) => world.outcome(choice).map(|(id, outcome)| Event::Done(id, outcome)).into_iter().collect(),
@@ -262,16 +334,17 @@ proptest! {
                 Happening::Server(url) => typed(&[(Target::Places, ""), (Target::Place(Kind::Server), ""), (Target::Server, url)]),
                 Happening::WithKeys => typed(&[
                     (Target::Someone, ""),
+                    (Target::More, ""),
                     (Target::OtherForm, ""),
                     (Target::Name, "ana"),
                     (Target::Password, PASSWORD),
                     (Target::Again, PASSWORD),
                     (Target::WithKey, ""),
-                    (Target::WithSheet, ""),
                     (Target::Submit, ""),
                 ]),
                 Happening::Wallet => typed(&[
                     (Target::Someone, ""),
+                    (Target::More, ""),
                     (Target::OtherForm, ""),
                     (Target::Name, "ana"),
                     (Target::Password, PASSWORD),
@@ -283,10 +356,25 @@ proptest! {
                 ]),
             };
             for event in events {
+                let typed = match &event {
+                    Event::Input(Input::Text(character)) => Some(*character),
+                    _ => None,
+                };
+                let before = letters(&state);
+                let (in_field, menu) = (state.focus.is_text(), state.menu.is_some());
                 let effects = state.update(event);
                 world.take(effects);
                 check(&state, &world);
+                // No letter is lost while a form is shown, whatever has the focus; a space is for what has it.
+                if let (Some(character), Some((before, taken)), Some((after, _))) = (typed, before, letters(&state))
+                    && !menu
+                    && (in_field || character != ' ')
+                    && !taken
+                {
+                    prop_assert!(after == before + 1 || before >= 200, "{character:?} is lost");
+                }
             }
+            leaves(&mut state, &mut world)?;
             if index % 16 == 0 && state.is_shown() {
                 // Whatever the keyboard reaches, the pointer does.
                 let placed = layout(&view(&state), &mut text, size.0, size.1);

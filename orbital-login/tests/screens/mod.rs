@@ -14,12 +14,15 @@ const WORDS: &str = "legal winner thank year wave sausage worth useful legal win
 pub type Named = (&'static str, State);
 
 fn new(names: &[&str], dark: bool) -> State {
+    // One after the other on this computer, a server, and on this computer.
+    let stores = [None, Some("https://home.example"), None];
     let settings = Settings {
         accounts: names
             .iter()
-            .map(|name| Remembered {
+            .zip(stores.iter().cycle())
+            .map(|(name, store)| Remembered {
                 name: (*name).to_owned(),
-                store: None,
+                store: store.map(str::to_owned),
             })
             .collect(),
         light: !dark,
@@ -29,6 +32,7 @@ fn new(names: &[&str], dark: bool) -> State {
         power: true,
         network: Some(NETWORK.to_owned()),
         only_network: false,
+        server: None,
     };
     let keymaps = ["us", "de", "fr", "es", "gb", "dvorak"].map(str::to_owned);
     let mut state = State::new(settings, keymaps.into(), abilities);
@@ -71,7 +75,8 @@ fn signing_in(dark: bool) -> (State, JobId) {
     (state, id)
 }
 
-fn refused(code: &str, message: &str, dark: bool) -> State {
+/// The form after a refusal.
+pub fn refused(code: &str, message: &str, dark: bool) -> State {
     let (mut state, id) = signing_in(dark);
     let trouble = Trouble::new(code, message);
     state.update(Event::Done(id, Outcome::Failed(trouble)));
@@ -113,6 +118,7 @@ fn create(dark: bool) -> State {
 fn on_the_network(dark: bool, key: &str) -> (State, JobId) {
     let mut state = create(dark);
     write(&mut state, " battery");
+    click(&mut state, Target::WithSheet);
     click(&mut state, Target::Places);
     click(&mut state, Target::Place(Kind::Network));
     click(&mut state, Target::Wallet);
@@ -174,7 +180,9 @@ pub fn all(dark: bool) -> Vec<Named> {
 
     let mut state = new(&[], dark);
     write(&mut state, "ana.lopez");
+    click(&mut state, Target::More);
     click(&mut state, Target::Forgotten);
+    click(&mut state, Target::Words);
     write(&mut state, &WORDS.replace("winner", "wimmer"));
     screens.push(("forgotten", state));
 
@@ -194,10 +202,52 @@ pub fn all(dark: bool) -> Vec<Named> {
     state.update(Event::Step(id, step("uploading", 4, 7)));
     screens.push(("leaving", state));
 
-    let mut state = new(&["ana.lopez", "ben", "zoë.k", "maría"], dark);
-    write(&mut state, "correct horse");
-    state.update(Event::Hover(Some(Target::Submit)));
+    let names = [
+        "ana.lopez",
+        "ben",
+        "zoë.k",
+        "maría",
+        "ben",
+        "olga",
+        "tom",
+        "li.na",
+    ];
+    let mut state = new(&names, dark);
+    state.update(Event::Input(Input::Key(Key::Down)));
+    state.update(Event::Hover(Some(Target::Account(3))));
     screens.push(("remembered", state));
+
+    let mut state = new(&["ana.lopez", "ben"], dark);
+    enter(&mut state);
+    write(&mut state, "correct horse");
+    state.update(Event::Input(Input::Caps(true)));
+    state.update(Event::Hover(Some(Target::Submit)));
+    screens.push(("chosen", state));
+
+    let mut state = new(&["ana.lopez"], dark);
+    click(&mut state, Target::More);
+    screens.push(("ways", state));
+
+    let mut state = new(&["ben", "ana.lopez"], dark);
+    state.update(Event::Input(Input::Key(Key::Down)));
+    enter(&mut state);
+    click(&mut state, Target::More);
+    click(&mut state, Target::Forget);
+    screens.push(("forget", state));
+
+    let mut state = new(&["ben", "ana.lopez"], dark);
+    state.update(Event::Input(Input::Key(Key::Down)));
+    enter(&mut state);
+    write(&mut state, "correct horse battery");
+    let id = enter(&mut state).map_or(0, |(id, _)| id);
+    let silent = Step {
+        what: "waiting since 2026-11-22T10:11:12Z, because it has not answered yet".to_owned(),
+        done: 3,
+        total: 5,
+        unit: "seconds".to_owned(),
+    };
+    state.update(Event::Step(id, silent));
+    screens.push(("silent", state));
 
     screens.push(("wrong", refused("wrong_password", "", dark)));
     screens.push((

@@ -134,6 +134,9 @@ fn signs_up(desk: &mut Desk) -> Result<(), String> {
     screen.write(PASSWORD)?;
     screen.press(Key::Enter)?;
     screen.write(PASSWORD)?;
+    // Without a sheet, which there is unless somebody wants none.
+    goes_to(screen, Target::WithSheet, Key::Tab)?;
+    screen.write(" ")?;
     screen.keep("create")?;
     opens_the_account(desk)
 }
@@ -220,6 +223,7 @@ pub fn leaves(screen: &mut Screen) -> Result<(), String> {
 
 /// With the mouse.
 fn guest(desk: &mut Desk) -> Result<(), String> {
+    desk.screen.click(Target::More)?;
     desk.screen.click(Target::Guest)?;
     opens(&mut desk.screen, Opened::default())?;
     runs_the_program(desk, "guest: desktop guest")?;
@@ -230,6 +234,8 @@ fn power_off(desk: &mut Desk) -> Result<(), String> {
     goes_to(&mut desk.screen, Target::Power, Key::BackTab)?;
     desk.screen.press(Key::Enter)?;
     desk.screen.keep("power")?;
+    desk.screen.press(Key::Enter)?;
+    goes_to(&mut desk.screen, Target::Sure, Key::Tab)?;
     // The power may be off before the key is let go.
     let _ = desk.screen.monitor.keys(&["ret"]);
     match desk.machine.off(OFF_MAX) {

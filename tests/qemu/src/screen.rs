@@ -52,6 +52,7 @@ impl Screen {
             power: true,
             network: None,
             only_network: false,
+            server: None,
         };
         let layouts = LAYOUTS.map(str::to_owned).into();
         Self {
@@ -131,6 +132,15 @@ impl Screen {
             Key::Down => &["down"],
             Key::Home => &["home"],
             Key::End => &["end"],
+            Key::PageUp => &["pgup"],
+            Key::PageDown => &["pgdn"],
+            Key::WordLeft => &["ctrl", "left"],
+            Key::WordRight => &["ctrl", "right"],
+            Key::DeleteWord => &["ctrl", "backspace"],
+            Key::DeleteWordAfter => &["ctrl", "delete"],
+            Key::DeleteToStart => &["ctrl", "u"],
+            Key::SelectAll => &["ctrl", "a"],
+            Key::Paste => &["ctrl", "v"],
         };
         self.monitor.keys(names)?;
         self.happens(Event::Input(Input::Key(key)))
