@@ -355,7 +355,7 @@ impl Session {
     /// What keeps the publish that is under way, if one is and something does.
     fn trouble(&self) -> Option<String> {
         let trying = self.trying.lock().clone();
-        trying.and_then(|attempt| attempt.trouble(self.home.packs.store()))
+        trying.and_then(|attempt| attempt.why_it_waits(self.home.packs.store()))
     }
 
     /// Publishes everything written so far, after merging what other computers have published. What makes no progress ends

@@ -12,6 +12,17 @@ use safeos_suite_tests::computer::NAME;
 use safeos_suite_tests::{Computer, Place, place};
 use serde_json::Value;
 
+/// A gateway on this computer, and where it is.
+fn serve(host: &Computer) -> (Running, String) {
+    let mut command = host.command();
+    command.args(["store", "serve", "--json", "--listen", "127.0.0.1:0"]);
+    let mut gateway = Running::start(&mut command);
+    gateway.until("\n");
+    let ready: Value = serde_json::from_str(gateway.seen().lines().next().unwrap()).unwrap();
+    let url = ready["url"].as_str().unwrap().to_owned();
+    (gateway, url)
+}
+
 /// A gateway, what stands before it, and a computer that knows only that.
 struct World {
     gateway: Running,
@@ -22,12 +33,7 @@ struct World {
 impl World {
     fn new(place: &Place) -> Self {
         let host = Computer::new(place, "server");
-        let mut command = host.command();
-        command.args(["store", "serve", "--json", "--listen", "127.0.0.1:0"]);
-        let mut gateway = Running::start(&mut command);
-        gateway.until("\n");
-        let ready: Value = serde_json::from_str(gateway.seen().lines().next().unwrap()).unwrap();
-        let url = ready["url"].as_str().unwrap();
+        let (gateway, url) = serve(&host);
         let narrow = Narrow::before(url.split_once("://").unwrap().1);
         let computer = Computer::with_url(place, "first", &narrow.url());
         computer.sign_up();
@@ -365,4 +371,81 @@ fn a_command_in_a_home_that_cannot_be_published_ends_and_says_so() {
     );
     world.is_published();
     world.computer.logout();
+}
+
+/// What a program says on a terminal until it has said `text`.
+fn says_on_a_terminal(command: &mut std::process::Command, text: &str) -> std::process::Child {
+    let (mut terminal, theirs) = terminal();
+    let mut running = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(theirs)
+        .spawn()
+        .unwrap();
+    // The copy of the other end that the command has goes with its next use.
+    command.stderr(Stdio::null());
+    let mut seen = String::new();
+    let mut bytes = [0; 4096];
+    while !seen.contains(text) {
+        match terminal.read(&mut bytes) {
+            Ok(count @ 1..) => seen.push_str(&String::from_utf8_lossy(&bytes[..count])),
+            _ => panic!("never {text:?}: {seen} ({:?})", running.wait()),
+        }
+    }
+    std::thread::spawn(move || {
+        // Whoever writes is not kept by a terminal that nobody reads.
+        while matches!(terminal.read(&mut [0; 4096]), Ok(1..)) {}
+    });
+    running
+}
+
+/// Ctrl-C; how it ends, as a shell has it.
+fn interrupted(mut running: std::process::Child) -> Option<i32> {
+    use std::os::unix::process::ExitStatusExt;
+    // SAFETY: a signal to a child that was not waited for.
+    unsafe { libc::kill(running.id() as i32, libc::SIGINT) };
+    let ended = running.wait().unwrap();
+    ended.code().or(ended.signal().map(|signal| 128 + signal))
+}
+
+#[test]
+fn a_server_that_says_nothing_holds_nobody() {
+    let place = Place::new();
+    let host = Computer::new(&place, "server");
+    let (gateway, url) = serve(&host);
+    let first = Computer::with_url(&place, "first", &url);
+    first.sign_up();
+    let login = |more: &[&str]| first.json(&[&["login", NAME, "--remember"], more].concat());
+    login(&[]);
+    fs::write(first.home().join("kept"), "kept").unwrap();
+    first.sync();
+    first.logout();
+    // Frozen: the system takes connections for it.
+    gateway.signal(libc::SIGSTOP);
+    assert_eq!(login(&[])["offline"], true);
+    assert_eq!(fs::read(first.home().join("kept")).unwrap(), b"kept");
+    fs::write(first.home().join("later"), "later").unwrap();
+    // Whoever publishes is told what for, and leaves.
+    let sync = says_on_a_terminal(first.command().arg("sync"), "no answer yet");
+    assert_eq!(interrupted(sync), Some(130));
+    first.safe(&["logout", "--later"]);
+    // Whoever wants to wait does, and is told so; nobody else is kept out by it.
+    let waits = says_on_a_terminal(
+        first.command().args(["login", NAME, "--wait"]),
+        "no answer yet",
+    );
+    assert_eq!(interrupted(waits), Some(130));
+    // What was left is there, and is published when the server answers again.
+    assert_eq!(login(&[])["offline"], true);
+    gateway.signal(libc::SIGCONT);
+    eventually("it is published", || {
+        first.json(&["status"])["unpublished_bytes"] == 0
+    });
+    first.logout();
+    let second = Computer::with_url(&place, "second", &url);
+    second.login();
+    assert_eq!(fs::read(second.home().join("later")).unwrap(), b"later");
+    second.logout();
+    gateway.signal(libc::SIGTERM);
+    gateway.end();
 }

@@ -121,6 +121,14 @@ impl Attempt {
         }
     }
 
+    /// What keeps it: a request that has failed, or one that is not answered.
+    pub(crate) fn why_it_waits(&self, store: &dyn Store) -> Option<String> {
+        self.trouble(store).or_else(|| {
+            let long = unanswered(store)? >= UNANSWERED_AFTER;
+            long.then(|| no_answer(store).to_string())
+        })
+    }
+
     pub(crate) fn trouble(&self, store: &dyn Store) -> Option<String> {
         let (error, _) = self.met(store.failures())?;
         Some(error.to_string())
@@ -185,7 +193,7 @@ impl Company<'_> {
                 self.attempt.leave();
                 return End::Stuck(error);
             }
-            let unanswered = self.unanswered();
+            let unanswered = unanswered(self.store);
             if unanswered.is_some_and(|time| time >= UNANSWERED_AFTER) && without.is_none() {
                 without = Some((self.can_do_without)());
             }
@@ -197,10 +205,8 @@ impl Company<'_> {
             if told.elapsed() < TELL_EVERY {
                 continue;
             }
-            let why = match (self.attempt.trouble(self.store), unanswered) {
-                (Some(why), _) => why,
-                (None, Some(time)) if time >= UNANSWERED_AFTER => no_answer(self.store).to_string(),
-                _ => continue,
+            let Some(why) = self.attempt.why_it_waits(self.store) else {
+                continue;
             };
             told = Instant::now();
             let (step, at_it_for) = self.attempt.at();
@@ -219,18 +225,18 @@ impl Company<'_> {
         }
         End::Own
     }
+}
 
-    /// For how long a request waits for its answer.
-    fn unanswered(&self) -> Option<Duration> {
-        let since = self.store.failures().unanswered_since?;
-        Some(since.elapsed())
-    }
+/// For how long a request waits for its answer.
+fn unanswered(store: &dyn Store) -> Option<Duration> {
+    let since = store.failures().unanswered_since?;
+    Some(since.elapsed())
 }
 
 fn no_answer(store: &dyn Store) -> safeos_store::Error {
     safeos_store::Error::Unreachable {
         url: store.url().to_owned(),
-        why: "it has not answered yet".to_owned(),
+        why: "no answer yet".to_owned(),
     }
 }
 
@@ -612,7 +618,7 @@ mod tests {
         // Before that it is said, with when it goes on without.
         let heard = person.heard.lock();
         let said = heard.first().unwrap();
-        assert!(said.what.contains("has not answered"), "{said:?}");
+        assert!(said.what.contains("no answer yet"), "{said:?}");
         assert_eq!(said.unit, "seconds");
     }
 
@@ -625,11 +631,7 @@ mod tests {
             assert!(error.is_stopped(), "{error}");
             let heard = person.heard.lock();
             assert!(heard.len() >= 5);
-            assert!(
-                heard
-                    .iter()
-                    .all(|step| step.what.contains("has not answered"))
-            );
+            assert!(heard.iter().all(|step| step.what.contains("no answer yet")));
             assert!(heard.iter().all(|step| step.unit.is_empty()));
         }
     }
