@@ -87,10 +87,8 @@ impl Options {
 impl Options {
     /// The URL of this computer's own store, where that is on a server.
     pub fn server(&self) -> Option<String> {
-        let is_server = ["http:", "https:"]
-            .iter()
-            .any(|scheme| self.store.starts_with(scheme));
-        (is_server && !cfg!(target_os = "redox")).then(|| self.store.clone())
+        let is_elsewhere = !self.store.starts_with("file:") && !is_network(&self.store);
+        (is_elsewhere && !cfg!(target_os = "redox")).then(|| self.store.clone())
     }
 }
 

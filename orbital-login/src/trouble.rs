@@ -233,14 +233,18 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
             "It opens nothing any more. Look for the newer one.",
         )
         .at(Field::Words),
-        "store_unreachable" => Notice::new(
-            "The account is out of reach",
-            format!("{message} Check the cable or the wireless network, then try again. An account that is remembered here opens offline."),
-        )
-        .then(Next::Again),
+        "store_unreachable" => {
+            // Which store it is, the screen says by itself.
+            let why = message.split_once("is out of reach: ").map_or(message.as_str(), |(_, why)| why);
+            Notice::new(
+                "The account is out of reach",
+                format!("{} Check the cable or the wireless network. Whoever is remembered here can sign in offline.", sentence(why)),
+            )
+            .then(Next::Again)
+        }
         "not_a_gateway" => Notice::new(
             "Something else answers there",
-            format!("{message} If this network wants a sign-in of its own, do that first, then try again. An account that is remembered here opens offline."),
+            "Perhaps this network wants a sign-in of its own: do that first, then try again. Else check the address. Whoever is remembered here can sign in offline.",
         )
         .then(Next::Again),
         "store_refused" => refused(&message),
