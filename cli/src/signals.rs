@@ -21,7 +21,12 @@ static WATCHING: Once = Once::new();
 pub fn watch() -> Result<()> {
     let mut outcome = Ok(());
     WATCHING.call_once(|| {
-        outcome = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP])
+        let mut watched = vec![SIGINT, SIGQUIT, SIGTERM, SIGHUP];
+        // A limit on the size of files is told by the write that meets it. A handler, and no order to ignore the
+        // signal, since a command that `safe` starts would inherit that.
+        #[cfg(target_os = "linux")]
+        watched.push(libc::SIGXFSZ);
+        outcome = Signals::new(watched)
             .map(|mut signals| {
                 std::thread::spawn(move || signals.forever().for_each(arrived));
             })
@@ -31,6 +36,10 @@ pub fn watch() -> Result<()> {
 }
 
 fn arrived(signal: i32) {
+    #[cfg(target_os = "linux")]
+    if signal == libc::SIGXFSZ {
+        return;
+    }
     let child = CHILD.lock().unwrap_or_else(PoisonError::into_inner);
     match (*child, signal) {
         // The terminal sends these to the command as well.

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -25,6 +26,7 @@ use crate::halves::Halves;
 use crate::lately::Lately;
 use crate::metrics::Metrics;
 use crate::rate::Rate;
+use crate::repeats::Repeats;
 use crate::spare::Spare;
 use crate::tokens::{Access, Tokens};
 use crate::visit::Visit;
@@ -48,6 +50,7 @@ pub(crate) struct Gate {
     pub(crate) spare: Spare,
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
+    repeats: Mutex<Repeats>,
     tokens: Option<Watched<Tokens>>,
     pub(crate) proxies: Proxies,
     /// Chunks that were verified once on their way out, and their lengths.
@@ -86,6 +89,7 @@ impl Gate {
             spare: Spare::default(),
             rate: Rate::new(limits.rate),
             metrics: Metrics::default(),
+            repeats: Mutex::default(),
             tokens,
             proxies: Proxies::parse(&options.proxies)?,
             verified: Mutex::new(LruCache::new(VERIFIED_MAX)),
@@ -158,7 +162,9 @@ impl Gate {
         let refusal = Refusal::of_store(error);
         if let Some(reason) = &refusal.reason {
             self.metrics.store_failures.fetch_add(1, Ordering::Relaxed);
-            self.log(reason);
+            // A store that is full or out of reach fails every request the same way.
+            let lines = self.repeats.lock().lines(reason, Instant::now());
+            lines.iter().for_each(|line| self.log(line));
         }
         refusal
     }

@@ -32,6 +32,7 @@ mod pieces;
 mod places;
 mod pointers;
 mod rate;
+mod repeats;
 mod server;
 mod service;
 mod spare;

@@ -157,6 +157,7 @@ impl Login {
 
     /// Sees that the name is free; the marker to be set, on a store that has markers.
     fn claim(&self, store: &dyn Store, step: &dyn Fn(&str)) -> Result<Option<Marker>> {
+        self.name.check_new()?;
         check_new_password(&self.password)?;
         step("looking whether the name is free");
         let taken = || Err(Error::NameTaken(self.given_name.clone()));

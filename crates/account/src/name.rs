@@ -58,6 +58,15 @@ impl Name {
         Ok(Self(folded))
     }
 
+    /// Refuses a name that commands and folders would take for something else. Not one that an account has already.
+    pub(crate) fn check_new(&self) -> Result<()> {
+        match self.0.chars().next() {
+            Some('-') => Err(Error::BadName("it begins with a “-”")),
+            Some('.') => Err(Error::BadName("it begins with a “.”")),
+            _ => Ok(()),
+        }
+    }
+
     /// The normal form itself.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -137,6 +146,17 @@ mod tests {
             let error = name(typed).unwrap_err();
             assert_eq!(error.code(), "bad_name");
             assert!(error.to_string().contains(word), "{typed:.20?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_an_option_or_a_folder_is_no_new_one() {
+        for typed in [".", "..", ".hidden", "-x", "--help", "．", "－x"] {
+            let name = Name::parse(typed).unwrap();
+            assert_eq!(name.check_new().unwrap_err().code(), "bad_name", "{typed}");
+        }
+        for typed in ["a.b-c", "x-", "x."] {
+            Name::parse(typed).unwrap().check_new().unwrap();
         }
     }
 

@@ -54,6 +54,24 @@ pub fn everything_in(folder: &Path) -> Vec<String> {
     found
 }
 
+/// Has what `command` starts write no file that is longer than so many bytes.
+pub fn limit_files(command: &mut Command, bytes: u64) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: setrlimit may be called between fork and exec, and gets a pointer to a local.
+    unsafe {
+        command.pre_exec(move || {
+            let limit = libc::rlimit {
+                rlim_cur: bytes,
+                rlim_max: libc::RLIM_INFINITY,
+            };
+            match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+}
+
 /// A program that runs beside the test; its output arrives as it is written.
 pub struct Running {
     child: Child,

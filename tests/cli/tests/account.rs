@@ -53,6 +53,7 @@ fn wrong_password_and_unknown_name_are_told_apart() {
     );
     refused(&computer, &["login", "nobody"], 1, "unknown_name");
     refused(&computer, &["login", ""], 1, "bad_name");
+    refused(&computer, &["signup", ".."], 1, "bad_name");
     assert!(
         computer.daemon().is_none(),
         "a failed login leaves a daemon"

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use safeos_cli_tests::{everything_in, refused};
+use safeos_cli_tests::{everything_in, limit_files, refused};
 use safeos_suite_tests::computer::LIMIT;
 use safeos_suite_tests::{Computer, Place, run_for};
 
@@ -90,6 +90,23 @@ fn what_does_not_fit_is_said_before_and_leaves_nothing() {
         assert_eq!(left, Vec::<String>::new());
     }
     computer.logout();
+}
+
+/// A limit on the size of files is told like a full disk, and nothing partial stays.
+#[test]
+fn what_a_limit_on_files_stops_leaves_nothing() {
+    let place = Place::new();
+    let computer = Computer::signed_up(&place);
+    fs::write(computer.home().join("large"), vec![7; 1_000_000]).unwrap();
+    let url = published(&computer, "large");
+    computer.logout();
+    let here = place.folder("here");
+    let mut command = computer.command();
+    command.args(["get", &url]).current_dir(&here);
+    limit_files(&mut command, 100 * 1024);
+    let done = run_for(&mut command, LIMIT).code(1);
+    assert!(done.stderr.contains("large"), "{}", done.stderr);
+    assert_eq!(everything_in(&here), Vec::<String>::new());
 }
 
 #[test]

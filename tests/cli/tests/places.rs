@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use safeos_cli_tests::{Running, error, eventually, refused};
+use safeos_cli_tests::{Running, error, eventually, limit_files, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME};
 use safeos_suite_tests::{Computer, Place, binaries, place, run_for};
 
@@ -397,25 +397,12 @@ fn a_state_folder_that_can_only_be_read_opens_the_home_to_read() {
 /// Whoever starts the daemon may have a limit on the size of files; what hits it fails, and ends nobody.
 #[test]
 fn a_limit_on_files_ends_no_daemon() {
-    use std::os::unix::process::CommandExt;
     let place = Place::new();
     let computer = Computer::new(&place, "first");
     computer.sign_up();
     let mut command = computer.command();
     command.args(["login", NAME]);
-    // SAFETY: setrlimit may be called between fork and exec, and gets a pointer to a local.
-    unsafe {
-        command.pre_exec(|| {
-            let limit = libc::rlimit {
-                rlim_cur: 100 * 1024,
-                rlim_max: libc::RLIM_INFINITY,
-            };
-            match libc::setrlimit(libc::RLIMIT_FSIZE, &limit) {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        });
-    }
+    limit_files(&mut command, 100 * 1024);
     run_for(&mut command, LIMIT).ok();
     fs::write(computer.home().join("small"), "small").unwrap();
     assert_eq!(fs::read(computer.home().join("small")).unwrap(), b"small");
