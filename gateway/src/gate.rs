@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use safeos_record::Address;
 use safeos_store::Store;
 use safeos_store::wire::BODY;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout_at;
 
 use crate::answer::{Outcome, Refusal, address};
@@ -31,6 +31,7 @@ use crate::spare::Spare;
 use crate::tokens::{Access, Tokens};
 use crate::visit::Visit;
 use crate::watched::Watched;
+use crate::watchers::Watchers;
 use crate::{Limits, Options};
 
 /// How many chunks are remembered as verified: some 70 bytes each.
@@ -53,6 +54,7 @@ pub(crate) struct Gate {
     repeats: Mutex<Repeats>,
     tokens: Option<Watched<Tokens>>,
     pub(crate) proxies: Proxies,
+    pub(crate) watchers: Watchers,
     /// Chunks that were verified once on their way out, and their lengths.
     verified: Mutex<LruCache<Address, u32>>,
     pub(crate) allow_delete: bool,
@@ -64,7 +66,11 @@ pub(crate) struct Gate {
 pub(crate) type Shared = axum::extract::State<Arc<Gate>>;
 
 impl Gate {
-    pub(crate) fn new(store: Arc<dyn Store>, options: &Options) -> Result<Self, String> {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        options: &Options,
+        ending: watch::Receiver<bool>,
+    ) -> Result<Self, String> {
         let limits = options.limits.clone();
         let tokens = match options.token_file.clone() {
             Some(path) => Some(Watched::open(&[&path.clone()], move || {
@@ -92,6 +98,7 @@ impl Gate {
             repeats: Mutex::default(),
             tokens,
             proxies: Proxies::parse(&options.proxies)?,
+            watchers: Watchers::new(ending),
             verified: Mutex::new(LruCache::new(VERIFIED_MAX)),
             allow_delete: options.allow_delete,
             limits,

@@ -19,17 +19,23 @@ use crate::metrics::Endpoint;
 use crate::places::Line;
 use crate::tokens::Access;
 use crate::visit::{Peer, Visit};
+use crate::watchers::Wanted;
 
 /// Lets a request through, or answers it.
 pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let endpoint = Endpoint::of(request.uri().path());
+    let endpoint = match Endpoint::of(request.uri().path()) {
+        Endpoint::Pointer if waits(&request) => Endpoint::Watch,
+        other => other,
+    };
     let visit = visit(&gate, endpoint, &request, started);
     request.extensions_mut().insert(visit.clone());
     gate.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
     let _done = Done(&gate);
     let checked = match check(&gate, &visit, endpoint, &request) {
-        Ok(()) => place(&gate, &visit).await,
+        // It takes one whenever it looks.
+        Ok(()) if endpoint == Endpoint::Watch => Ok(None),
+        Ok(()) => place(&gate, &visit).await.map(Some),
         Err(refusal) => Err(refusal),
     };
     let mut response = match checked {
@@ -95,8 +101,13 @@ fn visit(gate: &Gate, endpoint: Endpoint, request: &Request, now: Instant) -> Vi
     }
 }
 
+/// Whether a request for a pointer waits for it to move.
+fn waits(request: &Request) -> bool {
+    *request.method() == Method::GET && Wanted::of(request.headers()).is_some()
+}
+
 /// Waits for a place among the requests.
-async fn place<'a>(gate: &'a Gate, visit: &Visit) -> Outcome<SemaphorePermit<'a>> {
+pub(crate) async fn place<'a>(gate: &'a Gate, visit: &Visit) -> Outcome<SemaphorePermit<'a>> {
     match timeout_at(visit.until, gate.requests.acquire()).await {
         Ok(Ok(place)) => Ok(place),
         _ => Err(Refusal::busy()),

@@ -40,6 +40,7 @@ mod tls;
 mod tokens;
 mod visit;
 mod watched;
+mod watchers;
 
 pub use layers::{Cached, Mirrored};
 pub use options::{Limits, Options};

@@ -18,6 +18,8 @@ pub(crate) enum Endpoint {
     Put,
     Body,
     Pointer,
+    /// Waits for a pointer to move.
+    Watch,
     List,
     Stats,
     About,
@@ -25,13 +27,14 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Chunk,
         Self::Has,
         Self::Get,
         Self::Put,
         Self::Body,
         Self::Pointer,
+        Self::Watch,
         Self::List,
         Self::Stats,
         Self::About,
@@ -62,6 +65,7 @@ impl Endpoint {
             Self::Put => "put",
             Self::Body => "body",
             Self::Pointer => "pointer",
+            Self::Watch => "watch",
             Self::List => "list",
             Self::Stats => "stats",
             Self::About => "about",

@@ -8,25 +8,67 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use safeos_record::{POINTER_LEN, Pointer};
-use safeos_store::wire::{read_tag, tag};
+use safeos_record::{Address, POINTER_LEN, Pointer};
+use safeos_store::wire::{PREFERENCE_APPLIED, read_tag, tag};
 use safeos_store::{Error, Kind};
+use tokio::time::Instant;
 
 use crate::answer::{Outcome, Refusal, address};
-use crate::gate::Shared;
+use crate::gate::{Gate, Shared};
+use crate::guard::place;
 use crate::visit::Visit;
+use crate::watchers::Wanted;
 
-/// `GET`: the record, and its counter as the entity tag.
+/// `GET`: the record, and its counter as the entity tag. To a client that has seen this counter and waits, when there is
+/// another one, or that there is none.
 pub(crate) async fn get(
     State(gate): Shared,
     Extension(visit): Extension<Visit>,
     Path(at): Path<String>,
+    head: HeaderMap,
 ) -> Outcome {
     let at = address(&at)?;
-    let found = gate
-        .store(&visit, move |store| store.get_pointer(&at))
+    let Some(wanted) = Wanted::of(&head) else {
+        let found = look(&gate, &visit, at).await?;
+        return answer(&gate, at, found);
+    };
+    let watch = gate.watchers.watch(at);
+    loop {
+        let visit = visit.goes_on(&gate.limits);
+        let looking = async {
+            let _place = place(&gate, &visit).await?;
+            look(&gate, &visit, at).await
+        };
+        let (found, wait) = watch.look(wanted.until, looking).await;
+        let found = found?;
+        let is_seen = found.as_ref().map(Pointer::counter) == Some(wanted.seen);
+        // The connection may go for another one meanwhile.
+        visit.line.waits(Instant::now());
+        let is_over = !is_seen || !wait.await;
+        visit.line.goes_on();
+        if !is_over {
+            continue;
+        }
+        let mut response = if is_seen {
+            let mut same: Response = StatusCode::NOT_MODIFIED.into_response();
+            counter(same.headers_mut(), wanted.seen);
+            same
+        } else {
+            answer(&gate, at, found)?
+        };
+        let head = response.headers_mut();
+        head.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
+        return Ok(response);
+    }
+}
+
+async fn look(gate: &Gate, visit: &Visit, at: Address) -> Outcome<Option<Pointer>> {
+    gate.store(visit, move |store| store.get_pointer(&at))
         .await?
-        .map_err(|error| gate.refusal(&error))?;
+        .map_err(|error| gate.refusal(&error))
+}
+
+fn answer(gate: &Gate, at: Address, found: Option<Pointer>) -> Outcome {
     let Some(pointer) = found else {
         return Err(gate.refusal(&Error::Missing {
             kind: Kind::Pointer,
@@ -69,6 +111,7 @@ pub(crate) async fn put(
         })
         .await??
         .map_err(|error| gate.refusal(&error))?;
+    gate.watchers.moved(&at);
     let mut response: Response = StatusCode::NO_CONTENT.into_response();
     counter(response.headers_mut(), set);
     Ok(response)

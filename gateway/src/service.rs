@@ -45,7 +45,7 @@ impl Service {
         options: &Options,
         ending: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        let gate = Arc::new(Gate::new(store, options)?);
+        let gate = Arc::new(Gate::new(store, options, ending.clone())?);
         Ok(Self {
             router: router(gate.clone()),
             gate,

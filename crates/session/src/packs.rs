@@ -5,6 +5,7 @@
 //! while the store is asked, but by a collection, for each pack that it removes.
 
 pub(crate) mod cache;
+pub(crate) mod downloads;
 pub(crate) mod leavable;
 pub(crate) mod patience;
 pub(crate) mod readahead;
@@ -23,6 +24,7 @@ use safeos_tree::{Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, Plac
 
 use crate::lease::Lease;
 use crate::packs::cache::PackCache;
+use crate::packs::downloads::Downloads;
 use crate::packs::suspects::Suspects;
 use crate::packs::unpublished::Unpublished;
 use crate::{Progress, Result, Step};
@@ -58,6 +60,7 @@ pub(crate) struct Packs {
     brought_back: Mutex<HashSet<Address>>,
     /// Packs that could not be read whole.
     suspects: Suspects,
+    downloads: Downloads,
     /// Packs of nodes that were put since a head was published.
     fresh_nodes: Mutex<BTreeSet<Address>>,
     /// Packs that this session has brought to a store elsewhere, and may have here.
@@ -80,6 +83,7 @@ impl Packs {
             unpublished: Unpublished::default(),
             brought_back: Mutex::default(),
             suspects: Suspects::default(),
+            downloads: Downloads::default(),
             fresh_nodes: Mutex::default(),
             own: Mutex::new(LruCache::new(OWN_MAX)),
             lease: None,
@@ -410,11 +414,19 @@ impl Packs {
             .is_none_or(|cache| cache.part(pack, 0, 1).is_some())
     }
 
-    /// Fetches a pack into the cache, for read-ahead.
-    pub(crate) fn fetch(&self, pack: &Address) -> Result<(), StoreError> {
-        match &self.cache {
-            Some(cache) if !self.is_here(pack) => self.download(cache, pack).map(drop),
-            _ => Ok(()),
+    /// What is fetched from a store elsewhere, and what is to be.
+    pub(crate) const fn downloads(&self) -> &Downloads {
+        &self.downloads
+    }
+
+    /// Fetches packs into the cache that nobody waits for yet, until the session ends.
+    pub(crate) fn fetch_wished(&self) {
+        let Some(cache) = &self.cache else { return };
+        while let Some(pack) = self.downloads.next() {
+            if !self.is_here(&pack) {
+                self.downloads.fetch(&pack, || self.download(cache, &pack));
+            }
+            self.downloads.done();
         }
     }
 
@@ -427,6 +439,24 @@ impl Packs {
             .max();
         if let (Some(at), Some(start), Some(end)) = (parts.first(), start, end) {
             self.store.read_ahead(&at.pack, start, end - start);
+        }
+    }
+
+    /// An object of a pack that is not here, where it can be had without its pack.
+    fn apart(&self, at: &ObjectRef) -> Option<Result<Vec<u8>, TreeError>> {
+        // What does not open is asked for once more, and then with its whole pack.
+        if !self.store.reads_parts() || self.suspects.has(&at.pack) {
+            return None;
+        }
+        let read = || self.store.read_part(&at.pack, at.offset, at.len);
+        match self.downloads.get_apart(&at.pack, at.len, read)? {
+            Ok(part) => {
+                self.downloads.wish_behind(at.pack);
+                Some(Ok(part.into()))
+            }
+            // The whole tells what is wrong.
+            Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => None,
+            Err(error) => Some(Err(error.into())),
         }
     }
 
@@ -530,7 +560,12 @@ impl Objects for Packs {
         let chunk = match cache.get(&at.pack) {
             Some(chunk) => chunk,
             None if patience::has_none() => return Err(TreeError::NotCached(*at)),
-            None => self.download(cache, &at.pack)?,
+            None => match self.apart(at) {
+                Some(part) => return part,
+                None => self
+                    .downloads
+                    .get(&at.pack, || self.download(cache, &at.pack))?,
+            },
         };
         let start = at.offset as usize;
         start

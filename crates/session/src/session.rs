@@ -23,6 +23,7 @@ use crate::local::Local;
 use crate::sync::attempt::{Attempt, Told};
 use crate::sync::background::Background;
 use crate::sync::backlog::Backlog;
+use crate::sync::news::News;
 use crate::sync::publish::{Line, Publisher};
 use crate::time::utc;
 use crate::worktree::frozen::Frozen;
@@ -103,6 +104,7 @@ pub struct Session {
     /// Who has the line.
     pub(crate) trying: Mutex<Option<Arc<Attempt>>>,
     pub(crate) backlog: Backlog,
+    pub(crate) news: News,
     /// Held by who signs out.
     leaving: Mutex<()>,
     /// How many want to leave without waiting for anything.
@@ -111,8 +113,9 @@ pub struct Session {
 
 /// See [`Session::facts`].
 pub(crate) struct Facts {
-    /// The newest head.
+    /// The newest head, and the counter of the pointer to it.
     newest: Snapshot,
+    pub(crate) counter: u64,
     published: Nanos,
     changes: u64,
     pub(crate) offline: bool,
@@ -128,6 +131,7 @@ impl Facts {
                 computer: commit.computer,
                 added_bytes: commit.added_bytes,
             },
+            counter: line.head.counter(),
             published: Nanos::from(commit.time),
             changes: line.changes,
             offline,
@@ -165,6 +169,7 @@ impl Session {
             background: Mutex::default(),
             trying: Mutex::default(),
             backlog: Backlog::default(),
+            news: News::default(),
             leaving: Mutex::default(),
             left: AtomicUsize::new(0),
         });

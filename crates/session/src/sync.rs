@@ -4,5 +4,6 @@ pub(crate) mod ancestry;
 pub(crate) mod attempt;
 pub(crate) mod background;
 pub(crate) mod backlog;
+pub(crate) mod news;
 pub(crate) mod publish;
 pub(crate) mod putback;

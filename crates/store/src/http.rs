@@ -30,7 +30,7 @@ pub use self::settings::{CA_FILE, HttpOptions, Parts, Patience, TOKEN_FILE};
 use self::trouble::{Trouble, one_line};
 use self::wire::{Outcome, Page};
 use crate::check::{checked_chunk, checked_pointer};
-use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits};
+use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Watched};
 
 const USER_AGENT: &str = "safeos";
 /// Chunks of more bytes are put by themselves, not in a batch.
@@ -260,6 +260,33 @@ impl HttpStore {
         }
     }
 
+    /// Waits at a gateway for a pointer to move.
+    fn watch_at(
+        &self,
+        gateway: &str,
+        address: &Address,
+        seen: u64,
+        time: Duration,
+    ) -> Result<Watched, Trouble> {
+        let ask = Ask {
+            header: Some((header::IF_NONE_MATCH, wire::tag(seen))),
+            held: time,
+            ..Ask::get(pointer_path(address), POINTER_LEN)
+        };
+        let answer = self.caller.ask(gateway, &ask)?;
+        if !answer.from.may_be_gateway() {
+            return Err(answer.from.stranger());
+        }
+        if !answer.head.contains_key(wire::PREFERENCE_APPLIED) {
+            return Ok(Watched::Unable);
+        }
+        if answer.from.status == 304 {
+            return Ok(Watched::Same);
+        }
+        // It is looked at by whoever asks for it next.
+        Ok(Watched::Moved)
+    }
+
     /// A set that gateways call a conflict: with what they have now.
     fn settle(
         &self,
@@ -401,6 +428,10 @@ impl Store for HttpStore {
             .collect()
     }
 
+    fn reads_parts(&self) -> bool {
+        true
+    }
+
     fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
         let end = u64::from(offset) + u64::from(len);
         let none = || Error::Damaged {
@@ -503,6 +534,15 @@ impl Store for HttpStore {
             }
         }
         Err(of_record(Trouble::away("no gateway is named")))
+    }
+
+    fn watch_pointer(&self, address: &Address, seen: u64, time: Duration) -> Result<Watched> {
+        let number = self.preferred.load(Ordering::Relaxed);
+        let Some(gateway) = self.gateways.get(number).or(self.gateways.first()) else {
+            return Ok(Watched::Unable);
+        };
+        self.watch_at(gateway, address, seen, time)
+            .map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Pointer, *address))))
     }
 
     fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {

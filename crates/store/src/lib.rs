@@ -17,7 +17,7 @@ mod url;
 pub mod whose;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 pub use error::{Error, Result};
@@ -86,6 +86,17 @@ pub struct Failures {
     pub unanswered_since: Option<Instant>,
 }
 
+/// What became of waiting for a pointer to move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watched {
+    /// It has moved, or is said to have.
+    Moved,
+    /// It is where it was, as far as can be told.
+    Same,
+    /// This store cannot tell; it is to be asked now and then.
+    Unable,
+}
+
 /// A place for records. Every method may be called from several threads at once and may block.
 pub trait Store: Send + Sync {
     /// The URL this store was opened by.
@@ -143,6 +154,11 @@ pub trait Store: Send + Sync {
         }
     }
 
+    /// Whether [`Store::read_part`] costs about as much as what it reads, and not the whole chunk.
+    fn reads_parts(&self) -> bool {
+        false
+    }
+
     /// The same, of a part that is hardly asked for again soon, nor what is around it.
     fn read_once(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
         self.read_part(address, offset, len)
@@ -165,6 +181,12 @@ pub trait Store: Send + Sync {
 
     /// The newest state of a pointer, if there is one.
     fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>>;
+
+    /// Waits until the counter of a pointer is another one than `seen`, for this long at most, or about that.
+    fn watch_pointer(&self, address: &Address, seen: u64, time: Duration) -> Result<Watched> {
+        let _ = (address, seen, time);
+        Ok(Watched::Unable)
+    }
 
     /// Compare-and-set: stores `pointer` if the counter now there is `expected` (`None`: nothing is
     /// there), else [`Error::Conflict`]. A state that does not replace the one there is a conflict too.

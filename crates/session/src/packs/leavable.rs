@@ -13,7 +13,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_store::{
-    Entry, Error, Failures, Kind, Purse, Result, Room, Stats, Store, Traits, Upload, in_batches,
+    Entry, Error, Failures, Kind, Purse, Result, Room, Stats, Store, Traits, Upload, Watched,
+    in_batches,
 };
 
 use crate::packs::patience;
@@ -196,6 +197,10 @@ impl Store for Leavable {
         self.call(move |store| store.get_chunk(&address))
     }
 
+    fn reads_parts(&self) -> bool {
+        self.store.reads_parts()
+    }
+
     fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
         let address = *address;
         self.call(move |store| store.read_part(&address, offset, len))
@@ -222,6 +227,11 @@ impl Store for Leavable {
     fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
         let address = *address;
         self.call(move |store| store.get_pointer(&address))
+    }
+
+    fn watch_pointer(&self, address: &Address, seen: u64, time: Duration) -> Result<Watched> {
+        let address = *address;
+        self.call(move |store| store.watch_pointer(&address, seen, time))
     }
 
     fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {

@@ -3,20 +3,18 @@
 //! From a store that is elsewhere whole packs; a local one is told which parts of its packs come next. What
 //! could not be fetched is no error here; the reader that needs it gets one.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use hashlink::LruCache;
-use parking_lot::{Condvar, Mutex};
-use safeos_record::Address;
+use parking_lot::Mutex;
 use safeos_tree::{BLOCK_BYTES, Block, ObjectRef};
 
 use crate::Ino;
 use crate::worktree::home::Home;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
-/// How far ahead of a reader packs are fetched, in blocks: four packs.
-const BLOCKS_AHEAD: u64 = 512;
+/// As many blocks as a pack has, about.
+const PACK_BLOCKS: u64 = 128;
 /// How far ahead of a reader a local store reads, in bytes.
 const BYTES_AHEAD: u64 = 4 << 20;
 /// A read of so many bytes is one of a sequential reader, whose reads come through several threads: it may be
@@ -25,14 +23,10 @@ const LARGE_BYTES: u64 = 128 << 10;
 const STRAY_BYTES: u64 = 2 << 20;
 /// How many files are watched for sequential reading.
 const FILES_MAX: usize = 256;
-/// How many packs wait to be fetched at most; older wishes are given up.
-const WAITING_MAX: usize = 16;
 
-/// Who reads what in order, and the packs wished for.
+/// Who reads what in order.
 pub(crate) struct ReadAhead {
     reading: Mutex<LruCache<Ino, Reading>>,
-    wishes: Mutex<Wishes>,
-    wished: Condvar,
 }
 
 /// How a file is read.
@@ -44,18 +38,10 @@ struct Reading {
     told: u64,
 }
 
-#[derive(Default)]
-struct Wishes {
-    packs: VecDeque<Address>,
-    ended: bool,
-}
-
 impl Default for ReadAhead {
     fn default() -> Self {
         Self {
             reading: Mutex::new(LruCache::new(FILES_MAX)),
-            wishes: Mutex::default(),
-            wished: Condvar::new(),
         }
     }
 }
@@ -96,42 +82,6 @@ impl ReadAhead {
         *told = until;
         Some(from..until)
     }
-
-    fn wish(&self, pack: Address) {
-        let mut wishes = self.wishes.lock();
-        if wishes.packs.contains(&pack) {
-            return;
-        }
-        if wishes.packs.len() == WAITING_MAX {
-            wishes.packs.pop_front();
-        }
-        wishes.packs.push_back(pack);
-        drop(wishes);
-        self.wished.notify_one();
-    }
-
-    /// The next pack to be fetched; `None` when the session ends.
-    pub(crate) fn next(&self) -> Option<Address> {
-        let mut wishes = self.wishes.lock();
-        loop {
-            if wishes.ended {
-                return None;
-            }
-            if let Some(pack) = wishes.packs.pop_front() {
-                return Some(pack);
-            }
-            self.wished.wait(&mut wishes);
-        }
-    }
-
-    pub(crate) fn begin(&self) {
-        self.wishes.lock().ended = false;
-    }
-
-    pub(crate) fn end(&self) {
-        self.wishes.lock().ended = true;
-        self.wished.notify_all();
-    }
 }
 
 impl Home {
@@ -141,11 +91,16 @@ impl Home {
             return;
         }
         if self.packs.is_remote() {
-            let next = end / BLOCK;
+            let next = end.div_ceil(BLOCK);
+            // The start of a file alone says nothing yet: the rest of its pack follows.
+            let blocks = match offset {
+                0 => PACK_BLOCKS / 2,
+                _ => self.packs.downloads().packs_ahead() as u64 * PACK_BLOCKS,
+            };
             let mut last = None;
-            for at in self.stored(ino, next, next.saturating_add(BLOCKS_AHEAD)) {
+            for at in self.stored(ino, next, next.saturating_add(blocks)) {
                 if last.replace(at.pack) != Some(at.pack) && !self.packs.is_here(&at.pack) {
-                    self.ahead.wish(at.pack);
+                    self.packs.downloads().wish_ahead(at.pack);
                 }
             }
         } else if end - offset >= LARGE_BYTES || offset > 0 {

@@ -39,6 +39,11 @@ impl Suspects {
         }
     }
 
+    /// Whether something in a pack did not open.
+    pub(crate) fn has(&self, pack: &Address) -> bool {
+        self.any.load(Ordering::Relaxed) && self.state.lock().suspects.contains_key(pack)
+    }
+
     /// What became of a read of a part of a pack. Where a part can be right while others are wrong, `whole` looks at all
     /// of it.
     pub(crate) fn saw<T>(

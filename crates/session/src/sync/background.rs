@@ -12,7 +12,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock::precise;
+use crate::packs::downloads::FETCHERS;
 use crate::packs::patience;
+use crate::sync::news::HELD;
 use crate::worktree::home::Home;
 use crate::{Error, Nanos, Progress, Result, Session, Step};
 
@@ -20,6 +22,8 @@ use crate::{Error, Nanos, Progress, Result, Session, Step};
 const TICK: Duration = Duration::from_millis(250);
 /// Publishing waits for this much quiet …
 const QUIET: Duration = Duration::from_secs(2);
+/// … or, when nothing was published lately, for this: others are to see soon what somebody does …
+const QUIET_FIRST: Duration = Duration::from_millis(500);
 /// … but no longer than this.
 const LATEST: Duration = Duration::from_secs(20);
 /// The same where records are paid for.
@@ -28,8 +32,10 @@ const PAID_LATEST: Duration = Duration::from_secs(6 * 3600);
 /// So much is published without waiting for that: enough for one payment for many records, beside which those of the
 /// head weigh little.
 const PAID_BYTES: u64 = 256 << 20;
-/// How often the store is asked for other computers' changes.
+/// How often the store is asked for other computers' changes, …
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// … and where it tells of them by itself.
+const LOOK_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// After a failure the next try waits from this …
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 /// … up to this.
@@ -42,9 +48,6 @@ const LOOK_FOR_STORE_EVERY: Duration = Duration::from_secs(5);
 const REST_AFTER: Duration = Duration::from_secs(600);
 /// How often that is tried.
 const REST_EVERY: Duration = Duration::from_secs(60);
-
-/// How many packs are fetched ahead at once.
-const FETCHERS: usize = 3;
 
 /// The threads of a session.
 pub(crate) struct Background {
@@ -64,6 +67,7 @@ impl Background {
             ("publisher", publisher as fn(&Weak<Session>, &Stop)),
             ("packer", packer),
             ("keeper", keeper),
+            ("listener", listener),
         ] {
             let session = Arc::downgrade(session);
             let stop = Stop(stop.clone());
@@ -74,7 +78,7 @@ impl Background {
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }
-        session.home.ahead.begin();
+        session.home.packs.downloads().begin();
         for _ in 0..if session.home.packs.is_remote() {
             FETCHERS
         } else {
@@ -82,12 +86,7 @@ impl Background {
         } {
             let home = session.home.clone();
             let left = left.clone();
-            let fetch = move || {
-                while let Some(pack) = home.ahead.next() {
-                    // Whoever needs the pack fetches it again and gets the error.
-                    drop(home.packs.fetch(&pack));
-                }
-            };
+            let fetch = move || home.packs.fetch_wished();
             let thread = std::thread::Builder::new()
                 .name("fetcher".into())
                 .spawn(move || patience::while_wanted(&left, fetch))
@@ -116,7 +115,7 @@ impl Background {
         self.left.store(true, Ordering::Release);
         *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.1.notify_all();
-        self.home.ahead.end();
+        self.home.packs.downloads().end();
     }
 }
 
@@ -215,6 +214,26 @@ fn keeper(session: &Weak<Session>, stop: &Stop) {
     }
 }
 
+/// Waits for what other computers publish, where the store tells of it.
+fn listener(session: &Weak<Session>, stop: &Stop) {
+    let counter = |session: &Weak<Session>| Some(session.upgrade()?.facts.lock().counter);
+    let mut pause = TICK;
+    while !stop.wait(pause) {
+        let Some((store, address)) = session.upgrade().map(|session| {
+            let address = session.account.read().address();
+            (session.home.packs.shared_store(), address)
+        }) else {
+            return;
+        };
+        let Some(seen) = counter(session) else { return };
+        let answer = store.watch_pointer(&address, seen, HELD);
+        let (Some(session), Some(now)) = (session.upgrade(), counter(session)) else {
+            return;
+        };
+        pause = session.news.heard(&answer, seen, now);
+    }
+}
+
 /// When it is tried again after a failure.
 struct Pause {
     next: Duration,
@@ -266,6 +285,7 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
     let mut first_change: Option<Instant> = None;
     let mut looked = Instant::now();
     let mut rested = Instant::now();
+    let mut published: Option<Instant> = None;
     let mut pause = Pause::new(Instant::now());
     while !stop.wait(TICK) {
         let Some(session) = session.upgrade() else {
@@ -280,10 +300,10 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
             last_change = now;
             first_change.get_or_insert(now);
         }
-        let (quiet, latest) = if paid {
-            (PAID_QUIET, PAID_LATEST)
-        } else {
-            (QUIET, LATEST)
+        let (quiet, latest) = match published {
+            _ if paid => (PAID_QUIET, PAID_LATEST),
+            Some(when) if now - when < LATEST => (QUIET, LATEST),
+            _ => (QUIET_FIRST, LATEST),
         };
         let due = first_change.is_some_and(|first| {
             now - last_change >= quiet
@@ -291,7 +311,13 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
                 || paid && home.unpublished() + home.packs.waiting_bytes() >= PAID_BYTES
         });
         // Publishing looks too: changes that wait for it are not to go early for that.
-        let look = !paid && first_change.is_none() && now - looked >= LOOK_EVERY;
+        let every = if session.news.is_told() {
+            LOOK_TOLD_EVERY
+        } else {
+            LOOK_EVERY
+        };
+        let is_time = session.news.has_moved() || now - looked >= every;
+        let look = !paid && first_change.is_none() && is_time;
         if !session.backlog.has_failed() {
             // A person was faster.
             pause = Pause::new(now);
@@ -300,8 +326,12 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
         }
         if (due || look) && now >= pause.until {
             looked = now;
+            session.news.taken();
             match session.publish_quietly(stop) {
                 Ok(_) => {
+                    if due {
+                        published = Some(Instant::now());
+                    }
                     if session.facts.lock().are_newest(home.changes()) {
                         first_change = None;
                         seen = home.changes();

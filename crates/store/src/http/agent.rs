@@ -40,6 +40,8 @@ pub(super) struct Deadline {
     pub(super) now: Duration,
     /// Not moved on by anything.
     pub(super) last: Duration,
+    /// How much longer than usual the answer may be waited for: the gateway holds it back when asked to.
+    pub(super) held: Duration,
 }
 
 /// Runs a request whose waits all end by `deadline`.
@@ -103,7 +105,7 @@ impl Waits {
         };
         match deadline.now.saturating_sub(self.network.now()) {
             Duration::ZERO => Err(timed_out()),
-            left => Ok(left.min(step_max)),
+            left => Ok(left.min(step_max + deadline.held)),
         }
     }
 

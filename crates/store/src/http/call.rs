@@ -21,7 +21,7 @@ use super::network::Network;
 use super::settings::{HttpOptions, Parts, Tokens};
 use super::tls::{Mixed, refused};
 use super::trouble::{From, START_BYTES, Trouble, is_unknown_path, of_status, one_line};
-use super::wire::{BODY, ROOM, read_room};
+use super::wire::{BODY, PREFER, ROOM, read_room};
 use crate::Room;
 
 /// Most bytes of an error's body.
@@ -40,6 +40,8 @@ pub(super) struct Ask<'a> {
     pub(super) sent_before: Option<Address>,
     /// Whether the answer is JSON.
     pub(super) json: bool,
+    /// How long the gateway is asked to hold the answer back.
+    pub(super) held: Duration,
     /// Most bytes of the answer.
     pub(super) answer_max: usize,
 }
@@ -54,6 +56,7 @@ impl<'a> Ask<'a> {
             part: false,
             sent_before: None,
             json: false,
+            held: Duration::ZERO,
             answer_max,
         }
     }
@@ -187,10 +190,11 @@ impl Caller {
         read: &mut Reading<'_, T>,
     ) -> Result<T, Trouble> {
         let bytes = ask.body.map_or(0, <[u8]>::len) + ask.answer_max;
-        let now = self.network.now() + self.patience.request;
+        let now = self.network.now() + self.patience.request + ask.held;
         let deadline = Deadline {
             now,
             last: now + self.patience.for_bytes(bytes),
+            held: ask.held,
         };
         until(deadline, || self.send(base, ask, token, read))
     }
@@ -207,6 +211,9 @@ impl Caller {
             .uri(format!("{base}{}", ask.path));
         if let Some((name, value)) = &ask.header {
             request = request.header(name, value);
+        }
+        if !ask.held.is_zero() {
+            request = request.header(PREFER, format!("wait={}", ask.held.as_secs()));
         }
         if let Some(id) = &ask.sent_before {
             request = request.header(BODY, id.to_string());
@@ -241,7 +248,8 @@ impl Caller {
         if let Some(room) = room.and_then(read_room) {
             *self.room.lock() = Some(room);
         }
-        if (200..300).contains(&from.status) {
+        let is_same = from.status == 304 && !ask.held.is_zero();
+        if is_same || (200..300).contains(&from.status) {
             let mut body = Starting {
                 body: &mut body,
                 start: Vec::new(),

@@ -6,6 +6,7 @@
 //! let some damage through: so an answer about an address names it, and what has no address has a digest.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
@@ -97,6 +98,20 @@ pub const MARK_VERSION: &str = "1";
 
 /// The header that says how much room there is for more: `FREE/TOTAL`, in bytes. Not with every store.
 pub const ROOM: &str = "safeos-room";
+
+/// With this header a client waits for a pointer that it has seen to move: `wait=SECONDS` (RFC 7240) …
+pub const PREFER: &str = "prefer";
+/// … and with this one a gateway says that it has let it.
+pub const PREFERENCE_APPLIED: &str = "preference-applied";
+
+/// The time in `wait=SECONDS`.
+pub fn read_wait(preference: &str) -> Option<Duration> {
+    let mut all = preference.split([',', ';']).map(str::trim);
+    let seconds = all.find_map(|one| one.strip_prefix("wait="))?;
+    Some(Duration::from_secs(
+        seconds.trim().parse::<u32>().ok()?.into(),
+    ))
+}
 
 /// What [`ROOM`] holds.
 pub fn write_room(room: &Room) -> String {

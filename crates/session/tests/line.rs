@@ -1,0 +1,350 @@
+//! A store at the other end of a line: nothing is sent twice, and nobody waits for more than he needs.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
+
+use bytes::Bytes;
+use common::{credentials, noise, options};
+use safeos_record::{Address, Chunk, Pointer};
+use safeos_session::{FileKind, Ino, NewNode, Session, Volume};
+use safeos_store::{Entry, Kind, MemoryStore, Result, Stats, Store, Traits};
+use tempfile::TempDir;
+
+/// How much a program reads at once.
+const READ: usize = 128 << 10;
+/// A file of six packs.
+const LARGE: usize = 24 << 20;
+
+/// A store elsewhere that counts what it sends.
+struct Far {
+    records: MemoryStore,
+    requests: AtomicU64,
+    bytes: AtomicU64,
+    /// How often each chunk was sent as a whole.
+    whole: Mutex<HashMap<Address, u64>>,
+    /// Whether whole chunks are held back, and how many were asked for.
+    held: (Mutex<bool>, Condvar),
+    waiting: AtomicU64,
+}
+
+impl Far {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            records: MemoryStore::new(Traits {
+                local: false,
+                paid: false,
+            }),
+            requests: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            whole: Mutex::default(),
+            held: Default::default(),
+            waiting: AtomicU64::new(0),
+        })
+    }
+
+    fn hold(&self, held: bool) {
+        *self.held.0.lock().unwrap() = held;
+        self.held.1.notify_all();
+    }
+
+    /// Requests and bytes since this was asked last.
+    fn sent(&self) -> (u64, u64) {
+        self.whole.lock().unwrap().clear();
+        self.waiting.store(0, Ordering::SeqCst);
+        (
+            self.requests.swap(0, Ordering::SeqCst),
+            self.bytes.swap(0, Ordering::SeqCst),
+        )
+    }
+
+    fn count(&self, bytes: usize) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        self.bytes.fetch_add(bytes as u64, Ordering::SeqCst);
+    }
+}
+
+impl Store for Far {
+    fn url(&self) -> &str {
+        self.records.url()
+    }
+
+    fn traits(&self) -> Traits {
+        self.records.traits()
+    }
+
+    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        self.records.put_chunks(chunks)
+    }
+
+    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut held = self.held.0.lock().unwrap();
+        while *held {
+            held = self.held.1.wait(held).unwrap();
+        }
+        drop(held);
+        let chunks = self.records.get_chunks(addresses);
+        let sent = chunks.iter().flatten().map(|chunk| chunk.bytes().len());
+        self.count(sent.sum());
+        let mut whole = self.whole.lock().unwrap();
+        for address in addresses {
+            *whole.entry(*address).or_default() += 1;
+        }
+        chunks
+    }
+
+    fn reads_parts(&self) -> bool {
+        true
+    }
+
+    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+        self.count(len as usize);
+        self.records.read_part(address, offset, len)
+    }
+
+    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
+        self.records.has_chunks(addresses)
+    }
+
+    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
+        self.records.get_pointer(address)
+    }
+
+    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
+        self.records.set_pointer(pointer, expected)
+    }
+
+    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
+        self.records.list(after, limit)
+    }
+
+    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
+        self.records.delete_chunks(addresses)
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        self.records.stats()
+    }
+}
+
+fn write(home: &dyn Volume, name: &str, content: &[u8]) {
+    let made = home.create(home.root(), name.as_bytes(), &node(FileKind::File));
+    let made = made.unwrap();
+    home.write(made.ino, Some(0), content).unwrap();
+}
+
+fn node(kind: FileKind) -> NewNode<'static> {
+    NewNode {
+        kind,
+        perm: 0o755,
+        uid: 1000,
+        gid: 1000,
+        rdev: 0,
+        target: b"",
+    }
+}
+
+fn ino(home: &dyn Volume, name: &str) -> Ino {
+    home.lookup(home.root(), name.as_bytes()).unwrap().ino
+}
+
+fn read(home: &dyn Volume, ino: Ino, from: usize, len: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    home.read(ino, from as u64, len, &mut out).unwrap();
+    out
+}
+
+/// A computer that has nothing of a home with a large and some small files yet.
+fn new_computer(far: &Arc<Far>) -> (Arc<Session>, TempDir) {
+    let store: Arc<dyn Store> = far.clone();
+    let state = TempDir::new().unwrap();
+    let first = Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap();
+    let home = first.home().unwrap();
+    write(&*home, "large", &noise(LARGE, 1));
+    for number in 0..50 {
+        write(
+            &*home,
+            &format!("small {number}"),
+            &noise(4096, 100 + number),
+        );
+    }
+    drop(home);
+    first.sign_out(false, false, &()).unwrap();
+    let state = TempDir::new().unwrap();
+    let second = Session::sign_in(credentials(), options(store, state.path()), &()).unwrap();
+    far.sent();
+    (second, state)
+}
+
+#[track_caller]
+fn is_little_more_than(far: &Far, bytes: usize) {
+    let whole = far.whole.lock().unwrap().clone();
+    assert!(whole.values().all(|times| *times == 1), "{whole:?}");
+    let (requests, sent) = far.sent();
+    let most = bytes as u64 * 105 / 100;
+    assert!(
+        sent <= most,
+        "{sent} bytes were sent with {requests} requests for {bytes}"
+    );
+}
+
+#[test]
+fn who_reads_in_order_gets_everything_once() {
+    let far = Far::new();
+    let (session, _state) = new_computer(&far);
+    let home = session.home().unwrap();
+    let large = ino(&*home, "large");
+    let mut content = Vec::new();
+    while content.len() < LARGE {
+        content.extend(read(&*home, large, content.len(), READ));
+    }
+    assert!(content == noise(LARGE, 1));
+    is_little_more_than(&far, LARGE);
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn readers_who_take_turns_share_what_comes() {
+    let far = Far::new();
+    let (session, _state) = new_computer(&far);
+    let home = session.home().unwrap();
+    let large = ino(&*home, "large");
+    let next = AtomicU64::new(0);
+    let expected = noise(LARGE, 1);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst) as usize * READ;
+                    if at >= LARGE {
+                        return;
+                    }
+                    assert!(read(&*home, large, at, READ) == expected[at..at + READ]);
+                }
+            });
+        }
+    });
+    is_little_more_than(&far, LARGE);
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn two_programs_that_read_one_file_cost_one() {
+    let far = Far::new();
+    let (session, _state) = new_computer(&far);
+    let home = session.home().unwrap();
+    let large = ino(&*home, "large");
+    let start = Barrier::new(2);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                start.wait();
+                for at in (0..LARGE).step_by(READ) {
+                    assert_eq!(read(&*home, large, at, READ).len(), READ);
+                }
+            });
+        }
+    });
+    is_little_more_than(&far, LARGE);
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn a_small_file_does_not_wait_for_its_pack_nor_for_read_ahead() {
+    let far = Far::new();
+    let (session, _state) = new_computer(&far);
+    let home = session.home().unwrap();
+    // Nothing whole comes as long as this is so: not for somebody who reads much, nor for what he comes to next.
+    far.hold(true);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let large = ino(&*home, "large");
+            for at in (0..LARGE).step_by(READ) {
+                assert_eq!(read(&*home, large, at, READ).len(), READ);
+            }
+        });
+        while far.waiting.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        let small = ino(&*home, "small 7");
+        assert!(read(&*home, small, 0, 4096) == noise(4096, 107));
+        assert!(!reader.is_finished());
+        far.hold(false);
+    });
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn the_first_byte_of_a_small_file_costs_few_requests_and_little_more_than_itself() {
+    let far = Far::new();
+    let (session, _state) = new_computer(&far);
+    let home = session.home().unwrap();
+    far.hold(true);
+    let small = ino(&*home, "small 7");
+    assert!(read(&*home, small, 0, 4096) == noise(4096, 107));
+    let (requests, bytes) = far.sent();
+    assert!(requests <= 3 && bytes <= 128 << 10, "{requests} {bytes}");
+    far.hold(false);
+    // Its neighbours come with what follows it.
+    for number in 0..50 {
+        let name = format!("small {number}");
+        let ino = ino(&*home, &name);
+        assert!(read(&*home, ino, 0, 4096) == noise(4096, 100 + number));
+    }
+    let (requests, _) = far.sent();
+    assert!(requests < 50, "{requests}");
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+/// What `git status` and `ls -lR` do.
+#[test]
+fn looking_at_every_file_of_a_large_tree_costs_about_its_nodes() {
+    let far = Far::new();
+    let store: Arc<dyn Store> = far.clone();
+    let state = TempDir::new().unwrap();
+    let first = Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap();
+    let home = first.home().unwrap();
+    for number in 0..90 {
+        let name = format!("folder {number}");
+        let made = home.create(home.root(), name.as_bytes(), &node(FileKind::Directory));
+        let folder = made.unwrap().ino;
+        for number in 0..100 {
+            let name = format!("a file with a name of its own {number}");
+            let made = home.create(folder, name.as_bytes(), &node(FileKind::File));
+            made.unwrap();
+        }
+    }
+    drop(home);
+    first.sign_out(false, false, &()).unwrap();
+
+    let state = TempDir::new().unwrap();
+    let second = Session::sign_in(credentials(), options(store, state.path()), &()).unwrap();
+    far.sent();
+    let home = second.home().unwrap();
+    let mut seen = 0;
+    for folder in home.read_dir(home.root(), None, usize::MAX).unwrap() {
+        for file in home.read_dir(folder.attr.ino, None, usize::MAX).unwrap() {
+            home.lookup(folder.attr.ino, &file.name).unwrap();
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 9_000);
+    let entries = far.list(None, usize::MAX).unwrap();
+    let all: u64 = entries.iter().map(|entry| entry.len).sum();
+    let (requests, bytes) = far.sent();
+    // There is nothing but nodes: 3 % of each pack may come apart from it.
+    assert!(bytes <= all * 105 / 100, "{bytes} of {all}");
+    assert!(requests <= 20, "{requests} requests for {all} bytes");
+    drop(home);
+    second.sign_out(false, false, &()).unwrap();
+}
