@@ -31,7 +31,8 @@ const LEAVE_MAX: Duration = Duration::from_secs(1200);
 const OFF_MAX: Duration = Duration::from_secs(600);
 
 const NAME: &str = "ana";
-const PASSWORD: &str = "correct horse battery";
+/// What no program on the disk has in it: the disk is searched for it.
+const PASSWORD: &str = "seven quiet herons by";
 
 /// The launcher's menu: a button in the lower left corner of this size, rows above it, the last one ends the session.
 const BUTTON: i32 = 48;
