@@ -33,7 +33,8 @@ help() {
                        ARGUMENTS go to `safe run`: NAME [--signup] [-- COMMAND…]
                        without a name it asks for one; without a command it opens your shell
   test                 set up, then every test
-  bench [-- ARGUMENTS] set up, then the benchmark beside gocryptfs, rclone and a pass-through mount
+  bench [-- ARGUMENTS] set up, then the benchmark beside gocryptfs, rclone and a pass-through mount;
+                       with --line over a line with delays, beside curl, sshfs with gocryptfs and rclone
   devnet [-- ARGUMENTS]
                        build and start a local network of real nodes, for development; ARGUMENTS go to
                        `safe devnet`
@@ -453,6 +454,12 @@ bench() {
     install_wanted
     optional gocryptfs gocryptfs
     optional rclone rclone
+    case " $* " in *" --line "*)
+        optional curl curl
+        optional sshfs sshfs
+        optional /usr/lib/openssh/sftp-server openssh-sftp-server
+        ;;
+    esac
     build_release
     cargo build --release --locked -p safeos-bench
     exec "$CARGO_TARGET_DIR/release/safeos-bench" "$@"

@@ -87,7 +87,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::report::row_by_id;
+    use crate::rows::row_by_id;
 
     #[test]
     fn the_better_bar_is_the_longer_one_also_for_times() {

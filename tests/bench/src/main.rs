@@ -3,14 +3,20 @@
 //!
 //! Systems take turns row by row and repeat by repeat, so that whatever else the machine does hits
 //! all alike; while one works, the others are idle. What is printed are medians.
+//!
+//! With `--line` it measures instead what computers get that are far from where everything is stored ([`line`]).
 
 mod chart;
+mod computers;
 mod data;
 mod home;
+mod line;
 mod mounts;
 mod passthrough;
+mod proxy;
 mod report;
 mod rows;
+mod serve;
 mod systems;
 
 use std::fs;
@@ -19,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use report::Results;
 use rows::{Amount, GROUPS, ROWS, Row, Sources};
@@ -35,9 +41,21 @@ struct Arguments {
     /// Where the JSON and the chart go
     #[arg(long, default_value = "target/bench-results")]
     out: PathBuf,
-    /// How often each row is measured on each system
-    #[arg(long, default_value_t = 3)]
-    repeats: u64,
+    /// How often each row is measured on each system [default: 3, over a line 1]
+    #[arg(long)]
+    repeats: Option<u64>,
+    /// Measure over a line that is longer and thinner than this computer's own
+    #[arg(long, conflicts_with_all = ["big_gib", "many", "no_home", "no_writeback"])]
+    line: bool,
+    /// Round trips of the line, in ms [default: 0,50,200; with --quick 50]
+    #[arg(long, value_delimiter = ',', value_name = "MS", requires = "line", value_parser = clap::value_parser!(u64).range(..=10_000))]
+    delay: Vec<u64>,
+    /// Rates of the line in each direction, in Mbit/s [default: 20,100,1000; with --quick 100]
+    #[arg(long, value_delimiter = ',', value_name = "MBIT", requires = "line", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    rate: Vec<u64>,
+    /// How many seconds a row over a line may take
+    #[arg(long, default_value_t = 200, value_name = "SECONDS", requires = "line")]
+    limit: u64,
     /// Small amounts, once: whether everything works
     #[arg(long)]
     quick: bool,
@@ -85,7 +103,12 @@ fn main() -> ExitCode {
         mounts::clean_up_folder(folder);
         return ExitCode::from(130);
     }
-    match measure(&arguments) {
+    let done = if arguments.line {
+        line::measure(&arguments)
+    } else {
+        measure(&arguments)
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("safeos-bench: {e}");
@@ -96,32 +119,15 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> Result<(), String> {
     let wanted = |id: &str| arguments.only.is_empty() || arguments.only.iter().any(|o| o == id);
-    for id in &arguments.only {
-        if report::row_by_id(id).is_none() && !home::FIGURES.contains(&id.as_str()) {
-            let rows: Vec<&str> = ROWS.iter().map(|r| r.id).chain(home::FIGURES).collect();
-            return Err(format!(
-                "--only {id}: there is no such row; there are {}",
-                rows.join(", ")
-            ));
-        }
-    }
-    let names: Vec<&'static str> = systems::NAMES
-        .into_iter()
-        .filter(|name| arguments.systems.is_empty() || arguments.systems.iter().any(|s| s == name))
-        .collect();
-    for name in &arguments.systems {
-        if !systems::NAMES.contains(&name.as_str()) {
-            return Err(format!(
-                "--systems {name}: there are {}",
-                systems::NAMES.join(", ")
-            ));
-        }
-    }
+    let rows: Vec<&str> = ROWS.iter().map(|r| r.id).chain(home::FIGURES).collect();
+    known("--only", &arguments.only, &rows)?;
+    known("--systems", &arguments.systems, &systems::NAMES)?;
+    let names = chosen(&systems::NAMES, &arguments.systems);
     let selected: Vec<&'static Row> = ROWS.iter().filter(|row| wanted(row.id)).collect();
     let repeats = if arguments.quick {
         1
     } else {
-        arguments.repeats.max(1)
+        arguments.repeats.unwrap_or(3).max(1)
     };
     let amount = if arguments.quick {
         Amount::QUICK
@@ -176,8 +182,27 @@ fn measure(arguments: &Arguments) -> Result<(), String> {
     })();
     mounts::clean_up();
     print!("{}", results.table());
-    write_results(&arguments.out, &results)?;
+    write_results(&arguments.out, "bench.json", &results.json())?;
+    if !results.rows.is_empty() {
+        let picture = arguments.out.join("bench.svg");
+        fs::write(&picture, chart::svg(&results))
+            .map_err(|e| format!("{}: {e}", picture.display()))?;
+    }
     done
+}
+
+/// Whether everything that was named with `option` is there.
+fn known(option: &str, named: &[String], there: &[&str]) -> Result<(), String> {
+    match named.iter().find(|name| !there.contains(&name.as_str())) {
+        Some(name) => Err(format!("{option} {name}: there are {}", there.join(", "))),
+        None => Ok(()),
+    }
+}
+
+/// Those of `all` that were named, or all of them.
+fn chosen(all: &[&'static str], named: &[String]) -> Vec<&'static str> {
+    let wanted = |name: &&&'static str| named.is_empty() || named.iter().any(|n| n == *name);
+    all.iter().filter(wanted).copied().collect()
 }
 
 fn home_amount(arguments: &Arguments, amount: &Amount) -> home::Amount {
@@ -277,14 +302,11 @@ fn make_work(parent: &Path) -> Result<PathBuf, String> {
         .map_err(|e| format!("{}: {e}", work.display()))
 }
 
-fn write_results(out: &Path, results: &Results) -> Result<(), String> {
+fn write_results(out: &Path, name: &str, results: &Value) -> Result<(), String> {
     let failed = |e: std::io::Error| format!("{}: {e}", out.display());
     fs::create_dir_all(out).map_err(failed)?;
-    let text = serde_json::to_string_pretty(&results.json()).map_err(|e| e.to_string())?;
-    fs::write(out.join("bench.json"), text + "\n").map_err(failed)?;
-    if !results.rows.is_empty() {
-        fs::write(out.join("bench.svg"), chart::svg(results)).map_err(failed)?;
-    }
-    eprintln!("written: {}", out.join("bench.json").display());
+    let text = serde_json::to_string_pretty(results).map_err(|e| e.to_string())?;
+    fs::write(out.join(name), text + "\n").map_err(failed)?;
+    eprintln!("written: {}", out.join(name).display());
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::rows::{Better, ROWS, Row};
+use crate::rows::{Better, Row};
 
 /// One measured cell: the values of the repeats, or why there are none.
 #[derive(Clone, Default)]
@@ -113,7 +113,13 @@ impl Results {
     pub fn table(&self) -> String {
         let mut head = vec!["row".to_owned(), "unit".to_owned()];
         head.extend(self.systems.iter().map(|s| (*s).to_owned()));
-        let others = ["passthrough", "gocryptfs", "rclone"];
+        let others = [
+            "passthrough",
+            "gocryptfs",
+            "curl",
+            "sshfs+gocryptfs",
+            "rclone",
+        ];
         let compared: Vec<&str> = others
             .into_iter()
             .filter(|o| self.systems.contains(o) && self.systems.contains(&"safeos"))
@@ -203,9 +209,9 @@ impl Results {
                 );
             }
             let mut ratios = Map::new();
-            for other in ["passthrough", "gocryptfs", "rclone", "disk"] {
+            for other in self.systems.iter().filter(|other| **other != "safeos") {
                 if let Some(ratio) = self.ratio(at, "safeos", other) {
-                    ratios.insert(other.to_owned(), json!(ratio));
+                    ratios.insert((*other).to_owned(), json!(ratio));
                 }
             }
             rows.insert(
@@ -245,11 +251,6 @@ impl Results {
             "home": figures,
         })
     }
-}
-
-/// The row called `id`.
-pub fn row_by_id(id: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.id == id)
 }
 
 /// A number with about three digits that mean something.
@@ -302,6 +303,7 @@ fn align(lines: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::row_by_id;
 
     #[test]
     fn the_median_of_an_even_number_of_repeats_lies_between_the_middle_two() {

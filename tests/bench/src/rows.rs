@@ -34,7 +34,8 @@ pub struct Row {
     pub better: Better,
 }
 
-const fn row(id: &'static str, title: &'static str, unit: &'static str, better: Better) -> Row {
+/// A row.
+pub const fn row(id: &'static str, title: &'static str, unit: &'static str, better: Better) -> Row {
     Row {
         id,
         title,
@@ -80,6 +81,12 @@ pub const ROWS: [Row; 14] = [
     ),
     row("sqlite", "SQLite, 500 transactions", "s", Better::Less),
 ];
+
+/// The row called `id`.
+#[cfg(test)]
+pub fn row_by_id(id: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.id == id)
+}
 
 /// How much is done.
 #[derive(Clone, Copy)]
@@ -148,7 +155,7 @@ impl Sources {
 }
 
 /// Turns the tree into a repository of a few commits.
-fn repository(tree: &Path) -> Result<(), String> {
+pub fn repository(tree: &Path) -> Result<(), String> {
     installed("git")?;
     git(tree, &["init", "-q", "-b", "main"])?;
     git(tree, &["add", "-A"])?;
@@ -181,7 +188,8 @@ fn git(tree: &Path, arguments: &[&str]) -> Result<(), String> {
         .args(arguments))
 }
 
-fn without_git_settings(command: &mut Command) -> &mut Command {
+/// Has git work alike for everybody.
+pub fn without_git_settings(command: &mut Command) -> &mut Command {
     command
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_SYSTEM", "/dev/null")

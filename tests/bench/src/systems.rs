@@ -31,8 +31,9 @@ enum Kind {
 /// The command `safe` with its state and its store in a folder of its own.
 pub struct SafeOs {
     program: PathBuf,
-    /// The folder that holds `state`, `store` and the password file.
+    /// The folder that holds `state`, the password file and, if it has one of its own, the store.
     pub folder: PathBuf,
+    store: String,
 }
 
 /// One system, mounted or not.
@@ -211,22 +212,34 @@ impl SafeOs {
     /// Keeps everything of it in `folder`.
     pub fn new(program: PathBuf, folder: PathBuf) -> Result<Self, String> {
         make_folder(&folder.join("store"))?;
-        make_folder(&folder.join("state"))?;
-        write(&folder.join("password"), PASSWORD)?;
-        Ok(Self { program, folder })
+        let store = format!("file://{}", folder.join("store").display());
+        Self::with_store(program, folder, store)
     }
 
-    fn command(&self) -> Command {
+    /// Keeps all but the store in `folder`: a computer that others share a store with.
+    pub fn with_store(program: PathBuf, folder: PathBuf, store: String) -> Result<Self, String> {
+        make_folder(&folder.join("state"))?;
+        write(&folder.join("password"), PASSWORD)?;
+        Ok(Self {
+            program,
+            folder,
+            store,
+        })
+    }
+
+    /// `safe` as it is called here.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
             .env("SAFE_STATE", self.folder.join("state"))
-            .env("SAFE_STORE", self.store())
+            .env("SAFE_STORE", &self.store)
             .env("SAFE_PASSWORD_FILE", self.folder.join("password"));
         command
     }
 
-    fn store(&self) -> String {
-        format!("file://{}", self.folder.join("store").display())
+    /// Where its records are.
+    pub fn store(&self) -> &str {
+        &self.store
     }
 
     /// Makes the account.
@@ -293,7 +306,7 @@ pub fn may_drop_caches() -> bool {
 
 /// Waits until rclone has written back what it keeps in its cache, as far as can be seen from outside:
 /// no file under `vfsMeta` says `"Dirty":true`.
-fn wait_for_rclone(cache: &Path) {
+pub fn wait_for_rclone(cache: &Path) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(120) && has_dirty(&cache.join("vfsMeta")) {
         std::thread::sleep(Duration::from_millis(200));
@@ -353,10 +366,12 @@ pub fn output(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
-fn make_folder(folder: &Path) -> Result<(), String> {
+/// Makes a folder and those above it.
+pub fn make_folder(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))
 }
 
-fn write(file: &Path, text: &str) -> Result<(), String> {
+/// Writes a small file.
+pub fn write(file: &Path, text: &str) -> Result<(), String> {
     fs::write(file, text).map_err(|e| format!("{}: {e}", file.display()))
 }
