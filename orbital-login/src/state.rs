@@ -11,6 +11,8 @@ mod form;
 mod order;
 mod people;
 mod place;
+mod screen;
+mod target;
 
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use zeroize::Zeroizing;
 pub use form::{Form, Mode, WalletKey};
 pub use people::{People, SHOWN as PEOPLE_SHOWN};
 pub use place::{Kind, NETWORK, Place, host, is_network};
+pub use screen::{Asked, Leaving, Menu, Offer, Question, Running, Screen, Sheet, Working};
+pub use target::Target;
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
 use crate::keyboard::Input;
@@ -31,104 +35,6 @@ const SYSTEM_KEYMAP: &str = "us";
 
 /// What was typed stands there for so long without a key.
 const IDLE_AFTER: Duration = Duration::from_secs(60);
-
-/// What can be pointed at, focused and done.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Target {
-    /// Nothing yet: the first Tab goes to the first thing there is. Where a key pressed too often would stop or
-    /// skip something.
-    Screen,
-    /// The field for the name.
-    Name,
-    /// The field for the password.
-    Password,
-    /// The field for the password a second time.
-    Again,
-    /// The field for the secret key.
-    SecretKey,
-    /// The field for the words of the recovery sheet.
-    Words,
-    /// The field for the server's address.
-    Server,
-    /// The field for the private key of the wallet that pays.
-    Wallet,
-    /// Show the password.
-    Reveal,
-    /// Sign in, or create the account.
-    Submit,
-    /// The other form: create instead of sign in, and back.
-    OtherForm,
-    /// Show or hide the field for the secret key.
-    UseKey,
-    /// To the form that sets a new password with the recovery sheet.
-    Forgotten,
-    /// A session without an account.
-    Guest,
-    /// Remember the account on this computer.
-    Remember,
-    /// Make a secret key with the account.
-    WithKey,
-    /// Make a recovery sheet with the account.
-    WithSheet,
-    /// Show or hide where accounts live.
-    Places,
-    /// One of the places.
-    Place(Kind),
-    /// A remembered account.
-    Account(usize),
-    /// Another account than those remembered.
-    Someone,
-    /// Back to the remembered accounts.
-    Others,
-    /// Take the chosen account out of the list.
-    Forget,
-    /// The other ways to get in.
-    More,
-    /// What was asked about is to be done.
-    Sure,
-    /// What was asked about is not to be done.
-    Cancel,
-    /// Go on waiting for a store that does not answer.
-    KeepWaiting,
-    /// The step that a notice offers.
-    Next,
-    /// Stop what is being done.
-    Stop,
-    /// Leave the rest of publishing to the next time.
-    LeaveRest,
-    /// Go on from the sheet to making the account or into the session, or from the price to paying it.
-    Continue,
-    /// Back from the price or the sheet to the form.
-    Back,
-    /// Light or dark.
-    Appearance,
-    /// The menu of keyboard layouts.
-    Keyboard,
-    /// One of the layouts.
-    Keymap(usize),
-    /// The menu of shutting down.
-    Power,
-    /// Shut down.
-    ShutDown,
-    /// Restart.
-    Restart,
-}
-
-impl Target {
-    /// Whether letters go into it.
-    pub const fn is_text(self) -> bool {
-        matches!(
-            self,
-            Self::Name
-                | Self::Password
-                | Self::Again
-                | Self::SecretKey
-                | Self::Words
-                | Self::Server
-                | Self::Wallet
-        )
-    }
-}
 
 /// What comes in.
 #[derive(Debug)]
@@ -216,134 +122,6 @@ impl Abilities {
     pub fn place_of(&self, account: &Remembered) -> Place {
         Place::of(account.store.as_deref()).with_own(self.server.as_deref())
     }
-}
-
-/// What is chosen from in a corner.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Menu {
-    /// Keyboard layouts.
-    Keyboard,
-    /// Shutting down.
-    Power,
-}
-
-/// A job that the person waits for.
-#[derive(Debug)]
-pub struct Working {
-    /// What it was started from, and goes back to.
-    pub form: Form,
-    /// Without an account.
-    pub guest: bool,
-    /// Only the price of an account is asked for.
-    pub asks_price: bool,
-    /// How far it is.
-    pub step: Step,
-    /// The person wants it stopped.
-    pub stopping: bool,
-    /// It is stopped to be begun again, and to wait longer.
-    pub to_wait: bool,
-}
-
-impl Working {
-    /// After how many seconds it opens without a store that does not answer, if it does.
-    pub fn goes_without(&self) -> Option<u64> {
-        let step = &self.step;
-        let can = step.unit == "seconds" && step.total > 0;
-        can.then(|| step.total.saturating_sub(step.done))
-    }
-}
-
-/// What an account costs, before it is paid.
-#[derive(Debug)]
-pub struct Offer {
-    /// What it was asked for, goes on with, and goes back to.
-    pub form: Form,
-    /// What it costs.
-    pub priced: Priced,
-}
-
-/// Keys, each shown once, one after the other: the secret key first.
-#[derive(Debug)]
-pub struct Sheet {
-    /// The account's name.
-    pub account: String,
-    /// Its store.
-    pub store: String,
-    /// What is shown.
-    pub keys: Keys,
-    /// The secret key was seen.
-    pub second: bool,
-    /// The account that is made when the person has kept them; `None`: its session is open already.
-    pub form: Option<Form>,
-}
-
-/// A session with the launcher in it.
-#[derive(Debug)]
-pub struct Running {
-    /// The account's name; empty for a guest.
-    pub account: String,
-    /// The launcher has the screen.
-    pub started: bool,
-    /// The store is out of reach.
-    pub offline: bool,
-}
-
-/// A session that ends.
-#[derive(Debug)]
-pub struct Leaving {
-    /// The account's name.
-    pub account: String,
-    /// How far it is.
-    pub step: Step,
-    /// The rest is left to the next time.
-    pub keep: bool,
-    /// What to say afterwards.
-    pub after: Option<Trouble>,
-}
-
-/// What is asked before it is done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Question {
-    /// Turn the computer off.
-    ShutDown,
-    /// Off and on.
-    Restart,
-    /// Take this account off the list.
-    Forget(usize),
-}
-
-/// A question, and the screen that it was asked on.
-#[derive(Debug)]
-pub struct Asked {
-    /// What.
-    pub question: Question,
-    /// Where.
-    pub behind: Box<Screen>,
-    /// What the keyboard went to there.
-    focus: Target,
-}
-
-/// What fills the screen.
-#[derive(Debug)]
-pub enum Screen {
-    /// Who it may be.
-    People(People),
-    /// Name and password.
-    Form(Form),
-    /// The other ways to get in than that form.
-    Ways(Form),
-    /// Whether something is to be done.
-    Asked(Asked),
-    /// Waiting for a session to open.
-    Working(Working),
-    /// What it costs.
-    Offer(Offer),
-    /// The sheet with a key.
-    Sheet(Sheet),
-    /// The session.
-    Running(Running),
-    /// Waiting for a session to end.
-    Leaving(Leaving),
 }
 
 /// Everything the screen knows.
