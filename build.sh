@@ -12,8 +12,9 @@ given_target=${CARGO_TARGET_DIR-}
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/safeos
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 
-# The oldest compiler that will do, as the workspace says.
+# The oldest compiler that will do, as the workspace says, and the one that rustup is asked for.
 rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+rust_pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 
 say() { printf '%s\n' "build.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -32,13 +33,16 @@ help() {
   run [-- ARGUMENTS]   set up, build, and run SafeOS here on a store in your data folder;
                        ARGUMENTS go to `safe run`: NAME [--signup] [-- COMMAND…]
                        without a name it asks for one; without a command it opens your shell
-  test                 set up, then every test
+                       the client of the network is built only for a store on it (--store or SAFE_STORE
+                       is autonomi:): it takes several times as long as all the rest
+  test [--strict]      set up, then every test; what was skipped is counted and named at the end.
+                       --strict: runs the long ones too, and a skipped test is a failure
   bench [-- ARGUMENTS] set up, then the benchmark beside gocryptfs, rclone and a pass-through mount;
                        with --line over a line with delays, beside curl, sshfs with gocryptfs and rclone
   devnet [-- ARGUMENTS]
                        build and start a local network of real nodes, for development; ARGUMENTS go to
                        `safe devnet`
-  setup                only install what is needed and build
+  setup [--store URL]  only install what is needed and build what that store needs
   redox                compile what a Redox image carries for x86_64-unknown-redox, without a Redox toolchain
                        if need be
   image --redox-tree DIR [--any-revision] [--console] [--patches]
@@ -157,18 +161,22 @@ candidate() {
     apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ {print $2}' | sed 's/^[0-9]*://; s/[+~-].*//' | grep -v '(none)' || true
 }
 
+# rustup's toolchain is the one that rust-toolchain.toml names. Where it cannot be had now, another that is here and new
+# enough will do.
+setup_rustup() {
+    [ -z "${RUSTUP_TOOLCHAIN:-}" ] || return 0
+    ! rustup toolchain list 2>/dev/null | grep -q "^$rust_pinned-" || return 0
+    say "asking rustup for Rust $rust_pinned"
+    rustup toolchain install "$rust_pinned" --profile minimal --component rustfmt --component clippy >&2 && return 0
+    export RUSTUP_TOOLCHAIN=stable
+}
+
 setup_rust() {
-    rust_here && return 0
     # An installation of rustup's that this shell has not been told of.
-    if [ -x "${HOME:-/}/.cargo/bin/cargo" ]; then
-        PATH=$HOME/.cargo/bin:$PATH
-        rust_here && return 0
-    fi
-    if have rustup; then
-        say "Rust $rust_needed or newer is needed: asking rustup"
-        rustup toolchain install stable --profile minimal --component rustfmt --component clippy >&2 \
-            && export RUSTUP_TOOLCHAIN=stable && rust_here && return 0
-    fi
+    if ! have cargo && [ -x "${HOME:-/}/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
+    # Else the first `rustc` would fetch it, in silence.
+    if have rustup; then setup_rustup; fi
+    rust_here && return 0
     if have apt-get; then
         apt_update
         local suffix version
@@ -184,9 +192,8 @@ setup_rust() {
         done
         if [ -n "$(candidate rustup)" ]; then
             install rustup
-            rustup toolchain install stable --profile minimal --component rustfmt --component clippy >&2 || true
-            export RUSTUP_TOOLCHAIN=stable
             hash -r
+            setup_rustup
             rust_here && return 0
         fi
     elif have dnf || have pacman || have apk; then
@@ -211,11 +218,7 @@ setup_fuse() {
 setup_basics() {
     want fusermount3 fuse3
     want cc gcc libc6-dev
-    want pkg-config pkg-config
     want git git
-    # The network's client would compile an OpenSSL of its own, for minutes. The system's is kept up to date besides.
-    export OPENSSL_NO_VENDOR=1
-    { have pkg-config && pkg-config --exists openssl; } || wanted+=(libssl-dev)
     if have apt-get && [ ! -e /usr/include/stdlib.h ]; then wanted+=(libc6-dev); fi
     if have apt-get && [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then wanted+=(ca-certificates); fi
     install_wanted
@@ -223,8 +226,18 @@ setup_basics() {
     setup_fuse
 }
 
+# What the network's client needs besides.
+setup_client() {
+    # It would compile an OpenSSL of its own, for minutes. The system's is kept up to date besides.
+    export OPENSSL_NO_VENDOR=1
+    want pkg-config pkg-config
+    { have pkg-config && pkg-config --exists openssl; } || wanted+=(libssl-dev)
+    install_wanted
+}
+
 # What the tests use besides.
 setup_test_tools() {
+    setup_client
     want sqlite3 sqlite3
     want rsync rsync
     want getfattr attr
@@ -292,20 +305,62 @@ optional() {
 
 # ---- commands ---------------------------------------------------------------------------------
 
+# The store that the arguments of `safe` name, else the one that `safe` takes then.
+store_of() {
+    local store=${SAFE_STORE:-}
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        case $1 in
+            --store) store=${2:-} ;;
+            --store=*) store=${1#--store=} ;;
+        esac
+        shift
+    done
+    printf '%s\n' "$store"
+}
+
+# On a terminal cargo shows itself how far it is; elsewhere it is said from time to time, in place of a line a crate.
+# progress COUNT: of that many crates.
+progress() {
+    awk -v total="$1" '
+        /^ *Compiling / { if (++done % 20 == 0) { printf "build.sh: %d of %d crates\n", done, total; fflush() }; next }
+        { print; fflush() }' >&2
+}
+
+# build_release STORE: the programs that a home on this store needs.
 build_release() {
-    cargo build --release --locked -p safe -p safed
+    local packages=(-p safe -p safed) count what="safe and safed" start=$SECONDS
+    case $1 in
+        autonomi:*)
+            packages+=(--features safe/autonomi,safed/autonomi)
+            what+=" with the client of the network"
+            setup_client
+            ;;
+    esac
+    count=$(cargo tree --locked "${packages[@]}" -e normal,build --prefix none --no-dedupe | sed 's/ (\*)$//' | sort -u | wc -l)
+    say "building $what: $count crates, the first time"
+    if [ -t 2 ]; then
+        cargo build --release --locked "${packages[@]}"
+    else
+        cargo build --release --locked "${packages[@]}" 2>&1 | progress "$count"
+    fi
+    say "built in $((SECONDS - start)) s"
 }
 
 setup() {
+    say "1 of 2: what building needs"
     setup_basics
-    build_release
+    say "2 of 2: the programs"
+    build_release "$(store_of "$@")"
     say "built: $CARGO_TARGET_DIR/release/safe and safed"
 }
 
 run() {
     [ "${1:-}" != -- ] || shift
+    say "1 of 3: what building needs"
     setup_basics
-    build_release
+    say "2 of 3: the programs"
+    build_release "$(store_of "$@")"
+    say "3 of 3: the home"
     local safe=$CARGO_TARGET_DIR/release/safe
     [ -n "$given_target" ] || unset CARGO_TARGET_DIR
     if [ $# -gt 0 ]; then
@@ -327,7 +382,8 @@ section() {
     local title=$1 start=$SECONDS
     shift
     printf '\n==== %s\n' "$title"
-    if "$@"; then
+    # Only what is printed: on stderr cargo shows on a terminal how far it is.
+    if "$@" | tee -a "$log"; then
         printf '==== %s: done in %d s\n' "$title" $((SECONDS - start))
     else
         printf '==== %s: FAILED after %d s\n' "$title" $((SECONDS - start))
@@ -394,18 +450,31 @@ smoke_fuzz() {
 }
 
 log=
+# `--include-ignored` with --strict.
+ignored=()
 run_tests() {
+    sdl_here || echo "SKIPPED: the window of the sign-in screen needs SDL's development files"
     # All at once: built by themselves, the programs would have other features of the same crates and be built twice.
     cargo build --workspace --bins --tests $(window_feature) --locked || return 1
     # The programs that the tests of mounted homes start.
-    SAFEOS_BIN=$CARGO_TARGET_DIR/debug cargo test --workspace $(window_feature) --locked --no-fail-fast 2>&1 | tee "$log"
+    SAFEOS_BIN=$CARGO_TARGET_DIR/debug cargo test --workspace $(window_feature) --locked --no-fail-fast -- "${ignored[@]}" 2>&1
 }
 
 # What `image` and `qemu` do to a tree, with a tree made for it.
-test_image() { bash tests/image/run 2>&1 | tee -a "$log"; }
+test_image() { bash tests/image/run 2>&1; }
+
+# What the log says was not tested, a line each.
+skipped_tests() {
+    sed -n 's/.*SKIPPED: //p; s/^skipped: //p; s/^test \(.*\) \.\.\. ignored\(, \)\{0,1\}/\1 /p' "$log" | sort -u
+}
 
 test_all() {
-    local start=$SECONDS
+    local start=$SECONDS strict=
+    case ${1:-} in
+        "") ;;
+        --strict) strict=1 ignored=(--include-ignored) ;;
+        *) die "\`test\` does not know $1" ;;
+    esac
     setup_basics
     setup_test_tools
     setup_anvil
@@ -424,16 +493,19 @@ test_all() {
     section "guest" guest_section
     section "fuzz targets" smoke_fuzz
     printf '\n==== all of it: %d s\n' $((SECONDS - start))
-    local sum
+    local sum skipped
+    skipped=$(skipped_tests)
     sum=$(awk '
         /^test result:/ {
             for (i = 2; i <= NF; i++) {
                 if ($i == "passed;") passed += $(i - 1)
                 if ($i == "failed;") failed += $(i - 1)
-                if ($i == "ignored;") skipped += $(i - 1)
             }
         }
-        END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$log")
+        END { printf "%d passed, %d failed", passed, failed }' "$log")
+    [ -z "$skipped" ] || sed 's/^/skipped: /' <<<"$skipped"
+    sum+=", $(grep -c . <<<"$skipped" || true) skipped"
+    if [ -n "$strict" ] && [ -n "$skipped" ]; then failed+=("--strict: something was skipped"); fi
     [ ${#failed[@]} -eq 0 ] || printf 'failed: %s\n' "${failed[@]}"
     printf '%s\n' "$sum"
     [ ${#failed[@]} -eq 0 ]
@@ -443,7 +515,8 @@ devnet() {
     [ "${1:-}" != -- ] || shift
     setup_basics
     setup_anvil
-    cargo build --release --locked -p safe -p safed -p safeos-node
+    build_release autonomi:
+    cargo build --release --locked -p safeos-node
     exec "$CARGO_TARGET_DIR/release/safe" devnet "$@"
 }
 
@@ -460,7 +533,7 @@ bench() {
         optional /usr/lib/openssh/sftp-server openssh-sftp-server
         ;;
     esac
-    build_release
+    build_release ""
     cargo build --release --locked -p safeos-bench
     exec "$CARGO_TARGET_DIR/release/safeos-bench" "$@"
 }
@@ -469,10 +542,10 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     run) run "$@" ;;
-    test) test_all ;;
+    test) test_all "$@" ;;
     bench) bench "$@" ;;
     devnet) devnet "$@" ;;
-    setup) setup ;;
+    setup) setup "$@" ;;
     redox) redox "$@" ;;
     image) image "$@" ;;
     qemu) qemu "$@" ;;

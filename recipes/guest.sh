@@ -143,5 +143,5 @@ guest_section() {
     [ -z "${SAFEOS_REDOX_SYSROOT-}" ] || arguments+=(--sysroot "$SAFEOS_REDOX_SYSROOT")
     # Built for the tests before.
     guest_host=$CARGO_TARGET_DIR/debug
-    (qemu_test "${arguments[@]}") 2>&1 | tee -a "$log"
+    (qemu_test "${arguments[@]}") 2>&1
 }

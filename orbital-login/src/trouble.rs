@@ -257,6 +257,7 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
             format!("{message} Prices change: try again later, or choose another place."),
         )
         .then(Next::Place),
+        "no_network_client" => Notice::new("This computer cannot reach the network itself", message).then(Next::Place),
         "bad_wallet_key" => Notice::new(
             "The wallet's key opens no wallet",
             "Compare it with the one that your wallet shows: 64 digits, 0 to 9 and a to f. Nothing was paid.",
@@ -392,6 +393,7 @@ mod tests {
         "store_full",
         "wallet_empty",
         "too_dear",
+        "no_network_client",
         "bad_wallet_key",
         "store_broken",
         "rolled_back",

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +33,12 @@ impl Drop for Program {
         unsafe { libc::kill(self.0.id() as i32, libc::SIGTERM) };
         let _ = self.0.wait();
     }
+}
+
+/// Not through the test harness, which shows what a test prints only when it fails.
+fn skipped() {
+    let why = "the window of the sign-in screen needs Xvfb and xdotool";
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 struct Screen {
@@ -168,7 +174,7 @@ fn mounts_in(folder: &Path) -> usize {
 fn sign_up_run_end_and_sign_in_again() {
     let place = tempfile::tempdir().unwrap();
     let Some(screen) = Screen::new(place.path()) else {
-        println!("skipped: no screen for the window here (Xvfb and xdotool are needed)");
+        skipped();
         return;
     };
     let binary = Path::new(env!("CARGO_BIN_EXE_orbital-login"));
@@ -331,7 +337,7 @@ fn sign_up_run_end_and_sign_in_again() {
 fn the_window_tells_of_a_console() {
     let place = tempfile::tempdir().unwrap();
     let Some(screen) = Screen::new(place.path()) else {
-        println!("skipped: no screen for the window here (Xvfb and xdotool are needed)");
+        skipped();
         return;
     };
     let marker = place.path().join("console");

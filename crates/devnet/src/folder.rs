@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::process::free_port;
-use crate::{Error, Result};
+use crate::{Error, Result, failed};
 
 /// Ports, and the contracts on the chain. Nodes know each other by their ports, so these stay.
 #[derive(Clone, Serialize, Deserialize)]
@@ -98,12 +98,5 @@ impl Folder {
         fs::write(&beside, text)
             .and_then(|()| fs::rename(&beside, path))
             .map_err(|error| failed(path, &error))
-    }
-}
-
-pub(crate) fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::File {
-        path: path.to_owned(),
-        why: error.to_string(),
     }
 }

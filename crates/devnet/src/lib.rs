@@ -4,21 +4,29 @@
 //! What always holds here: every process that was started ends with this one, however it ends; nothing listens or
 //! connects beyond this computer's loopback; the chain's money is worth nothing.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "client"))]
 mod chain;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "client"))]
 mod folder;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "client"))]
 mod network;
 #[cfg(target_os = "linux")]
+mod options;
+#[cfg(all(target_os = "linux", feature = "client"))]
 mod process;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "client"))]
 mod ready;
+#[cfg(all(target_os = "linux", not(feature = "client")))]
+mod without;
+#[cfg(all(target_os = "linux", not(feature = "client")))]
+use without as network;
 
 use std::path::PathBuf;
 
 #[cfg(target_os = "linux")]
-pub use network::{Devnet, NODES, Options, WALLET_KEY};
+pub use network::Devnet;
+#[cfg(target_os = "linux")]
+pub use options::{NODES, Options, WALLET_KEY};
 
 /// Why there is no network; says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -57,3 +65,11 @@ pub enum Error {
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(target_os = "linux")]
+pub(crate) fn failed(path: &std::path::Path, error: &std::io::Error) -> Error {
+    Error::File {
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
+}

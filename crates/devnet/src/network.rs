@@ -1,5 +1,4 @@
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -8,30 +7,13 @@ use ant_protocol::DevnetEvmInfo;
 
 use crate::folder::{Contracts, Folder, Known};
 use crate::process::Process;
-use crate::{Error, Result, chain, ready};
+use crate::{Error, NODES, Options, Result, WALLET_KEY, chain, ready};
 
-/// The key of the wallet that has all the money: anvil's first, which everybody knows.
-pub const WALLET_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 /// Where the nodes are paid to: anvil's second.
 const REWARDS: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-/// How many nodes a network may have. Fewer find no quorum; each takes 100 to 200 MB of memory.
-pub const NODES: RangeInclusive<usize> = 7..=100;
 /// From its start to its first price.
 const READY_MAX: Duration = Duration::from_secs(180);
 const END_MAX: Duration = Duration::from_secs(15);
-
-/// What a network is made of.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Everything is kept here.
-    pub folder: PathBuf,
-    /// How many nodes.
-    pub nodes: usize,
-    /// The node's program: `safe-node` or `ant-node`.
-    pub node: PathBuf,
-    /// The chain's program.
-    pub anvil: PathBuf,
-}
 
 /// A local network that runs. Dropped, it ends.
 pub struct Devnet {
@@ -127,7 +109,7 @@ impl Devnet {
     /// Starts one node (again).
     pub fn start_node(&mut self, number: usize) -> Result<()> {
         let folder = self.folder.node(number);
-        std::fs::create_dir_all(&folder).map_err(|e| crate::folder::failed(&folder, &e))?;
+        std::fs::create_dir_all(&folder).map_err(|e| crate::failed(&folder, &e))?;
         let mut command = Command::new(&self.options.node);
         command.arg("--root-dir").arg(&folder);
         let port = |number: usize| self.known.node_ports.get(number).copied().unwrap_or(0);
@@ -198,42 +180,4 @@ impl Drop for Devnet {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-impl Options {
-    /// A network in `folder`, with the programs found where they may be: named by the environment
-    /// (`SAFE_NODE`, `SAFE_ANVIL`), beside this program, in PATH.
-    pub fn find(folder: &Path, nodes: usize) -> Result<Self> {
-        let node = find("SAFE_NODE", &["safe-node", "ant-node"]).ok_or(Error::Missing {
-            what: "the node's program safe-node",
-            cure: "`./build.sh devnet` builds and starts it; or name one in SAFE_NODE",
-        })?;
-        let anvil = find("SAFE_ANVIL", &["anvil"]).ok_or(Error::Missing {
-            what: "the chain's program anvil",
-            cure: "`./build.sh devnet` installs it; or `npm install @foundry-rs/anvil`, and name node_modules/@foundry-rs/anvil-*/bin/anvil in SAFE_ANVIL",
-        })?;
-        Ok(Self {
-            folder: std::path::absolute(folder).map_err(|e| crate::folder::failed(folder, &e))?,
-            nodes,
-            node,
-            anvil,
-        })
-    }
-}
-
-fn find(variable: &str, names: &[&str]) -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
-        return Some(named.into());
-    }
-    let beside = std::env::current_exe().ok();
-    let beside = beside.as_deref().and_then(Path::parent).map(Path::to_owned);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = beside
-        .into_iter()
-        .chain(std::env::split_paths(&path))
-        .collect();
-    names
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-        .find(|path| path.is_file())
 }

@@ -3,6 +3,9 @@
 //! What always holds here: a record is paid for before it is sent and never twice (what was paid is in a journal on
 //! this computer until the network has the record); what comes from the network is checked like anything from a
 //! store; no call hangs, however the network behaves.
+//!
+//! The client is several hundred crates, so it is there only with the feature `client`, and never on Redox. Without it
+//! an `autonomi:` store is refused with an error that says how to get it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,26 +15,14 @@ use safeos_store::{Parsed, Result, Store};
 mod heads;
 pub use heads::HeadsElsewhere;
 
-#[cfg(not(target_os = "redox"))]
-mod chunks;
-#[cfg(not(target_os = "redox"))]
-mod failure;
-#[cfg(not(target_os = "redox"))]
-mod journal;
-#[cfg(not(target_os = "redox"))]
-mod link;
-#[cfg(not(target_os = "redox"))]
-mod payment;
-#[cfg(not(target_os = "redox"))]
-mod place;
-#[cfg(not(target_os = "redox"))]
-mod pointers;
-#[cfg(not(target_os = "redox"))]
-mod purse;
-#[cfg(not(target_os = "redox"))]
-mod store;
-#[cfg(not(target_os = "redox"))]
-pub use store::AutonomiStore;
+#[cfg(all(feature = "client", not(target_os = "redox")))]
+mod client;
+#[cfg(all(feature = "client", not(target_os = "redox")))]
+pub use client::AutonomiStore;
+#[cfg(any(test, not(feature = "client"), target_os = "redox"))]
+mod without;
+#[cfg(any(not(feature = "client"), target_os = "redox"))]
+use without as client;
 
 /// The file with the key of the wallet that pays, for programs without an account: a gateway, `safe store copy`.
 pub const WALLET_KEY_FILE: &str = "SAFE_WALLET_KEY_FILE";
@@ -51,42 +42,9 @@ pub fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>> {
     let Parsed::Autonomi(named) = safeos_store::parse(url)? else {
         return safeos_store::open(url);
     };
-    let records = records(url, &named, options)?;
+    let records = client::records(url, &named, options)?;
     Ok(match &named.head {
         Some(head) => Arc::new(HeadsElsewhere::new(url, records, safeos_store::open(head)?)),
         None => records,
     })
-}
-
-#[cfg(not(target_os = "redox"))]
-fn records(url: &str, named: &safeos_store::Autonomi, options: &Options) -> Result<Arc<dyn Store>> {
-    let store = AutonomiStore::open(url, named.manifest.as_deref(), &options.state)?;
-    if let Some(key) = secret_file(url)?
-        && let Some(purse) = store.purse()
-    {
-        purse.fund(&key)?;
-    }
-    Ok(Arc::new(store))
-}
-
-#[cfg(target_os = "redox")]
-fn records(url: &str, _: &safeos_store::Autonomi, _: &Options) -> Result<Arc<dyn Store>> {
-    safeos_store::open(url)
-}
-
-/// The wallet key in the file that the environment names.
-#[cfg(not(target_os = "redox"))]
-fn secret_file(url: &str) -> Result<Option<zeroize::Zeroizing<String>>> {
-    let Some(path) = std::env::var_os(WALLET_KEY_FILE).filter(|path| !path.is_empty()) else {
-        return Ok(None);
-    };
-    let path = PathBuf::from(path);
-    let text = std::fs::read_to_string(&path).map_err(|error| safeos_store::Error::Unpaid {
-        url: url.to_owned(),
-        why: format!(
-            "the file {} ({WALLET_KEY_FILE}) cannot be read: {error}",
-            path.display()
-        ),
-    })?;
-    Ok(Some(zeroize::Zeroizing::new(text)))
 }

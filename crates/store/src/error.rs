@@ -78,6 +78,14 @@ pub enum Error {
         /// What is missing and what to do.
         why: String,
     },
+    /// This build of SafeOS has no client of the network.
+    #[error("the store {url} needs the network's client, which this build of SafeOS does not have: {cure}")]
+    NoClient {
+        /// The store.
+        url: String,
+        /// How to get there.
+        cure: String,
+    },
     /// What was given as the key of a wallet is none.
     #[error(
         "for the store {url}: the wallet key is none: it has 64 hexadecimal digits, with or without 0x before them"
@@ -136,6 +144,7 @@ impl Error {
             Self::Refused { .. } => "store_refused",
             Self::Full { .. } => "store_full",
             Self::Unpaid { .. } => "wallet_empty",
+            Self::NoClient { .. } => "no_network_client",
             Self::WalletKey { .. } => "bad_wallet_key",
             Self::Dear { .. } => "too_dear",
             Self::Stopped { .. } => "stopped",

@@ -72,6 +72,14 @@ fn root() -> bool {
     safed::process::uid() == 0
 }
 
+/// The same for a test that can do nothing without it.
+fn needs_root(what: &str) -> bool {
+    if !root() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {what} needs root");
+    }
+    root()
+}
+
 /// A small file system of its own.
 fn mount_tmpfs(at: &Path) {
     let done = Command::new("mount")
@@ -122,7 +130,7 @@ fn no_mount_brings_set_id_programs_or_devices_unless_root_asks_for_itself() {
 
 #[test]
 fn what_was_mounted_below_is_mounted_afterwards() {
-    if !root() {
+    if !needs_root("a mount below the home's mount") {
         return;
     }
     let (folder, path) = place();
@@ -139,7 +147,7 @@ fn what_was_mounted_below_is_mounted_afterwards() {
 
 #[test]
 fn a_renamed_folder_above_leads_to_no_other_mount() {
-    if !root() {
+    if !needs_root("a renamed folder above a mount") {
         return;
     }
     let (folder, path) = place();
@@ -166,7 +174,7 @@ fn a_renamed_folder_above_leads_to_no_other_mount() {
 
 #[test]
 fn another_dead_file_system_is_not_cleared_away() {
-    if !root() {
+    if !needs_root("a dead file system of another program") {
         return;
     }
     let (_folder, path) = place();

@@ -9,11 +9,11 @@ use safeos_record::{Address, Pointer};
 use safeos_store::{Amount, Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::chunks::{quotes, transactions};
-use crate::failure;
-use crate::journal::{Entry, Journal, What};
-use crate::payment::{self, Evidence, Outcome};
-use crate::purse::Wallets;
+use super::chunks::{quotes, transactions};
+use super::failure;
+use super::journal::{Entry, Journal, What};
+use super::payment::{self, Evidence, Outcome};
+use super::purse::Wallets;
 
 /// Prices that were offered are paid within this time.
 const OFFER_MAX: Duration = Duration::from_secs(12 * 3600);

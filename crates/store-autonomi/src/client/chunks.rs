@@ -16,10 +16,10 @@ use parking_lot::Mutex;
 use safeos_record::{Address, MAX_CHUNK_SIZE, random_bytes};
 use safeos_store::{Amount, Error, Result, Upload};
 
-use crate::failure;
-use crate::journal::{Entry, Journal, What};
-use crate::payment::{self, Evidence, Outcome};
-use crate::purse::{Wallets, amount};
+use super::failure;
+use super::journal::{Entry, Journal, What};
+use super::payment::{self, Evidence, Outcome};
+use super::purse::{Wallets, amount};
 
 /// Most chunks that are paid for and stored as one: the leaves of the largest tree of a merkle payment.
 const TOGETHER_MAX: usize = 256;

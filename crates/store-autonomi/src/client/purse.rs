@@ -8,7 +8,7 @@ use ant_protocol::evm::utils::http_provider;
 use parking_lot::Mutex;
 use safeos_store::{Amount, Error, Money, Result, Spent};
 
-use crate::failure;
+use super::failure;
 
 /// Gas of a payment, and of each record that it pays for (docs/benchmarks.md has what was measured), rounded up.
 const GAS_OF_PAYMENT: u128 = 150_000;

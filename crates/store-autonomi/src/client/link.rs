@@ -9,8 +9,8 @@ use ant_core::data::{ChunkCache, Client, ClientConfig};
 use safeos_store::{Error, Result};
 use tokio::runtime::Runtime;
 
-use crate::failure;
-use crate::place::Place;
+use super::failure;
+use super::place::Place;
 
 /// Connecting takes no longer.
 const CONNECT_MAX: Duration = Duration::from_secs(60);

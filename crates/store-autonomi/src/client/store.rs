@@ -9,11 +9,11 @@ use safeos_store::{
     Amount, Entry, Error, Kind, Money, Purse, Result, Spent, Stats, Store, Traits, Upload,
 };
 
-use crate::journal::Journal;
-use crate::link::Link;
-use crate::place::Place;
-use crate::purse::Wallets;
-use crate::{chunks, failure, pointers};
+use super::journal::Journal;
+use super::link::Link;
+use super::place::Place;
+use super::purse::Wallets;
+use super::{chunks, failure, pointers};
 
 /// Chunks fetched at once.
 const FETCHERS: usize = 8;

@@ -9,8 +9,8 @@ use ant_core::data::{U256, Wallet};
 use ant_protocol::evm::journal::{PaymentReceipt, PaymentRequest, PaymentStatus, SignedPayment};
 use safeos_store::{Error, Result};
 
-use crate::failure;
-use crate::purse::Wallets;
+use super::failure;
+use super::purse::Wallets;
 
 /// How long the chain is watched before whoever waits hears that it is not known yet.
 const WATCH_MAX: Duration = Duration::from_secs(120);
