@@ -2,7 +2,7 @@
 # shellcheck disable=SC2034,SC2154 # build.sh's variables
 #
 # What the image carries.
-redox_libraries=(safeos-record safeos-store safeos-tree safeos-account safeos-session safeos-control safeos-gateway)
+redox_libraries=(safeos-telemetry safeos-record safeos-store safeos-tree safeos-account safeos-session safeos-control safeos-gateway)
 redox_programs=(safe safed orbital-login)
 
 redox_target=x86_64-unknown-redox

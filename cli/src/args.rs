@@ -27,6 +27,11 @@ pub struct Args {
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub mount: Option<PathBuf>,
 
+    /// Log to this file, as does the daemon that is started. SAFE_LOG says what, such as debug; with it and no file the
+    /// system's journal has the log, else the file `log` in the state folder. No name and no secret is logged
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub log: Option<PathBuf>,
+
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -137,7 +142,21 @@ pub enum Command {
     },
 
     /// Show how the session stands
-    Status,
+    Status {
+        /// Say it again each second, with rates, until Ctrl-C
+        #[arg(long, conflicts_with = "metrics")]
+        watch: bool,
+        /// Print the daemon's metrics, as Prometheus reads them
+        #[arg(long)]
+        metrics: bool,
+    },
+
+    /// Write what a report of a fault needs into a file, without names and secrets
+    Doctor {
+        /// The file; - for standard output [default: safeos-doctor.txt]
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
 
     /// Publish everything written so far; when it returns, it survives the loss of this computer
     Sync {
@@ -507,6 +526,10 @@ mod tests {
             "safe login ana --allow-root",
             "safe run ana --suid-dev -- true",
             "safe status",
+            "safe status --watch --json",
+            "safe status --metrics",
+            "safe doctor report.txt",
+            "safe doctor --log l",
             "safe sync",
             "safe sync --spend 12.5",
             "safe passwd --password-stdin",

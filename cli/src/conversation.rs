@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use safeos_control::{Client, ClientError, Request};
+use safeos_telemetry::span;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use signal_hook::consts::SIGINT;
@@ -13,6 +14,7 @@ use crate::signals;
 
 /// Asks the daemon mounted at `mount` and waits for the answer, or until a signal asks to stop.
 pub fn ask(mount: &Path, request: Request, json: bool) -> Result<Value> {
+    let _span = span!(INFO, "asking the daemon", request = request.name());
     let client = Client::open(mount)?;
     let mut progress = Progress::new(json);
     let mut asked = None;

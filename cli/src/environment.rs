@@ -124,6 +124,7 @@ mod tests {
             state: "/old/.local/state/safeos".into(),
             store: "file:///old/.local/share/safeos/store".into(),
             store_named: false,
+            log: None,
             mount: None,
         };
         inside(

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf, absolute};
 use safeos_control::{Client, ClientError};
 use safeos_record::Address;
 pub use safeos_store::whose::private_dir;
+use safeos_telemetry::log;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon;
@@ -42,6 +43,8 @@ pub struct Places {
     pub store_named: bool,
     /// The mount point named by `--mount`.
     pub mount: Option<PathBuf>,
+    /// The file named by `--log`.
+    pub log: Option<PathBuf>,
 }
 
 /// A session that `safe login` opened.
@@ -113,7 +116,27 @@ impl Places {
             store,
             store_named,
             mount,
+            log: None,
         })
+    }
+
+    /// Begins to log, where SAFE_LOG or `--log` ask for it.
+    pub fn begin_log(&mut self) -> Result<()> {
+        if let Some(file) = self.log.take() {
+            let whole = absolute(&file);
+            let whole = whole.map_err(|e| Failure::system(format!("{}", file.display()), &e))?;
+            self.log = Some(whole);
+        }
+        let options = log::Options {
+            no_journal: Some(self.state.join("log")),
+            ..log::Options::from_environment(self.log.clone())
+        };
+        if options.filter.is_none() && options.file.is_none() {
+            return Ok(());
+        }
+        // The daemon says why the folder cannot be made, should it be so.
+        let _ = private_dir(&self.state);
+        log::begin("safe", &options).map_err(|why| Failure::new("no_log", why))
     }
 
     /// Opens a store by its URL.

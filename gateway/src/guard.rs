@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::Body as _;
 use safeos_store::wire::{BODY, BODY_BYTES_MAX, MARK, MARK_VERSION, ROOM};
+use safeos_telemetry::{Instrument as _, event, task_span};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
@@ -39,7 +40,10 @@ pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next)
         Err(refusal) => Err(refusal),
     };
     let mut response = match checked {
-        Ok(_place) => next.run(request).await,
+        Ok(_place) => {
+            let span = task_span!(DEBUG, "request", endpoint = endpoint.name());
+            next.run(request).instrument(span).await
+        }
         Err(refusal) => {
             let (parts, body) = request.into_parts();
             // One who waits to be told whether to send it has not sent it.
@@ -65,8 +69,16 @@ pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next)
     }
     let sent = response.body().size_hint().exact().unwrap_or(0);
     gate.metrics.bytes_out.fetch_add(sent, Ordering::Relaxed);
-    gate.metrics
-        .answered(endpoint, response.status().as_u16(), started.elapsed());
+    let (status, took) = (status.as_u16(), started.elapsed());
+    gate.metrics.answered(endpoint, status, took);
+    event!(
+        DEBUG,
+        "answered",
+        endpoint = endpoint.name(),
+        status = status,
+        bytes = sent,
+        ms = took
+    );
     response
 }
 

@@ -10,6 +10,8 @@
 //! `tokens`, `visit`, `watched`;
 //! `layers` stand between the gate and a store.
 
+#![forbid(unsafe_code)]
+
 mod about;
 mod answer;
 mod api;

@@ -2,9 +2,10 @@
 //!
 //! What always holds here: no name, address or token is in it; only kinds of request and their number.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use safeos_telemetry::metrics::{Histogram, Text};
 
 use crate::halves::Held;
 
@@ -57,7 +58,8 @@ impl Endpoint {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// Its name in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Chunk => "chunk",
             Self::Has => "has",
@@ -75,15 +77,10 @@ impl Endpoint {
 }
 
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
-/// Upper bounds of the histogram, in milliseconds.
-const BUCKETS_MS: [u64; 8] = [1, 5, 20, 100, 500, 2_000, 10_000, 60_000];
-
 #[derive(Default)]
 struct OfEndpoint {
     statuses: [AtomicU64; 4],
-    /// Not yet summed up; the last is what took longer.
-    buckets: [AtomicU64; BUCKETS_MS.len() + 1],
-    micros: AtomicU64,
+    took: Histogram,
 }
 
 /// The counts.
@@ -111,62 +108,27 @@ impl Metrics {
         if let Some(count) = counts.statuses.get(class.min(CLASSES.len() - 1)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        let millis = took.as_millis() as u64;
-        let bucket = BUCKETS_MS.partition_point(|bound| *bound < millis);
-        if let Some(count) = counts.buckets.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        counts
-            .micros
-            .fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        counts.took.count(took);
     }
 
     /// All of it as text; `memory` is what records on their way take, `held` what of it is in half bodies.
     pub(crate) fn text(&self, memory: usize, held: &Held) -> String {
-        let mut out = String::with_capacity(8 * 1024);
-        self.write(&mut out, memory, held);
-        out
-    }
-
-    fn write(&self, out: &mut String, memory: usize, held: &Held) {
-        // Writing to a string does not fail.
-        let mut line = |text: std::fmt::Arguments<'_>| {
-            let _ = out.write_fmt(text);
-            out.push('\n');
-        };
+        let mut text = Text::new("safeos_gateway_");
         let value = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        line(format_args!("# TYPE safeos_gateway_requests_total counter"));
+        text.kind("requests_total", "counter");
         for (endpoint, counts) in Endpoint::ALL.iter().zip(&self.endpoints) {
             for (class, count) in CLASSES.iter().zip(&counts.statuses) {
                 let name = endpoint.name();
-                line(format_args!(
-                    "safeos_gateway_requests_total{{endpoint=\"{name}\",status=\"{class}\"}} {}",
-                    value(count)
-                ));
+                text.value(
+                    "requests_total",
+                    format_args!("{{endpoint=\"{name}\",status=\"{class}\"}}"),
+                    value(count),
+                );
             }
         }
-        line(format_args!(
-            "# TYPE safeos_gateway_request_seconds histogram"
-        ));
+        text.kind("request_seconds", "histogram");
         for (endpoint, counts) in Endpoint::ALL.iter().zip(&self.endpoints) {
-            let name = endpoint.name();
-            let mut sum = 0;
-            for (number, count) in counts.buckets.iter().enumerate() {
-                sum += value(count);
-                let bound = BUCKETS_MS
-                    .get(number)
-                    .map_or_else(|| "+Inf".to_owned(), |ms| (*ms as f64 / 1000.0).to_string());
-                line(format_args!(
-                    "safeos_gateway_request_seconds_bucket{{endpoint=\"{name}\",le=\"{bound}\"}} {sum}"
-                ));
-            }
-            line(format_args!(
-                "safeos_gateway_request_seconds_sum{{endpoint=\"{name}\"}} {}",
-                value(&counts.micros) as f64 / 1e6
-            ));
-            line(format_args!(
-                "safeos_gateway_request_seconds_count{{endpoint=\"{name}\"}} {sum}"
-            ));
+            text.histogram("request_seconds", "endpoint", endpoint.name(), &counts.took);
         }
         for (name, kind, count) in [
             ("bytes_received_total", "counter", value(&self.bytes_in)),
@@ -200,8 +162,8 @@ impl Metrics {
             ("connections", "gauge", value(&self.connections)),
             ("memory_bytes", "gauge", memory as u64),
         ] {
-            line(format_args!("# TYPE safeos_gateway_{name} {kind}"));
-            line(format_args!("safeos_gateway_{name} {count}"));
+            text.single(name, kind, count);
         }
+        text.finish()
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 #[cfg(target_os = "linux")]
 mod devnet;
+mod doctor;
 mod generate;
 mod history;
 mod money;
@@ -11,6 +12,7 @@ mod run;
 mod serve;
 mod session;
 mod store;
+mod watch;
 
 use safeos_control::SignOut;
 
@@ -36,10 +38,10 @@ pub fn run(args: Args) -> Result<u8> {
         Command::Man { dir } => return generate::man(dir.as_deref(), output).map(|()| 0),
         _ => {}
     }
-    let context = Context {
-        places: Places::new(args.mount)?,
-        output,
-    };
+    let mut places = Places::new(args.mount)?;
+    places.log = args.log;
+    places.begin_log()?;
+    let context = Context { places, output };
     match args.command {
         Command::Signup {
             account,
@@ -96,7 +98,10 @@ pub fn run(args: Args) -> Result<u8> {
             });
             account::passwd(&context, account.as_ref(), password_stdin)?;
         }
-        Command::Status => session::status(&context)?,
+        Command::Status { watch: true, .. } => watch::watch(&context)?,
+        Command::Status { metrics: true, .. } => watch::metrics(&context)?,
+        Command::Status { .. } => session::status(&context)?,
+        Command::Doctor { file } => doctor::doctor(&context, file.as_deref())?,
         Command::Sync { spend } => session::sync(&context, spend)?,
         Command::Run {
             account,

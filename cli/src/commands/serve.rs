@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use safeos_gateway::{Cached, Limits, Mirrored, Options, Server};
-use safeos_store::Store;
+use safeos_store::{Observed, Store};
 use serde_json::json;
 
 use super::Context;
@@ -37,8 +37,9 @@ pub fn serve(context: &Context, how: &Serve) -> Result<()> {
         },
         log: log.clone(),
     };
-    let server = Server::start(store(context, &url, how, log)?, &options)
-        .map_err(|error| Failure::new("gateway_failed", error))?;
+    let store = Observed::around(store(context, &url, how, log)?);
+    let server =
+        Server::start(store, &options).map_err(|error| Failure::new("gateway_failed", error))?;
     for file in how.token_file.iter().chain(&how.tls_key) {
         exposed::look_at(file);
     }

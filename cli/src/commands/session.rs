@@ -11,18 +11,27 @@ use crate::output::{bytes, plural};
 /// What the daemon says about the session.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Status {
+pub struct Status {
     account: String,
     store: String,
     offline: bool,
     used_bytes: u64,
     nodes: u64,
-    unpublished_bytes: u64,
+    /// Bytes written and not published.
+    pub unpublished_bytes: u64,
     waiting: Option<Waiting>,
     records: u64,
     cost: String,
     published: String,
     problems: Vec<String>,
+}
+
+impl Status {
+    /// What keeps what waits, if something does.
+    pub fn keeps_waiting(&self) -> Option<String> {
+        let waiting = self.waiting.as_ref()?;
+        (!waiting.why.is_empty()).then(|| one_line(&waiting.why))
+    }
 }
 
 /// What waits to be published.

@@ -423,6 +423,7 @@ mod tests {
                 state: "/nowhere".into(),
                 store: "file:///nowhere".into(),
                 store_named: true,
+                log: None,
                 mount: Some("/nowhere".into()),
             },
             output: Output { json: true },

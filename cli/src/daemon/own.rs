@@ -3,6 +3,7 @@
 //! What it says on stderr goes to memory, not to a file: its lines may name files of the home. A daemon
 //! that belongs to one command ends with it, also when the command is killed, unless others have joined its session.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::DirBuilderExt;
@@ -15,6 +16,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process, setsid};
 use safeos_mountpoint::{Place, entry, guard};
 use safeos_store::whose;
+use safeos_telemetry::event;
 
 use super::Wish;
 use crate::failure::{Failure, Result};
@@ -93,6 +95,12 @@ impl Daemon {
             .arg(&places.state)
             .arg("--store")
             .arg(store)
+            .args(
+                places
+                    .log
+                    .iter()
+                    .flat_map(|file| [OsStr::new("--log"), file.as_os_str()]),
+            )
             .args(bound.then_some("--bound"))
             .current_dir("/")
             // Open for as long as this program lives: that is how the daemon knows.
@@ -123,6 +131,12 @@ impl Daemon {
                 Ok(())
             });
         }
+        event!(
+            INFO,
+            "starting the daemon",
+            mounted = mounted.is_some(),
+            bound = bound
+        );
         let child = command
             .spawn()
             .map_err(|e| Failure::system(format!("{} cannot be run", program.display()), &e))?;

@@ -12,6 +12,8 @@
 //! recovery key (optional) ── a pointer of its own ── recovery record = owner seed, packet key
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod account;
 #[cfg(test)]
 mod busy_tests;

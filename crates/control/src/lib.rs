@@ -24,6 +24,8 @@
 //! | `check` | `records`, `nodes`, `damaged` |
 //! | `collect` | `records`, `bytes`, `kept_records`, `kept_bytes`, `at_work` (each: `computer`, `since`, `last`) |
 //! | `copy` | `records`, `bytes`, `skipped` |
+//! | `metrics` | `text`, as Prometheus reads it; for root and whom the daemon runs as |
+//! | `doctor` | numbers and words of the program, `metrics`, `log`; for the same |
 //!
 //! Keys that open an account are in the person's hands before they count: who asks makes them and gives them with the
 //! request, having shown them. Where the daemon is to generate them, a `progress` line has them as further fields

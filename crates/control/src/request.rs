@@ -252,6 +252,10 @@ pub enum Request {
     Copy(Copy),
     /// Agree to what an upload may cost.
     Spend(Spend),
+    /// The daemon's metrics.
+    Metrics,
+    /// What a report of a fault needs, without anybody's names.
+    Doctor,
 }
 
 const NAMES: &[&str] = &[
@@ -274,6 +278,8 @@ const NAMES: &[&str] = &[
     "collect",
     "copy",
     "spend",
+    "metrics",
+    "doctor",
 ];
 
 impl Request {
@@ -299,6 +305,8 @@ impl Request {
             Self::Collect(_) => "collect",
             Self::Copy(_) => "copy",
             Self::Spend(_) => "spend",
+            Self::Metrics => "metrics",
+            Self::Doctor => "doctor",
         }
     }
 
@@ -324,6 +332,8 @@ impl Request {
             "collect" => Self::Collect(arguments.read()?),
             "copy" => Self::Copy(arguments.read()?),
             "spend" => Self::Spend(arguments.read()?),
+            "metrics" => arguments.read().map(|Nothing {}| Self::Metrics)?,
+            "doctor" => arguments.read().map(|Nothing {}| Self::Doctor)?,
             _ => {
                 let short: String = name.chars().take(40).collect();
                 return Err(E::unknown_variant(&short, NAMES));

@@ -5,6 +5,8 @@
 //! unchecked record. The byte formats are Autonomi's own (`ant-protocol` 5), which is what lets the
 //! same records live on every store and be copied between stores.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod chunk;
 mod error;

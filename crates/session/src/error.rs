@@ -135,6 +135,12 @@ impl Error {
         }
     }
 
+    /// What a failpoint gives.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn injected() -> Self {
+        Self::State("a test has it so".into())
+    }
+
     /// A stable word for programs (design section 7).
     pub fn code(&self) -> &'static str {
         match self {

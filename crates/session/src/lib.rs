@@ -3,6 +3,8 @@
 //! Each folder is one idea. Imports go down: `session` → `admin` → `sync` → `worktree` → `packs` → `lease` →
 //! `local` → `journal` → `disk`, `clock`, `time`, `failure` → `volume`, `report`, `error`.
 
+#![forbid(unsafe_code)]
+
 mod admin;
 mod clock;
 mod disk;

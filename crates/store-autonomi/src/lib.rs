@@ -7,6 +7,8 @@
 //! The client is several hundred crates, so it is there only with the feature `client`, and never on Redox. Without it
 //! an `autonomi:` store is refused with an error that says how to get it.
 
+#![forbid(unsafe_code)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

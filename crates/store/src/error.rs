@@ -79,7 +79,9 @@ pub enum Error {
         why: String,
     },
     /// This build of SafeOS has no client of the network.
-    #[error("the store {url} needs the network's client, which this build of SafeOS does not have: {cure}")]
+    #[error(
+        "the store {url} needs the network's client, which this build of SafeOS does not have: {cure}"
+    )]
     NoClient {
         /// The store.
         url: String,

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod http;
 mod memory;
+mod observed;
 mod purse;
 mod reserve;
 mod room;
@@ -26,6 +27,7 @@ pub use http::{
     CA_FILE, HttpOptions, HttpStore, Link, Network, Parts, Patience, TOKEN_FILE, loss, wire,
 };
 pub use memory::{MemoryState, MemoryStore, Method};
+pub use observed::Observed;
 pub use purse::{Amount, Money, Price, Purse, Spent};
 pub use reserve::Reserve;
 pub use room::Room;

@@ -7,6 +7,8 @@
 //! Imports go down: `merge`, `check` → `diff`, `seal`, `commit` → `tree` → `read`, `node` → `item` → `object`, `pack` →
 //! `codec`.
 
+#![forbid(unsafe_code)]
+
 mod batch;
 mod check;
 mod codec;

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use crate::members::Members;
 use parking_lot::{Mutex, RwLock};
@@ -138,6 +139,7 @@ pub struct Daemon {
     stores: Mutex<HashMap<String, Weak<dyn Store>>>,
     problems: Mutex<VecDeque<String>>,
     next_key: AtomicU64,
+    started: Instant,
     front: OnceLock<Box<dyn Front>>,
     for_everybody: AtomicBool,
     /// Who takes part in the sessions.
@@ -165,11 +167,17 @@ impl Daemon {
             stores: Mutex::default(),
             problems: Mutex::default(),
             next_key: AtomicU64::new(1),
+            started: Instant::now(),
             front: OnceLock::new(),
             for_everybody: AtomicBool::new(false),
             members: Members::default(),
             bound: Bound::default(),
         })
+    }
+
+    /// How long it has been running.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Lets every user sign in, each for itself: for a daemon that is the system's own.

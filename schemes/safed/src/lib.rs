@@ -10,6 +10,7 @@ mod cursor;
 pub mod daemon;
 #[cfg(target_os = "linux")]
 pub mod fuse;
+pub mod insight;
 pub mod members;
 pub mod namespace;
 pub mod permission;

@@ -14,6 +14,7 @@ use clap::Parser;
 use safed::daemon::Daemon;
 use safed::process::{self, Signals};
 use safed::supervise::supervise;
+use safeos_telemetry::{event, log};
 
 /// Serves `safe:`.
 #[derive(Parser)]
@@ -34,6 +35,10 @@ struct Arguments {
     /// Serve in a process of its own, and start it again when it dies: for an init that does not.
     #[arg(long)]
     supervise: bool,
+    /// Log to this file. What is logged says SAFE_LOG, such as debug; without a file it goes to the system's journal,
+    /// else to the file `log` in the state folder.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     /// Stay in the foreground. It always does; accepted for the sake of service files.
     #[arg(long)]
     foreground: bool,
@@ -96,6 +101,7 @@ fn serve(arguments: Arguments) -> Result<(), String> {
         std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))
     };
     let state = absolute(state)?;
+    let log = arguments.log.map(absolute).transpose()?;
     #[cfg(target_os = "linux")]
     let place = Place {
         mount: arguments.place.mount.map(absolute).transpose()?,
@@ -104,6 +110,16 @@ fn serve(arguments: Arguments) -> Result<(), String> {
     };
     let _ = std::env::set_current_dir("/");
     own_state(&state)?;
+    let log = log::Options {
+        no_journal: Some(state.join("log")),
+        ..log::Options::from_environment(log)
+    };
+    log::begin("safed", &log)?;
+    event!(
+        INFO,
+        "the daemon begins",
+        version = env!("CARGO_PKG_VERSION")
+    );
 
     let daemon = Daemon::new(safeos_store::from_here(state), store, process::uid());
     #[cfg(target_os = "linux")]
@@ -143,6 +159,7 @@ fn serve_mounted(
     let broken = mounted.is_broken();
     mounted.unmount(|| end_sessions(daemon));
     end_sessions(daemon);
+    event!(INFO, "the daemon ends", broken = broken);
     if broken {
         return Err("a request could not be decoded, so the mount was ended; what was written is kept: sign in again".to_owned());
     }
@@ -240,6 +257,7 @@ fn supervised(arguments: &Arguments, signals: &Signals) -> Result<(), String> {
                 arguments.state.as_ref().map(|path| path.as_os_str()),
             ),
             ("--store", arguments.store.as_ref().map(|url| url.as_ref())),
+            ("--log", arguments.log.as_ref().map(|path| path.as_os_str())),
         ] {
             if let Some(value) = value {
                 command.arg(option).arg(value);

@@ -86,7 +86,10 @@ fn without_a_session_only_the_open_parts_are_there() {
 #[test]
 fn one_user_does_not_see_another_users_session() {
     if safed::process::uid() != 0 {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: two users at one mount need root");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: two users at one mount need root"
+        );
         return;
     }
     let mount = Mount::new();

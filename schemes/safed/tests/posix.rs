@@ -22,7 +22,10 @@ use support::{Model, Mount, SNAPSHOT};
 fn is_root() -> bool {
     let root = safed::process::uid() == 0;
     if !root {
-        let _ = writeln!(io::stderr(), "SKIPPED: a test of owners, handles or overlays needs root");
+        let _ = writeln!(
+            io::stderr(),
+            "SKIPPED: a test of owners, handles or overlays needs root"
+        );
     }
     root
 }

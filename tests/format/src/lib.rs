@@ -1,6 +1,8 @@
 //! A second implementation of the on-store format, reading only, written from `docs/format.md` and nothing
 //! else. It is there to show that the document is enough, and is simple instead of fast.
 
+#![forbid(unsafe_code)]
+
 mod account;
 mod bytes;
 mod tree;

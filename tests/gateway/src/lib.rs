@@ -1,5 +1,7 @@
 //! What the tests of gateways share: records, a gateway that lies, and networks that lose.
 // Test support: a failed expectation is a failed test.
+
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod air;

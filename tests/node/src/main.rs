@@ -3,6 +3,8 @@
 //! It takes the arguments that `safe devnet` gives to `ant-node`, which can stand in its place. What differs: it is for
 //! local networks only, and does not replace itself by newer versions from the internet.
 
+#![forbid(unsafe_code)]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;

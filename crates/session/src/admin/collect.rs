@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use safeos_account::Account;
 use safeos_record::{Address, Chunk};
 use safeos_store::{Entry as Listed, Error as StoreError, Kind, Store};
+use safeos_telemetry::metrics::{SESSIONS, Work};
+use safeos_telemetry::{event, failpoint, span};
 use safeos_tree::{Commit, directory};
 
 use crate::admin::maintain::Reached;
@@ -44,7 +46,22 @@ impl Session {
         lost: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<Collected> {
-        self.accompanied(progress, |told| self.collect_in(told, dry_run, lost))
+        let _span = span!(INFO, "collect");
+        let started = Instant::now();
+        let outcome = self.accompanied(progress, |told| self.collect_in(told, dry_run, lost));
+        SESSIONS.worked(Work::Collect, outcome.is_ok(), started.elapsed());
+        match &outcome {
+            Ok(collected) => event!(
+                INFO,
+                "collected",
+                dry_run = dry_run,
+                records = collected.records,
+                bytes = collected.bytes,
+                kept = collected.kept_records,
+            ),
+            Err(error) => event!(WARN, "collecting failed", error = error.code()),
+        }
+        outcome
     }
 
     fn collect_in(
@@ -74,7 +91,9 @@ impl Session {
                 Err(error) if error.is_of_disk() && line.apart.is_none() => false,
                 published => published.map(|_| true)?,
             };
+            failpoint!("collect: claiming", Error::injected);
             let claim = Claim::take(&self.lease, self.home.packs.store(), dry_run, lost)?;
+            failpoint!("collect: claimed", Error::injected);
             let account = self.account.read().clone();
             let sweep = Sweep {
                 session: self,
@@ -255,6 +274,7 @@ impl Sweep<'_> {
                 reached.damaged[0]
             )));
         }
+        failpoint!("collect: all is reached", Error::injected);
         let mut unseen = REMOVED_UNSEEN_MAX;
         let mut looked = Instant::now();
         let mut after = None;
@@ -285,7 +305,9 @@ impl Sweep<'_> {
                     (unseen, looked) = (0, Instant::now());
                 }
                 unseen += 1;
+                failpoint!("collect: removing", Error::injected);
                 self.remove(&entry, &found, collected)?;
+                failpoint!("collect: removed", Error::injected);
             }
         }
         self.name_others(&self.claim.list, collected);

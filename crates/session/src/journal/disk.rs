@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safeos_store::Reserve;
+use safeos_telemetry::failpoint;
 
 use crate::disk::is_full;
 
@@ -33,14 +34,17 @@ pub(crate) struct RealDisk(pub(crate) Arc<Reserve>);
 
 impl Disk for RealDisk {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
+        failpoint!("journal: making its folder", broken);
         self.0.spend(is_full, || crate::disk::make_dir(path))
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {
+        failpoint!("journal: beginning a segment", broken);
         self.0.spend(is_full, || crate::disk::create(path))
     }
 
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        failpoint!("journal: writing", broken);
         let write = || file.write_all_at(bytes, offset);
         // What does not fit into it must not use it up.
         if bytes.len() as u64 > self.0.bytes() / 4 {
@@ -60,10 +64,18 @@ impl Disk for RealDisk {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_data()
+        failpoint!("journal: syncing", broken);
+        file.sync_data()?;
+        failpoint!("journal: synced", broken);
+        Ok(())
     }
 
     fn cut(&self, file: &File, len: u64) -> io::Result<()> {
         file.set_len(len)
     }
+}
+
+#[cfg(feature = "failpoints")]
+fn broken() -> io::Error {
+    io::Error::other("a test has it so")
 }

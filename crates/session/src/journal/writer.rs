@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use safeos_record::Key;
+use safeos_telemetry::failpoint;
 
 use super::disk::Disk;
 use super::segment::{Header, Name, Segment, on_disk_len};
@@ -249,6 +250,7 @@ impl Writer {
             && closed.number <= upto
         {
             let path = &closed.path;
+            failpoint!("journal: forgetting a segment");
             let removed = remove(path)
                 .and_then(|()| sync_dir(&self.dir))
                 .map_err(|error| failed("remove", path, &error));

@@ -8,6 +8,7 @@ use safeos_account::{
     Settings,
 };
 use safeos_record::{Address, random_bytes};
+use safeos_store::Observed;
 use safeos_tree::{
     Batch, Block, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree,
 };
@@ -86,7 +87,7 @@ impl Session {
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
-        let store = Leavable::around_opening(options.store.clone());
+        let store = Observed::around(Leavable::around_opening(options.store.clone()));
         let Recovered {
             account,
             head,
@@ -111,7 +112,7 @@ impl Session {
             wallet: options.wallet.clone(),
             ..Settings::default()
         };
-        let store = Leavable::around_opening(options.store.clone());
+        let store = Observed::around(Leavable::around_opening(options.store.clone()));
         let login = login.with_settings(settings);
         let (account, head) = before_a_session(&*store, progress, &|| false, |told| {
             login.sign_up::<Error>(&*store, first_commit, &steps(told))
@@ -132,7 +133,7 @@ impl Session {
         if progress.stopped() {
             return Err(Error::Stopped);
         }
-        let store = Leavable::around_opening(options.store.clone());
+        let store = Observed::around(Leavable::around_opening(options.store.clone()));
         let is_remembered = || is_remembered(&login, &options);
         let found = before_a_session(&*store, progress, &is_remembered, |told| {
             Ok(login.sign_in(&*store, &steps(told))?)
@@ -263,7 +264,7 @@ fn open_in(
     progress: &dyn Progress,
 ) -> Result<Arc<Session>> {
     let options = Options {
-        store: Leavable::around(options.store),
+        store: Observed::around(Leavable::around(options.store)),
         ..options
     };
     let waits_since = local.waits_since();

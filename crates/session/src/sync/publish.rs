@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use safeos_account::{Account, Error as AccountError, Head};
 use safeos_record::{Address, Chunk};
+use safeos_telemetry::metrics::{SESSIONS, Work};
+use safeos_telemetry::{event, failpoint, span};
 use safeos_tree::{
     BLOCK_BYTES, Batch, Commit, FileKind, Key, Naming, PackSink, Place, SnapshotItem, Tag, Tree,
     Value, diff, merge, seal_tree,
@@ -84,6 +86,25 @@ pub(crate) struct Publisher<'a> {
 impl Publisher<'_> {
     /// Merges what others published and publishes what is new here.
     pub(crate) fn publish(&self, line: &mut Line, progress: &dyn Progress) -> Result<Published> {
+        let _span = span!(INFO, "publish");
+        let started = Instant::now();
+        let outcome = self.publish_now(line, progress);
+        SESSIONS.worked(Work::Publish, outcome.is_ok(), started.elapsed());
+        match &outcome {
+            Ok(published) => event!(
+                INFO,
+                "published",
+                changed = published.changed,
+                records = published.records,
+                bytes = published.bytes,
+                conflicts = published.conflicts.len(),
+            ),
+            Err(error) => event!(WARN, "publishing failed", error = error.code()),
+        }
+        outcome
+    }
+
+    fn publish_now(&self, line: &mut Line, progress: &dyn Progress) -> Result<Published> {
         let store = self.home.packs.store();
         let before = self.home.packs.counted();
         let mut published = Published::default();
@@ -101,10 +122,12 @@ impl Publisher<'_> {
                 return Err(Error::Stopped);
             }
             say("looking for changes of other computers");
+            failpoint!("publish: looking for others", Error::injected);
             if let Some(theirs) = self.account.fetch_head_after(store, &line.head)? {
                 say("merging");
                 (self.flush)();
                 published.conflicts.extend(self.absorb(line, theirs)?);
+                failpoint!("publish: merged", Error::injected);
                 self.home.packs.bring_back_own()?;
                 self.home.packs.upload(&BTreeSet::new(), progress)?;
             }
@@ -187,6 +210,7 @@ impl Publisher<'_> {
                 changes,
                 whole,
             } = self.freeze(line)?;
+            failpoint!("publish: frozen", Error::injected);
             // What is in memory only was synced, perhaps, into the segment that ends here. When the head has
             // moved nobody reads that any more: the new one must have it before.
             home.unlog_all();
@@ -200,12 +224,15 @@ impl Publisher<'_> {
             // without it. That is how a full disk is left.
             self.leave_out(orphans, &mut tree)?;
             self.cover(in_memory, &mut tree)?;
+            failpoint!("publish: sealing", Error::injected);
             let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
             let new = self.new_packs(line, &tree)?;
             if !self.see_that_all_is_there(line, &tree, &new)? {
                 continue;
             }
+            failpoint!("publish: uploading", Error::injected);
             home.packs.upload(&new.all(), progress)?;
+            failpoint!("publish: uploaded", Error::injected);
             let mut parents = vec![line.head.address()];
             parents.extend(line.merged.filter(|merged| !parents.contains(merged)));
             let commit = Commit {
@@ -219,8 +246,10 @@ impl Publisher<'_> {
                 root,
             };
             let head = self.set_head(line, &commit.encode())?;
+            failpoint!("publish: the head is set", Error::injected);
             home.packs.count(std::slice::from_ref(head.chunk()));
             self.moved(line, head, tree, changes)?;
+            failpoint!("publish: noted", Error::injected);
             home.stage.forget(segment)?;
             return Ok(true);
         }
@@ -431,7 +460,16 @@ impl Publisher<'_> {
         own: Ours,
         theirs: Head,
     ) -> Result<Vec<String>> {
+        let _span = span!(INFO, "merge");
+        let began = Instant::now();
+        let merged = self.absorb_now(line, own, theirs);
+        SESSIONS.worked(Work::Merge, merged.is_ok(), began.elapsed());
+        merged
+    }
+
+    fn absorb_now(&self, line: &mut Line, own: Ours, theirs: Head) -> Result<Vec<String>> {
         let home = self.home;
+        failpoint!("merge: beginning", Error::injected);
         let their_tree = Commit::decode(theirs.commit())?.tree()?;
         let base = self.base(line, &own, &theirs)?;
         let _whole = home.building.write();
@@ -468,6 +506,7 @@ impl Publisher<'_> {
                     }
                 })
                 .collect();
+            failpoint!("merge: taking over", Error::injected);
             let more = line.changes != changes || base.is_apart();
             let whole = (!more).then_some(&their_tree);
             if !self.take_over(&ours, &merged.batch, whole)? {
@@ -484,6 +523,7 @@ impl Publisher<'_> {
             (changed, local) = (changes_of(&merged.batch), more);
             break;
         }
+        failpoint!("merge: taken over", Error::injected);
         for change in changed {
             (self.changed)(change);
         }

@@ -12,11 +12,13 @@ use safeos_session::{
     Credentials, Error, Limits, Options, Progress as _, Secret, Session, Step, Wishes,
 };
 use safeos_store::{Money, Parsed, Store};
+use safeos_telemetry::{event, span};
 use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::{Conversation, Listener};
-use crate::daemon::Signed;
+use crate::daemon::{Daemon, Signed};
+use crate::insight;
 
 type Answer = Result<Reply, ErrorReply>;
 
@@ -25,6 +27,14 @@ const UNSEEN_MAX: Duration = Duration::from_secs(1);
 
 /// Does what a request asks.
 pub fn run(conversation: &Conversation, request: Request) -> Reply {
+    let name = request.name();
+    // Asked again and again by whoever watches.
+    let _span = match request {
+        Request::Status | Request::Metrics | Request::Doctor => {
+            span!(DEBUG, "request", name = name)
+        }
+        _ => span!(INFO, "request", name = name),
+    };
     let waits = matches!(&request, Request::SignIn(sign_in) if sign_in.wait);
     let listener = Listener::new(conversation, waits);
     let answer = match request {
@@ -37,12 +47,28 @@ pub fn run(conversation: &Conversation, request: Request) -> Reply {
         Request::Leave => Ok(Reply::Ok(json!({
             "last": conversation.control.daemon.members.leave(conversation.number),
         }))),
+        Request::Metrics => of_the_daemon(conversation)
+            .map(|daemon| Reply::Ok(json!({ "text": insight::metrics(daemon) }))),
+        Request::Doctor => {
+            of_the_daemon(conversation).map(|daemon| Reply::Ok(insight::doctor(daemon)))
+        }
         request => in_session(conversation, request, &listener),
     };
     answer.unwrap_or_else(Reply::Error)
 }
 
-fn refused(code: &str, message: impl Into<String>) -> ErrorReply {
+/// The daemon, for who may know how it stands as a whole: it may serve others too.
+fn of_the_daemon(conversation: &Conversation) -> Result<&Daemon, ErrorReply> {
+    let daemon = &conversation.control.daemon;
+    if conversation.uid == 0 || conversation.uid == daemon.uid {
+        return Ok(daemon);
+    }
+    let message = "this SafeOS serves other users too: only root may ask how all of it stands";
+    Err(refused("forbidden", message))
+}
+
+fn refused(code: &'static str, message: impl Into<String>) -> ErrorReply {
+    event!(INFO, "a request is refused", error = code);
     ErrorReply {
         code: code.to_owned(),
         message: message.into(),
@@ -52,6 +78,7 @@ fn refused(code: &str, message: impl Into<String>) -> ErrorReply {
 
 fn failed(error: impl Into<Error>) -> ErrorReply {
     let error = error.into();
+    event!(INFO, "a request has failed", error = error.code());
     ErrorReply {
         code: error.code().to_owned(),
         message: error.to_string(),
@@ -482,7 +509,9 @@ fn in_session(conversation: &Conversation, request: Request, listener: &Listener
         | Request::Recover(_)
         | Request::SignOut(_)
         | Request::Join(_)
-        | Request::Leave => Err(refused("failed", "this request is answered elsewhere")),
+        | Request::Leave
+        | Request::Metrics
+        | Request::Doctor => Err(refused("failed", "this request is answered elsewhere")),
     }
 }
 

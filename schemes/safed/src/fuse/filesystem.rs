@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use fuser::{
@@ -18,6 +19,8 @@ use fuser::{
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use safeos_session::{Allocate, FileKind, Seek, SetAttr, Space, XattrMode};
+use safeos_telemetry::metrics::SESSIONS;
+use safeos_telemetry::span;
 
 use super::broken;
 use super::caller::Caller;
@@ -50,7 +53,9 @@ const WANTED: [InitFlags; 9] = [
 
 impl Front {
     /// Runs a handler; what it holds of the request answers EIO should it panic.
-    fn guard(&self, what: &str, handler: impl FnOnce()) {
+    fn guard(&self, what: &'static str, handler: impl FnOnce()) {
+        let _span = span!(TRACE, "file", request = what);
+        SESSIONS.requests.fetch_add(1, Ordering::Relaxed);
         if broken::guarded(|| catch_unwind(AssertUnwindSafe(handler))).is_err() {
             let line = format!("the request {what} failed inside the daemon; please report this");
             self.namespace.daemon().problem(line);
