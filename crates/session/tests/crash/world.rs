@@ -1,8 +1,7 @@
 //! A session under test beside its model, and what a crash may leave of it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,7 +10,7 @@ use safeos_session::{FileKind, Ino, Session, Volume};
 use safeos_store::{MemoryState, MemoryStore, Store as _, Traits};
 use tempfile::TempDir;
 
-use crate::common::{credentials, options};
+use crate::common::{at_rest, credentials, options, put_files};
 use crate::dump::{Dump, differs, dump, model_of};
 use crate::operation::{Operation, Path, Random, resolve};
 use crate::tap::Tap;
@@ -155,11 +154,7 @@ impl Image {
             println!("{what}");
         }
         let state = folder();
-        for (path, bytes) in &self.files {
-            let path = state.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
+        put_files(state.path(), &self.files);
         let memory = store(self.local);
         memory.restore(self.records);
         let world = World::sign_in(Tap::new(memory), state);
@@ -298,19 +293,8 @@ impl Bench {
 
     /// What a crash at this moment would leave.
     pub fn image(&self) -> Image {
-        let mut files = read_all(&self.state);
-        let mut tries = 0;
-        loop {
-            let again = read_all(&self.state);
-            if again == files {
-                break;
-            }
-            files = again;
-            tries += 1;
-            assert!(tries < 100, "the state folder does not come to rest");
-        }
         Image {
-            files,
+            files: at_rest(&self.state),
             records: self.store.store.state(),
             local: self.store.store.traits().local,
             history: self.history(),
@@ -412,22 +396,4 @@ impl World {
         let checked = self.session.check(&()).unwrap();
         assert_eq!(checked.damaged, Vec::<String>::new());
     }
-}
-
-fn read_all(dir: &FsPath) -> BTreeMap<PathBuf, Vec<u8>> {
-    fn walk(dir: &FsPath, root: &FsPath, out: &mut BTreeMap<PathBuf, Vec<u8>>) {
-        let Ok(entries) = fs::read_dir(dir) else {
-            return;
-        };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path.is_dir() {
-                walk(&path, root, out);
-            } else if let Ok(bytes) = fs::read(&path) {
-                out.insert(path.strip_prefix(root).unwrap().to_owned(), bytes);
-            }
-        }
-    }
-    let mut out = BTreeMap::new();
-    walk(dir, dir, &mut out);
-    out
 }
