@@ -39,6 +39,8 @@ help() {
                        --strict: runs the long ones too, and a skipped test is a failure
   bench [-- ARGUMENTS] set up, then the benchmark beside gocryptfs, rclone and a pass-through mount;
                        with --line over a line with delays, beside curl, sshfs with gocryptfs and rclone
+  soak MINUTES         set up, then two computers at work at a gateway for so long: what they take must not
+                       grow, and what they hold must be the same
   devnet [-- ARGUMENTS]
                        build and start a local network of real nodes, for development; ARGUMENTS go to
                        `safe devnet`
@@ -538,12 +540,21 @@ bench() {
     exec "$CARGO_TARGET_DIR/release/safeos-bench" "$@"
 }
 
+soak() {
+    [ $# -eq 1 ] || die "\`soak\` wants the minutes: ./build.sh soak 30"
+    setup_basics
+    build_release ""
+    cargo build --release --locked -p safeos-cli-tests --example soak
+    SAFEOS_BIN=$CARGO_TARGET_DIR/release exec "$CARGO_TARGET_DIR/release/examples/soak" "$1"
+}
+
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
     run) run "$@" ;;
     test) test_all "$@" ;;
     bench) bench "$@" ;;
+    soak) soak "$@" ;;
     devnet) devnet "$@" ;;
     setup) setup "$@" ;;
     redox) redox "$@" ;;
