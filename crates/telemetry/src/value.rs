@@ -14,6 +14,11 @@ mod sealed {
 /// A value whose type can hold nothing of anybody's. No other crate can add to these, and text is of it only where it
 /// is the program's own:
 ///
+/// ```
+/// let name = "a word of the program";
+/// safeos_telemetry::event!(INFO, "opened", name = name);
+/// ```
+///
 /// ```compile_fail
 /// let name = String::from("letter to Ana");
 /// safeos_telemetry::event!(INFO, "opened", name = name.as_str());
