@@ -185,7 +185,7 @@ impl State {
     }
 
     /// From the other ways to the form itself.
-    fn from_ways(&mut self) {
+    fn leave_ways(&mut self) {
         let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));
         match screen {
             Screen::Ways(form) => self.show(Screen::Form(form)),
@@ -205,8 +205,8 @@ impl State {
             }
             return;
         }
-        let from_ways = matches!(self.screen, Screen::Ways(_));
-        self.from_ways();
+        let was_ways = matches!(self.screen, Screen::Ways(_));
+        self.leave_ways();
         let Screen::Form(form) = &mut self.screen else {
             return;
         };
@@ -215,8 +215,8 @@ impl State {
             Target::Remember => form.remember = !form.remember,
             Target::WithKey => form.with_key = !form.with_key,
             Target::Places => {
-                form.places_shown = from_ways || !form.places_shown;
-                if from_ways {
+                form.places_shown = was_ways || !form.places_shown;
+                if was_ways {
                     form.place.kind = Kind::Server;
                     form.place_changed();
                     self.focus = Target::Server;
@@ -292,7 +292,7 @@ impl State {
     }
 
     fn guest(&mut self, effects: &mut Vec<Effect>) {
-        self.from_ways();
+        self.leave_ways();
         if let Screen::Form(form) = &mut self.screen {
             form.wipe();
             self.work(Job::Guest, effects);
@@ -334,7 +334,7 @@ impl State {
             let is_nobody = form.chosen.is_none() && !form.holds_something();
             return match is_nobody {
                 true => self.show_sign_in(),
-                false => self.from_ways(),
+                false => self.leave_ways(),
             };
         }
         let screen = std::mem::replace(&mut self.screen, Screen::Form(Form::sign_in()));

@@ -19,7 +19,7 @@ impl State {
         if self.menu.is_some() || self.finds(|find| find.insert(character)) {
             return;
         }
-        self.to_a_field();
+        self.move_to_a_field();
         self.edit(|field| field.insert(character));
     }
 
@@ -36,7 +36,7 @@ impl State {
             }
         };
         if !matches!(self.screen, Screen::People(_)) {
-            self.to_a_field();
+            self.move_to_a_field();
             self.edit(put);
         } else {
             self.finds(put);
@@ -44,7 +44,7 @@ impl State {
     }
 
     /// The focus goes to the field that had it last, unless a field has it.
-    fn to_a_field(&mut self) {
+    fn move_to_a_field(&mut self) {
         let Screen::Form(form) = &self.screen else {
             return;
         };

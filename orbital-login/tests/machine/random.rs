@@ -266,7 +266,7 @@ fn leaves(state: &mut State, world: &mut World) -> Result<(), TestCaseError> {
         Screen::Leaving(leaving) => leaving.keep,
         Screen::Offer(_) | Screen::Ways(_) | Screen::Asked(_) => false,
     };
-    if state.menu.is_some() || is_left_alone || state.tick % 3 != 0 {
+    if state.menu.is_some() || is_left_alone || !state.tick.is_multiple_of(3) {
         return Ok(());
     }
     let place = |state: &State| match &state.screen {

@@ -99,7 +99,7 @@ pub fn measure(arguments: &Arguments) -> Result<(), String> {
         .filter(|row| arguments.only.is_empty() || arguments.only.iter().any(|o| o == row.id))
         .collect();
     let mut tables = Vec::new();
-    let done = run.prepare(&names).and_then(|(fars, missing)| {
+    let done = run.prepare(&names).map(|(fars, missing)| {
         for (delay, rate) in rates
             .iter()
             .flat_map(|r| delays.iter().map(move |d| (*d, *r)))
@@ -118,7 +118,6 @@ pub fn measure(arguments: &Arguments) -> Result<(), String> {
             let results = results.json();
             tables.push(json!({"round_trip_ms": delay, "mbit_per_s": rate, "results": results}));
         }
-        Ok(())
     });
     mounts::clean_up();
     let settings = json!({

@@ -113,10 +113,18 @@ impl Direction {
     }
 }
 
+/// Pieces and when each arrives, their bytes together, and whether nothing arrives any more.
+#[derive(Default)]
+struct Pieces {
+    pieces: VecDeque<(Duration, Vec<u8>)>,
+    bytes: usize,
+    ended: bool,
+}
+
 /// What one connection has under way in one direction. An empty piece is the end.
 #[derive(Default)]
 struct UnderWay {
-    state: Mutex<(VecDeque<(Duration, Vec<u8>)>, usize, bool)>,
+    state: Mutex<Pieces>,
     changed: Condvar,
 }
 
@@ -124,23 +132,23 @@ impl UnderWay {
     /// Waits until less than `capacity` bytes are under way; false if nothing arrives any more.
     fn wait_for_room(&self, capacity: usize) -> bool {
         let mut state = self.state.lock();
-        while state.1 >= capacity && !state.2 {
+        while state.bytes >= capacity && !state.ended {
             self.changed.wait(&mut state);
         }
-        !state.2
+        !state.ended
     }
 
     fn push(&self, arrives: Duration, piece: Vec<u8>) {
         let mut state = self.state.lock();
-        state.1 += piece.len();
-        state.0.push_back((arrives, piece));
+        state.bytes += piece.len();
+        state.pieces.push_back((arrives, piece));
         self.changed.notify_all();
     }
 
     fn pop(&self) -> (Duration, Vec<u8>) {
         let mut state = self.state.lock();
         loop {
-            if let Some(first) = state.0.pop_front() {
+            if let Some(first) = state.pieces.pop_front() {
                 return first;
             }
             self.changed.wait(&mut state);
@@ -149,13 +157,13 @@ impl UnderWay {
 
     /// A piece has left: there is room for another.
     fn arrived(&self, bytes: usize) {
-        self.state.lock().1 -= bytes;
+        self.state.lock().bytes -= bytes;
         self.changed.notify_all();
     }
 
     /// Nothing arrives any more.
     fn refuse(&self) {
-        self.state.lock().2 = true;
+        self.state.lock().ended = true;
         self.changed.notify_all();
     }
 }

@@ -83,6 +83,14 @@ impl Leavable {
         let since = Instant::now();
         self.waiting.lock().push(since);
         let _waiting = Waiting(&self.waiting, since);
+        self.call_held(call)
+    }
+
+    /// The same for a call that the store is to answer late.
+    fn call_held<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let Some(wanted) = patience::wanted() else {
             return call(&*self.store);
         };
@@ -231,7 +239,7 @@ impl Store for Leavable {
 
     fn watch_pointer(&self, address: &Address, seen: u64, time: Duration) -> Result<Watched> {
         let address = *address;
-        self.call(move |store| store.watch_pointer(&address, seen, time))
+        self.call_held(move |store| store.watch_pointer(&address, seen, time))
     }
 
     fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
