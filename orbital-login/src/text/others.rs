@@ -169,7 +169,7 @@ mod tests {
         fs::write(&path, b"no font").unwrap();
         let mut files = Vec::new();
         list(folder.path(), DEPTH_MAX, &mut files);
-        assert_eq!(files, [path.clone()]);
+        assert_eq!(files, std::slice::from_ref(&path));
         assert!(read(&path).is_none() && read(folder.path()).is_none());
         let mut others = Others {
             files: Some(files),
