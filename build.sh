@@ -333,7 +333,7 @@ build_release() {
     local packages=(-p safe -p safed) count what="safe and safed" start=$SECONDS
     case $1 in
         autonomi:*)
-            packages+=(--features safe/autonomi,safed/autonomi)
+            packages+=(--features safe/autonomi --features safed/autonomi)
             what+=" with the client of the network"
             setup_client
             ;;
