@@ -213,7 +213,9 @@ const PHASES: [Phase; 7] = [
         before: |_| {},
         work: |computer| {
             let home = computer.session.home()?;
-            for name in computer.synced.lock().keys() {
+            // The lock is not held while it reads: a failpoint's hook takes it.
+            let names: Vec<String> = computer.synced.lock().keys().cloned().collect();
+            for name in names {
                 let attr = home.lookup(home.root(), name.as_bytes())?;
                 home.read(attr.ino, 0, attr.size as usize, &mut Vec::new())?;
             }
