@@ -452,6 +452,8 @@ smoke_fuzz() {
 }
 
 log=
+# Longer than all tests take on two slow cores; a test that hangs is a failure that names it (the last "has been running").
+tests_limit=2700
 # `--include-ignored` with --strict.
 ignored=()
 run_tests() {
@@ -459,7 +461,8 @@ run_tests() {
     # All at once: built by themselves, the programs would have other features of the same crates and be built twice.
     cargo build --workspace --bins --tests $(window_feature) --locked || return 1
     # The programs that the tests of mounted homes start.
-    SAFEOS_BIN=$CARGO_TARGET_DIR/debug cargo test --workspace $(window_feature) --locked --no-fail-fast -- "${ignored[@]}" 2>&1
+    SAFEOS_BIN=$CARGO_TARGET_DIR/debug timeout -k 10 $((${#ignored[@]} > 0 ? 4 * tests_limit : tests_limit)) \
+        cargo test --workspace $(window_feature) --locked --no-fail-fast -- "${ignored[@]}" 2>&1
 }
 
 # What `image` and `qemu` do to a tree, with a tree made for it.

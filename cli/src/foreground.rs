@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 use rustix::process::Pid;
 
 use crate::failure::{Failure, Result, signal_exit};
-use crate::signals;
+use crate::{signals, umask};
 
 /// Runs `command` with exactly these variables in `folder` and waits for it; its exit code as shells count it.
 pub fn run(
@@ -21,12 +21,13 @@ pub fn run(
     let [program, arguments @ ..] = command else {
         return Err(Failure::usage("no command was given"));
     };
-    let started = Command::new(program)
+    let mut child = Command::new(program);
+    child
         .args(arguments)
         .env_clear()
         .envs(variables)
-        .current_dir(folder)
-        .spawn();
+        .current_dir(folder);
+    let started = umask::as_called(|| child.spawn());
     let mut child = match started {
         Ok(child) => child,
         Err(error) => return Err(not_started(program, &error)),

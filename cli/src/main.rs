@@ -21,6 +21,7 @@ mod places;
 mod progress;
 mod signals;
 mod terminal;
+mod umask;
 mod waiting;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     harden();
+    umask::keep_owner();
     let args = args::Args::parse();
     let json = args.json;
     match commands::run(args) {

@@ -476,7 +476,13 @@ impl Temporary {
             .mode(0o700)
             .create(&folder)
             .and_then(|()| fs::create_dir(folder.join("safe")));
-        made.map_err(|e| Failure::system(format!("{} cannot be made", folder.display()), &e))?;
+        made.map_err(|e| {
+            let what = format!(
+                "{} cannot be made (TMPDIR names another place for it)",
+                folder.display()
+            );
+            Failure::system(what, &e)
+        })?;
         Ok(Self { folder })
     }
 

@@ -82,6 +82,7 @@ fn main() -> ExitCode {
 fn serve(arguments: Arguments) -> Result<(), String> {
     #[cfg(target_os = "linux")]
     process::close_inherited(arguments.ready_fd);
+    process::keep_owner();
     process::keep_memory();
     process::harden().map_err(|error| format!("cannot protect its memory: {error}"))?;
     let signals = Signals::block().map_err(|error| format!("cannot take signals: {error}"))?;

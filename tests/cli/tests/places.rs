@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use safeos_cli_tests::{Running, error, eventually, limit_files, refused};
+use safeos_cli_tests::{Running, error, eventually, everything_in, limit_files, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME};
 use safeos_suite_tests::{Computer, Place, binaries, place, run_for};
 
@@ -54,6 +55,39 @@ fn home_is_at_the_same_path_each_time() {
     command.args(["x"]).env("SAFE_MOUNT", &there);
     let done = run_for(&mut command, LIMIT).ok();
     assert_eq!(Path::new(done.stdout.trim()), there.join("home"));
+}
+
+#[test]
+fn a_mask_that_takes_the_owner_s_bits_locks_nobody_out() {
+    let place = Place::new();
+    let computer = Computer::new(&place, "first");
+    let masked = |arguments: &str| {
+        let mut command = plain(&computer);
+        let script = format!("umask 777; exec \"$0\" {arguments}");
+        let program = command.get_program().to_owned();
+        let variables: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        command = Command::new("sh");
+        command
+            .args(["-c", &script])
+            .arg(program)
+            .envs(variables)
+            .current_dir("/");
+        run_for(&mut command, LIMIT).ok().stdout
+    };
+    // Root would see nothing of it but the bits.
+    masked(&format!("run {NAME} --signup -- true"));
+    for entry in everything_in(place.path()) {
+        let mode = fs::symlink_metadata(&entry).unwrap().mode();
+        assert_ne!(mode & 0o400, 0, "{entry}");
+    }
+    assert_eq!(
+        masked(&format!("run {NAME} -- sh -c umask")).trim(),
+        "0777",
+        "the command has the mask of its caller"
+    );
 }
 
 #[test]

@@ -41,8 +41,13 @@ fn accounts_are_made_checked_changed_and_recovered() {
         fs::write(&path, text).unwrap();
         path
     };
-    // What needs a mount fails: there is none to be had.
-    without_fuse(&computer, &[], &["run", "ana", "--signup", "--", "true"]).code(1);
+    // A command that needs a mount fails and says why.
+    let refused = without_fuse(&computer, &[], &["run", "ana", "--signup", "--", "true"]).code(1);
+    assert!(
+        refused.stderr.contains("is not the kernel's FUSE device"),
+        "{}",
+        refused.stderr
+    );
 
     let answer = |done: Finished| -> Value { serde_json::from_str(&done.ok().stdout).unwrap() };
     let made = answer(without_fuse(

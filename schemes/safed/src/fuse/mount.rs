@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -44,6 +44,11 @@ pub enum Error {
         "{DEVICE} cannot be opened ({0}); load FUSE with `modprobe fuse`; a container needs the device added, and who is not root needs the right to read and write it"
     )]
     Device(io::Error),
+    /// Something else has its name.
+    #[error(
+        "{DEVICE} is not the kernel's FUSE device; as root: `rm {DEVICE}; mknod {DEVICE} c {MAJOR} {MINOR}; chmod 666 {DEVICE}`, or give the container the device"
+    )]
+    NotFuse,
     /// The helper for ordinary users is missing.
     #[error("{HELPER} is missing, and only root can mount without it; install the package `fuse3`")]
     Helper,
@@ -256,9 +261,21 @@ fn is_ours(point: &Path) -> bool {
         .is_some_and(|entry| entry.is_home() && entry.point == point)
 }
 
+/// The device's numbers (linux/miscdevice.h: MISC_MAJOR, FUSE_MINOR).
+const MAJOR: u32 = 10;
+const MINOR: u32 = 229;
+
+fn is_fuse(device: &File) -> bool {
+    device.metadata().is_ok_and(|metadata| {
+        metadata.file_type().is_char_device() && metadata.rdev() == libc::makedev(MAJOR, MINOR)
+    })
+}
+
 fn explain(point: &Path, root: bool, error: &io::Error) -> Error {
-    if let Err(error) = File::options().read(true).write(true).open(DEVICE) {
-        return Error::Device(error);
+    match File::options().read(true).write(true).open(DEVICE) {
+        Err(error) => return Error::Device(error),
+        Ok(device) if !is_fuse(&device) => return Error::NotFuse,
+        Ok(_) => {}
     }
     if !root && error.kind() == io::ErrorKind::NotFound {
         return Error::Helper;
