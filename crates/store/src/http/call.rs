@@ -348,8 +348,20 @@ pub(super) fn of_io(error: &io::Error) -> Trouble {
         io::ErrorKind::ConnectionRefused => Trouble::away(
             "nothing listens at this address: see that the gateway runs, and check host and port",
         ),
-        _ => Trouble::away(one_line(&error.to_string())),
+        _ => Trouble::away(
+            of_lookup(&error.to_string()).unwrap_or_else(|| one_line(&error.to_string())),
+        ),
     }
+}
+
+/// What a failure of the system's resolver means; std gives it no kind of its own, only getaddrinfo's words.
+fn of_lookup(error: &str) -> Option<String> {
+    let why = error.strip_prefix("failed to lookup address information")?;
+    Some(if why.contains("Temporary failure") {
+        "no name server answers: see that this computer has a network".to_owned()
+    } else {
+        "its name is not known: check the host, and that this computer has a network".to_owned()
+    })
 }
 
 /// The same of a request with this body. An upload that nobody answers is told as one.
@@ -370,7 +382,9 @@ fn of_upload(error: &HttpError, body: Option<&[u8]>) -> Trouble {
 fn of_http(error: &HttpError) -> Trouble {
     match error {
         HttpError::Io(error) => of_io(error),
-        HttpError::HostNotFound => Trouble::away("its name is not known: check the host"),
+        HttpError::HostNotFound => Trouble::away(
+            "its name is not known: check the host, and that this computer has a network",
+        ),
         HttpError::Rustls(error) => of_tls(error),
         HttpError::Tls(why) => Trouble::Refused(format!("TLS does not work with it: {why}")),
         HttpError::Protocol(_) | HttpError::LargeResponseHeader(..) | HttpError::Http(_) => {
@@ -401,5 +415,21 @@ fn of_tls(error: &rustls::Error) -> Trouble {
             "TLS does not work with it ({}): see whether it serves https",
             one_line(&other.to_string())
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_lookup;
+
+    #[test]
+    fn a_name_that_is_not_found_is_told_from_no_name_server() {
+        let why = |detail: &str| {
+            of_lookup(&format!("failed to lookup address information: {detail}"))
+                .unwrap_or_default()
+        };
+        assert!(why("Name or service not known").contains("check the host"));
+        assert!(why("Temporary failure in name resolution").contains("no name server answers"));
+        assert_eq!(of_lookup("broken pipe"), None);
     }
 }
