@@ -18,6 +18,13 @@ use crate::packs::patience;
 /// How much of a pack is fetched by objects, in bytes, before the pack is waited for: a reader of a few small files has
 /// them soon, and one that reads all of a pack gets 3 % more than there is.
 const APART_MAX: u32 = 128 * 1024;
+/// The same in objects, each of which costs a round trip.
+const APART_OBJECTS_MAX: u32 = 16;
+/// From so many objects of a pack on, more of it is likely to be read: the pack follows them at once. Before that, it
+/// follows when the line has been quiet for a while, and takes nothing from a reader of something else.
+const NEAR_OBJECTS: u32 = 5;
+/// How long a line is quiet before a pack comes of which little was read.
+const QUIET: Duration = Duration::from_millis(500);
 /// Of how many packs is known how much was fetched apart.
 const APART_PACKS_MAX: usize = 4096;
 /// How many packs wait to be fetched at most; older wishes are given up.
@@ -51,8 +58,12 @@ struct Download {
 struct Queue {
     /// Those that a reader who reads in order comes to next.
     ahead: VecDeque<Address>,
-    /// Those of which an object was fetched apart.
+    /// Those of which several objects were fetched apart.
     behind: VecDeque<Address>,
+    /// Those of which few were.
+    later: VecDeque<Address>,
+    /// When the line was used last.
+    used: Option<Instant>,
     /// How many are being fetched.
     running: usize,
     /// How many somebody waits for.
@@ -60,7 +71,8 @@ struct Queue {
     ended: bool,
 }
 
-struct Apart(LruCache<Address, u32>);
+/// Of each pack, what was fetched apart: bytes, and objects.
+struct Apart(LruCache<Address, (u32, u32)>);
 
 impl Default for Apart {
     fn default() -> Self {
@@ -100,7 +112,10 @@ struct Waiting<'a>(&'a Downloads);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        lock(&self.0.queue).waited_for -= 1;
+        let mut queue = lock(&self.0.queue);
+        queue.waited_for -= 1;
+        queue.used = Some(Instant::now());
+        drop(queue);
         self.0.queued.notify_all();
     }
 }
@@ -176,9 +191,12 @@ impl Downloads {
     ) -> Option<Result<T, Error>> {
         {
             let mut apart = lock(&self.apart);
-            let before = apart.0.get(pack).copied().unwrap_or(0);
-            let after = before.checked_add(len).filter(|sum| *sum <= APART_MAX)?;
-            apart.0.insert(*pack, after);
+            let (bytes, objects) = apart.0.get(pack).copied().unwrap_or_default();
+            if objects >= APART_OBJECTS_MAX {
+                return None;
+            }
+            let after = bytes.checked_add(len).filter(|sum| *sum <= APART_MAX)?;
+            apart.0.insert(*pack, (after, objects + 1));
         }
         let waiting = self.wait();
         let start = Instant::now();
@@ -207,6 +225,7 @@ impl Downloads {
         }
         let mut queue = lock(&self.queue);
         queue.behind.retain(|other| *other != pack);
+        queue.later.retain(|other| *other != pack);
         push(&mut queue.ahead, pack);
         drop(queue);
         self.queued.notify_one();
@@ -214,9 +233,15 @@ impl Downloads {
 
     /// Has the pack of an object that was fetched apart follow, when nobody waits for anything.
     pub(crate) fn wish_behind(&self, pack: Address) {
+        let objects = lock(&self.apart).0.get(&pack).map_or(0, |apart| apart.1);
         let mut queue = lock(&self.queue);
         if !queue.ahead.contains(&pack) {
-            push(&mut queue.behind, pack);
+            if objects < NEAR_OBJECTS {
+                push(&mut queue.later, pack);
+            } else {
+                queue.later.retain(|other| *other != pack);
+                push(&mut queue.behind, pack);
+            }
         }
         drop(queue);
         self.queued.notify_one();
@@ -235,18 +260,33 @@ impl Downloads {
                     None if queue.waited_for == 0 => queue.behind.pop_front(),
                     next => next,
                 };
+                let next = match next {
+                    None if queue.quiet_in() == Some(Duration::ZERO) => queue.later.pop_front(),
+                    next => next,
+                };
                 if let Some(pack) = next {
                     queue.running += 1;
                     return Some(pack);
                 }
             }
-            let waited = self.queued.wait(queue);
-            queue = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = match queue.quiet_in() {
+                Some(pause) if !queue.later.is_empty() => {
+                    let waited = self.queued.wait_timeout(queue, pause);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                _ => {
+                    let waited = self.queued.wait(queue);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
         }
     }
 
     pub(crate) fn done(&self) {
-        lock(&self.queue).running -= 1;
+        let mut queue = lock(&self.queue);
+        queue.running -= 1;
+        queue.used = Some(Instant::now());
+        drop(queue);
         self.queued.notify_all();
     }
 
@@ -257,6 +297,17 @@ impl Downloads {
     pub(crate) fn end(&self) {
         lock(&self.queue).ended = true;
         self.queued.notify_all();
+    }
+}
+
+impl Queue {
+    /// After which time the line will have been quiet for a while; `None` while it is in use.
+    fn quiet_in(&self) -> Option<Duration> {
+        let is_free = self.waited_for == 0 && self.running == 0 && self.ahead.is_empty();
+        is_free.then(|| {
+            self.used
+                .map_or(Duration::ZERO, |used| QUIET.saturating_sub(used.elapsed()))
+        })
     }
 }
 
@@ -413,14 +464,21 @@ mod tests {
         downloads.fetch(&pack, || Ok(chunk()));
         assert!(apart(APART_MAX));
         assert_eq!(lock(&downloads.queue).waited_for, 0);
+        let other = Address([2; 32]);
+        let one = || downloads.get_apart(&other, 1, || Ok(())).is_some();
+        assert!((0..APART_OBJECTS_MAX).all(|_| one()));
+        assert!(!one());
     }
 
     #[test]
     fn what_a_reader_comes_to_goes_before_what_follows_behind() {
         let downloads = Downloads::default();
         let (one, two, three) = (Address([1; 32]), Address([2; 32]), Address([3; 32]));
-        downloads.wish_behind(one);
-        downloads.wish_behind(two);
+        let apart = |pack| downloads.get_apart(&pack, 1, || Ok(())).unwrap().unwrap();
+        for pack in [one, two] {
+            (0..NEAR_OBJECTS).for_each(|_| apart(pack));
+            downloads.wish_behind(pack);
+        }
         downloads.wish_ahead(three);
         downloads.wish_ahead(two);
         assert_eq!(downloads.next(), Some(three));
@@ -437,6 +495,31 @@ mod tests {
         });
         downloads.end();
         assert_eq!(downloads.next(), None);
+    }
+
+    #[test]
+    fn a_pack_of_which_little_was_read_comes_when_the_line_is_quiet() {
+        let downloads = Downloads::default();
+        let (little, other) = (Address([1; 32]), Address([2; 32]));
+        downloads.get_apart(&little, 1, || Ok(())).unwrap().unwrap();
+        downloads.wish_behind(little);
+        downloads.wish_ahead(other);
+        assert_eq!(downloads.next(), Some(other));
+        std::thread::scope(|scope| {
+            let later = scope.spawn(|| downloads.next());
+            std::thread::sleep(QUIET + QUIET / 2);
+            assert!(!later.is_finished(), "the line is in use");
+            let ends = Instant::now();
+            downloads.done();
+            assert_eq!(later.join().unwrap(), Some(little));
+            assert!(ends.elapsed() >= QUIET);
+        });
+        // It is asked for again and again: it follows at once.
+        for _ in 0..NEAR_OBJECTS {
+            downloads.get_apart(&other, 1, || Ok(())).unwrap().unwrap();
+        }
+        downloads.wish_behind(other);
+        assert_eq!(downloads.next(), Some(other));
     }
 
     #[test]
