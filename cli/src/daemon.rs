@@ -11,11 +11,11 @@ mod system;
 
 #[cfg(not(target_os = "redox"))]
 pub use own::{
-    Daemon, Temporary, clear_dead, end_other, is_starting, prepare, starting, unprepare, wait_ended,
+    Daemon, Temporary, end_other, is_starting, prepare, starting, unprepare, wait_ended,
 };
 #[cfg(target_os = "redox")]
 pub use system::{
-    Daemon, Temporary, clear_dead, end_other, is_starting, prepare, starting, unprepare, wait_ended,
+    Daemon, Temporary, end_other, is_starting, prepare, starting, unprepare, wait_ended,
 };
 
 /// What is asked of a mount.

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod conversation;
 mod daemon;
+mod dead_mount;
 mod environment;
 mod exposed;
 mod failure;

@@ -17,6 +17,7 @@ use safeos_telemetry::log;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon;
+use crate::dead_mount::clear_dead;
 use crate::failure::{Failure, Result};
 use crate::waiting;
 
@@ -172,7 +173,7 @@ impl Places {
                 Err(_) => {}
             }
             let (_, lost) = self.sorted_notes();
-            if daemon::clear_dead(&mount) || lost.contains(&mount) {
+            if clear_dead(&mount) || lost.contains(&mount) {
                 return Err(self.lost(&mount));
             }
             return Err(Failure::new(
@@ -191,7 +192,7 @@ impl Places {
             0 if answers(&self.default_mount()) => Ok(self.default_mount()),
             0 => {
                 let default = self.default_mount();
-                let dead = daemon::clear_dead(&default).then_some(default);
+                let dead = clear_dead(&default).then_some(default);
                 Err(match lost.first().or(dead.as_ref()) {
                     Some(mount) => self.lost(mount),
                     None => Failure::new(
@@ -308,7 +309,7 @@ impl Places {
                 Some(note) if answers(&note.mount) => notes.push(note),
                 note => {
                     if let Some(note) = note {
-                        daemon::clear_dead(&note.mount);
+                        clear_dead(&note.mount);
                         lost.push(note.mount);
                     }
                     let _ = fs::remove_file(entry.path());

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
+use crate::Limits;
 use crate::answer::{Outcome, Refusal};
-use crate::gate::Gate;
-use crate::patient::LOOK_EVERY;
-use crate::places::FALTER;
+use crate::budget::Budget;
+use crate::places::{FALTER, LOOK_EVERY};
 use crate::visit::Visit;
 
 /// A body has more bytes than that.
@@ -24,7 +24,8 @@ pub(crate) fn too_large(max: usize) -> Refusal {
 }
 
 pub(crate) struct Incoming<'a> {
-    gate: &'a Gate,
+    limits: &'a Limits,
+    budget: &'a Budget,
     visit: &'a Visit,
     body: Body,
     deadline: Instant,
@@ -32,12 +33,18 @@ pub(crate) struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    pub(crate) fn new(gate: &'a Gate, visit: &'a Visit, body: Body) -> Self {
+    pub(crate) fn new(
+        limits: &'a Limits,
+        budget: &'a Budget,
+        visit: &'a Visit,
+        body: Body,
+    ) -> Self {
         Self {
-            gate,
+            limits,
+            budget,
             visit,
             body,
-            deadline: Instant::now() + gate.limits.stall,
+            deadline: Instant::now() + limits.stall,
             keeps_room: false,
         }
     }
@@ -45,13 +52,13 @@ impl<'a> Incoming<'a> {
     /// There is room for it from now on. The time that it took to get it is not the sender's.
     pub(crate) fn keeps_room(&mut self) {
         self.keeps_room = true;
-        self.deadline = Instant::now() + self.gate.limits.stall;
+        self.deadline = Instant::now() + self.limits.stall;
     }
 
     /// The next part; `None` at the end.
     pub(crate) async fn next(&mut self) -> Outcome<Option<Bytes>> {
         loop {
-            let limits = &self.gate.limits;
+            let limits = self.limits;
             let in_time = self.deadline.checked_sub(limits.stall);
             let in_time = in_time.unwrap_or(self.deadline);
             self.visit.line.waits(in_time);
@@ -63,7 +70,7 @@ impl<'a> Incoming<'a> {
                     let now = Instant::now();
                     let wanted = self.keeps_room
                         && now >= in_time + FALTER
-                        && self.gate.budget.is_wanted_of(self.visit.network());
+                        && self.budget.is_wanted_of(self.visit.network());
                     if now >= self.deadline || wanted {
                         return Err(Refusal::new(
                             axum::http::StatusCode::REQUEST_TIMEOUT,

@@ -205,7 +205,7 @@ impl Gate {
             return Err(too_large(max));
         }
         let exact = hint.exact().map(|exact| exact as usize);
-        let mut incoming = Incoming::new(self, visit, body);
+        let mut incoming = Incoming::new(&self.limits, &self.budget, visit, body);
         let mut bytes = BytesMut::new();
         let mut room = None;
         loop {
@@ -280,7 +280,7 @@ impl Gate {
     /// Reads a body that nobody wants, so that its sender gets to read the answer.
     pub(crate) async fn drain(&self, visit: &Visit, body: Body, max: usize) {
         let mut left = max;
-        let mut incoming = Incoming::new(self, visit, body);
+        let mut incoming = Incoming::new(&self.limits, &self.budget, visit, body);
         while let Ok(Some(part)) = incoming.next().await {
             match left.checked_sub(part.len()) {
                 Some(rest) => left = rest,

@@ -17,8 +17,7 @@ use crate::Limits;
 use crate::answer::{Outcome, Refusal};
 use crate::assembly::{Assembly, Wrong};
 use crate::budget::{Budget, Rooms};
-use crate::patient::LOOK_EVERY;
-use crate::places::FALTER;
+use crate::places::{FALTER, LOOK_EVERY};
 use crate::rate::Client;
 
 /// Whose body it is, and which.

@@ -15,11 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::gate::Gate;
-use crate::places::{FALTER, Line};
+use crate::places::{FALTER, LOOK_EVERY, Line};
 use crate::visit::Peer;
-
-/// How often one looks whether others wait.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Patient<I> {
     io: I,

@@ -16,6 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// How far a body or an answer may be behind before its connection may go: lines falter.
 pub(crate) const FALTER: Duration = Duration::from_secs(2);
 
+/// How often one looks whether others wait.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// What a connection is left before it goes for another one.
 #[derive(Clone, Copy)]
 struct Grace {
@@ -36,7 +39,7 @@ const OF_ONE: Grace = Grace {
     behind: Duration::from_millis(500),
 };
 /// How often one looks anew who may go, while one waits.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const ANEW_EVERY: Duration = Duration::from_millis(50);
 /// How long one waits whose client has all that it may have, and uses it, …
 const WAIT: Duration = Duration::from_secs(3);
 /// … and how many wait so.
@@ -205,7 +208,7 @@ impl Places {
         loop {
             match self.come(network) {
                 // Either somebody leaves or somebody falls behind.
-                Came::Full => drop(timeout(LOOK_EVERY, self.left.notified()).await),
+                Came::Full => drop(timeout(ANEW_EVERY, self.left.notified()).await),
                 came => return came,
             }
         }
@@ -226,7 +229,7 @@ impl Places {
         }
         let until = Instant::now() + WAIT;
         while Instant::now() < until {
-            sleep(LOOK_EVERY).await;
+            sleep(ANEW_EVERY).await;
             if let Came::In(place) = self.come(network) {
                 return Some(place);
             }

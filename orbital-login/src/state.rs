@@ -6,6 +6,7 @@
 //! while a form is shown goes into a field.
 
 mod action;
+mod choose;
 mod edit;
 mod form;
 mod order;

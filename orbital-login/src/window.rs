@@ -5,6 +5,7 @@
 
 #[cfg(not(target_os = "redox"))]
 mod desktop;
+mod heard;
 #[cfg(target_os = "redox")]
 mod orbital;
 
@@ -20,6 +21,7 @@ use desktop as system;
 #[cfg(target_os = "redox")]
 use orbital as system;
 
+use self::heard::Heard;
 use crate::clock;
 use crate::keyboard::{Input, Keyboard};
 use crate::paint::Painter;
@@ -31,29 +33,6 @@ use crate::worker::Worker;
 
 /// The time between two pictures of something that moves.
 const FRAME: Duration = Duration::from_millis(40);
-
-/// What the window hears, on whatever system.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Heard {
-    /// A key went down or up: its code, and what it types by itself.
-    Key(u8, char, bool),
-    /// A character was typed.
-    Text(char),
-    /// Caps Lock is on, or off, as the system has it.
-    Caps(bool),
-    /// The pointer is there.
-    Pointer(i32, i32),
-    /// The button that points went down or up.
-    Button(bool),
-    /// The wheel was turned, down by so many lines.
-    Scroll(i32),
-    /// The window has the keyboard, or has it no more.
-    Focus(bool),
-    /// The window or the screen has another size.
-    Resized,
-    /// The window was closed.
-    Quit,
-}
 
 /// How the window is to be.
 #[derive(Clone, Copy, Debug, Default)]

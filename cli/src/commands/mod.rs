@@ -1,6 +1,7 @@
 //! The commands, each in the file of its idea.
 
 mod account;
+mod context;
 #[cfg(target_os = "linux")]
 mod devnet;
 mod doctor;
@@ -17,18 +18,11 @@ mod watch;
 use safeos_control::SignOut;
 
 use self::account::Opening;
+pub use self::context::Context;
 use crate::args::{Account, Args, Command};
 use crate::failure::Result;
 use crate::output::Output;
 use crate::places::Places;
-
-/// What every command has at hand.
-pub struct Context {
-    /// Where things are on this computer.
-    pub places: Places,
-    /// Where answers go.
-    pub output: Output,
-}
 
 /// Does what was asked; the exit code.
 pub fn run(args: Args) -> Result<u8> {

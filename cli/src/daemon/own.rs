@@ -19,6 +19,7 @@ use safeos_store::whose;
 use safeos_telemetry::event;
 
 use super::Wish;
+use crate::dead_mount::clear_dead;
 use crate::failure::{Failure, Result};
 use crate::output::Output;
 use crate::password;
@@ -314,11 +315,6 @@ pub fn wait_ended(mount: &Path) {
         std::thread::sleep(LOOK_EVERY);
     }
     clear_dead(mount);
-}
-
-/// Takes a mount away whose daemon was killed; whether there was one.
-pub fn clear_dead(mount: &Path) -> bool {
-    safeos_mountpoint::clear_dead(mount).unwrap_or(false)
 }
 
 /// Unmounts at once, whoever still uses it; what is no home stays.

@@ -70,11 +70,6 @@ pub fn end_other(_: Option<i32>, _: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Nothing is mounted, so nothing is left over.
-pub fn clear_dead(_: &Path) -> bool {
-    false
-}
-
 /// It serves others too: it stays.
 pub fn wait_ended(_: &Path) {}
 

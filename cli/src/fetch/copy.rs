@@ -6,25 +6,18 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::finish::Finish;
 use super::folder::{Folder, finish, next_data};
 use super::place::{Staging, cannot_write};
+use super::seen::{Kind, Seen};
+use super::source::{Source, stopped};
 use super::walk::{Visit, Way};
-use super::{Kind, Seen, Source, stopped};
 use crate::failure::{Failure, Result};
 use crate::progress::Progress;
 
 const BUFFER_BYTES: usize = 1 << 20;
 /// Zeros of this length, where a block of the disk may begin, are left out.
 const PAGE: usize = 4096;
-
-/// What is done when everything is in its place: a folder that nobody may write to cannot be moved.
-#[derive(Default)]
-pub struct Finish {
-    /// What the top folder was like.
-    pub top: Option<Seen>,
-    /// The folders in it.
-    pub folders: Vec<(OsString, Seen)>,
-}
 
 /// Copies into a folder that nobody else knows yet.
 pub struct Copier<'a> {

@@ -15,8 +15,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::seen::{Kind, Seen};
 use super::tree::Tree;
-use super::{Kind, Seen};
 
 /// An open folder.
 #[derive(Debug)]
@@ -269,7 +269,7 @@ fn seen(found: &Stat) -> Seen {
     };
     Seen {
         kind,
-        mode: found.st_mode & super::MODE_TAKEN,
+        mode: found.st_mode & super::seen::MODE_TAKEN,
         size: u64::try_from(found.st_size).unwrap_or(0),
         stored: u64::try_from(found.st_blocks)
             .unwrap_or(0)

@@ -9,7 +9,7 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Kind, Seen};
+use super::seen::{Kind, Seen};
 
 /// A folder.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ fn seen(found: &fs::Metadata) -> Seen {
     };
     Seen {
         kind,
-        mode: found.mode() & super::MODE_TAKEN,
+        mode: found.mode() & super::seen::MODE_TAKEN,
         size: found.len(),
         stored: found.blocks().saturating_mul(512),
         ino: found.ino(),

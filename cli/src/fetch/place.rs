@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::copy::Finish;
+use super::finish::Finish;
 use super::folder::Folder;
+use super::seen::{Kind, Seen};
+use super::source::Source;
 use super::walk::{Visit, Way, walk};
-use super::{Kind, Seen, Source};
 use crate::failure::{Failure, Result};
 use crate::output::bytes;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use safeos_session::{Attr, Error, FileKind, Ino, Seek, Volume};
 
-use super::{Kind, Seen};
+use super::seen::{Kind, Seen};
 
 /// Entries of a folder asked for at once.
 const PAGE: usize = 1024;
@@ -157,7 +157,7 @@ fn seen(attr: &Attr) -> Seen {
     let time = attr.mtime;
     Seen {
         kind,
-        mode: u32::from(attr.perm) & super::MODE_TAKEN,
+        mode: u32::from(attr.perm) & super::seen::MODE_TAKEN,
         size: attr.size,
         stored: attr.blocks.saturating_mul(512),
         ino: attr.ino,

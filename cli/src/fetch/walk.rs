@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use super::folder::Folder;
-use super::{Kind, Seen};
+use super::seen::{Kind, Seen};
 use crate::failure::{Failure, Result};
 
 /// How many folders of a way down are open at once.

@@ -5,11 +5,11 @@ use safeos_store::{Error as StoreError, Kind, Store};
 
 use crate::head::{self, Parts, damaged};
 use crate::kdf::{Cost, Keys};
-use crate::login::{head_chunk, target};
 use crate::marker::{Marker, NOTHING};
 use crate::name::Name;
 use crate::packet::Packet;
-use crate::{Error, Head, Login, Result, SecretKey, Settings};
+use crate::records::{head_chunk, move_pointer, target};
+use crate::{Error, Head, Result, SecretKey, Settings};
 
 /// An account, opened. Holds keys (wiped when it is dropped) and no connection.
 pub struct Account {
@@ -22,17 +22,6 @@ pub struct Account {
 }
 
 impl Account {
-    pub(crate) fn new(login: &Login, packet: &Packet) -> Self {
-        Self {
-            given_name: packet.name.clone(),
-            name: login.name.clone(),
-            secret_key: login.secret_key.clone(),
-            keys: Arc::clone(&login.keys),
-            home_key: packet.home_key.clone(),
-            marker_cost: login.marker_cost,
-        }
-    }
-
     /// The name as it was given at sign-up.
     pub fn name(&self) -> &str {
         &self.given_name
@@ -190,24 +179,5 @@ impl Account {
             chunk,
             commit,
         })
-    }
-}
-
-/// Moves a pointer. A conflict with this very state is none: an answer was lost on the way.
-pub fn move_pointer(store: &dyn Store, pointer: Pointer, expected: Option<u64>) -> Result<Pointer> {
-    match store.set_pointer(&pointer, expected) {
-        Ok(()) => Ok(pointer),
-        Err(StoreError::Conflict { .. }) => match store.get_pointer(&pointer.address())? {
-            Some(there)
-                if there.counter() == pointer.counter() && there.target() == pointer.target() =>
-            {
-                Ok(there)
-            }
-            Some(there) if there.counter() == FINAL_COUNTER => Err(Error::Retired),
-            there => Err(Error::HeadMoved {
-                current: there.map(|pointer| pointer.counter()),
-            }),
-        },
-        Err(error) => Err(error.into()),
     }
 }

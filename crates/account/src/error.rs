@@ -1,7 +1,7 @@
 use safeos_record::{Address, Error as RecordError};
 use safeos_store::Error as StoreError;
 
-use crate::secret_key;
+use crate::limits::SECRET_KEY_TEXT_LEN;
 
 /// What can go wrong with an account. Each message says what failed, on what, and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum Error {
     #[error("the name cannot be used: {0}")]
     BadName(&'static str),
     /// A secret key that was not typed as it stands on the sheet.
-    #[error("the secret key is not right: {0}; it has {len} letters and digits in groups of five, as printed at sign-up", len = secret_key::TEXT_LEN)]
+    #[error("the secret key is not right: {0}; it has {len} letters and digits in groups of five, as printed at sign-up", len = SECRET_KEY_TEXT_LEN)]
     BadSecretKey(&'static str),
     /// A recovery key that was not typed as it stands on the sheet.
     #[error("the recovery key is not right: {0}")]

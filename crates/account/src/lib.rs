@@ -20,12 +20,14 @@ mod busy_tests;
 mod error;
 mod head;
 mod kdf;
+mod limits;
 mod login;
 mod marker;
 mod memory;
 mod name;
 mod packet;
 mod password;
+mod records;
 mod recover;
 #[cfg(test)]
 mod recover_tests;

@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use safeos_record::{Address, Chunk, FINAL_COUNTER, Key, Pointer, Target};
-use safeos_store::{Error as StoreError, Store};
+use safeos_record::{Address, Chunk, Key, Pointer};
+use safeos_store::Store;
 use zeroize::Zeroizing;
 
 use crate::head::{self, Parts, damaged};
 use crate::kdf::{self, Cost, Keys};
-use crate::marker::{Marker, NOTHING};
+use crate::marker::Marker;
 use crate::name::{Name, check_new_password, normal_password};
 use crate::packet::{Packet, RecoveryKeys};
+use crate::records::{head_chunk, target};
 use crate::recovery::Door;
 use crate::{Account, Credentials, Error, Head, RecoveryKey, Result, Secret, SecretKey, Settings};
 
@@ -148,7 +149,7 @@ impl Login {
                 replaced: None,
             }),
         };
-        let account = Account::new(self, &packet);
+        let account = self.account(&packet);
         step("making the home");
         let commit = first_commit(&account)?;
         step("publishing the account");
@@ -252,6 +253,17 @@ impl Login {
         })
     }
 
+    fn account(&self, packet: &Packet) -> Account {
+        Account {
+            given_name: packet.name.clone(),
+            name: self.name.clone(),
+            secret_key: self.secret_key.clone(),
+            keys: Arc::clone(&self.keys),
+            home_key: packet.home_key.clone(),
+            marker_cost: self.marker_cost,
+        }
+    }
+
     fn fetch(&self, store: &dyn Store, pointer: &Pointer) -> Result<(Account, Head)> {
         let address = target(pointer)?;
         let chunk = head_chunk(store, address)?;
@@ -279,7 +291,7 @@ impl Login {
             chunk: chunk.clone(),
             commit,
         };
-        Ok((Account::new(self, &packet), head))
+        Ok((self.account(&packet), head))
     }
 }
 
@@ -308,24 +320,6 @@ fn first_keys(
         mebibytes: 0,
         free: None,
     }))
-}
-
-/// The head chunk that a pointer names, unless it is retired.
-pub fn target(pointer: &Pointer) -> Result<Address> {
-    match pointer.target() {
-        _ if pointer.counter() == FINAL_COUNTER => Err(Error::Retired),
-        target if target == NOTHING => Err(Error::Retired),
-        Target::Chunk(address) => Ok(address),
-        Target::Pointer(address) => Err(damaged(address)("its pointer points at no chunk")),
-    }
-}
-
-/// Fetches a head chunk; damage of the record is damage of the packet in it.
-pub fn head_chunk(store: &dyn Store, address: Address) -> Result<Chunk> {
-    store.get_chunk(&address).map_err(|error| match error {
-        StoreError::Damaged { .. } => damaged(address)("its bytes are not those that were stored"),
-        other => other.into(),
-    })
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use safeos_store::Store;
 
 use crate::head::{self, Parts, damaged};
 use crate::kdf::Keys;
-use crate::login::{head_chunk, target};
 use crate::name::{check_new_password, normal_password};
 use crate::packet::Packet;
+use crate::records::{head_chunk, target};
 use crate::{Account, Error, Head, Result, Secret};
 
 /// A new password of one account, stretched. That takes seconds, in which the head may move; setting it does not.

@@ -11,9 +11,9 @@ use safeos_store::Store;
 
 use crate::head::{self, Parts, damaged};
 use crate::kdf::{self, Keys};
-use crate::login::{head_chunk, target};
 use crate::name::{Name, check_new_password, normal_password};
 use crate::packet::{Packet, RecoveryKeys};
+use crate::records::{head_chunk, target};
 use crate::recovery::{Door, Record};
 use crate::{Account, Error, Head, RecoveryKey, Result, Secret, SecretKey};
 

@@ -18,11 +18,10 @@ use safeos_record::{Address, Chunk, FINAL_COUNTER, Key, OwnerKey, Pointer, TAG_L
 use safeos_store::Store;
 use zeroize::Zeroizing;
 
-use crate::account::move_pointer;
 use crate::head::{damaged, open, seal};
 use crate::kdf::{self, Keys};
-use crate::login::{head_chunk, target};
 use crate::marker::NOTHING;
+use crate::records::{head_chunk, move_pointer, target};
 use crate::{Error, RecoveryKey, Result, SecretKey};
 
 const OWNER_CONTEXT: &str = "safeos 2026 recovery owner v1";

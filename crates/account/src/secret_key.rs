@@ -6,10 +6,9 @@
 use safeos_record::random_bytes;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::limits::SECRET_KEY_TEXT_LEN as TEXT_LEN;
 use crate::{Error, Result, Secret};
 
-/// Letters and digits in the text form: 150 bits, 128 of the key and 22 that check them.
-pub const TEXT_LEN: usize = 30;
 const GROUP_LEN: usize = 5;
 const CHECK_BITS: usize = TEXT_LEN * 5 - 128;
 const CHECK_CONTEXT: &str = "safeos 2026 secret key check v1";

@@ -1,9 +1,6 @@
 use bytes::Bytes;
 
-use crate::{Address, Error, Result};
-
-/// The largest chunk the network takes, in bytes (`ant_protocol::MAX_CHUNK_SIZE`).
-pub const MAX_CHUNK_SIZE: usize = 4 * 1024 * 1024;
+use crate::{Address, Error, MAX_CHUNK_SIZE, Result};
 
 /// An immutable record. Its address is the BLAKE3 hash of its bytes, always.
 #[derive(Clone, PartialEq, Eq, Debug)]

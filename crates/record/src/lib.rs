@@ -8,13 +8,16 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod address_text;
 mod chunk;
 mod error;
 mod key;
+mod limits;
 mod pointer;
 
 pub use address::Address;
-pub use chunk::{Chunk, MAX_CHUNK_SIZE};
+pub use chunk::Chunk;
 pub use error::{Error, Result};
 pub use key::{Cipher, Key, NONCE_LEN, TAG_LEN, random_bytes};
+pub use limits::MAX_CHUNK_SIZE;
 pub use pointer::{FINAL_COUNTER, OwnerKey, POINTER_LEN, Pointer, Target};

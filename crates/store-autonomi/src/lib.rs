@@ -9,10 +9,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use safeos_store::{Parsed, Result, Store};
+
+mod settings;
+pub use settings::{Options, SPEND_MAX, WALLET_KEY_FILE};
 
 mod heads;
 pub use heads::HeadsElsewhere;
@@ -25,18 +27,6 @@ pub use client::AutonomiStore;
 mod without;
 #[cfg(any(not(feature = "client"), target_os = "redox"))]
 use without as client;
-
-/// The file with the key of the wallet that pays, for programs without an account: a gateway, `safe store copy`.
-pub const WALLET_KEY_FILE: &str = "SAFE_WALLET_KEY_FILE";
-/// Most tokens that one upload may cost.
-pub const SPEND_MAX: &str = "SAFE_SPEND_MAX";
-
-/// What opening a store needs besides its URL.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The folder for local state: the journal of payments is in it.
-    pub state: PathBuf,
-}
 
 /// Opens a store by its URL: all that [`safeos_store::open`] opens, and `autonomi:` (the main network) or
 /// `autonomi:///path/manifest.json` (a local one), with `?head=URL` for a store that keeps the pointers.

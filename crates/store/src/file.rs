@@ -17,6 +17,7 @@
 
 mod blocks;
 mod direct;
+mod disk;
 mod engine;
 mod failure;
 mod folder;
@@ -32,9 +33,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, Pointer};
 
+use self::disk::{in_parallel, sync_dir};
 use self::engine::Engine;
 use self::failure::{Failure, io_error};
-use self::folder::{Folder, Found, in_parallel, sync_dir};
+use self::folder::{Folder, Found};
 use self::holder::Holder;
 use crate::check::{checked_chunk, checked_pointer};
 use crate::{Entry, Error, Kind, Reserve, Result, Room, Stats, Store, Traits, whose};
@@ -218,7 +220,7 @@ impl FileStore {
     fn large(&self, address: &Address) -> Option<Result<Chunk>> {
         let found = match self.folder.find(address) {
             Ok(None) => return None,
-            Ok(Some(Found::File(file, len))) => folder::read_all(&file, len),
+            Ok(Some(Found::File(file, len))) => disk::read_all(&file, len),
             Ok(Some(Found::Wrong(why))) => return Some(Err(damaged(address, why))),
             Err(error) => Err(error),
         };

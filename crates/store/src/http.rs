@@ -7,7 +7,10 @@
 
 mod agent;
 mod call;
+mod connection;
+mod link;
 pub mod loss;
+mod mixed;
 mod network;
 mod parts;
 mod settings;
@@ -24,15 +27,15 @@ use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, POINTER_LEN, Pointer};
 use ureq::http::{Method, header};
 
 use self::call::{Answer, Ask, Caller, of_io, text};
-pub use self::network::{Link, Network};
+pub use self::link::Link;
+pub use self::network::Network;
 use self::parts::in_parallel;
 pub use self::settings::{CA_FILE, HttpOptions, Parts, Patience, TOKEN_FILE};
 use self::trouble::{Trouble, one_line};
-use self::wire::{Outcome, Page};
+use self::wire::{JSON_BYTES_MAX, Outcome, Page};
 use crate::check::{checked_chunk, checked_pointer};
 use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Watched};
 
-const USER_AGENT: &str = "safeos";
 /// Chunks of more bytes are put by themselves, not in a batch.
 const ALONE_BYTES: usize = 256 * 1024;
 /// Most bytes of a batch that is put.
@@ -41,8 +44,6 @@ const BATCH_BYTES: usize = 4 << 20;
 const FETCH_MAX: usize = 16;
 /// A listed record, in bytes of JSON.
 const LISTED_BYTES_MAX: usize = 160;
-/// Most bytes of small JSON answers.
-const JSON_BYTES_MAX: usize = 64 * 1024;
 
 /// Records at gateways.
 pub struct HttpStore {

@@ -1,9 +1,6 @@
 use safeos_record::{Address, Chunk};
 
-use crate::{Error, Result, Store};
-
-/// Chunks put at once where a store has no better way.
-const BATCH: usize = 8;
+use crate::Result;
 
 /// Where chunks come from that are uploaded, and who hears of it.
 pub trait Upload: Send + Sync {
@@ -28,31 +25,4 @@ pub trait Upload: Send + Sync {
     fn stopped(&self) -> bool {
         false
     }
-}
-
-/// Uploads some at a time, those that are not there.
-pub fn in_batches<S: Store + ?Sized>(
-    store: &S,
-    addresses: &[Address],
-    from: &dyn Upload,
-) -> Result<()> {
-    for (number, batch) in addresses.chunks(BATCH).enumerate() {
-        from.stored((number * BATCH) as u64);
-        if from.stopped() {
-            return Err(Error::Stopped {
-                url: store.url().to_owned(),
-            });
-        }
-        let there = store.has_chunks(batch)?;
-        let missing = batch.iter().zip(there).filter(|(_, there)| !there);
-        let missing: Vec<Address> = missing.map(|(address, _)| *address).collect();
-        let chunks = from.load_some(&missing)?;
-        store.put_chunks(&chunks)?;
-        for chunk in &chunks {
-            from.sent(&chunk.address());
-        }
-        from.settled(batch);
-    }
-    from.stored(addresses.len() as u64);
-    Ok(())
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use safeos_record::Address;
 
 use crate::codec::{Reader, Write};
-use crate::object::ObjectRef;
+use crate::object_ref::ObjectRef;
 use crate::{Error, Result};
 
 /// An inode number.

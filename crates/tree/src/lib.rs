@@ -19,6 +19,7 @@ mod item;
 mod merge;
 mod node;
 mod object;
+mod object_ref;
 mod pack;
 mod read;
 mod references;
@@ -36,7 +37,8 @@ pub use item::{
 };
 pub use merge::{Conflict, ConflictKind, Merged, Naming, conflict_name, merge};
 pub use node::Node;
-pub use object::{Keys, OBJECT_BYTES_MAX, ObjectHash, ObjectKind, ObjectRef, Plain, open};
+pub use object::{Keys, OBJECT_BYTES_MAX, ObjectKind, Plain, open};
+pub use object_ref::{ObjectHash, ObjectRef};
 pub use pack::{PackWriter, Place, directory};
 pub use read::{Cached, Objects, Reader, Source, Wanted, append_range};
 pub use references::references;

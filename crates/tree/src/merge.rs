@@ -17,6 +17,7 @@
 //! renumber  nodes of two sessions that have the same number by mistake
 //! ```
 
+mod both;
 mod changes;
 mod names;
 mod naming;

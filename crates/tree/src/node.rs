@@ -15,7 +15,7 @@ use crate::item::{
     Key, RefReader, RefWriter, Value, read_key, read_place, read_value, write_key, write_place,
     write_value,
 };
-use crate::object::ObjectRef;
+use crate::object_ref::ObjectRef;
 use crate::pack::Place;
 use crate::{Error, Result};
 

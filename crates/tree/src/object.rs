@@ -13,9 +13,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use safeos_record::{Address, Key as Secret, NONCE_LEN, TAG_LEN};
+use safeos_record::{Key as Secret, NONCE_LEN, TAG_LEN};
 
 use crate::codec::{Reader, Write};
+use crate::object_ref::{ObjectHash, ObjectRef};
 use crate::{Error, Result};
 
 /// The largest content of an object, in bytes.
@@ -28,22 +29,6 @@ const SEALED_PAGE_BYTES: usize = PAGE_BYTES + TAG_LEN;
 const COMPRESS_BYTES_MIN: usize = 128;
 /// How much of a long content is compressed to see whether the rest is worth it.
 const PROBE_BYTES: usize = 8 * 1024;
-
-/// The keyed hash of an object's plaintext, cut to 128 bits.
-pub type ObjectHash = [u8; 16];
-
-/// Where an object is: a place in a pack, and what must be there.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ObjectRef {
-    /// The chunk that holds it.
-    pub pack: Address,
-    /// First byte in the pack.
-    pub offset: u32,
-    /// Length of the sealed object, in bytes.
-    pub len: u32,
-    /// Keyed hash of its plaintext.
-    pub hash: ObjectHash,
-}
 
 /// What kind of thing an object is; part of its hash, so that none passes for another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -402,6 +387,8 @@ fn decompress(body: &[u8]) -> Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use safeos_record::Address;
 
     use super::*;
 

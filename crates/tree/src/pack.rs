@@ -15,7 +15,8 @@ use bytes::Bytes;
 use safeos_record::{Chunk, MAX_CHUNK_SIZE, TAG_LEN};
 
 use crate::codec::{Reader, Write};
-use crate::object::{Keys, ObjectHash, ObjectRef, Plain};
+use crate::object::{Keys, Plain};
+use crate::object_ref::{ObjectHash, ObjectRef};
 use crate::{Error, Result};
 
 const SALT_LEN: usize = 16;

@@ -12,7 +12,8 @@ use safeos_record::MAX_CHUNK_SIZE;
 
 use crate::item::{Block, Value};
 use crate::node::{Body, Node};
-use crate::object::{Keys, ObjectKind, ObjectRef, Part, is_raw, open, open_run};
+use crate::object::{Keys, ObjectKind, Part, is_raw, open, open_run};
+use crate::object_ref::ObjectRef;
 use crate::{Error, Result};
 
 /// Where sealed objects come from. May wait for the store.

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use crate::item::{Block, Value};
 use crate::node::{Body, HEIGHT_MAX, Link, Node};
-use crate::object::{ObjectKind, ObjectRef};
+use crate::object::ObjectKind;
+use crate::object_ref::ObjectRef;
 use crate::read::Source;
 use crate::tree::{Tree, load};
 use crate::{Error, Result};

@@ -8,7 +8,8 @@ use safeos_record::Chunk;
 use crate::Result;
 use crate::item::INLINE_BYTES_MAX;
 use crate::node::{Body, ChildPlace, Link, Node};
-use crate::object::{Keys, ObjectKind, ObjectRef, Plain};
+use crate::object::{Keys, ObjectKind, Plain};
+use crate::object_ref::ObjectRef;
 use crate::pack::{PackWriter, Place};
 use crate::tree::Tree;
 

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Align, Look, Part, Placed};
+use super::part::{Align, Look, Part, Placed};
 use crate::geometry::Rect;
 use crate::state::Target;
 use crate::text::Text;

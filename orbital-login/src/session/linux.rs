@@ -3,6 +3,7 @@
 //! What always holds here: the daemon and the launcher end with this program, however it ends. What the launcher
 //! leaves running becomes our child (we are its reaper) and is ended with the session.
 
+mod child;
 mod daemon;
 mod programs;
 
@@ -176,7 +177,7 @@ impl Host for Linux {
             .current_dir(&home)
             .stdin(Stdio::null());
         // SAFETY: between fork and exec only system calls are made, which allocate nothing.
-        unsafe { command.pre_exec(|| own_session(libc::SIGHUP)) };
+        unsafe { command.pre_exec(|| child::own_session(libc::SIGHUP)) };
         let mut child = command
             .spawn()
             .map_err(|error| not_started(program, &error))?;
@@ -206,15 +207,4 @@ impl Drop for Linux {
             let _ = fs::remove_dir(folder);
         }
     }
-}
-
-/// In a child: a session of its own, and a signal when we end.
-fn own_session(signal: libc::c_int) -> io::Result<()> {
-    // SAFETY: both take numbers and touch no memory of ours.
-    unsafe {
-        if libc::setsid() < 0 || libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(())
 }

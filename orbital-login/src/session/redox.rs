@@ -18,7 +18,7 @@ use safeos_control::Client;
 
 use super::{Host, Options, Session, ended, not_started, tables, variables};
 use crate::trouble::Trouble;
-use users::Person;
+use users::{Person, failed};
 
 /// Where the daemon serves.
 const SAFE: &str = "/scheme/safe";
@@ -53,10 +53,6 @@ impl Redox {
             .as_ref()
             .ok_or_else(|| Trouble::new("user_failed", "nobody has signed in"))
     }
-}
-
-fn failed(what: &str, error: &dyn std::fmt::Display) -> Trouble {
-    Trouble::new("user_failed", format!("{what}: {error}"))
 }
 
 impl Host for Redox {

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Choice, Field, Hint, Item, Tone, colour_of, initials};
+use super::item::{Choice, Field, Hint, Item, Tone, colour_of, initials};
 use crate::state::{Form, Kind, Mode, State, Target, host};
 use crate::typed::Typed;
 

@@ -1,6 +1,6 @@
 //! The list of remembered people.
 
-use super::{Item, Tone, colour_of, initials};
+use super::item::{Item, Tone, colour_of, initials};
 use crate::state::{PEOPLE_SHOWN, People, State, Target};
 
 /// The card with the people.

@@ -3,7 +3,7 @@
 use safeos_control::{Secret, Sum};
 use zeroize::Zeroizing;
 
-use super::{Item, Tone, colour_of, initials};
+use super::item::{Item, Tone, colour_of, initials};
 use crate::job::Step;
 use crate::state::{Asked, Leaving, Mode, Offer, Question, Running, Sheet, State, Target, Working};
 

@@ -12,7 +12,7 @@ use orbclient::{MediaKind, Window, WindowFlag};
 use sdl2::sys;
 
 use self::x11::X11;
-use super::Heard;
+use super::heard::Heard;
 use crate::keyboard::code;
 
 /// Whether the window cannot be closed.

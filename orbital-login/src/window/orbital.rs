@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orbclient::{Event, EventOption, MediaKind, Window, WindowFlag};
 
-use super::Heard;
+use super::heard::Heard;
 
 /// Whether the window cannot be closed.
 pub const CLOSES_NEVER: bool = true;

@@ -4,19 +4,23 @@
 //! the one that counts; a request runs on a thread of its own, so a front never waits for it; a
 //! reader waits only while a request runs; what was read of a request is wiped.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use safeos_control::{ErrorReply, Keys, Reply, Request, RequestLines};
-use safeos_session::{Progress, Step};
-use zeroize::Zeroizing;
+use safeos_control::{ErrorReply, Reply};
+use safeos_session::Step;
 
 use crate::daemon::Daemon;
 
+mod exchange;
 mod requests;
+
+use exchange::{Exchange, State, progress, send};
+pub use exchange::{ReadAnswer, Watcher};
+
+pub use crate::errno::Errno;
 
 /// Requests of one conversation that may wait for their turn.
 const QUEUED_MAX: usize = 16;
@@ -27,20 +31,6 @@ const RUNNING_MAX: usize = 32;
 /// A waiting reader hears the last progress again after this long: whoever waits can be interrupted
 /// only between two reads.
 const HEARTBEAT: Duration = Duration::from_millis(250);
-/// Keys that were shown have to be read within this time.
-const READ_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Progress is passed on at most this often.
-const PROGRESS_EVERY: Duration = Duration::from_millis(50);
-
-/// An error number.
-pub type Errno = i32;
-
-/// Is called when a reader would not wait.
-pub type Watcher = Box<dyn Fn() + Send + Sync>;
-
-/// Takes what a reader waits for.
-pub type ReadAnswer = Box<dyn FnOnce(Result<&[u8], Errno>) + Send>;
 
 /// Everything that conversations share.
 pub struct Control {
@@ -60,86 +50,48 @@ impl Control {
     }
 }
 
-#[derive(Default)]
-struct State {
-    lines: RequestLines,
-    queue: VecDeque<Result<Request, ErrorReply>>,
-    output: VecDeque<u8>,
-    progress: Vec<u8>,
-    running: bool,
-    /// A number to know it by, the size of its buffer, and where the answer goes.
-    waiting: VecDeque<(u64, usize, ReadAnswer)>,
-}
-
-impl State {
-    /// The readers that can be answered now, with what they get.
-    fn answers(&mut self) -> Vec<(ReadAnswer, Zeroizing<Vec<u8>>)> {
-        let mut answers = Vec::new();
-        while !self.waiting.is_empty() && (!self.output.is_empty() || !self.running) {
-            if let Some((_, size, answer)) = self.waiting.pop_front() {
-                answers.push((answer, self.take(size)));
-            }
-        }
-        answers
-    }
-
-    fn take(&mut self, size: usize) -> Zeroizing<Vec<u8>> {
-        let size = size.min(self.output.len());
-        Zeroizing::new(self.output.drain(..size).collect())
-    }
-}
-
 /// One open `.ctl`.
 pub struct Conversation {
-    /// Never the same for two of one daemon.
-    number: u64,
-    uid: u32,
-    gid: u32,
+    exchange: Exchange,
     control: Arc<Control>,
-    state: Mutex<State>,
-    closed: AtomicBool,
-    watcher: OnceLock<Watcher>,
 }
 
 impl Conversation {
     /// A conversation with a user and group.
     pub fn new(uid: u32, gid: u32, control: Arc<Control>) -> Arc<Self> {
         Arc::new(Self {
-            number: control.next_conversation.fetch_add(1, Ordering::Relaxed),
-            uid,
-            gid,
+            exchange: Exchange {
+                number: control.next_conversation.fetch_add(1, Ordering::Relaxed),
+                uid,
+                gid,
+                daemon: Arc::clone(&control.daemon),
+                state: Mutex::default(),
+                closed: AtomicBool::new(false),
+                watcher: OnceLock::new(),
+            },
             control,
-            state: Mutex::default(),
-            closed: AtomicBool::new(false),
-            watcher: OnceLock::new(),
         })
     }
 
     /// Who opened it: user and group.
     pub fn opener(&self) -> (u32, u32) {
-        (self.uid, self.gid)
+        (self.exchange.uid, self.exchange.gid)
     }
 
     /// Calls `watcher` from now on whenever there is something to read; only the first one counts.
     pub fn watch(&self, watcher: Watcher) {
-        let _ = self.watcher.set(watcher);
+        let _ = self.exchange.watcher.set(watcher);
     }
 
     /// Whether a reader would be answered at once.
     pub fn is_readable(&self) -> bool {
-        let state = self.state.lock();
+        let state = self.exchange.state.lock();
         !state.output.is_empty() || !state.running
-    }
-
-    fn tell_watcher(&self) {
-        if let Some(watcher) = self.watcher.get() {
-            watcher();
-        }
     }
 
     /// Takes a part of a request; runs what is whole. EBUSY when too much waits already.
     pub fn write(self: &Arc<Self>, data: &[u8]) -> Result<(), Errno> {
-        let mut state = self.state.lock();
+        let mut state = self.exchange.state.lock();
         if state.queue.len() >= QUEUED_MAX || state.output.len() >= OUTPUT_MAX {
             return Err(libc::EBUSY);
         }
@@ -171,7 +123,7 @@ impl Conversation {
         let thread = std::thread::Builder::new().name("safed-request".to_owned());
         if thread.spawn(work).is_err() {
             self.control.running.fetch_sub(1, Ordering::AcqRel);
-            let mut state = self.state.lock();
+            let mut state = self.exchange.state.lock();
             state.queue.clear();
             state.running = false;
             return Err(libc::EAGAIN);
@@ -186,12 +138,13 @@ impl Conversation {
     /// Runs requests until the queue is empty.
     fn work(&self) {
         loop {
-            let request = self.state.lock().queue.pop_front();
+            let request = self.exchange.state.lock().queue.pop_front();
             let reply = match request {
                 None => Vec::new(),
                 Some(Err(error)) => Reply::Error(error).to_line(),
                 Some(Ok(request)) => {
-                    let run = std::panic::AssertUnwindSafe(|| requests::run(self, request));
+                    let run =
+                        std::panic::AssertUnwindSafe(|| requests::run(&self.exchange, request));
                     std::panic::catch_unwind(run)
                         .unwrap_or_else(|_| {
                             let what =
@@ -207,7 +160,7 @@ impl Conversation {
                 }
             };
             let (answers, done) = {
-                let mut state = self.state.lock();
+                let mut state = self.exchange.state.lock();
                 state.output.extend(reply);
                 state.progress.clear();
                 if state.queue.is_empty() {
@@ -217,7 +170,7 @@ impl Conversation {
                 (state.answers(), !state.running)
             };
             send(answers);
-            self.tell_watcher();
+            self.exchange.tell_watcher();
             if done {
                 return;
             }
@@ -227,7 +180,7 @@ impl Conversation {
     /// Repeats the last progress to readers that wait, until the request has ended.
     fn beat(&self, ended: &mpsc::Receiver<()>) {
         while ended.recv_timeout(HEARTBEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let mut state = self.state.lock();
+            let mut state = self.exchange.state.lock();
             if !state.running || state.waiting.is_empty() {
                 continue;
             }
@@ -257,13 +210,13 @@ impl Conversation {
     /// The same for a reader that may not want to wait to the end: [`Conversation::withdraw`] knows it by
     /// `reader`.
     pub fn read_as(self: &Arc<Self>, reader: u64, size: usize, wait: bool, answer: ReadAnswer) {
-        let mut state = self.state.lock();
+        let mut state = self.exchange.state.lock();
         if !state.running && state.output.is_empty() {
             // Who reads has written its request, also without a line end.
             if let Some(request) = state.lines.finish() {
                 state.queue.push_back(request);
                 let started = self.start(state);
-                state = self.state.lock();
+                state = self.exchange.state.lock();
                 if let Err(errno) = started {
                     drop(state);
                     return answer(Err(errno));
@@ -288,7 +241,7 @@ impl Conversation {
 
     /// A reader waits no longer; `false` if it does not wait (any more).
     pub fn withdraw(&self, reader: u64) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.exchange.state.lock();
         let place = state
             .waiting
             .iter()
@@ -300,113 +253,13 @@ impl Conversation {
 
     /// The caller has closed it: a request that can stop will, and nobody is answered any more.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        let waiting = std::mem::take(&mut self.state.lock().waiting);
+        self.exchange.closed.store(true, Ordering::Release);
+        let waiting = std::mem::take(&mut self.exchange.state.lock().waiting);
         for (_, _, answer) in waiting {
             answer(Ok(&[]));
         }
-        self.control.daemon.conversation_closed(self.number);
-    }
-
-    /// Shows keys that are to open an account, and waits until they were read: what is made after this cannot be lost by an
-    /// answer that does not arrive. An error if nobody reads them; then nothing may be made.
-    fn hand_over(&self, keys: &Keys) -> Result<(), ErrorReply> {
-        if *keys == Keys::default() {
-            return Ok(());
-        }
-        let answers = {
-            let mut state = self.state.lock();
-            state.output.extend(keys.to_line().iter());
-            state.answers()
-        };
-        send(answers);
-        self.tell_watcher();
-        let start = std::time::Instant::now();
-        while !self.state.lock().output.is_empty() {
-            if self.closed.load(Ordering::Acquire) || start.elapsed() > READ_WITHIN {
-                return Err(ErrorReply {
-                    code: "stopped".to_owned(),
-                    message: "nobody has read the keys, so nothing was made: read the answer while it is written, or give the keys with the request".to_owned(),
-                    retry: false,
-                });
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
-        Ok(())
-    }
-
-    fn say(&self, line: Vec<u8>) {
-        let answers = {
-            let mut state = self.state.lock();
-            // A reader that sleeps gets the newest progress, not all that ever was.
-            if state.output.is_empty() {
-                state.output.extend(&line);
-            }
-            state.progress = line;
-            state.answers()
-        };
-        send(answers);
-        self.tell_watcher();
-    }
-}
-
-fn send(answers: Vec<(ReadAnswer, Zeroizing<Vec<u8>>)>) {
-    for (answer, data) in answers {
-        answer(Ok(&data));
-    }
-}
-
-/// The line that says how far a request is.
-fn progress(step: Step) -> Vec<u8> {
-    Reply::Progress(safeos_control::Progress {
-        what: step.what,
-        done: step.done,
-        total: step.total,
-        unit: step.unit,
-    })
-    .to_line()
-}
-
-/// Passes the steps of a request on to its conversation.
-struct Listener<'a> {
-    conversation: &'a Conversation,
-    /// See [`Progress::waits`].
-    waits: bool,
-    last: Mutex<Option<(std::time::Instant, String)>>,
-}
-
-impl<'a> Listener<'a> {
-    fn new(conversation: &'a Conversation, waits: bool) -> Self {
-        Self {
-            conversation,
-            waits,
-            last: Mutex::new(None),
-        }
-    }
-}
-
-impl Progress for Listener<'_> {
-    fn step(&self, step: Step) {
-        {
-            let mut last = self.last.lock();
-            let now = std::time::Instant::now();
-            if let Some((at, what)) = &*last
-                && *what == step.what
-                && step.done != step.total
-                && now.duration_since(*at) < PROGRESS_EVERY
-            {
-                return;
-            }
-            *last = Some((now, step.what.clone()));
-        }
-        self.conversation.say(progress(step));
-    }
-
-    fn stopped(&self) -> bool {
-        self.conversation.closed.load(Ordering::Acquire)
-    }
-
-    fn waits(&self) -> bool {
-        self.waits
+        self.control
+            .daemon
+            .conversation_closed(self.exchange.number);
     }
 }

@@ -8,9 +8,12 @@
 pub mod control;
 mod cursor;
 pub mod daemon;
+mod errno;
 #[cfg(target_os = "linux")]
 pub mod fuse;
 pub mod insight;
+#[cfg(target_os = "redox")]
+mod lossy;
 pub mod members;
 pub mod namespace;
 pub mod permission;

@@ -209,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_uses_what_it_re_exports_imports_it() {
+        let low = ("low.rs", "pub fn low(_: crate::Top) {}");
+        let root = |body| {
+            (
+                "lib.rs",
+                format!("mod low; pub use low::low; pub struct Top; {body}"),
+            )
+        };
+        let found = |root: (&str, String)| circles_of(&[(root.0, &root.1), low]);
+        assert_eq!(found(root("fn f() { low(Top) }")), [["lib.rs", "low.rs"]]);
+        assert!(found(root("fn f(a: A) { a.low() }")).is_empty());
+    }
+
+    #[test]
     fn a_tree_that_goes_down_has_none() {
         let found = circles_of(&[
             (

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, Item, UseTree};
 
@@ -183,14 +183,17 @@ impl Crate {
     }
 }
 
-/// Every path of two or more segments in code, macros' arguments and imports inside of functions included.
+/// Every path in code, macros' arguments and imports inside of functions included. A name behind a dot is none: it is a
+/// field's or a method's.
 fn paths(code: TokenStream, before: &[String], found: &mut Vec<Written>) {
     let mut tokens = code.into_iter().peekable();
     let mut path: Written = before.to_vec();
     // Whether the next identifier continues the path.
     let mut open = true;
+    // Whether a field or a method comes.
+    let mut dot = false;
     let mut end = |path: &mut Written| {
-        if path.len() > 1 && path.len() > before.len() {
+        if path.len() > before.len() {
             found.push(path.clone());
         }
         path.clear();
@@ -203,11 +206,13 @@ fn paths(code: TokenStream, before: &[String], found: &mut Vec<Written>) {
                 if !open {
                     end(&mut path);
                 }
-                path.push(ident.to_string());
-                open = false;
+                if !dot {
+                    path.push(ident.to_string());
+                }
+                (open, dot) = (false, false);
             }
             TokenTree::Punct(colon)
-                if colon.as_char() == ':' && colon.spacing() == proc_macro2::Spacing::Joint =>
+                if colon.as_char() == ':' && colon.spacing() == Spacing::Joint =>
             {
                 tokens.next();
                 open = true;
@@ -222,7 +227,8 @@ fn paths(code: TokenStream, before: &[String], found: &mut Vec<Written>) {
                 end(&mut path);
                 open = true;
             }
-            _ => {
+            other => {
+                dot = matches!(&other, TokenTree::Punct(dot) if dot.as_char() == '.' && dot.spacing() == Spacing::Alone);
                 end(&mut path);
                 open = true;
             }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use safeos_record::{Address, Chunk};
 
 use super::direct;
-use super::folder::{in_parallel, make_dir, read_all, sync_dir};
+use super::disk::{in_parallel, make_dir, read_all, sync_dir};
 
 /// More files than this do not wait; each is open.
 pub(super) const FILES_MAX: usize = 64;

@@ -16,10 +16,11 @@ use ureq::{Agent, Error as HttpError};
 use zeroize::Zeroizing;
 
 use super::Patience;
-use super::agent::{Deadline, until};
+use super::connection::{Deadline, until};
+use super::mixed::Mixed;
 use super::network::Network;
 use super::settings::{HttpOptions, Parts, Tokens};
-use super::tls::{Mixed, refused};
+use super::tls::refused;
 use super::trouble::{From, START_BYTES, Trouble, is_unknown_path, of_status, one_line};
 use super::wire::{BODY, PREFER, ROOM, read_room};
 use crate::Room;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::network::{Link, Tcp, timed_out};
+use super::link::{Link, Tcp, timed_out};
 
 /// Bytes written to somebody who does not read: more than the buffers of a system that loses have room for.
 const BULK_BYTES: usize = 1 << 20;

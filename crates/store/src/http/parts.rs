@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use safeos_record::Address;
 use ureq::http::{HeaderMap, Method};
 
-use super::JSON_BYTES_MAX;
 use super::call::{Ask, Caller, Reading};
 use super::settings::Parts;
 use super::trouble::Trouble;
+use super::wire::JSON_BYTES_MAX;
 use super::wire::{BODY, PART_BYTES_MAX};
 
 /// Most bytes that go over a connection before the gateway has answered: less than the smallest buffer that is known to

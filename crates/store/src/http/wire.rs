@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Entry, Kind, Room};
 
+/// Most bytes of small JSON answers.
+pub(super) const JSON_BYTES_MAX: usize = 64 * 1024;
+
 /// Most addresses that one `/v1/chunks/has` asks for.
 pub const HAS_MAX: usize = 4096;
 /// Most chunks that one `/v1/chunks/get` fetches.

@@ -7,8 +7,8 @@ use crate::item::{FileKind, Ino, Inode, Key, ROOT, Tag, Value};
 use crate::read::Source;
 use crate::tree::Tree;
 
+use super::report::{Checked, Problem, is_root};
 use super::walk::{Gaps, walk};
-use super::{Checked, Problem, is_root};
 
 /// Most room made ahead, in nodes: the tree's own total is not checked yet.
 const CAPACITY_MAX: u64 = 1 << 20;

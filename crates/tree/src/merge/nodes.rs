@@ -1,15 +1,13 @@
 //! Which content and attributes a node has: the rules of a merge below the names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::Result;
 use crate::item::{Block, FileKind, Ino, Inode, Key, ROOT, Tag, Value};
-use crate::read::Source;
-use crate::tree::Tree;
 
-use super::changes::{Changes, Named, NodeChange};
+use super::both::items_of;
+use super::changes::{Named, NodeChange};
 use super::names::inode;
 use super::{ConflictKind, Merge};
 
@@ -321,22 +319,6 @@ fn value_at<'a>(key: &Key, side: &'a NodeChange, other: &'a NodeChange) -> Optio
     }
 }
 
-/// The items of a node, its entries apart.
-pub(super) fn items_of(tree: &Tree, source: &dyn Source, ino: Ino) -> Result<Vec<(Key, Value)>> {
-    let mut items = Vec::new();
-    // Around the entries: a directory may have very many.
-    for (from, to) in [
-        (Key::inode(ino), Key::entry(ino, b"")),
-        (Key::block(ino, 0), Key::after(ino, Tag::Block)),
-    ] {
-        tree.scan(source, &from, &to, &mut |key, value| {
-            items.push((key.clone(), value.clone()));
-            ControlFlow::Continue(())
-        })?;
-    }
-    Ok(items)
-}
-
 /// Field by field: what one side changed; if both did, ours, and of times the newer.
 fn merge_fields(before: Option<&Inode>, ours: &Inode, theirs: &Inode) -> Inode {
     fn pick<T: PartialEq + Copy>(before: Option<T>, ours: T, theirs: T) -> T {
@@ -360,24 +342,4 @@ fn merge_fields(before: Option<&Inode>, ours: &Inode, theirs: &Inode) -> Inode {
     result.ctime = newer(before.map(|b| b.ctime), ours.ctime, theirs.ctime);
     result.btime = pick(before.map(|b| b.btime), ours.btime, theirs.btime);
     result
-}
-
-/// Whether two states can be the same node, when the base does not have it.
-pub(super) fn is_one_node(ours: &Inode, theirs: &Inode) -> bool {
-    ours.kind == theirs.kind && ours.btime == theirs.btime
-}
-
-/// The nodes that both sides made, as each has them.
-pub(super) fn made_by_both<'a>(
-    o: &'a Changes,
-    t: &'a Changes,
-) -> impl Iterator<Item = (Ino, &'a Inode, &'a Inode)> {
-    o.nodes.iter().filter_map(|(ino, own)| {
-        match (&own.inode, t.nodes.get(ino).map(|node| &node.inode)) {
-            (Some((None, Some(ours))), Some(Some((None, Some(theirs))))) => {
-                Some((*ino, &**ours, &**theirs))
-            }
-            _ => None,
-        }
-    })
 }

@@ -11,9 +11,9 @@ use crate::item::{Ino, Key, ROOT, Tag, Value};
 use crate::read::Source;
 use crate::tree::Tree;
 
+use super::both::{is_one_node, items_of, made_by_both};
 use super::changes::Changes;
 use super::naming::Naming;
-use super::nodes::{is_one_node, items_of, made_by_both};
 
 /// Numbers that both sides gave to nodes of their own, with new ones for ours.
 pub(super) fn collisions(

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::{Options, own_session};
+use super::Options;
+use super::child::own_session;
 use crate::trouble::Trouble;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);

@@ -10,7 +10,6 @@ use redox_users::{
     All, AllGroups, AllUsers, Config, GroupBuilder, UserBuilder, auth, is_valid_name,
 };
 
-use super::failed;
 use crate::trouble::Trouble;
 
 const SHELL: &str = "/bin/ion";
@@ -155,4 +154,9 @@ pub(super) fn acting_as<T>(person: &Person, what: impl FnOnce() -> T) -> Result<
         std::process::exit(1);
     }
     Ok(done)
+}
+
+/// What of a user could not be done.
+pub(super) fn failed(what: &str, error: &dyn std::fmt::Display) -> Trouble {
+    Trouble::new("user_failed", format!("{what}: {error}"))
 }

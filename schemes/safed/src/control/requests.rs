@@ -16,7 +16,7 @@ use safeos_telemetry::{event, span};
 use serde::Serialize;
 use serde_json::{Map, json};
 
-use super::{Conversation, Listener};
+use super::exchange::{Exchange, Listener};
 use crate::daemon::{Daemon, Signed};
 use crate::insight;
 
@@ -26,7 +26,7 @@ type Answer = Result<Reply, ErrorReply>;
 const UNSEEN_MAX: Duration = Duration::from_secs(1);
 
 /// Does what a request asks.
-pub fn run(conversation: &Conversation, request: Request) -> Reply {
+pub fn run(conversation: &Exchange, request: Request) -> Reply {
     let name = request.name();
     // Asked again and again by whoever watches.
     let _span = match request {
@@ -45,7 +45,7 @@ pub fn run(conversation: &Conversation, request: Request) -> Reply {
         Request::SignOut(request) => sign_out(conversation, &request, &listener),
         Request::Join(request) => join(conversation, &request),
         Request::Leave => Ok(Reply::Ok(json!({
-            "last": conversation.control.daemon.members.leave(conversation.number),
+            "last": conversation.daemon.members.leave(conversation.number),
         }))),
         Request::Metrics => of_the_daemon(conversation)
             .map(|daemon| Reply::Ok(json!({ "text": insight::metrics(daemon) }))),
@@ -58,8 +58,8 @@ pub fn run(conversation: &Conversation, request: Request) -> Reply {
 }
 
 /// The daemon, for who may know how it stands as a whole: it may serve others too.
-fn of_the_daemon(conversation: &Conversation) -> Result<&Daemon, ErrorReply> {
-    let daemon = &conversation.control.daemon;
+fn of_the_daemon(conversation: &Exchange) -> Result<&Daemon, ErrorReply> {
+    let daemon = &conversation.daemon;
     if conversation.uid == 0 || conversation.uid == daemon.uid {
         return Ok(daemon);
     }
@@ -110,20 +110,20 @@ fn shown(key: &Secret) -> safeos_control::Secret {
 }
 
 /// The session of whoever opened the conversation.
-fn signed(conversation: &Conversation) -> Result<(Arc<Signed>, Arc<Session>), ErrorReply> {
+fn signed(conversation: &Exchange) -> Result<(Arc<Signed>, Arc<Session>), ErrorReply> {
     let none = || {
         let message = "nobody is signed in here as this user: sign in with `safe login NAME`";
         refused("no_session", message)
     };
-    let daemon = &conversation.control.daemon;
+    let daemon = &conversation.daemon;
     let signed = daemon.signed(conversation.uid).ok_or_else(none)?;
     let session = signed.session.clone().ok_or_else(none)?;
     Ok((signed, session))
 }
 
 /// Who may sign in: root and whom the daemon is for, and who has no session yet.
-fn may_sign_in(conversation: &Conversation) -> Result<(), ErrorReply> {
-    let daemon = &conversation.control.daemon;
+fn may_sign_in(conversation: &Exchange) -> Result<(), ErrorReply> {
+    let daemon = &conversation.daemon;
     if !daemon.may_sign_in(conversation.uid) {
         let message = "this SafeOS belongs to another user: start your own with `safe login NAME`";
         return Err(refused("forbidden", message));
@@ -136,8 +136,8 @@ fn may_sign_in(conversation: &Conversation) -> Result<(), ErrorReply> {
 
 /// The store that a request names, or the daemon's own. A daemon that serves everybody works as root, and a
 /// user must not have it make or write a folder of the user's choice.
-fn store(conversation: &Conversation, named: Option<&str>) -> Result<Arc<dyn Store>, ErrorReply> {
-    let daemon = &conversation.control.daemon;
+fn store(conversation: &Exchange, named: Option<&str>) -> Result<Arc<dyn Store>, ErrorReply> {
+    let daemon = &conversation.daemon;
     let url = named.unwrap_or(&daemon.store);
     let own = conversation.uid == 0 || conversation.uid == daemon.uid || url == daemon.store;
     if !own && url.trim_start().to_ascii_lowercase().starts_with("file:") {
@@ -156,7 +156,7 @@ struct Opening {
     wallet: Option<Secret>,
 }
 
-fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>) -> Answer {
+fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) -> Answer {
     let both = |what: &str| {
         let message = format!("a {what} is either given or generated, not both");
         Err(ErrorReply::bad_request(message))
@@ -206,9 +206,9 @@ fn sign_up(conversation: &Conversation, request: SignUp, listener: &Listener<'_>
 }
 
 /// Nobody is signed in and nothing is paid; the wallet is forgotten with the store that was opened for it.
-fn price(conversation: &Conversation, request: &Price, listener: &Listener<'_>) -> Answer {
+fn price(conversation: &Exchange, request: &Price, listener: &Listener<'_>) -> Answer {
     may_sign_in(conversation)?;
-    let daemon = &conversation.control.daemon;
+    let daemon = &conversation.daemon;
     let url = request.store.as_deref().unwrap_or(&daemon.store);
     let store = store(conversation, Some(url))?;
     let Some(purse) = store.purse() else {
@@ -239,7 +239,7 @@ fn price(conversation: &Conversation, request: &Price, listener: &Listener<'_>) 
     }))
 }
 
-fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>) -> Answer {
+fn sign_in(conversation: &Exchange, request: SignIn, listener: &Listener<'_>) -> Answer {
     let credentials = Credentials {
         name: request.name,
         password: secret(&request.password),
@@ -263,7 +263,7 @@ fn sign_in(conversation: &Conversation, request: SignIn, listener: &Listener<'_>
     })
 }
 
-fn recover(conversation: &Conversation, request: &Recover, listener: &Listener<'_>) -> Answer {
+fn recover(conversation: &Exchange, request: &Recover, listener: &Listener<'_>) -> Answer {
     let key = RecoveryKey::parse(&secret(&request.recovery_key)).map_err(failed)?;
     let opening = Opening {
         store: request.store.clone(),
@@ -283,12 +283,12 @@ fn recover(conversation: &Conversation, request: &Recover, listener: &Listener<'
 }
 
 fn open(
-    conversation: &Conversation,
+    conversation: &Exchange,
     opening: Opening,
     how: impl FnOnce(Options) -> safeos_session::Result<(Arc<Session>, Keys)>,
 ) -> Answer {
     may_sign_in(conversation)?;
-    let daemon = &conversation.control.daemon;
+    let daemon = &conversation.daemon;
     let store = store(conversation, opening.store.as_deref())?;
     let options = Options {
         store: Arc::clone(&store),
@@ -327,7 +327,7 @@ fn open(
     }
     #[cfg(target_os = "redox")]
     if store.url().starts_with("http") {
-        crate::scheme::redox::say_if_lossy();
+        crate::lossy::say_if_lossy();
     }
     let mut result = Map::new();
     result.insert("account".to_owned(), json!(account));
@@ -364,9 +364,9 @@ fn end_unseen(session: &Arc<Session>) {
     }
 }
 
-fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<'_>) -> Answer {
+fn sign_out(conversation: &Exchange, request: &SignOut, listener: &Listener<'_>) -> Answer {
     let (signed, session) = signed(conversation)?;
-    let daemon = &conversation.control.daemon;
+    let daemon = &conversation.daemon;
     if !request.force {
         may_sign_out(conversation, &signed)?;
     }
@@ -382,9 +382,9 @@ fn sign_out(conversation: &Conversation, request: &SignOut, listener: &Listener<
 }
 
 /// Nobody else works in the session, and no program has files open that it would write into for nothing.
-fn may_sign_out(conversation: &Conversation, signed: &Signed) -> Result<(), ErrorReply> {
+fn may_sign_out(conversation: &Exchange, signed: &Signed) -> Result<(), ErrorReply> {
     const SHOWN_MAX: usize = 5;
-    let daemon = &conversation.control.daemon;
+    let daemon = &conversation.daemon;
     let others = daemon.members.others(conversation.number, signed.home.key);
     if others > 0 {
         let message = format!(
@@ -408,9 +408,9 @@ fn may_sign_out(conversation: &Conversation, signed: &Signed) -> Result<(), Erro
     Err(refused("files_open", format!("open for writing: {names}")))
 }
 
-fn join(conversation: &Conversation, request: &Join) -> Answer {
+fn join(conversation: &Exchange, request: &Join) -> Answer {
     let (signed, session) = signed(conversation)?;
-    let members = &conversation.control.daemon.members;
+    let members = &conversation.daemon.members;
     if !members.join(conversation.number, signed.home.key, request.bound) {
         let message = "the session is being signed out; try again in a moment";
         return Err(ErrorReply {
@@ -420,7 +420,7 @@ fn join(conversation: &Conversation, request: &Join) -> Answer {
     }
     // Closed meanwhile, it takes part no longer.
     if conversation.closed.load(Ordering::Acquire) {
-        let daemon = &conversation.control.daemon;
+        let daemon = &conversation.daemon;
         daemon.conversation_closed(conversation.number);
         return Err(failed(Error::Stopped));
     }
@@ -430,9 +430,9 @@ fn join(conversation: &Conversation, request: &Join) -> Answer {
     })))
 }
 
-fn in_session(conversation: &Conversation, request: Request, listener: &Listener<'_>) -> Answer {
+fn in_session(conversation: &Exchange, request: Request, listener: &Listener<'_>) -> Answer {
     let (_, session) = signed(conversation)?;
-    let daemon = &conversation.control.daemon;
+    let daemon = &conversation.daemon;
     let reply = |result: safeos_session::Result<Reply>| result.map_err(failed);
     match request {
         Request::Status => Ok(Reply::ok(&session.status())),

@@ -5,7 +5,7 @@
 
 use safeos_session::Nanos;
 
-pub use crate::control::Errno;
+pub use crate::errno::Errno;
 
 /// The longest path, as the kernel has it: one page.
 pub const PATH_MAX: usize = 4096;

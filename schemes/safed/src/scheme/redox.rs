@@ -5,13 +5,11 @@
 //! opens a path of our own scheme, which would wait for ourselves.
 
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::FromRawFd;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use redox_scheme::Socket;
 use redox_scheme::scheme::register_scheme_inner;
-use safeos_store::loss::{Loss, this_system};
 
 use super::server::{Server, Wire};
 use super::walk::MOUNTED_AT;
@@ -115,25 +113,4 @@ pub fn say_ready() {
         let mut pipe = unsafe { File::from_raw_fd(fd) };
         let _ = pipe.write_all(&[0]);
     }
-}
-
-/// Says in the log, once, if uploads to servers go in parts here. Not when the computer starts: the network stack of today
-/// forgets who opens it before it has come up, and with that opening the whole system waits. Nobody waits for this; where
-/// no thread can be started it is found out at the first upload.
-pub fn say_if_lossy() {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        let thread = std::thread::Builder::new().name("safed-network".to_owned());
-        let _ = thread.spawn(|| {
-            let why = match this_system() {
-                Loss::Keeps => return,
-                Loss::Loses => "loses what does not fit its buffers",
-                Loss::Unknown => "could not be tried, and may lose what does not fit its buffers",
-            };
-            let _ = writeln!(
-                std::io::stderr(),
-                "safed: the network of this system {why}: large uploads go in parts, which is slower"
-            );
-        });
-    });
 }

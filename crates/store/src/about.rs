@@ -1,0 +1,61 @@
+//! What a store says about itself and what it holds.
+
+use std::time::Instant;
+
+use safeos_record::Address;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Kind};
+
+/// What a store is like, for the policies of those above it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Traits {
+    /// Records are on this computer: reading one is as fast as a local cache, which is then pointless.
+    pub local: bool,
+    /// Records are paid for: publish seldom.
+    pub paid: bool,
+}
+
+/// A record as [`Store::list`] shows it. Ordered by kind, then address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Entry {
+    /// Chunk or pointer.
+    pub kind: Kind,
+    /// Where it lives.
+    pub address: Address,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Stats {
+    /// How many chunks.
+    pub chunks: u64,
+    /// How many pointers.
+    pub pointers: u64,
+    /// Bytes of all records together.
+    pub bytes: u64,
+}
+
+/// Requests to a store elsewhere that have failed.
+#[derive(Clone, Default, Debug)]
+pub struct Failures {
+    /// How many, also of those that were tried again and have succeeded then.
+    pub count: u64,
+    /// What went wrong with the last one, and when.
+    pub last: Option<(Error, Instant)>,
+    /// Since when a request is under way that somebody waits for and that has no answer yet, as far as that is counted.
+    pub unanswered_since: Option<Instant>,
+}
+
+/// What became of waiting for a pointer to move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watched {
+    /// It has moved, or is said to have.
+    Moved,
+    /// It is where it was, as far as can be told.
+    Same,
+    /// This store cannot tell; it is to be asked now and then.
+    Unable,
+}

@@ -1,0 +1,67 @@
+//! What the store's files need of the disk.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use bytes::Bytes;
+use safeos_record::MAX_CHUNK_SIZE;
+
+/// Makes a folder that only its owner may enter; one that is there is left as it is.
+pub(super) fn make_dir(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        done => done,
+    }
+}
+
+/// Makes the names in a folder durable. Redox has no such call (`EBADF`); its file system orders them.
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+    if cfg!(target_os = "redox") {
+        return Ok(());
+    }
+    File::open(path)?.sync_all()
+}
+
+/// The bytes of a file of at most a chunk's length.
+pub(super) fn read_all(file: &File, len: u64) -> io::Result<Bytes> {
+    let len = len.min(MAX_CHUNK_SIZE as u64);
+    let mut bytes = Vec::with_capacity(len as usize + 1);
+    file.take(len + 1).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+/// Does something to every item, on this thread and a few others when there are several: disks like more
+/// than one request at a time. The results are in the order of the items.
+pub(super) fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    threads_max: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let per_thread = items.len().div_ceil(threads_max).max(1);
+    let (own, others) = items.split_at(per_thread.min(items.len()));
+    let some = |share: &[T]| share.iter().map(&work).collect::<Vec<R>>();
+    std::thread::scope(|scope| {
+        let some = &some;
+        let threads: Vec<_> = others
+            .chunks(per_thread)
+            .map(|share| {
+                let thread = std::thread::Builder::new().spawn_scoped(scope, move || some(share));
+                (share, thread)
+            })
+            .collect();
+        let mut results = some(own);
+        for (share, thread) in threads {
+            match thread {
+                Ok(thread) => match thread.join() {
+                    Ok(part) => results.extend(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                },
+                // No thread to be had: here, then.
+                Err(_) => results.extend(some(share)),
+            }
+        }
+        results
+    })
+}

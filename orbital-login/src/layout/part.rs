@@ -1,0 +1,141 @@
+//! What is placed on the screen.
+
+use zeroize::Zeroizing;
+
+use crate::geometry::Rect;
+use crate::state::Target;
+use crate::text::{Face, Style};
+use crate::trouble::Mood;
+use crate::view::Tone;
+
+/// The kinds of text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    /// A heading.
+    Title,
+    /// A paragraph.
+    Body,
+    /// What stands below and beside.
+    Small,
+    /// What stands above a field.
+    Label,
+    /// On a button.
+    Button,
+    /// In a field.
+    Input,
+    /// In a link.
+    Link,
+    /// The groups of a key.
+    Key,
+    /// The time.
+    Clock,
+    /// The date, and the name of the system.
+    Date,
+    /// In the circle of a person.
+    Initials,
+    /// The same, small.
+    InitialsSmall,
+}
+
+impl Look {
+    /// The font and size at a scale.
+    pub fn style(self, scale: f32) -> Style {
+        let (face, size) = match self {
+            Self::Title => (Face::Strong, 24.0),
+            Self::Body | Self::Link => (Face::Regular, 14.0),
+            Self::Small => (Face::Regular, 13.0),
+            Self::Label => (Face::Strong, 13.0),
+            Self::Button => (Face::Strong, 15.0),
+            Self::Input => (Face::Regular, 16.0),
+            Self::Key => (Face::Strong, 18.0),
+            Self::Clock => (Face::Regular, 60.0),
+            Self::Date => (Face::Regular, 15.0),
+            Self::Initials => (Face::Strong, 28.0),
+            Self::InitialsSmall => (Face::Strong, 14.0),
+        };
+        Style {
+            face,
+            size: size * scale,
+        }
+    }
+}
+
+/// Where a line of text stands in its rectangle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Align {
+    /// At the left.
+    Left,
+    /// In the middle.
+    Middle,
+    /// At the right.
+    Right,
+}
+
+/// What is drawn in a rectangle.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Part {
+    /// The card itself.
+    Card,
+    /// The card of a menu.
+    Menu,
+    /// A person's circle.
+    Person(String, u32, Look),
+    /// SafeOS's mark.
+    Mark,
+    /// A line of text.
+    Words(Zeroizing<String>, Look, Tone, Align),
+    /// A field's box with its text and caret; the last is how far the text is moved to the left.
+    Input {
+        /// The text.
+        text: Zeroizing<String>,
+        /// What stands there while it is empty.
+        placeholder: &'static str,
+        /// Where the caret is, from the left edge of the text.
+        caret: i32,
+        /// How wide the text is that what is typed next replaces; 0 if it replaces nothing.
+        taken: i32,
+        /// How far the text is moved to the left.
+        moved: i32,
+    },
+    /// Shows (`true`) or hides a password.
+    Reveal(bool),
+    /// How good a password is: which of the four bars are lit.
+    Meter(Option<u8>),
+    /// A box to tick.
+    Tick(bool),
+    /// The ground of a row of choices.
+    Choices,
+    /// A choice: its words, and whether it is chosen.
+    Choice(&'static str, bool),
+    /// A button; whether it is the one that matters.
+    Button(String, bool),
+    /// A link.
+    Link(String),
+    /// The ground of a notice.
+    Notice(Mood),
+    /// The ground of a person or a way to choose.
+    Row,
+    /// A button as small as a line of text.
+    SmallButton(String),
+    /// How far something is.
+    Bar(Option<f32>),
+    /// A code to photograph.
+    Code(Zeroizing<String>),
+    /// A round button in the corner with an icon.
+    Corner(crate::icon::Icon),
+    /// One with words.
+    CornerWords(String),
+    /// An entry of a menu, and whether it is chosen.
+    Entry(String, bool),
+}
+
+/// Something with a place.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Placed {
+    /// Where.
+    pub rect: Rect,
+    /// What.
+    pub part: Part,
+    /// What it does.
+    pub target: Option<Target>,
+}

@@ -1,0 +1,22 @@
+/// What the window hears, on whatever system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    /// A key went down or up: its code, and what it types by itself.
+    Key(u8, char, bool),
+    /// A character was typed.
+    Text(char),
+    /// Caps Lock is on, or off, as the system has it.
+    Caps(bool),
+    /// The pointer is there.
+    Pointer(i32, i32),
+    /// The button that points went down or up.
+    Button(bool),
+    /// The wheel was turned, down by so many lines.
+    Scroll(i32),
+    /// The window has the keyboard, or has it no more.
+    Focus(bool),
+    /// The window or the screen has another size.
+    Resized,
+    /// The window was closed.
+    Quit,
+}

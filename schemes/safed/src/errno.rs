@@ -1,0 +1,4 @@
+//! Error numbers.
+
+/// An error number.
+pub type Errno = i32;
