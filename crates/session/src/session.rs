@@ -212,6 +212,7 @@ impl Session {
         {
             snapshots.push(newest);
         }
+        tell_apart(&mut snapshots);
         Ok(snapshots)
     }
 
@@ -701,6 +702,19 @@ fn snapshot_name(time: u64) -> String {
     format!("{}Z", &text[..23.min(text.len())])
 }
 
+/// Gives states of the same millisecond, oldest first, names of their own: the second is `…Z-2`.
+fn tell_apart(snapshots: &mut [Snapshot]) {
+    let mut before = (String::new(), 1);
+    for snapshot in snapshots {
+        if snapshot.name == before.0 {
+            before.1 += 1;
+            snapshot.name = format!("{}-{}", before.0, before.1);
+        } else {
+            before = (snapshot.name.clone(), 1);
+        }
+    }
+}
+
 /// The name of this computer, for commits and conflicts.
 pub(crate) fn computer() -> String {
     let read = |path| std::fs::read_to_string(path).ok();
@@ -717,5 +731,24 @@ pub(crate) fn computer() -> String {
         "computer".to_owned()
     } else {
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Snapshot, tell_apart};
+
+    #[test]
+    fn states_of_one_millisecond_have_names_of_their_own() {
+        let state = |name: &str| Snapshot {
+            name: name.to_owned(),
+            head: String::new(),
+            computer: String::new(),
+            added_bytes: 0,
+        };
+        let mut states = ["a", "b", "b", "b", "c"].map(state);
+        tell_apart(&mut states);
+        let names = states.map(|state| state.name);
+        assert_eq!(names, ["a", "b", "b-2", "b-3", "c"]);
     }
 }
