@@ -11,6 +11,7 @@
 //! forgotten when what it holds has been published.
 
 mod disk;
+mod event;
 mod frame;
 mod replay;
 mod segment;
@@ -30,6 +31,7 @@ use parking_lot::Mutex;
 use safeos_record::Key;
 use safeos_store::Reserve;
 
+pub(crate) use self::event::Event;
 use crate::disk::{failed, remove_all, sync_parent};
 use crate::{Error, Result};
 
@@ -47,22 +49,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A place in all that was ever appended to one [`Stage`], in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub(crate) struct Position(u64);
-
-/// What replaying a stage finds, in order.
-#[derive(PartialEq, Eq, Debug)]
-pub(crate) enum Event {
-    /// A segment begins.
-    Segment {
-        /// The stage's identity.
-        id: [u8; 16],
-        /// The segment's number; grows.
-        number: u64,
-        /// What [`Stage::create`] or [`Stage::cut`] was given.
-        base: Vec<u8>,
-    },
-    /// A whole frame.
-    Frame(OwnedFrame),
-}
 
 /// The stage of one session.
 pub(crate) struct Stage {

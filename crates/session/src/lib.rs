@@ -7,11 +7,13 @@
 
 mod admin;
 mod clock;
+mod computer;
 mod disk;
 mod error;
 mod failure;
 mod journal;
 mod lease;
+mod limits;
 mod local;
 #[cfg(feature = "model")]
 pub mod model;
@@ -27,6 +29,7 @@ pub use admin::public::{open_public, open_public_for};
 pub use clock::now;
 
 pub use error::{Error, Result};
+pub use limits::Limits;
 pub use packs::patience::without_waiting;
 pub use report::{
     AtWork, Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step,
@@ -34,7 +37,7 @@ pub use report::{
 };
 pub use safeos_account::{Credentials, Secret};
 pub use session::open::Wishes;
-pub use session::{Limits, Options, Session};
+pub use session::{Options, Session};
 pub use volume::{
     Allocate, Attr, DirEntry, FileKind, Ino, Nanos, NewNode, RenameMode, Seek, SetAttr, Space,
     Volume, XattrMode,

@@ -1,9 +1,14 @@
 //! Synchronising: what is written here goes to the store, and what other computers have published comes from there.
 
+mod accompanied;
 pub(crate) mod ancestry;
 pub(crate) mod attempt;
 pub(crate) mod background;
 pub(crate) mod backlog;
+pub(crate) mod line;
 pub(crate) mod news;
-pub(crate) mod publish;
-pub(crate) mod putback;
+mod publish;
+pub(crate) mod publisher;
+mod publishing;
+mod putback;
+pub(crate) mod synchronizer;

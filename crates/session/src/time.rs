@@ -37,6 +37,13 @@ pub(crate) fn to_the_second(time: Nanos) -> String {
     format!("{}Z", text.split('.').next().unwrap_or_default())
 }
 
+/// The name of a state of the home in `snapshots/`.
+pub(crate) fn snapshot_name(time: u64) -> String {
+    let text = utc(i128::from(time));
+    // To the millisecond, as file names are read by people.
+    format!("{}Z", &text[..23.min(text.len())])
+}
+
 #[cfg(test)]
 mod tests {
     use super::utc;

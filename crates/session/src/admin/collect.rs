@@ -20,7 +20,7 @@ use crate::lease::list::{Doing, Entry, List};
 use crate::packs::Watch;
 use crate::session::open::waiting_packs;
 use crate::sync::attempt::Told;
-use crate::sync::publish::Line;
+use crate::sync::line::Line;
 use crate::time::utc;
 use crate::{AtWork, Collected, Error, Progress, Result, Session, Step};
 
@@ -48,7 +48,9 @@ impl Session {
     ) -> Result<Collected> {
         let _span = span!(INFO, "collect");
         let started = Instant::now();
-        let outcome = self.accompanied(progress, |told| self.collect_in(told, dry_run, lost));
+        let outcome = self
+            .sync
+            .accompanied(progress, |told| self.collect_in(told, dry_run, lost));
         SESSIONS.worked(Work::Collect, outcome.is_ok(), started.elapsed());
         match &outcome {
             Ok(collected) => event!(
@@ -71,19 +73,19 @@ impl Session {
         lost: Option<&str>,
     ) -> Result<Collected> {
         // Nothing is published while the store is looked through.
-        let mut line = self.line(progress)?;
-        let watch = self.home.packs.watch();
+        let mut line = self.sync.line(progress)?;
+        let watch = self.sync.home.packs.watch();
         // A thread that has put or found a pack before that has told the tree then.
-        self.home.turns.wait();
+        self.sync.home.turns.wait();
         // Where nothing can be listed nothing else is begun.
-        self.home.packs.store().list(None, 1)?;
+        self.sync.home.packs.store().list(None, 1)?;
         // Who writes here meanwhile is on the list already. A store that is full is collected without.
         if !dry_run {
-            self.home.packs.hold_anyway()?;
+            self.sync.home.packs.hold_anyway()?;
         }
         let mut collected = Collected::default();
         for _ in 0..ROUNDS_MAX {
-            let published = self.publish_line(&mut line, |publisher, line| {
+            let published = self.sync.publish_line(&mut line, |publisher, line| {
                 publisher.publish_all(line, progress)
             });
             let is_all_published = match published {
@@ -92,9 +94,14 @@ impl Session {
                 published => published.map(|_| true)?,
             };
             failpoint!("collect: claiming", Error::injected);
-            let claim = Claim::take(&self.lease, self.home.packs.store(), dry_run, lost)?;
+            let claim = Claim::take(
+                &self.sync.lease,
+                self.sync.home.packs.store(),
+                dry_run,
+                lost,
+            )?;
             failpoint!("collect: claimed", Error::injected);
-            let account = self.account.read().clone();
+            let account = self.sync.account.read().clone();
             let sweep = Sweep {
                 session: self,
                 account: &account,
@@ -230,7 +237,7 @@ enum Found {
 
 impl Sweep<'_> {
     fn store(&self) -> &dyn Store {
-        self.session.home.packs.store()
+        self.session.sync.home.packs.store()
     }
 
     fn is_still_newest(&self) -> Result<bool> {
@@ -245,10 +252,10 @@ impl Sweep<'_> {
         let session = self.session;
         let mut reached = session.reach(self.progress)?;
         // Files without a name that are in use, and what has been written since.
-        let working = session.home.work.read().tree.clone();
+        let working = session.sync.home.work.read().tree.clone();
         reached.add(&working, &**session.reader(), "what is not published")?;
         if !self.is_all_published {
-            let packs = &session.home.packs;
+            let packs = &session.sync.home.packs;
             let mut unpublished = packs.unpublished().all();
             // What is on this computer can be brought there again, if it is needed.
             unpublished.retain(|pack| match self.claim.only_looks {
@@ -264,8 +271,8 @@ impl Sweep<'_> {
                 reached.add(&commit.tree()?, &**session.reader(), "what was merged")?;
             }
         }
-        if session.home.stage.refusal().is_some() {
-            let waiting = waiting_packs(&session.local, self.account)?;
+        if session.sync.home.stage.refusal().is_some() {
+            let waiting = waiting_packs(&session.sync.local, self.account)?;
             reached.packs.extend(waiting);
         }
         if !reached.damaged.is_empty() {

@@ -75,7 +75,7 @@ impl Session {
             damaged: Vec::new(),
             seen: HashSet::new(),
         };
-        let account = self.account.read().clone();
+        let account = self.sync.account.read().clone();
         let snapshots = self.snapshots()?;
         let total = snapshots.len() as u64;
         for (done, snapshot) in snapshots.into_iter().enumerate() {
@@ -93,6 +93,7 @@ impl Session {
             };
             reached.heads.insert(address);
             let state = self
+                .sync
                 .home
                 .packs
                 .store()
@@ -124,11 +125,11 @@ impl Session {
 
     /// Reads everything the home and its history refer to. Only the store is asked, no cache.
     pub fn check(&self, progress: &dyn Progress) -> Result<Checked> {
-        self.accompanied(progress, |told| self.check_all(told))
+        self.sync.accompanied(progress, |told| self.check_all(told))
     }
 
     fn check_all(&self, progress: &Told<'_>) -> Result<Checked> {
-        let store = self.home.packs.store();
+        let store = self.sync.home.packs.store();
         let reached = self.reach(progress)?;
         let mut checked = Checked {
             records: reached.heads.len() as u64,
@@ -162,14 +163,17 @@ impl Session {
                 }
             }
         }
-        if store.get_pointer(&self.account.read().address())?.is_none() {
+        if store
+            .get_pointer(&self.sync.account.read().address())?
+            .is_none()
+        {
             checked
                 .damaged
                 .push("the account's pointer is missing".to_owned());
         }
         checked.records += 1;
-        let head = self.line(progress)?.head.clone();
-        let account = self.account.read().clone();
+        let head = self.sync.line(progress)?.head.clone();
+        let account = self.sync.account.read().clone();
         match account.check_recovery(store, &head) {
             Err(error) if error.retry() => return Err(error.into()),
             Err(error) => checked.damaged.push(format!("the recovery sheet: {error}")),
@@ -255,31 +259,33 @@ impl Session {
     /// Copies the account, the home and its history to another store. What is there already is not
     /// copied again; the pointer comes last.
     pub fn copy_to(&self, to: &dyn Store, progress: &dyn Progress) -> Result<Copied> {
-        self.accompanied(progress, |told| self.copy_all(to, told))
+        self.sync
+            .accompanied(progress, |told| self.copy_all(to, told))
     }
 
     fn copy_all(&self, to: &dyn Store, progress: &Told<'_>) -> Result<Copied> {
         self.publish(progress)?;
-        let head = self.line(progress)?.head.clone();
+        let head = self.sync.line(progress)?.head.clone();
         let reached = self.reach(progress)?;
         if let Some(damage) = reached.damaged.first() {
             return Err(Error::Damaged(format!(
                 "the copy would not be whole: {damage}"
             )));
         }
-        let from = self.home.packs.store();
+        let from = self.sync.home.packs.store();
         let all: Vec<Address> = reached
             .packs
             .iter()
             .chain(&reached.heads)
             .copied()
             .collect();
-        if let (Some(purse), Some(key)) = (to.purse(), self.account.read().settings(&head)?.wallet)
+        if let (Some(purse), Some(key)) =
+            (to.purse(), self.sync.account.read().settings(&head)?.wallet)
         {
             purse.fund(key.expose())?;
         }
         let mut copied = copy(from, to, &all, progress)?;
-        let account = self.account.read().clone();
+        let account = self.sync.account.read().clone();
         account.mark_name(to)?;
         account.copy_recovery(from, to, &head)?;
         let pointer = head.pointer();
@@ -315,7 +321,7 @@ impl Session {
         let Target::Chunk(address) = there.target() else {
             return Ok(());
         };
-        let account = self.account.read().clone();
+        let account = self.sync.account.read().clone();
         let ancestry = |store| Ancestry {
             account: &account,
             store,
@@ -327,7 +333,7 @@ impl Session {
         };
         // The other way round the copy would be the older one, which is said where the pointer is set.
         let ours = Published::of(head)?;
-        if ancestry(self.home.packs.store()).comes_from(&ours, &other)? {
+        if ancestry(self.sync.home.packs.store()).comes_from(&ours, &other)? {
             return Ok(());
         }
         Err(Error::Apart {

@@ -40,19 +40,20 @@ impl Session {
     /// Publishes the file or folder at `path` in the home for everybody who is given the URL:
     /// `safe://ADDRESS`. A file stands alone in a folder then.
     pub fn publish_path(&self, path: &[u8], progress: &dyn Progress) -> Result<String> {
-        self.accompanied(progress, |told| self.publish_tree(path, told))
+        self.sync
+            .accompanied(progress, |told| self.publish_tree(path, told))
     }
 
     fn publish_tree(&self, path: &[u8], progress: &dyn Progress) -> Result<String> {
-        self.home.flush_all()?;
-        let tree = self.home.look(|look| Ok(look.tree.clone()))?;
+        self.sync.home.flush_all()?;
+        let tree = self.sync.home.look(|look| Ok(look.tree.clone()))?;
         let look = Look {
             tree: &tree,
             source: &**self.reader(),
         };
         let ino = look.walk(path)?;
         let secret = Secret::random()?;
-        let store = self.home.packs.shared_store();
+        let store = self.sync.home.packs.shared_store();
         let keys = Keys::of_public(&secret);
         let packs = Packs::new(store, None, keys.clone());
         let mut writer = Writer {
@@ -93,7 +94,7 @@ impl Session {
         packs.sync()?;
         packs.store().put_chunks(std::slice::from_ref(&chunk))?;
         packs.count(std::slice::from_ref(&chunk));
-        self.home.packs.count_others(packs.counted());
+        self.sync.home.packs.count_others(packs.counted());
         Ok(format!(
             "safe://{}",
             write_address(&chunk.address(), &secret)

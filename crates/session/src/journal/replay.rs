@@ -7,7 +7,7 @@ use std::path::Path;
 
 use safeos_record::Key;
 
-use super::Event;
+use super::event::Event;
 use super::frame::{Joined, Joiner};
 use super::segment::{self, Name, Reader};
 use super::writer::Closed;

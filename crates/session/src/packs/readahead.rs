@@ -7,19 +7,14 @@ use std::ops::Range;
 
 use hashlink::LruCache;
 use parking_lot::Mutex;
-use safeos_tree::{BLOCK_BYTES, Block, ObjectRef};
 
 use crate::Ino;
-use crate::worktree::home::Home;
 
-const BLOCK: u64 = BLOCK_BYTES as u64;
-/// As many blocks as a pack has, about.
-const PACK_BLOCKS: u64 = 128;
 /// How far ahead of a reader a local store reads, in bytes.
 const BYTES_AHEAD: u64 = 4 << 20;
 /// A read of so many bytes is one of a sequential reader, whose reads come through several threads: it may be
 /// as far as [`STRAY_BYTES`] from where the last one ended.
-const LARGE_BYTES: u64 = 128 << 10;
+pub(crate) const LARGE_BYTES: u64 = 128 << 10;
 const STRAY_BYTES: u64 = 2 << 20;
 /// How many files are watched for sequential reading.
 const FILES_MAX: usize = 256;
@@ -48,7 +43,7 @@ impl Default for ReadAhead {
 
 impl ReadAhead {
     /// Notes a read; whether its file is read in order.
-    fn is_sequential(&self, ino: Ino, offset: u64, end: u64) -> bool {
+    pub(crate) fn is_sequential(&self, ino: Ino, offset: u64, end: u64) -> bool {
         let mut reading = self.reading.lock();
         let before = reading.get(&ino).copied();
         let told = before.map_or(0, |before| before.told);
@@ -65,7 +60,7 @@ impl ReadAhead {
     }
 
     /// What of `end..` a local store is to be told of now.
-    fn untold(&self, ino: Ino, end: u64) -> Option<Range<u64>> {
+    pub(crate) fn untold(&self, ino: Ino, end: u64) -> Option<Range<u64>> {
         let mut reading = self.reading.lock();
         let told = &mut reading.get_mut(&ino)?.told;
         let until = end.saturating_add(BYTES_AHEAD);
@@ -81,49 +76,6 @@ impl ReadAhead {
         }
         *told = until;
         Some(from..until)
-    }
-}
-
-impl Home {
-    /// Told of a read: wishes for what comes after it.
-    pub(crate) fn read_ahead(&self, ino: Ino, offset: u64, end: u64) {
-        if !self.ahead.is_sequential(ino, offset, end) {
-            return;
-        }
-        if self.packs.is_remote() {
-            let next = end.div_ceil(BLOCK);
-            // The start of a file alone says nothing yet: the rest of its pack follows.
-            let blocks = match offset {
-                0 => PACK_BLOCKS / 2,
-                _ => self.packs.downloads().packs_ahead() as u64 * PACK_BLOCKS,
-            };
-            let mut last = None;
-            for at in self.stored(ino, next, next.saturating_add(blocks)) {
-                if last.replace(at.pack) != Some(at.pack) && !self.packs.is_here(&at.pack) {
-                    self.packs.downloads().wish_ahead(at.pack);
-                }
-            }
-        } else if end - offset >= LARGE_BYTES || offset > 0 {
-            // The start of a file alone says nothing yet.
-            let Some(untold) = self.ahead.untold(ino, end) else {
-                return;
-            };
-            let stored = self.stored(ino, untold.start / BLOCK, untold.end / BLOCK);
-            for parts in stored.chunk_by(|one, next| one.pack == next.pack) {
-                self.packs.read_ahead(parts);
-            }
-        }
-    }
-
-    /// Where blocks are. Nodes that are not in memory are not fetched for this.
-    fn stored(&self, ino: Ino, from: u64, to: u64) -> Vec<ObjectRef> {
-        let blocks = self.try_look(|look| look.blocks(ino, from, to));
-        let blocks = blocks.unwrap_or_default().into_iter();
-        let stored = blocks.filter_map(|(_, block)| match block {
-            Block::Stored { at, .. } => Some(at),
-            Block::Inline(_) => None,
-        });
-        stored.collect()
     }
 }
 

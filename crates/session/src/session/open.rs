@@ -1,6 +1,6 @@
 //! From credentials to a session: sign up, sign in, offline, and after a crash.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use safeos_account::{
@@ -9,22 +9,21 @@ use safeos_account::{
 };
 use safeos_record::{Address, random_bytes};
 use safeos_store::Observed;
-use safeos_tree::{
-    Batch, Block, Commit, Keys, Reader, Tag, Totals, Tree, Value, decode_batch, seal_tree,
-};
+use safeos_tree::{Block, Commit, Keys, Reader, Totals, Tree, Value, decode_batch, seal_tree};
 
 use crate::clock::precise;
+use crate::computer::computer;
 use crate::journal::{Event, OwnedFrame, Stage};
 use crate::lease::Lease;
 use crate::local::{Local, Seen, forget, remembered, remembers_any};
 use crate::packs::Packs;
 use crate::packs::cache::PackCache;
 use crate::packs::leavable::Leavable;
-use crate::session::computer;
 use crate::sync::ancestry::{Ancestry, State, unless_lost};
 use crate::sync::attempt::before_a_session;
-use crate::sync::publish::{Line, Publisher};
-use crate::sync::putback::Ours;
+use crate::sync::line::{Line, Ours};
+use crate::sync::publisher::Publisher;
+use crate::sync::synchronizer::Synchronizer;
 use crate::worktree::home::Home;
 use crate::worktree::names::root_batch;
 use crate::worktree::owners::Owners;
@@ -98,7 +97,7 @@ impl Session {
         let state = options.state.clone();
         let session = open(account, head, options, false, progress)?;
         // What this computer remembers opens with the old password.
-        if before != session.account.read().address() {
+        if before != session.sync.account.read().address() {
             forget(&state, &before)?;
         }
         Ok(session)
@@ -275,6 +274,7 @@ fn open_in(
     }
     let (store, key) = (options.store.clone(), account.home_key());
     let lease = Arc::new(Lease::new(store, key, &local, computer())?);
+    let (account, local) = (Arc::new(account), Arc::new(local));
     let opening = Opening {
         account: &account,
         head: &head,
@@ -291,23 +291,23 @@ fn open_in(
         }),
         Some(why) => Err(why.clone()),
     };
-    let (home, line) = match opened {
+    let sync = match opened {
         // What is published can be read all the same, and what waits here waits on.
         Err(why) if why.is_of_disk() => opening.to_read(why)?,
         opened => opened?,
     };
-    let session = Session::assemble(account, home, line, local, lease, options.remember)?;
-    session.facts.lock().offline = offline;
-    session.look_at_backlog(waits_since);
+    sync.facts.lock().offline = offline;
+    let session = Session::begin(sync)?;
+    session.sync.look_at_backlog(waits_since);
     Ok(session)
 }
 
 /// What a home is opened from.
 struct Opening<'a> {
-    account: &'a Account,
+    account: &'a Arc<Account>,
     head: &'a Head,
     options: &'a Options,
-    local: &'a Local,
+    local: &'a Arc<Local>,
     lease: &'a Arc<Lease>,
     offline: bool,
 }
@@ -369,8 +369,14 @@ impl Opening<'_> {
         }
     }
 
+    fn synchronizer(&self, home: Home, line: Line) -> Result<Arc<Synchronizer>> {
+        let (account, local) = (self.account.clone(), self.local.clone());
+        let remember = self.options.remember;
+        Synchronizer::new(account, home, line, local, self.lease.clone(), remember)
+    }
+
     /// Opens the home with what an interrupted session has left, to be worked on.
-    fn to_write(&self, step: &dyn Fn(&str)) -> Result<(Home, Line)> {
+    fn to_write(&self, step: &dyn Fn(&str)) -> Result<Arc<Synchronizer>> {
         let (account, local, head) = (self.account, self.local, self.head);
         let (packs, reader) = self.reader()?;
         let (seen, follows) = self.seen(&reader)?;
@@ -405,33 +411,29 @@ impl Opening<'_> {
         let began = &base.address.0;
         let stage = Stage::create(&local.stage(), &key, id, began, local.reserve())?;
         let home = self.home(packs, reader, stage, base_tree.clone());
-        let mut line = self.line(&home, base_tree);
-        let publisher = Publisher {
-            home: &home,
-            account,
-            local,
-            computer: &computer(),
-            remember: self.options.remember,
-            changed: &|_| {},
-            flush: &|| {},
-            unrelated: self.options.accept_older,
-        };
-        if let Some(interrupted) = interrupted {
-            step("bringing back what was not published");
-            interrupted.replay(&home, local, &key, self.options.accept_older)?;
+        let line = self.line(&home, base_tree);
+        let sync = self.synchronizer(home, line)?;
+        {
+            let publisher = Publisher::new(&sync, self.options.accept_older);
+            let mut line = sync.line.lock();
+            if let Some(interrupted) = interrupted {
+                step("bringing back what was not published");
+                interrupted.replay(&sync.home, local, &key, self.options.accept_older)?;
+            }
+            if base.address != head.address() {
+                step("merging what other computers published");
+                publisher.absorb_into(&mut line, Ours::left(base), head.clone())?;
+            }
+            if line.apart.is_none() {
+                publisher.note(&line.head)?;
+            }
+            sync.show(&line, false)?;
         }
-        if base.address != head.address() {
-            step("merging what other computers published");
-            publisher.absorb_into(&mut line, Ours::left(base), head.clone())?;
-        }
-        if line.apart.is_none() {
-            publisher.note(&line.head)?;
-        }
-        Ok((home, line))
+        Ok(sync)
     }
 
     /// Opens the home as it is published, to be read.
-    fn to_read(&self, why: Error) -> Result<(Home, Line)> {
+    fn to_read(&self, why: Error) -> Result<Arc<Synchronizer>> {
         let tree = Commit::decode(self.head.commit())?.tree()?;
         let key = stage_key(self.account);
         let stage = Stage::refusing(&self.local.stage(), &key, why, self.local.reserve());
@@ -445,7 +447,7 @@ impl Opening<'_> {
             );
         }
         let line = self.line(&home, tree);
-        Ok((home, line))
+        self.synchronizer(home, line)
     }
 }
 
@@ -646,33 +648,6 @@ impl Interrupted {
                 done?;
                 Stage::destroy(&local.old_stage())?;
             }
-        }
-        Ok(())
-    }
-}
-
-impl Home {
-    /// Makes a batch of an earlier session, and takes from memory what it replaces.
-    fn redo(&self, batch: Batch) -> Result<()> {
-        let mut sizes = HashMap::new();
-        for (key, value) in &batch {
-            match (key.tag, value) {
-                (Tag::Block, _) => self.forget_block(key.ino, key.number),
-                (Tag::Inode, None) => self.files.drop_file(key.ino),
-                (Tag::Inode, Some(Value::Inode(inode))) => {
-                    sizes.insert(key.ino, inode.size);
-                }
-                _ => {}
-            }
-        }
-        // The content comes before the length that follows it, in this stage as in the other: where a file
-        // was cut and has grown again, a replay of this one must find it short too.
-        for ino in sizes.keys() {
-            self.log_file(*ino)?;
-        }
-        self.change(|_| Ok((batch.clone(), ())))?;
-        for (ino, size) in sizes {
-            self.cut_memory(ino, size);
         }
         Ok(())
     }

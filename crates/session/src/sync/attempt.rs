@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use safeos_store::{Failures, Store};
 
 use crate::clock::precise;
 use crate::packs::patience;
-use crate::sync::publish::Line;
 use crate::time::to_the_second;
-use crate::{Error, Nanos, Progress, Result, Session, Step};
+use crate::{Error, Nanos, Progress, Result, Step};
 
 /// How often it is looked whether somebody still waits, and what for.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
@@ -37,8 +36,6 @@ const OFFLINE_AFTER: Duration = if cfg!(test) {
 } else {
     Duration::from_secs(5)
 };
-/// How often the line is looked for. A wait for a lock with an end to it keeps the processor busy on Redox.
-const LINE_EVERY: Duration = Duration::from_millis(10);
 /// So long without any progress …
 const STUCK_AFTER: Duration = Duration::from_secs(45);
 /// … and requests that still fail so long after it: longer than a line that is only slow has a bad moment.
@@ -46,14 +43,12 @@ const FAILING_FOR: Duration = Duration::from_secs(25);
 /// The same for a sign-in, whose requests are small.
 const OPENING_STUCK_AFTER: Duration = Duration::from_secs(30);
 const OPENING_FAILING_FOR: Duration = Duration::from_secs(15);
-/// Who works for nobody gives way to a person after so long without progress.
-const GIVES_WAY_AFTER: Duration = Duration::from_secs(2);
 
 /// Work that is under way.
 pub(crate) struct Attempt {
-    left: Arc<AtomicBool>,
+    pub(super) left: Arc<AtomicBool>,
     /// A person waits for it.
-    for_person: bool,
+    pub(super) for_person: bool,
     /// See [`STUCK_AFTER`] and [`FAILING_FOR`].
     stuck_after: (Duration, Duration),
     seen: Mutex<Seen>,
@@ -68,7 +63,7 @@ struct Seen {
 }
 
 impl Attempt {
-    fn new(for_person: bool, store: &dyn Store) -> Arc<Self> {
+    pub(super) fn new(for_person: bool, store: &dyn Store) -> Arc<Self> {
         Arc::new(Self {
             left: Arc::default(),
             for_person,
@@ -90,7 +85,7 @@ impl Attempt {
         attempt
     }
 
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         self.left.store(true, Ordering::Release);
     }
 
@@ -108,7 +103,7 @@ impl Attempt {
     }
 
     /// What it does, and for how long it has been at that.
-    fn at(&self) -> (Step, Duration) {
+    pub(super) fn at(&self) -> (Step, Duration) {
         let seen = self.seen.lock();
         (seen.step.clone(), seen.since.elapsed())
     }
@@ -144,7 +139,7 @@ impl Attempt {
 }
 
 /// How a piece of work ended that somebody was kept company for.
-enum End {
+pub(super) enum End {
     /// By itself, or because nobody wanted it any more.
     Own,
     /// With the failure that it met for too long.
@@ -152,19 +147,19 @@ enum End {
 }
 
 /// Keeps somebody company who waits for work.
-struct Company<'a> {
-    store: &'a dyn Store,
-    attempt: &'a Attempt,
-    to: &'a dyn Progress,
+pub(super) struct Company<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) attempt: &'a Attempt,
+    pub(super) to: &'a dyn Progress,
     /// Whether whoever else has a say in it wants it no more.
-    is_left: &'a (dyn Fn() -> bool + Sync),
+    pub(super) is_left: &'a (dyn Fn() -> bool + Sync),
     /// Whether it can be done without the store. Asked once, when the store does not answer.
-    can_do_without: &'a (dyn Fn() -> bool + Sync),
+    pub(super) can_do_without: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Company<'_> {
     /// Does the work, and says and listens meanwhile.
-    fn keep<T>(
+    pub(super) fn keep<T>(
         &self,
         told: &Told<'_>,
         work: impl FnOnce(&Told<'_>) -> Result<T>,
@@ -271,9 +266,9 @@ pub(crate) fn before_a_session<T>(
 
 /// Who listens to an attempt.
 pub(crate) struct Told<'a> {
-    to: &'a dyn Progress,
-    attempt: Arc<Attempt>,
-    store: &'a dyn Store,
+    pub(super) to: &'a dyn Progress,
+    pub(super) attempt: Arc<Attempt>,
+    pub(super) store: &'a dyn Store,
 }
 
 impl Progress for Told<'_> {
@@ -288,117 +283,6 @@ impl Progress for Told<'_> {
 
     fn waits(&self) -> bool {
         self.to.waits()
-    }
-}
-
-impl Session {
-    /// Does something that somebody waits for, and keeps them company: they hear what keeps it, and are not kept by it when they
-    /// do not want it any more.
-    pub(crate) fn accompanied<T>(
-        &self,
-        to: &dyn Progress,
-        work: impl FnOnce(&Told<'_>) -> Result<T>,
-    ) -> Result<T> {
-        self.accompanied_or(to, work, |_| ())
-    }
-
-    /// The same; `on_stuck` hears of a failure that it was ended for.
-    pub(crate) fn accompanied_or<T>(
-        &self,
-        to: &dyn Progress,
-        work: impl FnOnce(&Told<'_>) -> Result<T>,
-        on_stuck: impl FnOnce(&Error),
-    ) -> Result<T> {
-        let store = self.home.packs.store();
-        let attempt = Attempt::new(true, store);
-        let told = Told {
-            to,
-            attempt: attempt.clone(),
-            store,
-        };
-        let company = Company {
-            store,
-            attempt: &attempt,
-            to,
-            is_left: &|| self.is_left(),
-            can_do_without: &|| false,
-        };
-        let (done, end) = company.keep(&told, work);
-        self.is_over(&attempt);
-        match (done, end) {
-            (Err(error), End::Stuck(why)) if error.is_stopped() => {
-                let why = why.into();
-                on_stuck(&why);
-                Err(why)
-            }
-            (Err(error), End::Own) if error.is_stopped() => Err(match self.is_left() {
-                true => Error::Ended,
-                false => Error::Stopped,
-            }),
-            (done, _) => done,
-        }
-    }
-
-    /// The same for what nobody waits for: it gives way to who does.
-    pub(crate) fn unaccompanied<T>(
-        &self,
-        to: &dyn Progress,
-        work: impl FnOnce(&Told<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let store = self.home.packs.store();
-        let attempt = Attempt::new(false, store);
-        let told = Told {
-            to,
-            attempt: attempt.clone(),
-            store,
-        };
-        let done = patience::while_wanted(&attempt.left, || work(&told));
-        self.is_over(&attempt);
-        match done {
-            Err(error) if error.is_stopped() => Err(Error::Stopped),
-            done => done,
-        }
-    }
-
-    /// The right to publish. Who has it already is watched meanwhile: a person's own wait is as long as that goes on.
-    pub(crate) fn line(&self, told: &Told<'_>) -> Result<MutexGuard<'_, Line>> {
-        let store = self.home.packs.store();
-        loop {
-            if let Some(line) = self.line_now(told) {
-                return Ok(line);
-            }
-            if told.stopped() {
-                return Err(Error::Stopped);
-            }
-            let other = self.trying.lock().clone();
-            if let Some(other) = other {
-                let (step, at_it_for) = other.at();
-                let is_kept = other.trouble(store).is_some() && at_it_for >= GIVES_WAY_AFTER;
-                if told.attempt.for_person && !other.for_person && is_kept {
-                    other.leave();
-                } else if !step.what.is_empty() && step != told.attempt.at().0 {
-                    told.step(step);
-                }
-            }
-            std::thread::sleep(LINE_EVERY);
-        }
-    }
-
-    /// The right to publish, unless somebody has it.
-    pub(crate) fn line_now(&self, told: &Told<'_>) -> Option<MutexGuard<'_, Line>> {
-        let line = self.line.try_lock()?;
-        *self.trying.lock() = Some(told.attempt.clone());
-        Some(line)
-    }
-
-    fn is_over(&self, attempt: &Arc<Attempt>) {
-        let mut trying = self.trying.lock();
-        if trying
-            .as_ref()
-            .is_some_and(|other| Arc::ptr_eq(other, attempt))
-        {
-            *trying = None;
-        }
     }
 }
 

@@ -15,8 +15,9 @@ use crate::clock::precise;
 use crate::packs::downloads::FETCHERS;
 use crate::packs::patience;
 use crate::sync::news::HELD;
+use crate::sync::synchronizer::Synchronizer;
 use crate::worktree::home::Home;
-use crate::{Error, Nanos, Progress, Result, Session, Step};
+use crate::{Error, Nanos, Progress, Result, Step};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(250);
@@ -49,7 +50,7 @@ const REST_AFTER: Duration = Duration::from_secs(600);
 /// How often that is tried.
 const REST_EVERY: Duration = Duration::from_secs(60);
 
-/// The threads of a session.
+/// The threads of a sync.
 pub(crate) struct Background {
     stop: Arc<(Mutex<bool>, Condvar)>,
     /// What the threads ask of the store is not waited for any more.
@@ -59,32 +60,32 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn start(session: &Arc<Session>) -> Result<Self> {
+    pub(crate) fn start(sync: &Arc<Synchronizer>) -> Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let left = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for (name, work) in [
-            ("publisher", publisher as fn(&Weak<Session>, &Stop)),
+            ("publisher", publisher as fn(&Weak<Synchronizer>, &Stop)),
             ("packer", packer),
             ("keeper", keeper),
             ("listener", listener),
         ] {
-            let session = Arc::downgrade(session);
+            let sync = Arc::downgrade(sync);
             let stop = Stop(stop.clone());
             let left = left.clone();
             let thread = std::thread::Builder::new()
                 .name(name.into())
-                .spawn(move || patience::while_wanted(&left, || work(&session, &stop)))
+                .spawn(move || patience::while_wanted(&left, || work(&sync, &stop)))
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }
-        session.home.packs.downloads().begin();
-        for _ in 0..if session.home.packs.is_remote() {
+        sync.home.packs.downloads().begin();
+        for _ in 0..if sync.home.packs.is_remote() {
             FETCHERS
         } else {
             0
         } {
-            let home = session.home.clone();
+            let home = sync.home.clone();
             let left = left.clone();
             let fetch = move || home.packs.fetch_wished();
             let thread = std::thread::Builder::new()
@@ -93,7 +94,7 @@ impl Background {
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }
-        let home = session.home.clone();
+        let home = sync.home.clone();
         Ok(Self {
             stop,
             left,
@@ -151,13 +152,13 @@ impl Stop {
 }
 
 /// Moves blocks into packs while they are written, so that nobody has to wait for it.
-fn packer(session: &Weak<Session>, stop: &Stop) {
+fn packer(sync: &Weak<Synchronizer>, stop: &Stop) {
     let mut pause = TICK;
     while !stop.wait(pause) {
-        let Some(session) = session.upgrade() else {
+        let Some(sync) = sync.upgrade() else {
             return;
         };
-        let home = &session.home;
+        let home = &sync.home;
         pause = Duration::from_millis(20);
         let is_much = home.files.dirty_bytes() * 3 > home.limits.dirty_bytes_max;
         if is_much && !home.files.is_being_emptied() {
@@ -177,19 +178,19 @@ fn packer(session: &Weak<Session>, stop: &Stop) {
 }
 
 /// Keeps the stage durable, and looks whether there is room for more.
-fn keeper(session: &Weak<Session>, stop: &Stop) {
+fn keeper(sync: &Weak<Synchronizer>, stop: &Stop) {
     const WHAT: &str = "keeping what was written";
     let mut kept = 0;
     let mut since: Option<Instant> = None;
     let mut pause = TICK;
     while !stop.wait(pause) {
-        let Some(session) = session.upgrade() else {
+        let Some(sync) = sync.upgrade() else {
             return;
         };
-        let home = &session.home;
+        let home = &sync.home;
         pause = TICK.min(home.limits.log_after);
         home.look_for_room();
-        session.look_at_backlog(None);
+        sync.look_at_backlog(None);
         let changes = home.changes();
         if changes == kept {
             continue;
@@ -215,22 +216,22 @@ fn keeper(session: &Weak<Session>, stop: &Stop) {
 }
 
 /// Waits for what other computers publish, where the store tells of it.
-fn listener(session: &Weak<Session>, stop: &Stop) {
-    let counter = |session: &Weak<Session>| Some(session.upgrade()?.facts.lock().counter);
+fn listener(sync: &Weak<Synchronizer>, stop: &Stop) {
+    let counter = |sync: &Weak<Synchronizer>| Some(sync.upgrade()?.facts.lock().counter);
     let mut pause = TICK;
     while !stop.wait(pause) {
-        let Some((store, address)) = session.upgrade().map(|session| {
-            let address = session.account.read().address();
-            (session.home.packs.shared_store(), address)
+        let Some((store, address)) = sync.upgrade().map(|sync| {
+            let address = sync.account.read().address();
+            (sync.home.packs.shared_store(), address)
         }) else {
             return;
         };
-        let Some(seen) = counter(session) else { return };
+        let Some(seen) = counter(sync) else { return };
         let answer = store.watch_pointer(&address, seen, HELD);
-        let (Some(session), Some(now)) = (session.upgrade(), counter(session)) else {
+        let (Some(sync), Some(now)) = (sync.upgrade(), counter(sync)) else {
             return;
         };
-        pause = session.news.heard(&answer, seen, now);
+        pause = sync.news.heard(&answer, seen, now);
     }
 }
 
@@ -279,7 +280,7 @@ impl Pause {
 }
 
 /// Publishes.
-fn publisher(session: &Weak<Session>, stop: &Stop) {
+fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
     let mut seen = 0;
     let mut last_change = Instant::now();
     let mut first_change: Option<Instant> = None;
@@ -288,10 +289,10 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
     let mut published: Option<Instant> = None;
     let mut pause = Pause::new(Instant::now());
     while !stop.wait(TICK) {
-        let Some(session) = session.upgrade() else {
+        let Some(sync) = sync.upgrade() else {
             return;
         };
-        let home = &session.home;
+        let home = &sync.home;
         let paid = home.packs.store().traits().paid;
         let now = Instant::now();
         let changes = home.changes();
@@ -311,28 +312,28 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
                 || paid && home.unpublished() + home.packs.waiting_bytes() >= PAID_BYTES
         });
         // Publishing looks too: changes that wait for it are not to go early for that.
-        let every = if session.news.is_told() {
+        let every = if sync.news.is_told() {
             LOOK_TOLD_EVERY
         } else {
             LOOK_EVERY
         };
-        let is_time = session.news.has_moved() || now - looked >= every;
+        let is_time = sync.news.has_moved() || now - looked >= every;
         let look = !paid && first_change.is_none() && is_time;
-        if !session.backlog.has_failed() {
+        if !sync.backlog.has_failed() {
             // A person was faster.
             pause = Pause::new(now);
         } else if now < pause.until && !paid {
-            pause.look(|| session.is_store_there());
+            pause.look(|| sync.is_store_there());
         }
         if (due || look) && now >= pause.until {
             looked = now;
-            session.news.taken();
-            match session.publish_quietly(stop) {
+            sync.news.taken();
+            match sync.publish_quietly(stop) {
                 Ok(_) => {
                     if due {
                         published = Some(Instant::now());
                     }
-                    if session.facts.lock().are_newest(home.changes()) {
+                    if sync.facts.lock().are_newest(home.changes()) {
                         first_change = None;
                         seen = home.changes();
                     } else {
@@ -346,13 +347,13 @@ fn publisher(session: &Weak<Session>, stop: &Stop) {
                 Err(error) => {
                     let pause = pause.begin(Instant::now(), &error);
                     let next = precise() + pause.as_nanos() as Nanos;
-                    session.backlog.next_try(Some(next));
+                    sync.backlog.next_try(Some(next));
                 }
             }
         }
         if first_change.is_none() && now - last_change >= REST_AFTER && now - rested >= REST_EVERY {
             rested = now;
-            session.rest();
+            sync.rest();
         }
     }
 }

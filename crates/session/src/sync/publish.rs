@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use safeos_account::{Account, Error as AccountError, Head};
+use safeos_account::{Error as AccountError, Head};
 use safeos_record::{Address, Chunk};
 use safeos_telemetry::metrics::{SESSIONS, Work};
 use safeos_telemetry::{event, failpoint, span};
@@ -19,9 +19,10 @@ use safeos_tree::{
 
 use crate::clock::precise;
 use crate::failure::Fault;
-use crate::local::{Local, Seen};
+use crate::local::Seen;
 use crate::packs::Packs;
-use crate::sync::putback::{Apart, Ours};
+use crate::sync::line::{Line, Ours};
+use crate::sync::publisher::Publisher;
 use crate::time::utc;
 use crate::worktree::files::State;
 use crate::worktree::home::{Home, leaves_nameless, put_inode};
@@ -39,21 +40,6 @@ const SEALS_MAX: usize = 3;
 /// What is told when it fails.
 const NOTING: &str = "noting on this computer what is published";
 
-/// What was published last.
-pub(crate) struct Line {
-    pub(crate) head: Head,
-    /// The tree that is the base of what is being worked on.
-    pub(crate) base: Tree,
-    /// [`Home::changes`] when that was.
-    pub(crate) changes: u64,
-    /// Bytes put when that was.
-    pub(crate) bytes: u64,
-    /// The head that was the newest here before another computer's was merged: the next commit names both.
-    pub(crate) merged: Option<Address>,
-    /// When `head` does not come from what was published here: what is to be said and seen to before the next commit.
-    pub(crate) apart: Option<Apart>,
-}
-
 /// The home at one moment.
 struct Frozen {
     tree: Tree,
@@ -67,20 +53,6 @@ struct Frozen {
     changes: u64,
     /// Whether the tree had everything then that the stage says up to that segment.
     whole: bool,
-}
-
-/// Everything that publishing needs.
-pub(crate) struct Publisher<'a> {
-    pub(crate) home: &'a Home,
-    pub(crate) account: &'a Account,
-    pub(crate) local: &'a Local,
-    pub(crate) computer: &'a str,
-    pub(crate) remember: bool,
-    pub(crate) changed: &'a dyn Fn(Change),
-    /// Has fronts hand over what they keep back.
-    pub(crate) flush: &'a dyn Fn(),
-    /// Merge also a state with which ours has nothing in common that is known. Somebody was asked.
-    pub(crate) unrelated: bool,
 }
 
 impl Publisher<'_> {
@@ -105,8 +77,8 @@ impl Publisher<'_> {
     }
 
     fn publish_now(&self, line: &mut Line, progress: &dyn Progress) -> Result<Published> {
-        let store = self.home.packs.store();
-        let before = self.home.packs.counted();
+        let store = self.sync.home.packs.store();
+        let before = self.sync.home.packs.counted();
         let mut published = Published::default();
         let say = |what: &str| {
             progress.step(Step {
@@ -125,16 +97,16 @@ impl Publisher<'_> {
             failpoint!("publish: looking for others", Error::injected);
             if let Some(theirs) = self.account.fetch_head_after(store, &line.head)? {
                 say("merging");
-                (self.flush)();
+                self.sync.flush();
                 published.conflicts.extend(self.absorb(line, theirs)?);
                 failpoint!("publish: merged", Error::injected);
-                self.home.packs.bring_back_own()?;
-                self.home.packs.upload(&BTreeSet::new(), progress)?;
+                self.sync.home.packs.bring_back_own()?;
+                self.sync.home.packs.upload(&BTreeSet::new(), progress)?;
             }
             moved = None;
             if line.apart.is_none()
-                && self.home.changes() == line.changes
-                && self.home.files.dirty_bytes() == 0
+                && self.sync.home.changes() == line.changes
+                && self.sync.home.files.dirty_bytes() == 0
             {
                 break;
             }
@@ -151,7 +123,7 @@ impl Publisher<'_> {
         if let Some(moved) = moved {
             return Err(moved.into());
         }
-        let after = self.home.packs.counted();
+        let after = self.sync.home.packs.counted();
         published.records = after.0 - before.0;
         published.bytes = after.1 - before.1;
         Ok(published)
@@ -165,7 +137,7 @@ impl Publisher<'_> {
         progress: &dyn Progress,
     ) -> Result<Published> {
         let mut published = self.publish(line, progress)?;
-        if !published.changed && self.home.stage.bytes() > 0 {
+        if !published.changed && self.sync.home.stage.bytes() > 0 {
             published.changed = self.commit_always(line, progress)?;
         }
         Ok(published)
@@ -173,7 +145,7 @@ impl Publisher<'_> {
 
     /// Publishes the tree as it is now, if it differs from what is published.
     fn commit(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
-        let home = self.home;
+        let home = &*self.sync.home;
         if line.apart.is_some() {
             return self.commit_always(line, progress);
         }
@@ -191,7 +163,7 @@ impl Publisher<'_> {
     }
 
     fn commit_always(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
-        let home = self.home;
+        let home = &*self.sync.home;
         // Also a head is a record to which nothing refers until the pointer moves.
         home.packs.hold_anyway()?;
         for _ in 0..SEALS_MAX {
@@ -237,7 +209,7 @@ impl Publisher<'_> {
             parents.extend(line.merged.filter(|merged| !parents.contains(merged)));
             let commit = Commit {
                 time: precise().max(0) as u64,
-                computer: self.computer.to_owned(),
+                computer: self.sync.computer.clone(),
                 parents,
                 stage: home.stage.id(),
                 stage_segment: segment,
@@ -259,7 +231,7 @@ impl Publisher<'_> {
     }
 
     fn set_head(&self, line: &Line, commit: &[u8]) -> Result<Head> {
-        let (account, store) = (self.account, self.home.packs.store());
+        let (account, store) = (&self.account, self.sync.home.packs.store());
         Ok(match &line.apart {
             None => account.publish_head(store, commit, &line.head)?,
             Some(apart) => {
@@ -272,7 +244,7 @@ impl Publisher<'_> {
     /// Whether anything a person can see differs.
     fn differs(&self, base: &Tree, now: &Tree) -> Result<bool> {
         let mut found = false;
-        let outcome = diff(base, now, &*self.home.reader, &mut |key, _, _| {
+        let outcome = diff(base, now, &*self.sync.home.reader, &mut |key, _, _| {
             found = !matches!(key.tag, Tag::Snapshot | Tag::Range);
             // An error ends the walk; there is nothing more to learn.
             if found {
@@ -290,7 +262,7 @@ impl Publisher<'_> {
 
     /// Takes note of a new head.
     fn moved(&self, line: &mut Line, head: Head, tree: Tree, changes: u64) -> Result<()> {
-        let home = self.home;
+        let home = &*self.sync.home;
         home.work.write().tree.release_stored(&home.reader);
         home.packs.published();
         // Open files without a name are in no tree that is published.
@@ -314,13 +286,14 @@ impl Publisher<'_> {
             commit: head.commit().to_vec(),
         };
         let noted = self
+            .sync
             .local
             .set_seen(self.account.home_key(), &seen)
-            .and_then(|()| match self.remember {
-                true => self.local.remember(head.pointer(), head.chunk()),
+            .and_then(|()| match self.sync.remember {
+                true => self.sync.local.remember(head.pointer(), head.chunk()),
                 false => Ok(()),
             });
-        let problems = &self.home.problems;
+        let problems = &self.sync.home.problems;
         problems.solved(NOTING);
         match noted {
             // What is published is so without a note of it here, and a home that can only be read is open.
@@ -332,7 +305,7 @@ impl Publisher<'_> {
 
     /// Takes everything of one moment.
     fn freeze(&self, line: &Line) -> Result<Frozen> {
-        let home = self.home;
+        let home = &*self.sync.home;
         self.list_state(line.head.address(), &Commit::decode(line.head.commit())?)?;
         if let Some(apart) = line.apart.as_ref().filter(|apart| apart.chunk.is_some()) {
             self.list_state(apart.ours.address, &apart.ours.commit)?;
@@ -367,7 +340,7 @@ impl Publisher<'_> {
             computer: commit.computer.as_str().into(),
             added_bytes: commit.added_bytes,
         }));
-        self.home.change(|look| {
+        self.sync.home.change(|look| {
             // Two heads of the same nanosecond: the later one stands behind.
             let mut time = commit.time;
             loop {
@@ -386,7 +359,7 @@ impl Publisher<'_> {
     /// A file of which the end is in packs and something before it still in memory gets its length: what is not there
     /// reads as zeros, and nothing lies beyond the end.
     fn cover(&self, in_memory: Vec<Ino>, tree: &mut Tree) -> Result<()> {
-        let reader = &*self.home.reader;
+        let reader = &*self.sync.home.reader;
         for ino in in_memory {
             let Some(Value::Inode(inode)) = tree.get(reader, &Key::inode(ino))? else {
                 continue;
@@ -410,7 +383,7 @@ impl Publisher<'_> {
 
     /// Nodes without names are this session's alone, with what has a name in them only.
     fn leave_out(&self, mut orphans: Vec<Ino>, tree: &mut Tree) -> Result<()> {
-        let reader = &*self.home.reader;
+        let reader = &*self.sync.home.reader;
         let mut named: HashMap<Ino, u32> = HashMap::new();
         loop {
             while let Some(ino) = orphans.pop() {
@@ -468,7 +441,7 @@ impl Publisher<'_> {
     }
 
     fn absorb_now(&self, line: &mut Line, own: Ours, theirs: Head) -> Result<Vec<String>> {
-        let home = self.home;
+        let home = &*self.sync.home;
         failpoint!("merge: beginning", Error::injected);
         let their_tree = Commit::decode(theirs.commit())?.tree()?;
         let base = self.base(line, &own, &theirs)?;
@@ -492,7 +465,7 @@ impl Publisher<'_> {
                 &*home.reader,
                 &mut Names {
                     home,
-                    computer: self.computer,
+                    computer: &self.sync.computer,
                 },
             )?;
             conflicts = merged
@@ -525,7 +498,7 @@ impl Publisher<'_> {
         }
         failpoint!("merge: taken over", Error::injected);
         for change in changed {
-            (self.changed)(change);
+            self.sync.tell(change);
         }
         self.follow(line, own, theirs, their_tree, &base, local)?;
         for conflict in &conflicts {
@@ -539,7 +512,7 @@ impl Publisher<'_> {
     /// Makes the merged tree the one that is worked on. Not if that has changed since `ours`, or somebody has written
     /// to a file that the batch changes: what is in memory of it is of the old content.
     fn take_over(&self, ours: &Tree, batch: &Batch, whole: Option<&Tree>) -> Result<bool> {
-        let home = self.home;
+        let home = &*self.sync.home;
         let content = |(key, _): &(Key, Option<Value>)| {
             matches!(key.tag, Tag::Inode | Tag::Block).then_some(key.ino)
         };

@@ -13,7 +13,8 @@ use safeos_record::{Address, Chunk};
 use safeos_tree::{Batch, Block, Key, ObjectKind, Tree, Value, diff, references};
 
 use crate::sync::ancestry::{Ancestry, State, unless_lost};
-use crate::sync::publish::{Line, Publisher};
+use crate::sync::line::{Apart, Base, Line, NewPacks, Ours};
+use crate::sync::publisher::Publisher;
 use crate::worktree::look::Look;
 use crate::{Error, Ino, Result};
 
@@ -22,79 +23,12 @@ const NAMED_MAX: usize = 50;
 /// How often the tree is taken again when somebody changes it meanwhile.
 const TRIES_MAX: usize = 1000;
 
-/// See [`Line::apart`].
-pub(crate) struct Apart {
-    /// What was published here last. It is a parent of the next commit.
-    pub(crate) ours: State,
-    /// Its head chunk, as far as it is to be had; it is put again.
-    pub(crate) chunk: Option<Chunk>,
-    /// Whose settings are newer.
-    pub(crate) newest: Head,
-    /// The highest counter that was seen.
-    pub(crate) counter: u64,
-}
-
-/// What this computer goes on from.
-pub(crate) struct Ours {
-    pub(crate) state: State,
-    /// `None` at sign-in, where it is what a stage was left on.
-    head: Option<Head>,
-}
-
-impl Ours {
-    /// What was published here last.
-    pub(crate) fn published(head: &Head) -> Result<Self> {
-        Ok(Self {
-            state: State::of(head)?,
-            head: Some(head.clone()),
-        })
-    }
-
-    /// What a stage was left on.
-    pub(crate) fn left(state: State) -> Self {
-        Self { state, head: None }
-    }
-
-    fn is_before(&self, theirs: &Head) -> bool {
-        let head = self.head.as_ref();
-        head.is_none_or(|head| theirs.pointer().replaces(head.pointer()))
-    }
-}
-
-/// See [`Publisher::new_packs`].
-pub(crate) struct NewPacks {
-    nodes: BTreeSet<Address>,
-    blocks: BTreeSet<Address>,
-}
-
-impl NewPacks {
-    pub(crate) fn all(&self) -> BTreeSet<Address> {
-        self.nodes.union(&self.blocks).copied().collect()
-    }
-}
-
-/// What a merge starts from.
-pub(crate) struct Base {
-    /// `None`: what was published here last, as it should be.
-    apart: Option<Tree>,
-}
-
-impl Base {
-    pub(crate) fn tree<'a>(&'a self, line: &'a Line) -> &'a Tree {
-        self.apart.as_ref().unwrap_or(&line.base)
-    }
-
-    pub(crate) fn is_apart(&self) -> bool {
-        self.apart.is_some()
-    }
-}
-
 impl Publisher<'_> {
     fn ancestry(&self) -> Ancestry<'_> {
         Ancestry {
-            account: self.account,
-            store: self.home.packs.store(),
-            source: &*self.home.reader,
+            account: &self.account,
+            store: self.sync.home.packs.store(),
+            source: &*self.sync.home.reader,
         }
     }
 
@@ -115,7 +49,7 @@ impl Publisher<'_> {
             return Ok(Base { apart: None });
         }
         // A network may answer what it had before for a while; publishing over that would be paid for.
-        let paid = self.home.packs.store().traits().paid;
+        let paid = self.sync.home.packs.store().traits().paid;
         if paid && !is_before {
             return Err(Error::RolledBack);
         }
@@ -156,7 +90,7 @@ impl Publisher<'_> {
     }
 
     fn note_apart(&self, line: &mut Line, ours: Ours, theirs: &Head) -> Result<()> {
-        let problems = &self.home.problems;
+        let problems = &self.sync.home.problems;
         let Ours { state, head } = ours;
         if head
             .as_ref()
@@ -174,7 +108,7 @@ impl Publisher<'_> {
                 line.merged = Some(state.address);
                 let chunk = match &head {
                     Some(head) => Some(head.chunk().clone()),
-                    None => self.home.packs.store().get_chunk(&state.address).ok(),
+                    None => self.sync.home.packs.store().get_chunk(&state.address).ok(),
                 };
                 // A state of which something is lost would be damage in the history for good.
                 let chunk = match chunk {
@@ -196,11 +130,11 @@ impl Publisher<'_> {
         ));
         let apart = line.apart.insert(apart);
         apart.see(theirs);
-        if let Some(seen) = self.local.seen(self.account.home_key())? {
+        if let Some(seen) = self.sync.local.seen(self.account.home_key())? {
             apart.counter = apart.counter.max(seen.counter);
         }
         // Where content was seen may be gone with the rest.
-        self.home.packs.forget_known();
+        self.sync.home.packs.forget_known();
         let kept = apart.chunk.as_ref().map(Chunk::address);
         self.forget_lost_states(&State::of(theirs)?, kept)
     }
@@ -208,7 +142,7 @@ impl Publisher<'_> {
     /// Takes those states from the home's list that the store has lost: what lists them would count as damaged for good.
     fn forget_lost_states(&self, theirs: &State, kept: Option<Address>) -> Result<()> {
         let ancestry = self.ancestry();
-        let tree = self.home.work.read().tree.clone();
+        let tree = self.sync.home.work.read().tree.clone();
         let Some(own) = unless_lost(ancestry.list(&tree))? else {
             return Ok(());
         };
@@ -223,7 +157,7 @@ impl Publisher<'_> {
             })
             .collect();
         let heads: Vec<Address> = only.iter().map(|(_, head)| *head).collect();
-        let there = self.home.packs.has(&heads)?;
+        let there = self.sync.home.packs.has(&heads)?;
         let lost: Vec<(u64, Address)> = only
             .into_iter()
             .zip(there)
@@ -232,7 +166,7 @@ impl Publisher<'_> {
         if lost.is_empty() {
             return Ok(());
         }
-        self.home.change(|look| {
+        self.sync.home.change(|look| {
             let mut batch = Batch::new();
             for (time, head) in &lost {
                 let key = Key::snapshot(*time);
@@ -244,7 +178,7 @@ impl Publisher<'_> {
             }
             Ok((batch, ()))
         })?;
-        self.home.problems.add(format!(
+        self.sync.home.problems.add(format!(
             "{} states of the history are gone from the store, which was put back",
             lost.len()
         ));
@@ -255,19 +189,24 @@ impl Publisher<'_> {
     /// each other, all of them: what the other head refers to may be lost too, and be here.
     pub(crate) fn new_packs(&self, line: &Line, tree: &Tree) -> Result<NewPacks> {
         let mut new = NewPacks {
-            nodes: self.home.packs.fresh_nodes(),
+            nodes: self.sync.home.packs.fresh_nodes(),
             blocks: BTreeSet::new(),
         };
         if line.apart.is_some() {
             self.packs_of(tree, &mut new.nodes, &mut new.blocks)?;
             return Ok(new);
         }
-        diff(&line.base, tree, &*self.home.reader, &mut |_, _, now| {
-            if let Some(Value::Block(Block::Stored { at, .. })) = now {
-                new.blocks.insert(at.pack);
-            }
-            Ok(())
-        })?;
+        diff(
+            &line.base,
+            tree,
+            &*self.sync.home.reader,
+            &mut |_, _, now| {
+                if let Some(Value::Block(Block::Stored { at, .. })) = now {
+                    new.blocks.insert(at.pack);
+                }
+                Ok(())
+            },
+        )?;
         Ok(new)
     }
 
@@ -280,7 +219,7 @@ impl Publisher<'_> {
         tree: &Tree,
         new: &NewPacks,
     ) -> Result<bool> {
-        let packs = &self.home.packs;
+        let packs = &self.sync.home.packs;
         // Nothing is ever taken from a store where records are paid for.
         if packs.store().traits().paid {
             return Ok(true);
@@ -309,7 +248,7 @@ impl Publisher<'_> {
         let mut seen = HashSet::new();
         references(
             tree,
-            &*self.home.reader,
+            &*self.sync.home.reader,
             &mut seen,
             &mut |kind, at| {
                 match kind {
@@ -331,16 +270,16 @@ impl Publisher<'_> {
             return Ok(false);
         }
         nodes.append(&mut blocks);
-        Ok(self.home.packs.bring_back(&nodes)?.is_empty())
+        Ok(self.sync.home.packs.bring_back(&nodes)?.is_empty())
     }
 
     /// Has the nodes that were in these packs stored again.
     fn store_again(&self, lost: &BTreeSet<Address>) -> Result<()> {
         for _ in 0..TRIES_MAX {
-            let before = self.home.work.read().tree.clone();
+            let before = self.sync.home.work.read().tree.clone();
             let mut again = before.clone();
-            again.store_again(&*self.home.reader, &|pack| lost.contains(pack))?;
-            let mut work = self.home.work.write();
+            again.store_again(&*self.sync.home.reader, &|pack| lost.contains(pack))?;
+            let mut work = self.sync.home.work.write();
             if work.tree.is_same(&before) {
                 work.tree = again;
                 return Ok(());
@@ -352,7 +291,7 @@ impl Publisher<'_> {
     }
 
     fn name_lost(&self, line: &Line, tree: &Tree, lost: &BTreeSet<Address>) -> Result<()> {
-        let reader = &*self.home.reader;
+        let reader = &*self.sync.home.reader;
         let mut hurt: BTreeSet<Ino> = BTreeSet::new();
         diff(&line.base, tree, reader, &mut |key, _, now| {
             if let Some(Value::Block(Block::Stored { at, .. })) = now
@@ -371,26 +310,16 @@ impl Publisher<'_> {
                 |_| format!("inode {ino}"),
                 |path| String::from_utf8_lossy(&path).into_owned(),
             );
-            self.home.problems.add(format!(
+            self.sync.home.problems.add(format!(
                 "{path}: content of it is gone from the store and not on this computer; an older version may be in snapshots/"
             ));
         }
         if hurt.len() > NAMED_MAX {
-            self.home.problems.add(format!(
+            self.sync.home.problems.add(format!(
                 "content of {} more files is gone from the store",
                 hurt.len() - NAMED_MAX
             ));
         }
         Ok(())
-    }
-}
-
-impl Apart {
-    /// Takes note of a state that the store has.
-    fn see(&mut self, theirs: &Head) {
-        self.counter = self.counter.max(theirs.counter());
-        if theirs.counter() >= self.newest.counter() {
-            self.newest = theirs.clone();
-        }
     }
 }

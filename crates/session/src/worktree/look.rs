@@ -12,7 +12,7 @@ use safeos_tree::{
 use crate::failure::Fault;
 use crate::worktree::files::{PAGE_BYTES, Pages, pages};
 use crate::worktree::owners::{Owners, is_own_attribute};
-use crate::{Attr, DirEntry, Error, FileKind, Ino, Seek};
+use crate::{DirEntry, Error, Ino, Seek};
 
 type Found<T> = Result<T, Fault>;
 
@@ -375,47 +375,4 @@ pub(crate) fn check_xattr_value(value: &[u8]) -> Result<(), Error> {
         return Err(Error::ValueTooLarge);
     }
     Ok(())
-}
-
-/// What `stat` shows of a node that belongs to this user and group.
-pub(crate) fn attr(ino: Ino, inode: &Inode, (uid, gid): (u32, u32)) -> Attr {
-    Attr {
-        ino,
-        kind: kind(inode.kind),
-        perm: inode.perm,
-        nlink: inode.nlink,
-        uid,
-        gid,
-        rdev: inode.rdev,
-        size: inode.size,
-        blocks: inode.allocated.div_ceil(512),
-        atime: inode.atime,
-        mtime: inode.mtime,
-        ctime: inode.ctime,
-        btime: inode.btime,
-    }
-}
-
-pub(crate) const fn kind(kind: safeos_tree::FileKind) -> FileKind {
-    match kind {
-        safeos_tree::FileKind::File => FileKind::File,
-        safeos_tree::FileKind::Directory => FileKind::Directory,
-        safeos_tree::FileKind::Symlink => FileKind::Symlink,
-        safeos_tree::FileKind::Fifo => FileKind::Fifo,
-        safeos_tree::FileKind::Socket => FileKind::Socket,
-        safeos_tree::FileKind::CharDevice => FileKind::CharDevice,
-        safeos_tree::FileKind::BlockDevice => FileKind::BlockDevice,
-    }
-}
-
-pub(crate) const fn tree_kind(kind: FileKind) -> safeos_tree::FileKind {
-    match kind {
-        FileKind::File => safeos_tree::FileKind::File,
-        FileKind::Directory => safeos_tree::FileKind::Directory,
-        FileKind::Symlink => safeos_tree::FileKind::Symlink,
-        FileKind::Fifo => safeos_tree::FileKind::Fifo,
-        FileKind::Socket => safeos_tree::FileKind::Socket,
-        FileKind::CharDevice => safeos_tree::FileKind::CharDevice,
-        FileKind::BlockDevice => safeos_tree::FileKind::BlockDevice,
-    }
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use safeos_tree::{Batch, FileKind as TreeKind, Inode, Key, Owner, TARGET_BYTES_MAX, Value};
 
 use crate::failure::Fault;
+use crate::worktree::attr::tree_kind;
 use crate::worktree::home::{Home, now, put_inode};
-use crate::worktree::look::{Look, check_name, tree_kind};
+use crate::worktree::look::{Look, check_name};
 use crate::{Attr, Error, FileKind, Ino, Nanos, NewNode, RenameMode, Result, SetAttr};
 
 const SET_GROUP_ID: u16 = 0o2000;

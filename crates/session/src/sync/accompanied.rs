@@ -1,0 +1,128 @@
+//! Work of a synchronizer that somebody waits for, and the right to publish.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+
+use crate::packs::patience;
+use crate::sync::attempt::{Attempt, Company, End, Told};
+use crate::sync::line::Line;
+use crate::sync::synchronizer::Synchronizer;
+use crate::{Error, Progress, Result};
+
+/// How often the line is looked for. A wait for a lock with an end to it keeps the processor busy on Redox.
+const LINE_EVERY: Duration = Duration::from_millis(10);
+/// Who works for nobody gives way to a person after so long without progress.
+const GIVES_WAY_AFTER: Duration = Duration::from_secs(2);
+
+impl Synchronizer {
+    /// Does something that somebody waits for, and keeps them company: they hear what keeps it, and are not kept by it when they
+    /// do not want it any more.
+    pub(crate) fn accompanied<T>(
+        &self,
+        to: &dyn Progress,
+        work: impl FnOnce(&Told<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.accompanied_or(to, work, |_| ())
+    }
+
+    /// The same; `on_stuck` hears of a failure that it was ended for.
+    pub(crate) fn accompanied_or<T>(
+        &self,
+        to: &dyn Progress,
+        work: impl FnOnce(&Told<'_>) -> Result<T>,
+        on_stuck: impl FnOnce(&Error),
+    ) -> Result<T> {
+        let store = self.home.packs.store();
+        let attempt = Attempt::new(true, store);
+        let told = Told {
+            to,
+            attempt: attempt.clone(),
+            store,
+        };
+        let company = Company {
+            store,
+            attempt: &attempt,
+            to,
+            is_left: &|| self.is_left(),
+            can_do_without: &|| false,
+        };
+        let (done, end) = company.keep(&told, work);
+        self.is_over(&attempt);
+        match (done, end) {
+            (Err(error), End::Stuck(why)) if error.is_stopped() => {
+                let why = why.into();
+                on_stuck(&why);
+                Err(why)
+            }
+            (Err(error), End::Own) if error.is_stopped() => Err(match self.is_left() {
+                true => Error::Ended,
+                false => Error::Stopped,
+            }),
+            (done, _) => done,
+        }
+    }
+
+    /// The same for what nobody waits for: it gives way to who does.
+    pub(crate) fn unaccompanied<T>(
+        &self,
+        to: &dyn Progress,
+        work: impl FnOnce(&Told<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let store = self.home.packs.store();
+        let attempt = Attempt::new(false, store);
+        let told = Told {
+            to,
+            attempt: attempt.clone(),
+            store,
+        };
+        let done = patience::while_wanted(&attempt.left, || work(&told));
+        self.is_over(&attempt);
+        match done {
+            Err(error) if error.is_stopped() => Err(Error::Stopped),
+            done => done,
+        }
+    }
+
+    /// The right to publish. Who has it already is watched meanwhile: a person's own wait is as long as that goes on.
+    pub(crate) fn line(&self, told: &Told<'_>) -> Result<MutexGuard<'_, Line>> {
+        let store = self.home.packs.store();
+        loop {
+            if let Some(line) = self.line_now(told) {
+                return Ok(line);
+            }
+            if told.stopped() {
+                return Err(Error::Stopped);
+            }
+            let other = self.trying.lock().clone();
+            if let Some(other) = other {
+                let (step, at_it_for) = other.at();
+                let is_kept = other.trouble(store).is_some() && at_it_for >= GIVES_WAY_AFTER;
+                if told.attempt.for_person && !other.for_person && is_kept {
+                    other.leave();
+                } else if !step.what.is_empty() && step != told.attempt.at().0 {
+                    told.step(step);
+                }
+            }
+            std::thread::sleep(LINE_EVERY);
+        }
+    }
+
+    /// The right to publish, unless somebody has it.
+    pub(crate) fn line_now(&self, told: &Told<'_>) -> Option<MutexGuard<'_, Line>> {
+        let line = self.line.try_lock()?;
+        *self.trying.lock() = Some(told.attempt.clone());
+        Some(line)
+    }
+
+    fn is_over(&self, attempt: &Arc<Attempt>) {
+        let mut trying = self.trying.lock();
+        if trying
+            .as_ref()
+            .is_some_and(|other| Arc::ptr_eq(other, attempt))
+        {
+            *trying = None;
+        }
+    }
+}

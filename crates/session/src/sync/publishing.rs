@@ -1,0 +1,128 @@
+//! When a synchronizer publishes, and what follows from it.
+
+use safeos_account::{Account, Head};
+use safeos_store::Store;
+
+use crate::clock::precise;
+use crate::sync::attempt::Told;
+use crate::sync::line::Line;
+use crate::sync::publisher::Publisher;
+use crate::sync::synchronizer::Synchronizer;
+use crate::{Error, Progress, Published, Result};
+
+/// How often what changes the account's packet is tried again when other computers publish meanwhile.
+const NEWEST_TRIES_MAX: usize = 32;
+
+impl Synchronizer {
+    /// Publishes everything written so far, after merging what other computers have published. What makes no progress ends
+    /// with the failure that it meets, and is tried again in the background.
+    pub(crate) fn publish(&self, progress: &dyn Progress) -> Result<Published> {
+        let work = |told: &Told<'_>| self.publish_in_line(told);
+        self.accompanied_or(progress, work, |error| self.not_published(error))
+    }
+
+    /// Takes note of a try that has failed.
+    pub(crate) fn not_published(&self, error: &Error) {
+        let problems = &self.home.problems;
+        problems.solved("publishing");
+        problems.add(format!("publishing: {error}"));
+        self.backlog.failed(error, self.home.packs.counted().0);
+    }
+
+    /// The same where nobody waits for it.
+    pub(crate) fn publish_quietly(&self, progress: &dyn Progress) -> Result<Published> {
+        self.unaccompanied(progress, |told| self.publish_in_line(told))
+    }
+
+    pub(crate) fn publish_in_line(&self, told: &Told<'_>) -> Result<Published> {
+        let mut line = self.line(told)?;
+        self.publish_line(&mut line, |publisher, line| publisher.publish(line, told))
+    }
+
+    /// Publishes, in one of the publisher's ways, for who has the line.
+    pub(crate) fn publish_line(
+        &self,
+        line: &mut Line,
+        way: impl FnOnce(&Publisher<'_>, &mut Line) -> Result<Published>,
+    ) -> Result<Published> {
+        self.home.alive()?;
+        let began = precise();
+        self.backlog.next_try(None);
+        let publisher = Publisher::new(self, false);
+        let published = way(&publisher, line);
+        let offline = matches!(&published, Err(error) if error.is_away());
+        self.show(line, offline)?;
+        match &published {
+            Ok(_) => {
+                self.home.problems.solved("publishing");
+                self.backlog.published(began);
+                self.look_at_backlog(None);
+            }
+            Err(error) if error.is_stopped() => {}
+            Err(error) => self.not_published(error),
+        }
+        published
+    }
+
+    /// Publishes, and does something with the newest head; again as long as other computers are faster.
+    pub(crate) fn on_newest<T>(
+        &self,
+        line: &mut Line,
+        progress: &dyn Progress,
+        way: impl Fn(&Account, &dyn Store, &Head) -> safeos_account::Result<T>,
+    ) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            self.publish_line(line, |publisher, line| publisher.publish(line, progress))?;
+            self.home.packs.hold()?;
+            let account = self.account.read().clone();
+            match way(&account, self.home.packs.store(), &line.head) {
+                Err(safeos_account::Error::HeadMoved { .. }) if tries < NEWEST_TRIES_MAX => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    /// Keeps on this computer what is to be kept of a head.
+    pub(crate) fn note(&self, head: &Head) -> Result<()> {
+        Publisher::new(self, false).note(head)
+    }
+
+    /// Gives the lease back when all is published that it stands for: somebody may want to collect on another computer.
+    pub(crate) fn rest(&self) {
+        let given = self.unaccompanied(&(), |told| match self.lease.is_held() {
+            true => self
+                .line_now(told)
+                .map_or(Ok(()), |line| self.rest_in(&line)),
+            false => Ok(()),
+        });
+        // It is tried again.
+        drop(given);
+    }
+
+    pub(crate) fn rest_in(&self, line: &Line) -> Result<()> {
+        let (home, lease) = (&self.home, &self.lease);
+        let uses = lease.uses();
+        // Some of it may be collected from now on.
+        home.packs.forget_known();
+        home.packs.unpublished().published();
+        // What was put before that is in the tree then.
+        home.turns.wait();
+        let is_all_published = line.apart.is_none()
+            && home.stage.refusal().is_none()
+            && home.changes() == line.changes
+            && home.files.dirty_bytes() == 0
+            && home.stage.bytes() == 0
+            && home.work.read().orphans.is_empty();
+        if !is_all_published {
+            return Ok(());
+        }
+        home.packs.unpublished().published();
+        home.packs.let_needless_go();
+        if home.packs.waiting_bytes() == 0 {
+            lease.release(uses)?;
+        }
+        Ok(())
+    }
+}

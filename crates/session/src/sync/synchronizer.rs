@@ -1,0 +1,165 @@
+//! What keeps a home and its store the same: the home, what was published last, and who may publish next.
+//!
+//! What always holds here: one publishes at a time, the one who has the line. It knows nothing of sessions: how they begin and end
+//! is above.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use safeos_account::Account;
+use safeos_tree::Commit;
+
+use crate::computer::computer;
+use crate::lease::Lease;
+use crate::local::Local;
+use crate::sync::attempt::Attempt;
+use crate::sync::backlog::Backlog;
+use crate::sync::line::Line;
+use crate::sync::news::News;
+use crate::time::snapshot_name;
+use crate::worktree::home::Home;
+use crate::{Change, Nanos, Result, Snapshot};
+
+type Listener = Box<dyn Fn(Change) + Send + Sync>;
+type Flusher = Box<dyn Fn() + Send + Sync>;
+
+/// A home that is kept the same as the account's on the store.
+pub(crate) struct Synchronizer {
+    pub(crate) account: RwLock<Arc<Account>>,
+    pub(crate) home: Arc<Home>,
+    pub(crate) line: Mutex<Line>,
+    pub(crate) local: Arc<Local>,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) computer: String,
+    pub(crate) remember: bool,
+    /// What `status` shows without waiting for a publish that is going on.
+    pub(crate) facts: Mutex<Facts>,
+    listeners: RwLock<Vec<Listener>>,
+    flushers: RwLock<Vec<Flusher>>,
+    /// Who has the line.
+    pub(crate) trying: Mutex<Option<Arc<Attempt>>>,
+    pub(crate) backlog: Backlog,
+    pub(crate) news: News,
+    /// How many want to leave without waiting for anything.
+    pub(crate) left: AtomicUsize,
+}
+
+/// See [`Synchronizer::facts`].
+pub(crate) struct Facts {
+    /// The newest head, and the counter of the pointer to it.
+    pub(crate) newest: Snapshot,
+    pub(crate) counter: u64,
+    pub(crate) published: Nanos,
+    changes: u64,
+    pub(crate) offline: bool,
+}
+
+impl Facts {
+    pub(super) fn of(line: &Line, offline: bool) -> Result<Self> {
+        let commit = Commit::decode(line.head.commit())?;
+        Ok(Self {
+            newest: Snapshot {
+                name: snapshot_name(commit.time),
+                head: line.head.address().to_string(),
+                computer: commit.computer,
+                added_bytes: commit.added_bytes,
+            },
+            counter: line.head.counter(),
+            published: Nanos::from(commit.time),
+            changes: line.changes,
+            offline,
+        })
+    }
+
+    /// Whether nothing has changed since the newest commit.
+    pub(crate) fn are_newest(&self, changes: u64) -> bool {
+        self.changes == changes
+    }
+}
+
+impl Synchronizer {
+    pub(crate) fn new(
+        account: Arc<Account>,
+        home: Home,
+        line: Line,
+        local: Arc<Local>,
+        lease: Arc<Lease>,
+        remember: bool,
+    ) -> Result<Arc<Self>> {
+        let facts = Facts::of(&line, false)?;
+        Ok(Arc::new(Self {
+            account: RwLock::new(account),
+            home: Arc::new(home),
+            line: Mutex::new(line),
+            local,
+            lease,
+            computer: computer(),
+            remember,
+            facts: Mutex::new(facts),
+            listeners: RwLock::default(),
+            flushers: RwLock::default(),
+            trying: Mutex::default(),
+            backlog: Backlog::default(),
+            news: News::default(),
+            left: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Calls `listener` for every change that did not come through the home's own methods.
+    pub(crate) fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>) {
+        self.listeners.write().push(listener);
+    }
+
+    /// Calls `flusher` when what a system keeps back of what was written is to be in the home: before another computer's
+    /// changes are merged, over which it would come later, and before the session ends.
+    pub(crate) fn on_flush(&self, flusher: Box<dyn Fn() + Send + Sync>) {
+        self.flushers.write().push(flusher);
+    }
+
+    /// Has fronts hand over what a system keeps back.
+    pub(crate) fn flush(&self) {
+        for flusher in self.flushers.read().iter() {
+            flusher();
+        }
+    }
+
+    /// Says to the front that something changed without its doing.
+    pub(crate) fn tell(&self, change: Change) {
+        for listener in self.listeners.read().iter() {
+            listener(change.clone());
+        }
+    }
+
+    /// Takes note of since when something waits to be published, for `status`.
+    pub(crate) fn look_at_backlog(&self, at_least: Option<Nanos>) {
+        let waits = !self.facts.lock().are_newest(self.home.changes());
+        self.backlog.look(waits, at_least);
+    }
+
+    /// What keeps the publish that is under way, if one is and something does.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let trying = self.trying.lock().clone();
+        trying.and_then(|attempt| attempt.why_it_waits(self.home.packs.store()))
+    }
+
+    /// Whether somebody wants to leave without waiting for what is under way.
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire) > 0
+    }
+
+    /// Asks the store for something small; whether it was spoken to.
+    pub(crate) fn is_store_there(&self) -> bool {
+        let address = self.account.read().address();
+        let answer = self.home.packs.store().get_pointer(&address);
+        let is_there = !matches!(answer, Err(error) if error.is_away());
+        self.facts.lock().offline = !is_there;
+        is_there
+    }
+
+    /// Shows this line as what was published last.
+    pub(crate) fn show(&self, line: &Line, offline: bool) -> Result<()> {
+        *self.facts.lock() = Facts::of(line, offline)?;
+        Ok(())
+    }
+}
