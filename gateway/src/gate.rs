@@ -21,13 +21,13 @@ use tokio::time::timeout_at;
 use crate::answer::{Outcome, Refusal, address};
 use crate::bodies::{Incoming, too_large};
 use crate::budget::{Budget, Rooms};
+use crate::buffer_pool::BufferPool;
 use crate::clients::{Proxies, network};
 use crate::halves::Halves;
 use crate::lately::Lately;
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::repeats::Repeats;
-use crate::spare::Spare;
 use crate::tokens::{Access, Tokens};
 use crate::visit::Visit;
 use crate::watched::Watched;
@@ -48,7 +48,7 @@ pub(crate) struct Gate {
     pub(crate) requests: Semaphore,
     pub(crate) budget: Budget,
     pub(crate) halves: Halves,
-    pub(crate) spare: Spare,
+    pub(crate) buffers: BufferPool,
     pub(crate) rate: Rate,
     pub(crate) metrics: Metrics,
     repeats: Mutex<Repeats>,
@@ -92,7 +92,7 @@ impl Gate {
             requests: Semaphore::new(limits.requests.max(1)),
             halves: Halves::new(&budget, &limits),
             budget,
-            spare: Spare::default(),
+            buffers: BufferPool::default(),
             rate: Rate::new(limits.rate),
             metrics: Metrics::default(),
             repeats: Mutex::default(),

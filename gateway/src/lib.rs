@@ -6,7 +6,7 @@
 //! trusted with availability only.
 //!
 //! Imports go down: `server` → `service` → `api` → `chunks`, `batches`, `pointers`, `about`, `guard` →
-//! `parts`, `pieces` → `gate`, `bodies` → `metrics` → `halves` → `answer`, `assembly`, `budget`, `clients`, `places`, `rate`, `spare`,
+//! `parts`, `pieces` → `gate`, `bodies` → `metrics` → `halves` → `answer`, `assembly`, `budget`, `clients`, `places`, `rate`, `buffer_pool`,
 //! `tokens`, `visit`, `watched`;
 //! `layers` stand between the gate and a store.
 
@@ -19,6 +19,7 @@ mod assembly;
 mod batches;
 mod bodies;
 mod budget;
+mod buffer_pool;
 mod chunks;
 mod clients;
 mod gate;
@@ -29,7 +30,6 @@ mod layers;
 mod metrics;
 mod options;
 mod parts;
-mod patient;
 mod pieces;
 mod places;
 mod pointers;
@@ -37,12 +37,12 @@ mod rate;
 mod repeats;
 mod server;
 mod service;
-mod spare;
 mod tls;
 mod tokens;
 mod visit;
 mod watched;
 mod watchers;
+mod write_timeout;
 
 pub use layers::{Cached, Mirrored};
 pub use options::{Limits, Options};

@@ -128,7 +128,7 @@ impl Source for LargeChunk {
 /// A piece that takes no waiting.
 fn now(gate: &Gate, visit: &Visit, at: &Address, from: u32, count: u32) -> Option<Bytes> {
     let room = gate.budget.room_now(visit.network(), count as usize)?;
-    let mut memory = gate.spare.take(count as usize);
+    let mut memory = gate.buffers.take(count as usize);
     if gate.reads_now(at, from, &mut memory.bytes) {
         return Some(tie(Bytes::from_owner(memory), room));
     }

@@ -21,9 +21,9 @@ use tower::ServiceExt;
 use crate::Options;
 use crate::api::router;
 use crate::gate::Gate;
-use crate::patient::Patient;
 use crate::places::Line;
 use crate::visit::Peer;
+use crate::write_timeout::WriteTimeout;
 
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -69,7 +69,7 @@ impl Service {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limits = &self.gate.limits;
-        let io = TokioIo::new(Patient::new(io, self.gate.clone(), peer.clone()));
+        let io = TokioIo::new(WriteTimeout::new(io, self.gate.clone(), peer.clone()));
         let router = self.router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             peer.line.asks();

@@ -1,4 +1,4 @@
-//! What closes a door while another computer publishes: tried again, it comes to an end and takes what was published along.
+//! What closes a recovery pointer while another computer publishes: tried again, it comes to an end and takes what was published along.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -97,7 +97,7 @@ fn at_every_moment(way: impl Fn(&dyn Store, &Account)) -> usize {
         let (account, _) = sign_up(&store, "ana", PASSWORD).unwrap();
         let (other, head) = sign_in(&store, "ana", PASSWORD).unwrap();
         let publish = || {
-            // Where the door is closed already nobody publishes any more.
+            // Where the recovery pointer is closed already nobody publishes any more.
             drop(other.publish_head(&store, THEIRS, &head));
         };
         let busy = Busy {
@@ -167,7 +167,7 @@ fn an_account_is_recovered_while_another_computer_publishes() {
         };
         let found = Account::recover(&busy, &key, None, &secret(NEW), &|_| ()).unwrap();
         assert_eq!(code(sign_in(&store, "ana", PASSWORD)), "retired");
-        // At least what was there before the old door closed.
+        // At least what was there before the old recovery pointer closed.
         if !busy.is_over() && at < 3 {
             assert_eq!(found.head.commit(), THEIRS, "moment {at}");
         }

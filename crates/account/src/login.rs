@@ -15,7 +15,7 @@ use crate::marker::Marker;
 use crate::name::{Name, check_new_password, normal_password};
 use crate::packet::{Packet, RecoveryKeys};
 use crate::records::{head_chunk, target};
-use crate::recovery::Door;
+use crate::recovery::RecoveryPointer;
 use crate::{Account, Credentials, Error, Head, RecoveryKey, Result, Secret, SecretKey, Settings};
 
 /// The counter of the first state of an account.
@@ -190,13 +190,13 @@ impl Login {
         commit: Vec<u8>,
         marker: Option<Marker>,
     ) -> Result<(Account, Head)> {
-        let door = self.recovery_key.as_ref().map(Door::of);
-        if let Some(door) = &door {
-            door.renew(store, &[&self.keys], self.secret_key.as_ref())?;
+        let recovery = self.recovery_key.as_ref().map(RecoveryPointer::of);
+        if let Some(recovery) = &recovery {
+            recovery.renew(store, &[&self.keys], self.secret_key.as_ref())?;
         }
         let settled = self.settle_head(store, account, packet, commit, marker);
-        if let (Some(door), Err(Error::NameTaken(_))) = (door, &settled) {
-            door.close(store)?;
+        if let (Some(recovery), Err(Error::NameTaken(_))) = (recovery, &settled) {
+            recovery.close(store)?;
         }
         settled
     }

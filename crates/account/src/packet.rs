@@ -46,7 +46,7 @@ pub struct Settings {
 pub struct RecoveryKeys {
     /// The one on the sheet.
     pub current: RecoveryKey,
-    /// The one before, whose door may not be closed yet.
+    /// The one before, whose recovery pointer may not be closed yet.
     pub replaced: Option<RecoveryKey>,
 }
 

@@ -1,7 +1,7 @@
 //! Opening an account with its recovery key, and making or replacing that key.
 //!
 //! What always holds here: a recovery key opens an account only together with a new password, which is set before anything
-//! else happens. Making another key closes the door of the one before last; a crash between the steps leaves both of the last two usable,
+//! else happens. Making another key closes the recovery pointer of the one before last; a crash between the steps leaves both of the last two usable,
 //! and the same command finishes.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::kdf::{self, Keys};
 use crate::name::{Name, check_new_password, normal_password};
 use crate::packet::{Packet, RecoveryKeys};
 use crate::records::{head_chunk, target};
-use crate::recovery::{Door, Record};
+use crate::recovery::{Record, RecoveryPointer};
 use crate::{Account, Error, Head, RecoveryKey, Result, Secret, SecretKey};
 
 /// How often an account whose head moves is opened again.
@@ -67,7 +67,7 @@ impl Account {
         step: &dyn Fn(&str),
     ) -> Result<Recovered> {
         step("finding the account");
-        let Record { keys, secret_key } = Door::of(key).look(store)?;
+        let Record { keys, secret_key } = RecoveryPointer::of(key).look(store)?;
         let mut opened = Vec::new();
         for (keys, pointer) in live(store, keys)? {
             step("opening the account");
@@ -126,7 +126,7 @@ impl Account {
     }
 
     /// Has a recovery key, which the person must have already, open an account that has none, or open it in the place of another
-    /// one; `head` must be the newest. The new door is opened first, the account told, and the old door closed last: after an error
+    /// one; `head` must be the newest. The new recovery pointer is opened first, the account told, and the old recovery pointer closed last: after an error
     /// the old key opens, and the same call finishes, also with another key.
     pub fn new_recovery_key(
         &self,
@@ -150,17 +150,17 @@ impl Account {
         let mut packet = self.packet(head)?;
         let before = packet.recovery.take();
         if before.as_ref().is_some_and(|keys| keys.current == *key) {
-            // Done already; only the old door may still be open.
+            // Done already; only the old recovery pointer may still be open.
             if let Some(replaced) = before.and_then(|keys| keys.replaced) {
-                Door::of(&replaced).close(store)?;
+                RecoveryPointer::of(&replaced).close(store)?;
             }
             return Ok(head.clone());
         }
         if let Some(replaced) = before.as_ref().and_then(|keys| keys.replaced.as_ref()) {
-            Door::of(replaced).close(store)?;
+            RecoveryPointer::of(replaced).close(store)?;
         }
         let before = before.map(|keys| keys.current);
-        if !Door::of(key).renew(store, &[&self.keys], self.secret_key.as_ref())? {
+        if !RecoveryPointer::of(key).renew(store, &[&self.keys], self.secret_key.as_ref())? {
             return Err(Error::RecoveryKeyReplaced);
         }
         packet.recovery = Some(RecoveryKeys {
@@ -173,7 +173,7 @@ impl Account {
         let next = counter.saturating_add(1);
         let head = self.put_head(store, &sealed, commit, Some(counter), next)?;
         if let Some(before) = before {
-            Door::of(&before).close(store)?;
+            RecoveryPointer::of(&before).close(store)?;
         }
         Ok(head)
     }
@@ -190,10 +190,10 @@ impl Account {
             return Ok(None);
         };
         if let Some(replaced) = replaced {
-            Door::of(&replaced).close(store)?;
+            RecoveryPointer::of(&replaced).close(store)?;
         }
         let keys: [&Keys; 2] = [&self.keys, &before.keys];
-        let open = Door::of(&current).renew(store, &keys, self.secret_key.as_ref())?;
+        let open = RecoveryPointer::of(&current).renew(store, &keys, self.secret_key.as_ref())?;
         Ok(open.then_some(RecoveryKeys {
             current,
             replaced: None,
@@ -203,7 +203,7 @@ impl Account {
     /// Copies the recovery record to another store the account is copied to.
     pub fn copy_recovery(&self, from: &dyn Store, to: &dyn Store, head: &Head) -> Result<()> {
         match self.packet(head)?.recovery {
-            Some(known) => Door::of(&known.current).copy(from, to),
+            Some(known) => RecoveryPointer::of(&known.current).copy(from, to),
             None => Ok(()),
         }
     }
@@ -213,7 +213,7 @@ impl Account {
         let Some(known) = self.packet(head)?.recovery else {
             return Ok(());
         };
-        let record = Door::of(&known.current).look(store)?;
+        let record = RecoveryPointer::of(&known.current).look(store)?;
         let ours = record
             .keys
             .iter()

@@ -1,9 +1,9 @@
-//! The recovery key's door: opened, renewed, replaced, and interrupted at every call.
+//! The recovery pointer: opened, renewed, replaced, and interrupted at every call.
 
 use safeos_record::FINAL_COUNTER;
 use safeos_store::{MemoryStore, Method, Store};
 
-use crate::recovery::Door;
+use crate::recovery::RecoveryPointer;
 use crate::tests::{Interrupted, PASSWORD, change, code, login, secret, sign_in, sign_up};
 use crate::{Account, Error, Head, Recovered, RecoveryKey, Result};
 
@@ -71,10 +71,10 @@ fn a_change_of_password_renews_it_and_publishing_does_not_touch_it() {
     let store = MemoryStore::default();
     let key = key();
     let (account, head) = sign_up_with(&store, &key).unwrap();
-    let door = Door::of(&key);
+    let recovery = RecoveryPointer::of(&key);
     let counter = |store: &MemoryStore| {
         store
-            .get_pointer(&door.address())
+            .get_pointer(&recovery.address())
             .unwrap()
             .unwrap()
             .counter()
@@ -269,7 +269,9 @@ fn recovering_and_replacing_interrupted_anywhere_can_be_repeated() {
             failed += 1;
             store.fail_after(i64::MAX);
             // The paper there is goes on working until the command is repeated.
-            let closed = store.get_pointer(&Door::of(&key).address()).unwrap();
+            let closed = store
+                .get_pointer(&RecoveryPointer::of(&key).address())
+                .unwrap();
             assert_ne!(
                 closed.unwrap().counter(),
                 FINAL_COUNTER,

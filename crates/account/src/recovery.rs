@@ -1,4 +1,4 @@
-//! The second door of an account: what a recovery key opens.
+//! The recovery pointer of an account: what a recovery key opens.
 //!
 //! What always holds here: the key alone says where its pointer is and opens what it points at; no name or password goes into
 //! it. The record holds what the password gives, and is renewed before a new password begins to hold, so that at every
@@ -37,7 +37,7 @@ const KEYS_MAX: usize = 2;
 const CUT: &str = "the recovery record is cut short";
 
 /// Where a recovery key leads.
-pub struct Door {
+pub struct RecoveryPointer {
     owner: OwnerKey,
     key: Key,
 }
@@ -50,8 +50,8 @@ pub struct Record {
     pub secret_key: Option<SecretKey>,
 }
 
-impl Door {
-    /// The door of a key.
+impl RecoveryPointer {
+    /// The pointer of a key.
     pub fn of(key: &RecoveryKey) -> Self {
         let derive = |context| {
             let mut hasher = blake3::Hasher::new_derive_key(context);
@@ -72,7 +72,7 @@ impl Door {
     }
 
     /// Puts the record of these keys (the newest first) in the place of what is there; false, and nothing is done, if the
-    /// door is closed for good.
+    /// recovery pointer is closed for good.
     pub fn renew(
         &self,
         store: &dyn Store,
@@ -100,7 +100,7 @@ impl Door {
         Ok(true)
     }
 
-    /// Closes the door for good.
+    /// Closes the recovery pointer for good.
     pub fn close(&self, store: &dyn Store) -> Result<()> {
         match store.get_pointer(&self.address())? {
             Some(there) if there.counter() != FINAL_COUNTER => {
@@ -111,7 +111,7 @@ impl Door {
         }
     }
 
-    /// The record behind the door.
+    /// The record behind the recovery pointer.
     pub fn look(&self, store: &dyn Store) -> Result<Record> {
         let pointer = store
             .get_pointer(&self.address())?
@@ -124,7 +124,7 @@ impl Door {
         self.open(&chunk).map_err(damaged(address))
     }
 
-    /// Takes the door and what is behind it to another store.
+    /// Takes the recovery pointer and what is behind it to another store.
     pub fn copy(&self, from: &dyn Store, to: &dyn Store) -> Result<()> {
         let Some(pointer) = from.get_pointer(&self.address())? else {
             return Ok(());
@@ -250,15 +250,15 @@ mod tests {
 
     #[test]
     fn the_format_stays() {
-        let door = Door::of(&RecoveryKey::new([0x7f; 16]));
+        let recovery = RecoveryPointer::of(&RecoveryKey::new([0x7f; 16]));
         let keys = Keys::new(kdf::USUAL, Zeroizing::new([1; 32]), Key::new([2; 32]));
         let plain = encode(&[&keys], Some(&SecretKey::new([3; 16])));
         assert_eq!(plain.len(), PLAIN_LEN);
         assert_eq!(plain[..2], [1, 1]);
         assert_eq!(plain[65..68], [2, 1, 3]);
-        let chunk = door.chunk(1, &plain).unwrap();
+        let chunk = recovery.chunk(1, &plain).unwrap();
         assert_eq!(chunk.bytes().len(), RECORD_LEN);
-        let record = door.open(&chunk).unwrap();
+        let record = recovery.open(&chunk).unwrap();
         assert_eq!(record.keys[0].address, keys.address);
         assert!(
             record
@@ -266,7 +266,7 @@ mod tests {
                 .is_some_and(|key| key.expose() == &[3; 16])
         );
         assert_eq!(
-            door.address().to_string(),
+            recovery.address().to_string(),
             "849028deae9dd4a6fdca2ee09171741389df6818b102f9ce4ca3d028a13f27d1"
         );
         assert_eq!(
@@ -277,9 +277,9 @@ mod tests {
 
     #[test]
     fn no_damage_opens() {
-        let door = Door::of(&RecoveryKey::new([0x7f; 16]));
+        let recovery = RecoveryPointer::of(&RecoveryKey::new([0x7f; 16]));
         let keys = Keys::new(kdf::USUAL, Zeroizing::new([1; 32]), Key::new([2; 32]));
-        let good = door
+        let good = recovery
             .chunk(1, &encode(&[&keys], None))
             .unwrap()
             .bytes()
@@ -287,11 +287,12 @@ mod tests {
         for place in 0..good.len() {
             let mut bad = good.clone();
             bad[place] ^= 1;
-            assert!(door.open(&Chunk::new(bad).unwrap()).is_err());
+            assert!(recovery.open(&Chunk::new(bad).unwrap()).is_err());
         }
         for len in [0, 1, good.len() - 1] {
             assert!(
-                door.open(&Chunk::new(good[..len].to_vec()).unwrap())
+                recovery
+                    .open(&Chunk::new(good[..len].to_vec()).unwrap())
                     .is_err()
             );
         }

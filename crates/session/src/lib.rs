@@ -36,7 +36,7 @@ pub use report::{
     Waiting,
 };
 pub use safeos_account::{Credentials, Secret};
-pub use session::open::Wishes;
+pub use session::open::SignUpOptions;
 pub use session::{Options, Session};
 pub use volume::{
     Allocate, Attr, DirEntry, FileKind, Ino, Nanos, NewNode, RenameMode, Seek, SetAttr, Space,

@@ -21,7 +21,7 @@ use crate::sync::background::Background;
 use crate::sync::synchronizer::Synchronizer;
 use crate::time::{snapshot_name, utc};
 use crate::worktree::frozen::Frozen;
-use crate::worktree::look::Look;
+use crate::worktree::tree_view::TreeView;
 use crate::{Change, Error, Limits, Progress, Published, Result, Snapshot, Status, Volume};
 
 /// How many names of the home's own folder are looked at before a session is shown.
@@ -138,11 +138,15 @@ impl Session {
     }
 
     /// Reads something of the home; `far`: also what is not on this computer.
-    fn read_root(&self, far: bool, read: impl Fn(&Look<'_>) -> Result<(), Fault>) -> Result<()> {
+    fn read_root(
+        &self,
+        far: bool,
+        read: impl Fn(&TreeView<'_>) -> Result<(), Fault>,
+    ) -> Result<()> {
         let home = &self.sync.home;
         let tree = home.work.read().tree.clone();
         loop {
-            let look = Look {
+            let look = TreeView {
                 tree: &tree,
                 source: &home.reader.cached(),
             };

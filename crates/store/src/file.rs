@@ -23,7 +23,7 @@ mod failure;
 mod folder;
 mod holder;
 mod lease;
-mod unsynced;
+mod pending_writes;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

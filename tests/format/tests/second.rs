@@ -10,8 +10,8 @@ use safeos_account::RecoveryKey;
 use safeos_format_tests::{Entry, Hash, Records, Result, public, recover, sign_in};
 use safeos_record::Address;
 use safeos_session::{
-    Credentials, FileKind, Ino, Limits, NewNode, Options, Secret, Session, SetAttr, Volume, Wishes,
-    XattrMode,
+    Credentials, FileKind, Ino, Limits, NewNode, Options, Secret, Session, SetAttr, SignUpOptions,
+    Volume, XattrMode,
 };
 use safeos_store::{MemoryStore, Store};
 
@@ -329,9 +329,9 @@ fn a_recovery_sheet_is_read_from_the_document_alone() {
             password: secret("correct horse battery"),
             secret_key: None,
         },
-        Wishes {
+        SignUpOptions {
             recovery_key: Some(key),
-            ..Wishes::default()
+            ..SignUpOptions::default()
         },
         options(&store, state.path()),
         &(),

@@ -12,7 +12,7 @@ use safeos_tree::{
 use crate::admin::copy::copy;
 use crate::sync::ancestry::{Ancestry, State as Published};
 use crate::sync::attempt::Told;
-use crate::worktree::look::Look;
+use crate::worktree::tree_view::TreeView;
 use crate::{Checked, Copied, Error, Ino, Progress, Result, Session, Step};
 
 /// How many records are read with one call.
@@ -228,7 +228,7 @@ impl Session {
         } else {
             format!("snapshots/{}/", state.name)
         };
-        let look = Look {
+        let look = TreeView {
             tree: &state.tree,
             source: &**self.reader(),
         };

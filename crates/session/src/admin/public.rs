@@ -23,9 +23,9 @@ use crate::clock::precise;
 use crate::packs::Packs;
 use crate::worktree::frozen::Frozen;
 use crate::worktree::home::put_inode;
-use crate::worktree::look::Look;
 use crate::worktree::names::root_inode;
 use crate::worktree::owners::Owners;
+use crate::worktree::tree_view::TreeView;
 use crate::{Error, Ino, Progress, Result, Session, Step, Volume};
 
 const COMMIT_CONTEXT: &str = "safeos 2026 public commit v1";
@@ -47,7 +47,7 @@ impl Session {
     fn publish_tree(&self, path: &[u8], progress: &dyn Progress) -> Result<String> {
         self.sync.home.flush_all()?;
         let tree = self.sync.home.look(|look| Ok(look.tree.clone()))?;
-        let look = Look {
+        let look = TreeView {
             tree: &tree,
             source: &**self.reader(),
         };
@@ -152,7 +152,7 @@ impl safeos_tree::PackSink for PublicSink<'_> {
 
 /// Copies a part of a home into a tree of its own.
 struct Writer<'a> {
-    from: Look<'a>,
+    from: TreeView<'a>,
     reader: &'a Reader,
     packs: &'a Packs,
     keys: &'a Keys,

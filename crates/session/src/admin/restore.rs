@@ -5,7 +5,7 @@
 //! or merged meanwhile. So at every moment the home is a home with an orphan in it, and whatever ends this
 //! early (an error, a crash, the person) leaves no trace: an orphan goes with everything under it.
 
-use crate::worktree::look::{Look, check_name};
+use crate::worktree::tree_view::{TreeView, check_name};
 use crate::{Change, Error, Progress, Result, Session};
 
 impl Session {
@@ -33,7 +33,7 @@ impl Session {
         progress: &dyn Progress,
     ) -> Result<()> {
         let from = self.frozen(snapshot)?;
-        let look = Look {
+        let look = TreeView {
             tree: &from.tree,
             source: &**self.reader(),
         };

@@ -40,7 +40,7 @@ impl Session {
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
-        Self::sign_up_with(credentials, Wishes::default(), options, progress)
+        Self::sign_up_with(credentials, SignUpOptions::default(), options, progress)
     }
 
     /// The same with the password guarded by 64 MiB of memory instead of 256 MiB: for an account that is to be
@@ -50,9 +50,9 @@ impl Session {
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
-        let wishes = Wishes {
+        let wishes = SignUpOptions {
             small_memory: true,
-            ..Wishes::default()
+            ..SignUpOptions::default()
         };
         Self::sign_up_with(credentials, wishes, options, progress)
     }
@@ -60,7 +60,7 @@ impl Session {
     /// The same with everything that can be chosen.
     pub fn sign_up_with(
         credentials: Credentials,
-        wishes: Wishes,
+        wishes: SignUpOptions,
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
@@ -175,7 +175,7 @@ fn first_commit(account: &Account) -> Result<Vec<u8>> {
 
 /// What can be chosen for an account that is made.
 #[derive(Default)]
-pub struct Wishes {
+pub struct SignUpOptions {
     /// Guard the password with 64 MiB instead of 256 MiB.
     pub small_memory: bool,
     /// A second door, for when the password is forgotten.

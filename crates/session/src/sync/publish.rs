@@ -41,7 +41,7 @@ const SEALS_MAX: usize = 3;
 const NOTING: &str = "noting on this computer what is published";
 
 /// The home at one moment.
-struct Frozen {
+struct Checkpoint {
     tree: Tree,
     /// The nodes that had no name then. Those of a later moment have one in this tree.
     orphans: Vec<Ino>,
@@ -174,7 +174,7 @@ impl Publisher<'_> {
                 }
                 home.flush_all()?;
             }
-            let Frozen {
+            let Checkpoint {
                 mut tree,
                 orphans,
                 in_memory,
@@ -304,7 +304,7 @@ impl Publisher<'_> {
     }
 
     /// Takes everything of one moment.
-    fn freeze(&self, line: &Line) -> Result<Frozen> {
+    fn freeze(&self, line: &Line) -> Result<Checkpoint> {
         let home = &*self.sync.home;
         self.list_state(line.head.address(), &Commit::decode(line.head.commit())?)?;
         if let Some(apart) = line.apart.as_ref().filter(|apart| apart.chunk.is_some()) {
@@ -321,7 +321,7 @@ impl Publisher<'_> {
                 continue;
             };
             let segment = home.stage.cut(&line.head.address().0)?;
-            return Ok(Frozen {
+            return Ok(Checkpoint {
                 tree: work.tree.clone(),
                 orphans: work.orphans.iter().copied().collect(),
                 in_memory,

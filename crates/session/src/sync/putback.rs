@@ -15,7 +15,7 @@ use safeos_tree::{Batch, Block, Key, ObjectKind, Tree, Value, diff, references};
 use crate::sync::ancestry::{Ancestry, State, unless_lost};
 use crate::sync::line::{Apart, Base, Line, NewPacks, Ours};
 use crate::sync::publisher::Publisher;
-use crate::worktree::look::Look;
+use crate::worktree::tree_view::TreeView;
 use crate::{Error, Ino, Result};
 
 /// How many files are named that have lost content.
@@ -301,7 +301,7 @@ impl Publisher<'_> {
             }
             Ok(())
         })?;
-        let look = Look {
+        let look = TreeView {
             tree,
             source: reader,
         };

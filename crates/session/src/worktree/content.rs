@@ -13,7 +13,7 @@ use safeos_tree::{BLOCK_BYTES, FileKind, Inode, ObjectRef, Source};
 use crate::failure::Fault;
 use crate::worktree::files::State;
 use crate::worktree::home::Home;
-use crate::worktree::look::Look;
+use crate::worktree::tree_view::TreeView;
 use crate::{Error, Ino, Result};
 
 pub(crate) use read::read_frozen;
@@ -99,9 +99,9 @@ impl Home {
 
     pub(crate) fn try_look<T>(
         &self,
-        look: impl FnOnce(Look<'_>) -> Result<T, Fault>,
+        look: impl FnOnce(TreeView<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        look(Look {
+        look(TreeView {
             tree: &self.work.read().tree,
             source: &self.reader.cached(),
         })
@@ -136,7 +136,7 @@ fn part(number: u64, offset: u64, end: u64) -> Range<usize> {
     from..to
 }
 
-fn regular(look: Look<'_>, ino: Ino) -> Result<Arc<Inode>, Fault> {
+fn regular(look: TreeView<'_>, ino: Ino) -> Result<Arc<Inode>, Fault> {
     let inode = look.inode(ino)?;
     match inode.kind {
         FileKind::File => Ok(inode),

@@ -7,8 +7,8 @@ use safeos_tree::{Reader, Tree};
 
 use crate::failure::Fault;
 use crate::worktree::content::read_frozen;
-use crate::worktree::look::Look;
 use crate::worktree::owners::Owners;
+use crate::worktree::tree_view::TreeView;
 use crate::{Attr, DirEntry, Error, Ino, Result, Seek, Space, Volume};
 
 /// A tree that does not change.
@@ -21,7 +21,7 @@ pub(crate) struct Frozen {
 }
 
 impl Frozen {
-    fn look<T>(&self, look: impl Fn(Look<'_>) -> Result<T, Fault>) -> Result<T> {
+    fn look<T>(&self, look: impl Fn(TreeView<'_>) -> Result<T, Fault>) -> Result<T> {
         if self
             .ended
             .as_ref()
@@ -29,7 +29,7 @@ impl Frozen {
         {
             return Err(Error::Ended);
         }
-        Ok(look(Look {
+        Ok(look(TreeView {
             tree: &self.tree,
             source: &*self.reader,
         })?)
@@ -66,7 +66,7 @@ impl Volume for Frozen {
 
     fn read(&self, ino: Ino, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<()> {
         self.look(|_| Ok(()))?;
-        let look = Look {
+        let look = TreeView {
             tree: &self.tree,
             source: &*self.reader,
         };

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use safeos_tree::{Batch, FileKind, Inode, Key, Value};
 
 use crate::worktree::home::{Home, now, put_inode};
-use crate::worktree::look::Look;
 use crate::worktree::owners::Owners;
+use crate::worktree::tree_view::TreeView;
 use crate::{Error, Ino, Progress, Result, Step};
 
 /// How many items are restored in one change.
@@ -17,7 +17,7 @@ impl Home {
     /// is to be in the directory `dir`. How many links it will have.
     pub(crate) fn graft(
         &self,
-        (from, owners): (Look<'_>, &Owners),
+        (from, owners): (TreeView<'_>, &Owners),
         ino: Ino,
         (top, dir): (Ino, Ino),
         progress: &dyn Progress,

@@ -20,9 +20,9 @@ use crate::journal::{Frame, Stage};
 use crate::packs::Packs;
 use crate::packs::readahead::ReadAhead;
 use crate::worktree::files::Files;
-use crate::worktree::look::Look;
 use crate::worktree::owners::Owners;
 use crate::worktree::problems::Problems;
+use crate::worktree::tree_view::TreeView;
 use crate::worktree::turns::Turns;
 use crate::{Error, Ino, Limits, Result};
 
@@ -37,7 +37,7 @@ const RANGE_MAX: u64 = 1 << 39;
 const ROOM_MIN: u64 = 256 * 1024;
 
 /// Looks at the tree and says what is to change in it, and what the answer is.
-pub(crate) type Plan<'a, T> = &'a mut dyn FnMut(Look<'_>) -> Result<(Batch, T), Fault>;
+pub(crate) type Plan<'a, T> = &'a mut dyn FnMut(TreeView<'_>) -> Result<(Batch, T), Fault>;
 
 /// What changes while somebody works.
 pub(crate) struct Work {
@@ -225,10 +225,10 @@ impl Home {
     }
 
     /// Looks at the tree as it is now.
-    pub(crate) fn look<T>(&self, look: impl Fn(Look<'_>) -> Result<T, Fault>) -> Result<T> {
+    pub(crate) fn look<T>(&self, look: impl Fn(TreeView<'_>) -> Result<T, Fault>) -> Result<T> {
         self.alive()?;
         loop {
-            let answer = look(Look {
+            let answer = look(TreeView {
                 tree: &self.work.read().tree,
                 source: &self.reader.cached(),
             });
@@ -245,7 +245,7 @@ impl Home {
     /// made more than once.
     pub(crate) fn change<T>(
         &self,
-        mut plan: impl FnMut(Look<'_>) -> Result<(Batch, T), Fault>,
+        mut plan: impl FnMut(TreeView<'_>) -> Result<(Batch, T), Fault>,
     ) -> Result<T> {
         self.alive()?;
         loop {
@@ -262,7 +262,7 @@ impl Home {
     pub(crate) fn try_change<T>(&self, plan: Plan<'_, T>) -> Result<T, Fault> {
         let source = self.reader.cached();
         let mut work = self.work.write();
-        let (batch, answer) = plan(Look {
+        let (batch, answer) = plan(TreeView {
             tree: &work.tree,
             source: &source,
         })?;

@@ -8,7 +8,7 @@ use safeos_tree::{Batch, FileKind as TreeKind, Inode, Key, Owner, TARGET_BYTES_M
 use crate::failure::Fault;
 use crate::worktree::attr::tree_kind;
 use crate::worktree::home::{Home, now, put_inode};
-use crate::worktree::look::{Look, check_name};
+use crate::worktree::tree_view::{TreeView, check_name};
 use crate::{Attr, Error, FileKind, Ino, Nanos, NewNode, RenameMode, Result, SetAttr};
 
 const SET_GROUP_ID: u16 = 0o2000;
@@ -21,7 +21,7 @@ const DEPTH_MAX: usize = 1 << 16;
 
 /// Inodes that a plan changes, each once.
 struct Plan<'a> {
-    look: Look<'a>,
+    look: TreeView<'a>,
     home: &'a Home,
     now: Nanos,
     inodes: Vec<(Ino, Inode)>,
@@ -29,7 +29,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(look: Look<'a>, home: &'a Home) -> Self {
+    fn new(look: TreeView<'a>, home: &'a Home) -> Self {
         Self {
             look,
             home,
@@ -399,7 +399,7 @@ impl Home {
     }
 }
 
-impl Look<'_> {
+impl TreeView<'_> {
     /// The keys of the first items of an inode.
     fn tree_items(&self, ino: Ino, limit: usize) -> Result<Vec<Key>, Fault> {
         let mut keys = Vec::new();

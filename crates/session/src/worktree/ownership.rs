@@ -3,12 +3,12 @@
 use safeos_tree::{Inode, Key, Owner, ROOT, Value};
 
 use crate::failure::Fault;
-use crate::worktree::look::Look;
 use crate::worktree::owners::{EARLY_NAME, Early, Owners, UNKNOWN, kept, settled};
+use crate::worktree::tree_view::TreeView;
 use crate::{Attr, Ino};
 
 impl Early {
-    fn of(look: Look<'_>) -> Result<Self, Fault> {
+    fn of(look: TreeView<'_>) -> Result<Self, Fault> {
         let key = Key::xattr(ROOT, EARLY_NAME);
         if let Some(Value::Xattr(bytes)) = look.tree.get(look.source, &key)? {
             return Ok(Self::read(&bytes)?);
@@ -26,7 +26,7 @@ impl Early {
 }
 
 impl Owners {
-    fn early(&self, look: Look<'_>) -> Result<Early, Fault> {
+    fn early(&self, look: TreeView<'_>) -> Result<Early, Fault> {
         let known = *self.early.read();
         if let Some(early) = known {
             return Ok(early);
@@ -37,7 +37,7 @@ impl Owners {
     }
 
     /// The same where these owners ask for it at all.
-    fn early_for(&self, look: Look<'_>, inode: &Inode) -> Result<Early, Fault> {
+    fn early_for(&self, look: TreeView<'_>, inode: &Inode) -> Result<Early, Fault> {
         let asks = |owner| matches!(owner, Owner::Early(_));
         if !self.all && (asks(inode.uid) || asks(inode.gid)) {
             self.early(look)
@@ -47,7 +47,7 @@ impl Owners {
     }
 
     /// What `stat` shows.
-    pub(crate) fn attr(&self, look: Look<'_>, ino: Ino, inode: &Inode) -> Result<Attr, Fault> {
+    pub(crate) fn attr(&self, look: TreeView<'_>, ino: Ino, inode: &Inode) -> Result<Attr, Fault> {
         Ok(self.shown(self.early_for(look, inode)?, ino, inode))
     }
 
@@ -55,7 +55,7 @@ impl Owners {
     /// stays as it is.
     pub(crate) fn give(
         &self,
-        look: Look<'_>,
+        look: TreeView<'_>,
         ino: Ino,
         inode: &mut Inode,
         (uid, gid): (Option<u32>, Option<u32>),
@@ -88,7 +88,7 @@ impl Owners {
     }
 
     /// Makes a node of this tree mean the same in any other of the home.
-    pub(crate) fn settle(&self, look: Look<'_>, inode: &mut Inode) -> Result<(), Fault> {
+    pub(crate) fn settle(&self, look: TreeView<'_>, inode: &mut Inode) -> Result<(), Fault> {
         let early = self.early_for(look, inode)?;
         inode.uid = settled(inode.uid, early.user);
         inode.gid = settled(inode.gid, early.group);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use safeos_tree::{FileKind as TreeKind, Inode};
 
 use crate::worktree::home::Home;
-use crate::worktree::look::{check_xattr_name, check_xattr_value};
+use crate::worktree::tree_view::{check_xattr_name, check_xattr_value};
 use crate::{
     Allocate, Attr, DirEntry, Error, Ino, NewNode, RenameMode, Result, Seek, SetAttr, Space,
     Volume, XattrMode,

@@ -21,7 +21,7 @@ use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 
 use super::direct;
 use super::disk::{in_parallel, make_dir, read_all};
-use super::unsynced::{FILES_DUE, FILES_MAX, Failure, Unsynced};
+use super::pending_writes::{FILES_DUE, FILES_MAX, Failure, PendingWrites};
 
 /// Files of a crashed `put` are removed when they are older than this.
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -40,7 +40,7 @@ pub(super) struct Folder {
     incoming: PathBuf,
     /// Files read from lately.
     recent: Mutex<LruCache<(Address, Way), Arc<File>>>,
-    unsynced: Arc<Unsynced>,
+    unsynced: Arc<PendingWrites>,
     /// Syncs what waits while more is written.
     syncing: Mutex<Option<JoinHandle<()>>>,
 }

@@ -9,7 +9,7 @@ use safeos_control::{
     ErrorReply, Join, Keys, Price, Priced, Recover, Reply, Request, SignIn, SignOut, SignUp, Sum,
 };
 use safeos_session::{
-    Credentials, Error, Limits, Options, Progress as _, Secret, Session, Step, Wishes,
+    Credentials, Error, Limits, Options, Progress as _, Secret, Session, SignUpOptions, Step,
 };
 use safeos_store::{Money, Parsed, Store};
 use safeos_telemetry::{event, span};
@@ -189,7 +189,7 @@ fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) ->
         password: secret(&request.password),
         secret_key,
     };
-    let wishes = Wishes {
+    let wishes = SignUpOptions {
         small_memory: request.small_memory,
         recovery_key,
     };

@@ -10,7 +10,7 @@ use super::{BLOCK, Open, part, regular};
 use crate::failure::Fault;
 use crate::worktree::files::pages_with_data;
 use crate::worktree::home::Home;
-use crate::worktree::look::Look;
+use crate::worktree::tree_view::TreeView;
 use crate::{Ino, Result, Seek};
 
 /// A piece of what is read.
@@ -119,7 +119,7 @@ impl Piece {
 
 /// What a read consists of, block by block.
 fn pieces(
-    look: Look<'_>,
+    look: TreeView<'_>,
     ino: Ino,
     size: u64,
     offset: u64,
@@ -153,7 +153,7 @@ fn pieces(
 
 /// For read-only volumes.
 pub(crate) fn read_frozen(
-    look: Look<'_>,
+    look: TreeView<'_>,
     reader: &Reader,
     ino: Ino,
     range: (u64, usize),

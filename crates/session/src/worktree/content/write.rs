@@ -9,7 +9,7 @@ use super::{BLOCK, Open, Wait, part};
 use crate::failure::Fault;
 use crate::worktree::files::{Dirty, pages};
 use crate::worktree::home::{Home, now, put_inode};
-use crate::worktree::look::Look;
+use crate::worktree::tree_view::TreeView;
 use crate::{Allocate, Error, Ino, Result};
 
 /// The longest a file can be.
@@ -359,7 +359,7 @@ fn end_of(offset: u64, len: u64) -> Result<u64> {
 }
 
 /// The numbers of at most [`REMOVE_MAX`] blocks.
-fn some_blocks(look: Look<'_>, ino: Ino, from: u64, to: u64) -> Result<Vec<u64>, Fault> {
+fn some_blocks(look: TreeView<'_>, ino: Ino, from: u64, to: u64) -> Result<Vec<u64>, Fault> {
     let mut numbers = Vec::new();
     look.scan(Key::block(ino, from), Tag::Block, &mut |key, _| {
         if key.number >= to || numbers.len() as u64 >= REMOVE_MAX {

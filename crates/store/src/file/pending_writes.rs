@@ -45,7 +45,7 @@ struct Written {
 
 /// All of a store.
 #[derive(Default)]
-pub(super) struct Unsynced {
+pub(super) struct PendingWrites {
     files: Mutex<HashMap<Address, Arc<Written>>>,
     /// Folders with names that may not be on the disk.
     folders: Mutex<BTreeSet<PathBuf>>,
@@ -53,7 +53,7 @@ pub(super) struct Unsynced {
     turn: Mutex<()>,
 }
 
-impl Unsynced {
+impl PendingWrites {
     /// How many files wait.
     pub(super) fn waiting(&self) -> usize {
         self.files.lock().len()

@@ -18,7 +18,7 @@ use crate::gate::Gate;
 use crate::places::{FALTER, LOOK_EVERY, Line};
 use crate::visit::Peer;
 
-pub(crate) struct Patient<I> {
+pub(crate) struct WriteTimeout<I> {
     io: I,
     gate: Arc<Gate>,
     peer: Peer,
@@ -28,7 +28,7 @@ pub(crate) struct Patient<I> {
     deadline: Instant,
 }
 
-impl<I> Patient<I> {
+impl<I> WriteTimeout<I> {
     pub(crate) fn new(io: I, gate: Arc<Gate>, peer: Peer) -> Self {
         Self {
             io,
@@ -90,7 +90,7 @@ impl<I> Patient<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for WriteTimeout<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,7 +100,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Patient<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Patient<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

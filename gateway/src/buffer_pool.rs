@@ -9,15 +9,15 @@ const SPARE_MAX: usize = 16;
 
 /// Memory of pieces that have left, for the next ones: it is in the processor's cache, and cleared already.
 #[derive(Clone, Default)]
-pub(crate) struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct BufferPool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 /// A piece of it, given back when it is dropped.
 pub(crate) struct Memory {
     pub(crate) bytes: Vec<u8>,
-    spare: Spare,
+    spare: BufferPool,
 }
 
-impl Spare {
+impl BufferPool {
     pub(crate) fn take(&self, len: usize) -> Memory {
         let mut bytes = self.0.lock().pop().unwrap_or_default();
         bytes.resize(len, 0);

@@ -21,12 +21,12 @@ const DEPTH_MAX: usize = 4096;
 
 /// A tree and where its nodes come from.
 #[derive(Clone, Copy)]
-pub(crate) struct Look<'a> {
+pub(crate) struct TreeView<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) source: &'a dyn Source,
 }
 
-impl Look<'_> {
+impl TreeView<'_> {
     pub(crate) fn inode(&self, ino: Ino) -> Found<Arc<Inode>> {
         match self.tree.get(self.source, &Key::inode(ino))? {
             Some(Value::Inode(inode)) => Ok(inode),
