@@ -5,6 +5,7 @@
 //! opens a path of our own scheme, which would wait for ourselves.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::FromRawFd;
 use std::sync::Arc;
 
