@@ -4,10 +4,11 @@
 //! is no file: the screen works without.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use safeos_store::disk::replace;
 use serde::{Deserialize, Serialize};
 
 /// The largest file that is read.
@@ -60,17 +61,7 @@ impl Settings {
                 .mode(0o700)
                 .create(folder)?;
         }
-        let aside = path.with_extension("new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&aside)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.flush()?;
-        file.sync_all()?;
-        fs::rename(aside, path)
+        replace(path, &serde_json::to_vec(self)?)
     }
 }
 

@@ -1,30 +1,12 @@
 //! Small things that everything kept in the state folder needs of a disk.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+pub(crate) use safeos_store::disk::{create, make_dir, replace, sync_dir, sync_parent};
+
 use crate::Error;
-
-/// Makes a folder that only its owner may enter, unless it is there.
-pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        done => done,
-    }
-}
-
-/// Makes a new file that only its owner may read; one that is there is emptied.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-}
 
 /// Removes a file; one that is not there is as good.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
@@ -40,19 +22,6 @@ pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done.and_then(|()| sync_parent(path)),
     }
-}
-
-/// Makes the names in a folder durable. Redox has no such call (`EBADF`); its file system orders them.
-pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    if cfg!(target_os = "redox") {
-        return Ok(());
-    }
-    File::open(path)?.sync_all()
-}
-
-/// Makes a folder's own name durable.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), sync_dir)
 }
 
 /// Whether there was no room.

@@ -6,7 +6,7 @@
 //! where the disk is full the reserve, `reserve`, is spent on it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use safeos_record::{Address, Chunk, Key, NONCE_LEN, Pointer, random_bytes};
 use safeos_store::Reserve;
 
 pub(crate) use crate::disk::failed;
-use crate::disk::is_full;
+use crate::disk::{is_full, replace};
 use crate::journal::Stage;
 use crate::sync::ancestry::State;
 use crate::{Error, Nanos, Result};
@@ -345,20 +345,6 @@ fn remove(path: &Path) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
-    }
-}
-
-/// Replaces a file in one step.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file =
-        private(OpenOptions::new().create(true).truncate(true).write(true)).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    match path.parent().map(File::open) {
-        Some(Ok(dir)) => dir.sync_all().or(Ok(())),
-        _ => Ok(()),
     }
 }
 

@@ -4,29 +4,12 @@
 //! else. Permissions are the front's business (the kernel's, where it can); everything else POSIX
 //! says about the outcome of a call holds here.
 
+pub use safeos_tree::FileKind;
+
 use crate::{Error, Result};
 
 /// An inode number. Unique within a volume for ever, also across computers.
 pub type Ino = u64;
-
-/// What a node is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum FileKind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A named pipe.
-    Fifo,
-    /// A socket's name.
-    Socket,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
-}
 
 /// A time: nanoseconds since 1970-01-01 UTC, negative before.
 pub type Nanos = i128;

@@ -25,20 +25,21 @@ mod holder;
 mod lease;
 mod pending_writes;
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, Pointer};
 
-use self::disk::{in_parallel, sync_dir};
+use self::disk::in_parallel;
 use self::engine::Engine;
 use self::failure::{Failure, io_error};
 use self::folder::{Folder, Found};
 use self::holder::Holder;
 use crate::check::{checked_chunk, checked_pointer};
+use crate::disk::{replace, sync_dir};
 use crate::{Entry, Error, Kind, Reserve, Result, Room, Stats, Store, Traits, whose};
 
 /// Chunks of more bytes are files of their own.
@@ -138,21 +139,8 @@ impl FileStore {
             drop(Engine::create(&fresh).map_err(|failure| failure.into_error(&self.url, &fresh))?);
             fs::rename(&fresh, &engine).map_err(making)?;
         }
-        let fresh = self.root.join("format.new");
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)
-            .and_then(|mut file| {
-                file.write_all(FORMAT.as_bytes())?;
-                file.sync_all()
-            });
-        written.map_err(making)?;
         sync_dir(&self.root).map_err(making)?;
-        fs::rename(&fresh, self.root.join("format")).map_err(making)?;
-        sync_dir(&self.root).map_err(making)?;
+        replace(&self.root.join("format"), FORMAT.as_bytes()).map_err(making)?;
         if let Some(parent) = self.root.parent() {
             sync_dir(parent).map_err(making)?;
         }

@@ -6,6 +6,7 @@
 
 mod about;
 mod check;
+pub mod disk;
 mod error;
 mod file;
 mod from_here;

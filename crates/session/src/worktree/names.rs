@@ -6,7 +6,6 @@ use bytes::Bytes;
 use safeos_tree::{Batch, FileKind as TreeKind, Inode, Key, Owner, TARGET_BYTES_MAX, Value};
 
 use crate::failure::Fault;
-use crate::worktree::attr::tree_kind;
 use crate::worktree::home::{Home, now, put_inode};
 use crate::worktree::tree_view::{TreeView, check_name};
 use crate::{Attr, Error, FileKind, Ino, Nanos, NewNode, RenameMode, Result, SetAttr};
@@ -131,7 +130,7 @@ impl Home {
             if look.entry(dir, name)?.is_some() {
                 return Err(Error::Exists.into());
             }
-            let kind = tree_kind(node.kind);
+            let kind = node.kind;
             let symlink = node.kind == FileKind::Symlink;
             let inode = Inode {
                 kind,

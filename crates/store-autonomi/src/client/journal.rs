@@ -13,10 +13,11 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use safeos_store::disk::replace;
 use safeos_store::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"SAFEPAY1";
@@ -180,15 +181,7 @@ impl Journal {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let write = || {
-            let beside = path.with_extension("new");
-            let mut file = File::create(&beside)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&beside, path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|error| self.failed(path, &error))
+        replace(path, bytes).map_err(|error| self.failed(path, &error))
     }
 
     /// The network has everything that the entry is about.

@@ -1,28 +1,10 @@
 //! What the store's files need of the disk.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 
 use bytes::Bytes;
 use safeos_record::MAX_CHUNK_SIZE;
-
-/// Makes a folder that only its owner may enter; one that is there is left as it is.
-pub(super) fn make_dir(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        done => done,
-    }
-}
-
-/// Makes the names in a folder durable. Redox has no such call (`EBADF`); its file system orders them.
-pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
-    if cfg!(target_os = "redox") {
-        return Ok(());
-    }
-    File::open(path)?.sync_all()
-}
 
 /// The bytes of a file of at most a chunk's length.
 pub(super) fn read_all(file: &File, len: u64) -> io::Result<Bytes> {

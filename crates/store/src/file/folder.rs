@@ -20,8 +20,9 @@ use rustix::buffer::spare_capacity;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 
 use super::direct;
-use super::disk::{in_parallel, make_dir, read_all};
+use super::disk::{in_parallel, read_all};
 use super::pending_writes::{FILES_DUE, FILES_MAX, Failure, PendingWrites};
+use crate::disk::make_dir;
 
 /// Files of a crashed `put` are removed when they are older than this.
 const ABANDONED: Duration = Duration::from_secs(3600);

@@ -18,7 +18,8 @@ use parking_lot::Mutex;
 use safeos_record::{Address, Chunk};
 
 use super::direct;
-use super::disk::{in_parallel, make_dir, read_all, sync_dir};
+use super::disk::{in_parallel, read_all};
+use crate::disk::{make_dir, sync_dir};
 
 /// More files than this do not wait; each is open.
 pub(super) const FILES_MAX: usize = 64;
