@@ -26,9 +26,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use copy::Copier;
-use folder::{Folder, next_data};
+#[cfg(target_os = "linux")]
+use folder::Folder;
+use folder::next_data;
 use place::Place;
 use seen::{Kind, Seen};
+#[cfg(target_os = "linux")]
 pub use source::not_fetched;
 use source::{Source, stopped};
 use walk::{Visit, Way};
