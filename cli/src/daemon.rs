@@ -5,12 +5,12 @@
 //! only talk to it.
 
 #[cfg(not(target_os = "redox"))]
-mod own;
+mod managed_daemon;
 #[cfg(target_os = "redox")]
 mod system;
 
 #[cfg(not(target_os = "redox"))]
-pub use own::{
+pub use managed_daemon::{
     Daemon, Temporary, end_other, is_starting, prepare, starting, unprepare, wait_ended,
 };
 #[cfg(target_os = "redox")]

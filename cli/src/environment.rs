@@ -8,10 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::dirs::{Dirs, MOUNT};
 use crate::password::SECRETS;
-use crate::places::{MOUNT, Places};
 
-/// Variables that stay although they point into the old home: places of tools, of the desktop, of
+/// Variables that stay although they point into the old home: dirs of tools, of the desktop, of
 /// this computer's certificates.
 const KEPT: &[&str] = &[
     "PATH",
@@ -46,7 +46,7 @@ const REMOVED: &[&str] = &[safeos_store_autonomi::WALLET_KEY_FILE, "OLDPWD"];
 /// Builds the command's environment from this program's own.
 pub fn inside(
     own: impl IntoIterator<Item = (OsString, OsString)>,
-    places: &Places,
+    dirs: &Dirs,
     store: &str,
     mount: &Path,
     safe: Option<&Path>,
@@ -83,7 +83,7 @@ pub fn inside(
     variables.insert("PWD".into(), home.into());
     variables.insert(MOUNT.into(), mount.into());
     // The defaults of these follow HOME, which has just moved.
-    variables.insert("SAFE_STATE".into(), places.state.clone().into());
+    variables.insert("SAFE_STATE".into(), dirs.state.clone().into());
     variables.insert("SAFE_STORE".into(), store.into());
     if let Some(folder) = safe.and_then(Path::parent) {
         let path = variables.entry("PATH".into()).or_default();
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn build(pairs: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
-        let places = Places {
+        let dirs = Dirs {
             state: "/old/.local/state/safeos".into(),
             store: "file:///old/.local/share/safeos/store".into(),
             store_named: false,
@@ -131,7 +131,7 @@ mod tests {
             pairs
                 .iter()
                 .map(|(name, value)| (OsString::from(name), OsString::from(value))),
-            &places,
+            &dirs,
             "file:///the/store",
             Path::new("/tmp/safe-1/safe"),
             Some(Path::new("/opt/bin/safe")),

@@ -1,18 +1,18 @@
 //! Fetching what somebody published: a stranger's tree becomes files here.
 //!
 //! What always holds here: what is fetched is looked through first, so that its size is known and nothing
-//! begins that cannot end; it is built beside its place, under a name of its own, and moved there when
+//! begins that cannot end; it is built beside its destination, under a name of its own, and moved there when
 //! it is whole, or else removed; nothing that is there is overwritten; nothing outside of it is touched, whatever names
 //! and links are in it; nobody gets set-id bits, devices or folders that everybody may write to.
 
 mod copy;
+mod destination;
 mod finish;
 #[cfg(target_os = "linux")]
 mod folder;
 #[cfg(not(target_os = "linux"))]
 #[path = "fetch/folder_by_path.rs"]
 mod folder;
-mod place;
 mod seen;
 mod source;
 #[cfg(test)]
@@ -26,10 +26,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use copy::Copier;
+use destination::Destination;
 #[cfg(target_os = "linux")]
 use folder::Folder;
 use folder::next_data;
-use place::Place;
 use seen::{Kind, Seen};
 #[cfg(target_os = "linux")]
 pub use source::not_fetched;
@@ -57,7 +57,7 @@ pub struct Fetched {
     /// How many of them there were.
     pub specials: u64,
     /// Where it is.
-    pub place: PathBuf,
+    pub destination: PathBuf,
 }
 
 /// Fetches `inside` of the public tree shown at `from` into `dir`, or to a place of its own in the current folder.
@@ -96,10 +96,10 @@ fn fetch_from(
     let mut found = Scan::default();
     source.visit(&mut found)?;
     let source = source.alone(inside, dir)?;
-    let place = Place::choose(dir, &source, inside, own)?;
+    let destination = Destination::choose(dir, &source, inside, own)?;
     output.note(&found.said());
-    place.has_room_for(found.fetched.data)?;
-    let mut staging = place.stage()?;
+    destination.has_room_for(found.fetched.data)?;
+    let mut staging = destination.stage()?;
     let built = Copier::new(&staging, found.fetched.data, Progress::new(output.json))
         .and_then(|mut copier| copier.copy(source))
         .and_then(|finish| staging.move_in(&finish));
@@ -109,7 +109,7 @@ fn fetch_from(
     }
     staging.done();
     Ok(Fetched {
-        place: place.path,
+        destination: destination.path,
         ..found.fetched
     })
 }

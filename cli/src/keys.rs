@@ -15,8 +15,8 @@ use crate::failure::{Failure, Result};
 /// The keys of an account that is to be made, or the one that is to open it from now on.
 #[derive(Default)]
 pub struct Keys {
-    secret_key: Option<safeos_account::Secret>,
-    words: Option<safeos_account::Secret>,
+    secret_key: Option<Secret>,
+    words: Option<Secret>,
 }
 
 impl Keys {
@@ -39,12 +39,12 @@ impl Keys {
 
     /// The secret key, for a request.
     pub fn secret_key(&self) -> Option<Secret> {
-        copy(&self.secret_key)
+        self.secret_key.clone()
     }
 
     /// The words of the recovery sheet, for a request.
     pub fn words(&self) -> Option<Secret> {
-        copy(&self.words)
+        self.words.clone()
     }
 
     fn is_empty(&self) -> bool {
@@ -106,12 +106,6 @@ impl Keys {
             ..failure
         }
     }
-}
-
-fn copy(secret: &Option<safeos_account::Secret>) -> Option<Secret> {
-    secret
-        .as_ref()
-        .map(|secret| Secret::new(secret.expose().to_owned()))
 }
 
 /// The words of a recovery sheet, to be printed or copied down: four in a row.

@@ -9,12 +9,12 @@ use safeos_record::Address;
 use safeos_store::wire::{DIGEST, LIST_MAX, Listed, Page, read_place, write_place};
 
 use crate::answer::{Outcome, Refusal};
-use crate::gate::Shared;
+use crate::app_state::Shared;
 use crate::visit::Visit;
 
 /// `GET /v1/list?after=KIND:ADDRESS&limit=N`
 pub(crate) async fn list(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     RawQuery(query): RawQuery,
 ) -> Outcome {
@@ -53,10 +53,10 @@ pub(crate) async fn list(
             }
         }
     }
-    let entries = gate
+    let entries = app
         .store(&visit, move |store| store.list(after, limit))
         .await?
-        .map_err(|error| gate.refusal(&error))?;
+        .map_err(|error| app.refusal(&error))?;
     let page = Page {
         after: after.map(write_place),
         records: entries.into_iter().map(Listed::from).collect(),
@@ -77,25 +77,25 @@ fn digested(value: &impl serde::Serialize) -> Outcome {
 }
 
 /// `GET /v1/stats`
-pub(crate) async fn stats(State(gate): Shared, Extension(visit): Extension<Visit>) -> Outcome {
-    let stats = gate
+pub(crate) async fn stats(State(app): Shared, Extension(visit): Extension<Visit>) -> Outcome {
+    let stats = app
         .store(&visit, |store| store.stats())
         .await?
-        .map_err(|error| gate.refusal(&error))?;
+        .map_err(|error| app.refusal(&error))?;
     digested(&stats)
 }
 
 /// `GET /health`: whether records can be had and stored.
-pub(crate) async fn health(State(gate): Shared, Extension(visit): Extension<Visit>) -> Outcome {
-    gate.store(&visit, |store| store.has_chunks(&[Address([0; 32])]))
+pub(crate) async fn health(State(app): Shared, Extension(visit): Extension<Visit>) -> Outcome {
+    app.store(&visit, |store| store.has_chunks(&[Address([0; 32])]))
         .await?
-        .map_err(|error| gate.refusal(&error))?;
+        .map_err(|error| app.refusal(&error))?;
     let says = serde_json::json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
     Ok(Json(says).into_response())
 }
 
 /// `GET /metrics`
-pub(crate) async fn metrics(State(gate): Shared) -> Response {
-    let text = gate.metrics.text(gate.budget.taken(), &gate.halves.held());
+pub(crate) async fn metrics(State(app): Shared) -> Response {
+    let text = app.metrics.text(app.memory.taken(), &app.halves.held());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -8,11 +8,11 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 
 use crate::answer::Refusal;
-use crate::gate::Gate;
+use crate::app_state::AppState;
 use crate::guard::guard;
 use crate::{about, batches, chunks, parts, pointers};
 
-pub(crate) fn router(gate: Arc<Gate>) -> Router {
+pub(crate) fn router(app: Arc<AppState>) -> Router {
     Router::new()
         .route("/v1/chunks/has", post(batches::has))
         .route("/v1/chunks/get", post(batches::get))
@@ -41,6 +41,6 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
                 "this path does not take this method; the header Allow says which it takes",
             )
         })
-        .layer(from_fn_with_state(gate.clone(), guard))
-        .with_state(gate)
+        .layer(from_fn_with_state(app.clone(), guard))
+        .with_state(app)
 }

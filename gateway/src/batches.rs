@@ -15,16 +15,16 @@ use safeos_store::wire::{self, ADDRESS_LEN, BODY_BYTES_MAX, GET_MAX, HAS_MAX};
 use tokio::sync::mpsc;
 
 use crate::answer::{Outcome, Refusal};
-use crate::budget::tie;
-use crate::gate::{Gate, Shared};
+use crate::app_state::{AppState, Shared};
+use crate::memory_limiter::tie;
 use crate::pieces::Pieces;
 use crate::visit::Visit;
 
 /// How many chunks are read with one call of the store.
 const STEP: usize = 4;
 
-async fn addresses(gate: &Gate, visit: &Visit, body: Body, max: usize) -> Outcome<Vec<Address>> {
-    let (body, _room) = gate.body(visit, body, max * ADDRESS_LEN, 0).await?;
+async fn addresses(app: &AppState, visit: &Visit, body: Body, max: usize) -> Outcome<Vec<Address>> {
+    let (body, _room) = app.body(visit, body, max * ADDRESS_LEN, 0).await?;
     wire::read_addresses(&body, max).ok_or_else(|| {
         Refusal::bad(
             "bad_body",
@@ -35,12 +35,12 @@ async fn addresses(gate: &Gate, visit: &Visit, body: Body, max: usize) -> Outcom
 
 /// `POST /v1/chunks/has`
 pub(crate) async fn has(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     request: Request,
 ) -> Outcome {
-    let addresses = addresses(&gate, &visit, request.into_body(), HAS_MAX).await?;
-    let there = gate
+    let addresses = addresses(&app, &visit, request.into_body(), HAS_MAX).await?;
+    let there = app
         .store(&visit, move |store| {
             store.has_chunks(&addresses).map(|there| {
                 let there = addresses.iter().zip(there).filter(|(_, there)| *there);
@@ -48,39 +48,39 @@ pub(crate) async fn has(
             })
         })
         .await?
-        .map_err(|error| gate.refusal(&error))?;
+        .map_err(|error| app.refusal(&error))?;
     Ok(Bytes::from(wire::write_addresses(&there)).into_response())
 }
 
 /// `POST /v1/chunks/put`: all of them are stored when it is answered.
 pub(crate) async fn put(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     request: Request,
 ) -> Outcome {
     // The chunks are copies of their own.
-    let body = gate.body(&visit, request.into_body(), BODY_BYTES_MAX, 1);
+    let body = app.body(&visit, request.into_body(), BODY_BYTES_MAX, 1);
     let (body, room) = body.await?;
-    let visit = visit.goes_on(&gate.limits);
-    gate.store(&visit, move |store| {
+    let visit = visit.goes_on(&app.limits);
+    app.store(&visit, move |store| {
         let _room = room;
         let chunks = wire::read_chunks(body).map_err(|why| Refusal::bad("wrong_bytes", why))?;
         Ok(store.put_chunks(&chunks))
     })
     .await??
-    .map_err(|error| gate.refusal(&error))?;
+    .map_err(|error| app.refusal(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `POST /v1/chunks/get`: an answer for each, in order, while they are read.
 pub(crate) async fn get(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     request: Request,
 ) -> Outcome {
-    let addresses = addresses(&gate, &visit, request.into_body(), GET_MAX).await?;
+    let addresses = addresses(&app, &visit, request.into_body(), GET_MAX).await?;
     let (say, heard) = mpsc::channel(1);
-    tokio::spawn(answer(gate, visit, addresses, say));
+    tokio::spawn(answer(app, visit, addresses, say));
     Response::builder()
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .body(Body::new(Pieces(heard)))
@@ -88,16 +88,21 @@ pub(crate) async fn get(
 }
 
 /// Gives answers as long as somebody listens. A failure within ends the answer early, which its reader notices.
-async fn answer(gate: Arc<Gate>, visit: Visit, addresses: Vec<Address>, say: mpsc::Sender<Bytes>) {
+async fn answer(
+    app: Arc<AppState>,
+    visit: Visit,
+    addresses: Vec<Address>,
+    say: mpsc::Sender<Bytes>,
+) {
     for step in addresses.chunks(STEP) {
         let asked = step.to_vec();
-        let visit = visit.goes_on(&gate.limits);
+        let visit = visit.goes_on(&app.limits);
         let needed = step.len() * MAX_CHUNK_SIZE;
-        let room = gate.budget.room(visit.network(), needed, visit.until);
+        let room = app.memory.room(visit.network(), needed, visit.until);
         let Ok(mut room) = room.await else {
             return;
         };
-        let found = gate
+        let found = app
             .store(&visit, move |store| store.get_chunks(&asked))
             .await;
         let Ok(found) = found else { return };
@@ -109,11 +114,11 @@ async fn answer(gate: Arc<Gate>, visit: Visit, addresses: Vec<Address>, say: mps
                     let head = wire::answer_head(wire::Outcome::Found, len);
                     [Bytes::copy_from_slice(&head), chunk.into_bytes()]
                 }
-                Err(error) => told(&gate, &error),
+                Err(error) => told(&app, &error),
             })
             .collect();
         let bytes: usize = parts.iter().map(Bytes::len).sum();
-        gate.metrics
+        app.metrics
             .bytes_out
             .fetch_add(bytes as u64, Ordering::Relaxed);
         room.shrink(bytes);
@@ -126,7 +131,7 @@ async fn answer(gate: Arc<Gate>, visit: Visit, addresses: Vec<Address>, say: mps
     }
 }
 
-fn told(gate: &Gate, error: &Error) -> [Bytes; 2] {
+fn told(app: &AppState, error: &Error) -> [Bytes; 2] {
     let outcome = match error {
         Error::Missing { address, .. } => {
             let head = wire::answer_head(wire::Outcome::Missing, ADDRESS_LEN);
@@ -135,7 +140,7 @@ fn told(gate: &Gate, error: &Error) -> [Bytes; 2] {
         Error::Damaged { .. } => wire::Outcome::Damaged,
         _ => wire::Outcome::Failed,
     };
-    let mut message = gate.refusal(error).message.into_bytes();
+    let mut message = app.refusal(error).message.into_bytes();
     message.truncate(wire::MESSAGE_BYTES_MAX);
     let head = wire::answer_head(outcome, message.len());
     [Bytes::copy_from_slice(&head), message.into()]

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::Limits;
 use crate::answer::{Outcome, Refusal};
-use crate::budget::Budget;
-use crate::places::{FALTER, LOOK_EVERY};
+use crate::connections::{FALTER, LOOK_EVERY};
+use crate::memory_limiter::MemoryLimiter;
 use crate::visit::Visit;
 
 /// A body has more bytes than that.
@@ -25,7 +25,7 @@ pub(crate) fn too_large(max: usize) -> Refusal {
 
 pub(crate) struct Incoming<'a> {
     limits: &'a Limits,
-    budget: &'a Budget,
+    memory: &'a MemoryLimiter,
     visit: &'a Visit,
     body: Body,
     deadline: Instant,
@@ -35,13 +35,13 @@ pub(crate) struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     pub(crate) fn new(
         limits: &'a Limits,
-        budget: &'a Budget,
+        memory: &'a MemoryLimiter,
         visit: &'a Visit,
         body: Body,
     ) -> Self {
         Self {
             limits,
-            budget,
+            memory,
             visit,
             body,
             deadline: Instant::now() + limits.stall,
@@ -61,16 +61,16 @@ impl<'a> Incoming<'a> {
             let limits = self.limits;
             let in_time = self.deadline.checked_sub(limits.stall);
             let in_time = in_time.unwrap_or(self.deadline);
-            self.visit.line.waits(in_time);
+            self.visit.connection.waits(in_time);
             let look = self.deadline.min(Instant::now() + LOOK_EVERY);
             let frame = timeout_at(look, self.body.frame()).await;
-            self.visit.line.goes_on();
+            self.visit.connection.goes_on();
             match frame {
                 Err(_) => {
                     let now = Instant::now();
                     let wanted = self.keeps_room
                         && now >= in_time + FALTER
-                        && self.budget.is_wanted_of(self.visit.network());
+                        && self.memory.is_wanted_of(self.visit.network());
                     if now >= self.deadline || wanted {
                         return Err(Refusal::new(
                             axum::http::StatusCode::REQUEST_TIMEOUT,
@@ -101,6 +101,6 @@ impl<'a> Incoming<'a> {
 
 impl Drop for Incoming<'_> {
     fn drop(&mut self) {
-        self.visit.line.goes_on();
+        self.visit.connection.goes_on();
     }
 }

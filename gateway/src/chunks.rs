@@ -11,14 +11,14 @@ use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 use safeos_store::{Error, Kind, Store};
 
 use crate::answer::{Outcome, Refusal, address};
-use crate::budget::tie;
-use crate::gate::Shared;
+use crate::app_state::Shared;
+use crate::memory_limiter::tie;
 use crate::pieces::{LargeChunk, PIECE_BYTES, Pieces};
 use crate::visit::Visit;
 
 /// `GET`, and without the body `HEAD`.
 pub(crate) async fn get(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     Path(at): Path<String>,
     head: HeaderMap,
@@ -30,17 +30,17 @@ pub(crate) async fn get(
     let anew = head.contains_key(header::CACHE_CONTROL);
     if range.is_none()
         && !anew
-        && let Some(len) = gate.verified(&at).filter(|len| *len > PIECE_BYTES)
+        && let Some(len) = app.verified(&at).filter(|len| *len > PIECE_BYTES)
     {
         return answer(&at)
-            .body(Body::new(Pieces(LargeChunk::new(gate, visit, at, len))))
+            .body(Body::new(Pieces(LargeChunk::new(app, visit, at, len))))
             .map_err(|error| Refusal::bad("bad_request", error.to_string()));
     }
-    let room = gate
-        .budget
+    let room = app
+        .memory
         .room(visit.network(), MAX_CHUNK_SIZE, visit.until);
     let mut room = room.await?;
-    let found = gate
+    let found = app
         .store(&visit, move |store| match range {
             None => store
                 .get_chunk(&at)
@@ -48,7 +48,7 @@ pub(crate) async fn get(
             Some(range) => part(store, &at, range),
         })
         .await?
-        .map_err(|error| gate.refusal(&error))?;
+        .map_err(|error| app.refusal(&error))?;
     let Some(found) = found else {
         return Err(Refusal::new(
             StatusCode::RANGE_NOT_SATISFIABLE,
@@ -57,7 +57,7 @@ pub(crate) async fn get(
         ));
     };
     if found.from.is_none() {
-        gate.is_verified(at, found.bytes.len());
+        app.is_verified(at, found.bytes.len());
     }
     room.shrink(found.bytes.len());
     let bytes = tie(found.bytes, room);
@@ -88,46 +88,46 @@ fn answer(at: &Address) -> Builder {
 
 /// `PUT`: stored when it is answered.
 pub(crate) async fn put(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     Path(at): Path<String>,
     request: Request,
 ) -> Outcome {
     let at = address(&at)?;
-    let body = gate.body(&visit, request.into_body(), MAX_CHUNK_SIZE, 0);
+    let body = app.body(&visit, request.into_body(), MAX_CHUNK_SIZE, 0);
     let (bytes, room) = body.await?;
-    let visit = visit.goes_on(&gate.limits);
-    gate.store(&visit, move |store| {
+    let visit = visit.goes_on(&app.limits);
+    app.store(&visit, move |store| {
         let _room = room;
         let chunk = Chunk::verify(at, bytes)
             .map_err(|error| Refusal::bad("wrong_bytes", error.to_string()))?;
         Ok(store.put_chunks(&[chunk]))
     })
     .await??
-    .map_err(|error| gate.refusal(&error))?;
+    .map_err(|error| app.refusal(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `DELETE`, where it is allowed.
 pub(crate) async fn delete(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     Path(at): Path<String>,
 ) -> Outcome {
     let at = address(&at)?;
-    if !gate.allow_delete {
+    if !app.allow_delete {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
             "delete_not_allowed",
             "nothing is removed through this gateway: collect at its store itself, or have it started with --allow-delete",
         ));
     }
-    let gone = gate
+    let gone = app
         .store(&visit, move |store| store.delete_chunks(&[at]))
         .await?
-        .map_err(|error| gate.refusal(&error))?;
+        .map_err(|error| app.refusal(&error))?;
     if gone == 0 {
-        return Err(gate.refusal(&Error::Missing {
+        return Err(app.refusal(&Error::Missing {
             kind: Kind::Chunk,
             address: at,
         }));

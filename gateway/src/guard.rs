@@ -14,29 +14,29 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Outcome, Refusal};
+use crate::app_state::{AppState, Shared};
 use crate::clients::network;
-use crate::gate::{Gate, Shared};
+use crate::connections::Connection;
 use crate::metrics::Endpoint;
-use crate::places::Line;
 use crate::tokens::Access;
 use crate::visit::{Peer, Visit};
 use crate::watchers::Wanted;
 
 /// Lets a request through, or answers it.
-pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(app): Shared, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let endpoint = match Endpoint::of(request.uri().path()) {
         Endpoint::Pointer if waits(&request) => Endpoint::Watch,
         other => other,
     };
-    let visit = visit(&gate, endpoint, &request, started);
+    let visit = visit(&app, endpoint, &request, started);
     request.extensions_mut().insert(visit.clone());
-    gate.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
-    let _done = Done(&gate);
-    let checked = match check(&gate, &visit, endpoint, &request) {
+    app.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+    let _done = Done(&app);
+    let checked = match check(&app, &visit, endpoint, &request) {
         // It takes one whenever it looks.
         Ok(()) if endpoint == Endpoint::Watch => Ok(None),
-        Ok(()) => place(&gate, &visit).await.map(Some),
+        Ok(()) => place(&app, &visit).await.map(Some),
         Err(refusal) => Err(refusal),
     };
     let mut response = match checked {
@@ -48,7 +48,7 @@ pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next)
             let (parts, body) = request.into_parts();
             // One who waits to be told whether to send it has not sent it.
             if !body.is_end_stream() && !parts.headers.contains_key(header::EXPECT) {
-                gate.drain(&visit, body, BODY_BYTES_MAX).await;
+                app.drain(&visit, body, BODY_BYTES_MAX).await;
             }
             refusal.into_response()
         }
@@ -56,7 +56,7 @@ pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next)
     let status = response.status();
     let head = response.headers_mut();
     head.insert(MARK, HeaderValue::from_static(MARK_VERSION));
-    if let Some(room) = gate.lately.room()
+    if let Some(room) = app.lately.room()
         && status.is_success()
     {
         head.insert(ROOM, room);
@@ -68,9 +68,9 @@ pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next)
         head.insert(BODY, id);
     }
     let sent = response.body().size_hint().exact().unwrap_or(0);
-    gate.metrics.bytes_out.fetch_add(sent, Ordering::Relaxed);
+    app.metrics.bytes_out.fetch_add(sent, Ordering::Relaxed);
     let (status, took) = (status.as_u16(), started.elapsed());
-    gate.metrics.answered(endpoint, status, took);
+    app.metrics.answered(endpoint, status, took);
     event!(
         DEBUG,
         "answered",
@@ -82,7 +82,7 @@ pub(crate) async fn guard(State(gate): Shared, mut request: Request, next: Next)
     response
 }
 
-struct Done<'a>(&'a Gate);
+struct Done<'a>(&'a AppState);
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {
@@ -91,25 +91,25 @@ impl Drop for Done<'_> {
 }
 
 /// Whose request it is, and how long it may wait.
-fn visit(gate: &Gate, endpoint: Endpoint, request: &Request, now: Instant) -> Visit {
+fn visit(app: &AppState, endpoint: Endpoint, request: &Request, now: Instant) -> Visit {
     let peer = request.extensions().get::<Peer>();
     let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let address = peer.map_or(unknown, |peer| peer.address);
     let header = request.headers().get(header::AUTHORIZATION);
-    let (may, token) = gate.access(header.map(|value| value.as_bytes()));
+    let (may, token) = app.access(header.map(|value| value.as_bytes()));
     // What else has a body takes one that was sent before.
     let takes =
         matches!(*request.method(), Method::PUT | Method::POST) && endpoint != Endpoint::Body;
     let body = request.headers().get(BODY).filter(|_| takes);
     Visit {
         client: (
-            network(gate.proxies.client(address, request.headers())),
+            network(app.proxies.client(address, request.headers())),
             token,
         ),
         may,
         body: body.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned()),
-        line: peer.map_or_else(Line::new, |peer| peer.line.clone()),
-        until: now + gate.limits.wait,
+        connection: peer.map_or_else(Connection::new, |peer| peer.connection.clone()),
+        until: now + app.limits.wait,
     }
 }
 
@@ -119,16 +119,16 @@ fn waits(request: &Request) -> bool {
 }
 
 /// Waits for a place among the requests.
-pub(crate) async fn place<'a>(gate: &'a Gate, visit: &Visit) -> Outcome<SemaphorePermit<'a>> {
-    match timeout_at(visit.until, gate.requests.acquire()).await {
+pub(crate) async fn place<'a>(app: &'a AppState, visit: &Visit) -> Outcome<SemaphorePermit<'a>> {
+    match timeout_at(visit.until, app.requests.acquire()).await {
         Ok(Ok(place)) => Ok(place),
         _ => Err(Refusal::busy()),
     }
 }
 
-fn check(gate: &Gate, visit: &Visit, endpoint: Endpoint, request: &Request) -> Outcome<()> {
-    if !gate.rate.allows(visit.client) {
-        gate.metrics.refused_rate.fetch_add(1, Ordering::Relaxed);
+fn check(app: &AppState, visit: &Visit, endpoint: Endpoint, request: &Request) -> Outcome<()> {
+    if !app.rate.allows(visit.client) {
+        app.metrics.refused_rate.fetch_add(1, Ordering::Relaxed);
         return Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_requests",
@@ -138,10 +138,10 @@ fn check(gate: &Gate, visit: &Visit, endpoint: Endpoint, request: &Request) -> O
     if request.uri().path() == "/health" {
         return Ok(());
     }
-    allowed(gate, visit.may, endpoint, request)
+    allowed(app, visit.may, endpoint, request)
 }
 
-fn allowed(gate: &Gate, may: Access, endpoint: Endpoint, request: &Request) -> Outcome<()> {
+fn allowed(app: &AppState, may: Access, endpoint: Endpoint, request: &Request) -> Outcome<()> {
     let reads = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
@@ -152,7 +152,7 @@ fn allowed(gate: &Gate, may: Access, endpoint: Endpoint, request: &Request) -> O
     if may >= needs {
         return Ok(());
     }
-    gate.metrics.refused_access.fetch_add(1, Ordering::Relaxed);
+    app.metrics.refused_access.fetch_add(1, Ordering::Relaxed);
     Err(if may == Access::None {
         Refusal::new(
             StatusCode::UNAUTHORIZED,

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::Limits;
 use crate::answer::{Outcome, Refusal};
 use crate::assembly::{Assembly, Wrong};
-use crate::budget::{Budget, Rooms};
-use crate::places::{FALTER, LOOK_EVERY};
+use crate::connections::{FALTER, LOOK_EVERY};
+use crate::memory_limiter::{MemoryLimiter, Permits};
 use crate::rate::Client;
 
 /// Whose body it is, and which.
@@ -27,7 +27,7 @@ pub(crate) type Key = (Client, Address);
 pub(crate) struct Halves {
     limits: Limits,
     /// Their share of the memory. What they take of it they take of the memory too.
-    room: Budget,
+    room: MemoryLimiter,
     state: Mutex<State>,
     taken: AtomicU64,
     forgotten: AtomicU64,
@@ -42,7 +42,7 @@ struct State {
 
 struct Half {
     assembly: Assembly,
-    rooms: Rooms,
+    rooms: Permits,
     deadline: Instant,
 }
 
@@ -73,7 +73,7 @@ impl Half {
 
 impl Halves {
     /// With half of this memory at most.
-    pub(crate) fn new(memory: &Budget, limits: &Limits) -> Self {
+    pub(crate) fn new(memory: &MemoryLimiter, limits: &Limits) -> Self {
         Self {
             limits: limits.clone(),
             room: memory.half(),
@@ -94,13 +94,13 @@ impl Halves {
         }
     }
 
-    /// Room for the body of this part.
+    /// Permit for the body of this part.
     pub(crate) async fn room(
         &self,
-        memory: &Budget,
+        memory: &MemoryLimiter,
         part: &Part,
         until: Instant,
-    ) -> Outcome<Rooms> {
+    ) -> Outcome<Permits> {
         let (network, _) = part.key.0;
         let bytes = part.of.min(self.most());
         let share = self.room.room(network, bytes, until).await?;
@@ -147,7 +147,7 @@ impl Halves {
 
     /// Begins the body of this part, for which there is room, unless that was done meanwhile. Whether somebody has to
     /// look after late ones from now on.
-    pub(crate) fn begin(&self, part: &Part, rooms: Rooms) -> Outcome<bool> {
+    pub(crate) fn begin(&self, part: &Part, rooms: Permits) -> Outcome<bool> {
         let now = Instant::now();
         let mut state = self.state.lock();
         if state.halves.contains_key(&part.key) {
@@ -187,7 +187,7 @@ impl Halves {
     }
 
     /// Takes a body of this length away.
-    pub(crate) fn take(&self, key: &Key, len: usize) -> Outcome<(Assembly, Rooms)> {
+    pub(crate) fn take(&self, key: &Key, len: usize) -> Outcome<(Assembly, Permits)> {
         let half = self.state.lock().halves.remove(key).ok_or_else(missing)?;
         // It may be another one that was begun meanwhile.
         if !half.assembly.is_whole() || half.assembly.len() != len {
@@ -199,7 +199,7 @@ impl Halves {
     }
 
     /// Forgets what is late, or keeps room that others have waited for. When to look again, as long as there are some.
-    pub(crate) fn forget_late(&self, memory: &Budget) -> Option<Instant> {
+    pub(crate) fn forget_late(&self, memory: &MemoryLimiter) -> Option<Instant> {
         let mut state = self.state.lock();
         let now = Instant::now();
         let before = state.halves.len();

@@ -6,32 +6,32 @@
 //! trusted with availability only.
 //!
 //! Imports go down: `server` → `service` → `api` → `chunks`, `batches`, `pointers`, `about`, `guard` →
-//! `parts`, `pieces` → `gate`, `bodies` → `metrics` → `halves` → `answer`, `assembly`, `budget`, `clients`, `places`, `rate`, `buffer_pool`,
+//! `parts`, `pieces` → `app_state`, `bodies` → `metrics` → `halves` → `answer`, `assembly`, `memory`, `clients`, `connections`, `rate`, `buffer_pool`,
 //! `tokens`, `visit`, `watched`;
-//! `layers` stand between the gate and a store.
+//! `layers` stand between the app and a store.
 
 #![forbid(unsafe_code)]
 
 mod about;
 mod answer;
 mod api;
+mod app_state;
 mod assembly;
 mod batches;
 mod bodies;
-mod budget;
 mod buffer_pool;
 mod chunks;
 mod clients;
-mod gate;
+mod connections;
 mod guard;
 mod halves;
 mod lately;
 mod layers;
+mod memory_limiter;
 mod metrics;
 mod options;
 mod parts;
 mod pieces;
-mod places;
 mod pointers;
 mod rate;
 mod repeats;

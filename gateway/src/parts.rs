@@ -11,16 +11,16 @@ use safeos_store::wire::{ADDRESS_LEN, BODY_BYTES_MAX, HAS_MAX, PART_BYTES_MAX};
 use tokio::time::sleep_until;
 
 use crate::answer::{Outcome, Refusal, address};
+use crate::app_state::{AppState, Shared};
 use crate::assembly::Assembly;
 use crate::bodies::too_large;
-use crate::gate::{Gate, Shared};
 use crate::halves::{Part, refused};
 use crate::tokens::Access;
 use crate::visit::Visit;
 
 /// `PUT /v1/bodies/ID?at=OFFSET&of=TOTAL`: held when it is answered.
 pub(crate) async fn put(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
@@ -36,20 +36,20 @@ pub(crate) async fn put(
     if of > most {
         return Err(too_large(most));
     }
-    let body = gate.body(&visit, request.into_body(), PART_BYTES_MAX, 0);
+    let body = app.body(&visit, request.into_body(), PART_BYTES_MAX, 0);
     let (bytes, rooms) = body.await?;
     Assembly::fits(of, at, bytes.len()).map_err(refused)?;
     let part = Part { key, at, of, bytes };
-    if !gate.halves.put(&part)? {
+    if !app.halves.put(&part)? {
         // Nobody keeps room while waiting for more; a part is little.
         drop(rooms);
-        let until = visit.goes_on(&gate.limits).until;
-        let rooms = gate.halves.room(&gate.budget, &part, until).await?;
-        if gate.halves.begin(&part, rooms)? {
-            tokio::spawn(forget_late(gate.clone()));
+        let until = visit.goes_on(&app.limits).until;
+        let rooms = app.halves.room(&app.memory, &part, until).await?;
+        if app.halves.begin(&part, rooms)? {
+            tokio::spawn(forget_late(app.clone()));
         }
         // As good as never gone again already.
-        if !gate.halves.put(&part)? {
+        if !app.halves.put(&part)? {
             return Err(Refusal::busy());
         }
     }
@@ -57,8 +57,8 @@ pub(crate) async fn put(
 }
 
 /// Looks after half bodies as long as there are some.
-async fn forget_late(gate: Arc<Gate>) {
-    while let Some(next) = gate.halves.forget_late(&gate.budget) {
+async fn forget_late(app: Arc<AppState>) {
+    while let Some(next) = app.halves.forget_late(&app.memory) {
         sleep_until(next).await;
     }
 }

@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use safeos_record::Address;
 use tokio::sync::mpsc;
 
-use crate::budget::{Room, tie};
-use crate::gate::Gate;
+use crate::app_state::AppState;
+use crate::memory_limiter::{Permit, tie};
 use crate::visit::Visit;
 
 /// Bytes of a large chunk that are read with one call: a piece stays in the processor's cache on its way from the file
@@ -69,7 +69,7 @@ impl Source for mpsc::Receiver<Bytes> {
 /// A chunk that was verified before, read as it is taken. What the system has in memory is read at once; for the rest a
 /// thread waits. What cannot be read ends the answer early, and with it the connection.
 pub(crate) struct LargeChunk {
-    gate: Arc<Gate>,
+    app: Arc<AppState>,
     visit: Visit,
     at: Address,
     from: u32,
@@ -80,9 +80,9 @@ pub(crate) struct LargeChunk {
 type Waiting = Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>;
 
 impl LargeChunk {
-    pub(crate) fn new(gate: Arc<Gate>, visit: Visit, at: Address, len: u32) -> Self {
+    pub(crate) fn new(app: Arc<AppState>, visit: Visit, at: Address, len: u32) -> Self {
         Self {
-            gate,
+            app,
             visit,
             at,
             from: 0,
@@ -98,9 +98,9 @@ impl Source for LargeChunk {
         if count == 0 {
             return Poll::Ready(None);
         }
-        let (gate, at, from) = (&self.gate, self.at, self.from);
+        let (app, at, from) = (&self.app, self.at, self.from);
         let at_once = match &self.waiting {
-            None => now(gate, &self.visit, &at, from, count),
+            None => now(app, &self.visit, &at, from, count),
             Some(_) => None,
         };
         let piece = match at_once {
@@ -108,8 +108,8 @@ impl Source for LargeChunk {
             None => {
                 let visit = &self.visit;
                 let waiting = self.waiting.get_or_insert_with(|| {
-                    let visit = visit.goes_on(&gate.limits);
-                    Box::pin(later(gate.clone(), visit, at, from, count))
+                    let visit = visit.goes_on(&app.limits);
+                    Box::pin(later(app.clone(), visit, at, from, count))
                 });
                 let piece = ready!(waiting.as_mut().poll(context));
                 self.waiting = None;
@@ -126,21 +126,27 @@ impl Source for LargeChunk {
 }
 
 /// A piece that takes no waiting.
-fn now(gate: &Gate, visit: &Visit, at: &Address, from: u32, count: u32) -> Option<Bytes> {
-    let room = gate.budget.room_now(visit.network(), count as usize)?;
-    let mut memory = gate.buffers.take(count as usize);
-    if gate.reads_now(at, from, &mut memory.bytes) {
+fn now(app: &AppState, visit: &Visit, at: &Address, from: u32, count: u32) -> Option<Bytes> {
+    let room = app.memory.room_now(visit.network(), count as usize)?;
+    let mut memory = app.buffers.take(count as usize);
+    if app.reads_now(at, from, &mut memory.bytes) {
         return Some(tie(Bytes::from_owner(memory), room));
     }
     None
 }
 
-async fn later(gate: Arc<Gate>, visit: Visit, at: Address, from: u32, count: u32) -> Option<Bytes> {
-    let room = gate
-        .budget
+async fn later(
+    app: Arc<AppState>,
+    visit: Visit,
+    at: Address,
+    from: u32,
+    count: u32,
+) -> Option<Bytes> {
+    let room = app
+        .memory
         .room(visit.network(), count as usize, visit.until);
-    let room: Room = room.await.ok()?;
-    let piece = gate
+    let room: Permit = room.await.ok()?;
+    let piece = app
         .store(&visit, move |store| {
             store.read_ahead(&at, from + count, AHEAD_BYTES);
             store.read_part(&at, from, count)

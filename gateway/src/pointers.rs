@@ -14,7 +14,7 @@ use safeos_store::{Error, Kind};
 use tokio::time::Instant;
 
 use crate::answer::{Outcome, Refusal, address};
-use crate::gate::{Gate, Shared};
+use crate::app_state::{AppState, Shared};
 use crate::guard::place;
 use crate::visit::Visit;
 use crate::watchers::Wanted;
@@ -22,30 +22,30 @@ use crate::watchers::Wanted;
 /// `GET`: the record, and its counter as the entity tag. To a client that has seen this counter and waits, when there is
 /// another one, or that there is none.
 pub(crate) async fn get(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     Path(at): Path<String>,
     head: HeaderMap,
 ) -> Outcome {
     let at = address(&at)?;
     let Some(wanted) = Wanted::of(&head) else {
-        let found = look(&gate, &visit, at).await?;
-        return answer(&gate, at, found);
+        let found = look(&app, &visit, at).await?;
+        return answer(&app, at, found);
     };
-    let watch = gate.watchers.watch(at);
+    let watch = app.watchers.watch(at);
     loop {
-        let visit = visit.goes_on(&gate.limits);
+        let visit = visit.goes_on(&app.limits);
         let looking = async {
-            let _place = place(&gate, &visit).await?;
-            look(&gate, &visit, at).await
+            let _place = place(&app, &visit).await?;
+            look(&app, &visit, at).await
         };
         let (found, wait) = watch.look(wanted.until, looking).await;
         let found = found?;
         let is_seen = found.as_ref().map(Pointer::counter) == Some(wanted.seen);
         // The connection may go for another one meanwhile.
-        visit.line.waits(Instant::now());
+        visit.connection.waits(Instant::now());
         let is_over = !is_seen || !wait.await;
-        visit.line.goes_on();
+        visit.connection.goes_on();
         if !is_over {
             continue;
         }
@@ -54,7 +54,7 @@ pub(crate) async fn get(
             counter(same.headers_mut(), wanted.seen);
             same
         } else {
-            answer(&gate, at, found)?
+            answer(&app, at, found)?
         };
         let head = response.headers_mut();
         head.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
@@ -62,15 +62,15 @@ pub(crate) async fn get(
     }
 }
 
-async fn look(gate: &Gate, visit: &Visit, at: Address) -> Outcome<Option<Pointer>> {
-    gate.store(visit, move |store| store.get_pointer(&at))
+async fn look(app: &AppState, visit: &Visit, at: Address) -> Outcome<Option<Pointer>> {
+    app.store(visit, move |store| store.get_pointer(&at))
         .await?
-        .map_err(|error| gate.refusal(&error))
+        .map_err(|error| app.refusal(&error))
 }
 
-fn answer(gate: &Gate, at: Address, found: Option<Pointer>) -> Outcome {
+fn answer(app: &AppState, at: Address, found: Option<Pointer>) -> Outcome {
     let Some(pointer) = found else {
-        return Err(gate.refusal(&Error::Missing {
+        return Err(app.refusal(&Error::Missing {
             kind: Kind::Pointer,
             address: at,
         }));
@@ -84,17 +84,17 @@ fn answer(gate: &Gate, at: Address, found: Option<Pointer>) -> Outcome {
 
 /// `PUT`: compare and set.
 pub(crate) async fn put(
-    State(gate): Shared,
+    State(app): Shared,
     Extension(visit): Extension<Visit>,
     Path(at): Path<String>,
     request: Request,
 ) -> Outcome {
     let at = address(&at)?;
     let expected = condition(request.headers())?;
-    let body = gate.body(&visit, request.into_body(), POINTER_LEN, 0);
+    let body = app.body(&visit, request.into_body(), POINTER_LEN, 0);
     let (bytes, room) = body.await?;
-    let visit = visit.goes_on(&gate.limits);
-    let set = gate
+    let visit = visit.goes_on(&app.limits);
+    let set = app
         .store(&visit, move |store| {
             let _room = room;
             let pointer = Pointer::parse(&bytes)
@@ -110,8 +110,8 @@ pub(crate) async fn put(
                 .map(|()| pointer.counter()))
         })
         .await??
-        .map_err(|error| gate.refusal(&error))?;
-    gate.watchers.moved(&at);
+        .map_err(|error| app.refusal(&error))?;
+    app.watchers.moved(&at);
     let mut response: Response = StatusCode::NO_CONTENT.into_response();
     counter(response.headers_mut(), set);
     Ok(response)

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::clients::network;
-use crate::places::{Came, Place, Places};
+use crate::connections::{Admission, ConnectionSlot, Connections};
 use crate::visit::Peer;
 use crate::watched::Watched;
 use crate::{Options, Service, tls};
@@ -130,8 +130,8 @@ async fn accept(
     acceptor: Option<Watched<TlsAcceptor>>,
     mut ending: watch::Receiver<bool>,
 ) {
-    let limits = &service.gate.limits;
-    let places = Places::new(limits.connections, limits.connections_each);
+    let limits = &service.app.limits;
+    let connections = Connections::new(limits.connections, limits.connections_each);
     // Every connection holds the one end; the other hears when the last one has gone.
     let (open, mut all_gone) = mpsc::channel::<()>(1);
     loop {
@@ -143,31 +143,31 @@ async fn accept(
             Ok(accepted) => accepted,
             Err(error) => {
                 service
-                    .gate
+                    .app
                     .log(&format!("a connection cannot be accepted: {error}"));
                 sleep(PAUSE).await;
                 continue;
             }
         };
-        let is_proxy = service.gate.proxies.contain(client.ip());
+        let is_proxy = service.app.proxies.contain(client.ip());
         let sharer = (!is_proxy).then(|| network(client.ip()));
         let entered = tokio::select! {
-            entered = places.enter(sharer) => entered,
+            entered = connections.enter(sharer) => entered,
             _ = ending.wait_for(|ending| *ending) => break,
         };
         let acceptor = acceptor
             .as_ref()
-            .map(|acceptor| acceptor.get(&|line| service.gate.log(line)));
-        let (service, open, places) = (service.clone(), open.clone(), places.clone());
+            .map(|acceptor| acceptor.get(&|line| service.app.log(line)));
+        let (service, open, connections) = (service.clone(), open.clone(), connections.clone());
         tokio::spawn(async move {
             let place = match entered {
-                Came::In(place) => Some(place),
-                _ => places.enter_later(sharer).await,
+                Admission::In(slot) => Some(slot),
+                _ => connections.enter_later(sharer).await,
             };
             match place {
-                Some(place) => serve(&service, acceptor, stream, client, place).await,
+                Some(slot) => serve(&service, acceptor, stream, client, slot).await,
                 None => {
-                    let refused = &service.gate.metrics.refused_connections;
+                    let refused = &service.app.metrics.refused_connections;
                     refused.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -183,14 +183,14 @@ async fn serve(
     acceptor: Option<Arc<TlsAcceptor>>,
     stream: TcpStream,
     client: SocketAddr,
-    place: Place,
+    slot: ConnectionSlot,
 ) {
     // Answers are written whole: waiting for more would only delay them. Redox has no such option, and says so each time.
     #[cfg(not(target_os = "redox"))]
     let _ = stream.set_nodelay(true);
     let peer = Peer {
         address: client.ip(),
-        line: place.line.clone(),
+        connection: slot.connection.clone(),
     };
     let served = async {
         match acceptor {
@@ -204,8 +204,8 @@ async fn serve(
     };
     tokio::select! {
         () = served => {}
-        () = place.line.ended() => {
-            let ended = &service.gate.metrics.ended_connections;
+        () = slot.connection.ended() => {
+            let ended = &service.app.metrics.ended_connections;
             ended.fetch_add(1, Ordering::Relaxed);
         }
     }

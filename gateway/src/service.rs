@@ -20,8 +20,8 @@ use tower::ServiceExt;
 
 use crate::Options;
 use crate::api::router;
-use crate::gate::Gate;
-use crate::places::Line;
+use crate::app_state::AppState;
+use crate::connections::Connection;
 use crate::visit::Peer;
 use crate::write_timeout::WriteTimeout;
 
@@ -31,7 +31,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// A gateway that serves connections it is given, on the runtime it is called in.
 #[derive(Clone)]
 pub struct Service {
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) app: Arc<AppState>,
     router: Router,
     /// Whether it is to end.
     ending: watch::Receiver<bool>,
@@ -45,10 +45,10 @@ impl Service {
         options: &Options,
         ending: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        let gate = Arc::new(Gate::new(store, options, ending.clone())?);
+        let app = Arc::new(AppState::new(store, options, ending.clone())?);
         Ok(Self {
-            router: router(gate.clone()),
-            gate,
+            router: router(app.clone()),
+            app,
             ending,
         })
     }
@@ -58,9 +58,16 @@ impl Service {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let line = Line::new();
+        let connection = Connection::new();
         let address = client;
-        self.serve_peer(io, Peer { address, line }).await;
+        self.serve_peer(
+            io,
+            Peer {
+                address,
+                connection,
+            },
+        )
+        .await;
     }
 
     /// The same, of one whose place may be taken away.
@@ -68,14 +75,14 @@ impl Service {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let limits = &self.gate.limits;
-        let io = TokioIo::new(WriteTimeout::new(io, self.gate.clone(), peer.clone()));
+        let limits = &self.app.limits;
+        let io = TokioIo::new(WriteTimeout::new(io, self.app.clone(), peer.clone()));
         let router = self.router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            peer.line.asks();
+            peer.connection.asks();
             let mut request = request.map(axum::body::Body::new);
             request.extensions_mut().insert(peer.clone());
-            let answered = Answered(peer.line.clone());
+            let answered = Answered(peer.connection.clone());
             let response = router.clone().oneshot(request);
             async move {
                 let response = response.await?;
@@ -92,7 +99,7 @@ impl Service {
         let connection = http.serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
         let mut ending = self.ending.clone();
-        let _counted = Counted::new(&self.gate.metrics.connections);
+        let _counted = Counted::new(&self.app.metrics.connections);
         let over = tokio::select! {
             done = &mut connection => { drop(done); true }
             _ = ending.wait_for(|ending| *ending) => false,
@@ -121,7 +128,7 @@ impl Drop for Counted<'_> {
 }
 
 /// Says that a request is answered, when it is dropped.
-struct Answered(Arc<Line>);
+struct Answered(Arc<Connection>);
 
 impl Drop for Answered {
     fn drop(&mut self) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::Limits;
-use crate::places::Line;
+use crate::connections::Connection;
 use crate::rate::Client;
 use crate::tokens::Access;
 
@@ -14,7 +14,7 @@ use crate::tokens::Access;
 #[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) address: IpAddr,
-    pub(crate) line: Arc<Line>,
+    pub(crate) connection: Arc<Connection>,
 }
 
 /// What handlers know of whose request they answer.
@@ -26,7 +26,7 @@ pub(crate) struct Visit {
     pub(crate) may: Access,
     /// The body that was sent before, in parts, and belongs to this.
     pub(crate) body: Option<String>,
-    pub(crate) line: Arc<Line>,
+    pub(crate) connection: Arc<Connection>,
     /// For a place among the requests, the store's calls and in memory, one after another: a client does not wait for ever
     /// for the first sign of an answer.
     pub(crate) until: Instant,

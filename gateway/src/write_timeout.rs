@@ -14,13 +14,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::gate::Gate;
-use crate::places::{FALTER, LOOK_EVERY, Line};
+use crate::app_state::AppState;
+use crate::connections::{Connection, FALTER, LOOK_EVERY};
 use crate::visit::Peer;
 
 pub(crate) struct WriteTimeout<I> {
     io: I,
-    gate: Arc<Gate>,
+    app: Arc<AppState>,
     peer: Peer,
     /// Set while a write waits.
     until: Option<Pin<Box<Sleep>>>,
@@ -29,18 +29,18 @@ pub(crate) struct WriteTimeout<I> {
 }
 
 impl<I> WriteTimeout<I> {
-    pub(crate) fn new(io: I, gate: Arc<Gate>, peer: Peer) -> Self {
+    pub(crate) fn new(io: I, app: Arc<AppState>, peer: Peer) -> Self {
         Self {
             io,
-            deadline: Instant::now() + gate.limits.stall,
-            gate,
+            deadline: Instant::now() + app.limits.stall,
+            app,
             peer,
             until: None,
         }
     }
 
-    fn line(&self) -> &Line {
-        &self.peer.line
+    fn connection(&self) -> &Connection {
+        &self.peer.connection
     }
 
     /// Holds a wait against the clock.
@@ -50,14 +50,14 @@ impl<I> WriteTimeout<I> {
         waiting: Poll<io::Result<T>>,
         moved: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        let stall = self.gate.limits.stall;
+        let stall = self.app.limits.stall;
         match waiting {
             Poll::Ready(Ok(done)) => {
                 let now = Instant::now();
-                let earned = self.gate.limits.for_bytes(moved(&done));
+                let earned = self.app.limits.for_bytes(moved(&done));
                 // A line that was idle starts anew.
                 let from = if self.until.take().is_some() {
-                    self.line().goes_on();
+                    self.connection().goes_on();
                     self.deadline
                 } else {
                     now + stall
@@ -73,14 +73,14 @@ impl<I> WriteTimeout<I> {
     fn wait<T>(&mut self, context: &mut Context<'_>, stall: Duration) -> Poll<io::Result<T>> {
         let deadline = self.deadline;
         let in_time = deadline.checked_sub(stall).unwrap_or(deadline);
-        self.line().waits(in_time);
+        self.connection().waits(in_time);
         loop {
             let until = self.until.get_or_insert_with(|| {
                 Box::pin(sleep_until(deadline.min(Instant::now() + LOOK_EVERY)))
             });
             ready!(until.as_mut().poll(context));
             let now = Instant::now();
-            let short = now >= in_time + FALTER && self.gate.is_wanted_of(self.peer.address);
+            let short = now >= in_time + FALTER && self.app.is_wanted_of(self.peer.address);
             if now >= deadline || short {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }

@@ -4,7 +4,7 @@
 
 use safeos_control::{Keys, Price, Priced, Recover, Secret, SignIn, SignUp};
 
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 
 /// Which job: an answer that belongs to another one is nobody's.
 pub type JobId = u64;
@@ -66,11 +66,11 @@ pub enum Outcome {
     /// Keys, to be shown before the account is made.
     Keys(Keys),
     /// The launcher has ended; how, if it was not well.
-    LauncherEnded(Option<Trouble>),
+    LauncherEnded(Option<UserError>),
     /// The session is closed and nothing of it left; what could not be done.
-    Left(Option<Trouble>),
+    Left(Option<UserError>),
     /// It did not work. No session is open that was not before.
-    Failed(Trouble),
+    Failed(UserError),
 }
 
 /// An open session.

@@ -28,8 +28,8 @@ pub mod state;
 pub mod strength;
 pub mod text;
 pub mod theme;
-pub mod trouble;
 pub mod typed;
+pub mod user_error;
 pub mod view;
 #[cfg(any(target_os = "redox", feature = "sdl"))]
 pub mod window;

@@ -23,18 +23,18 @@ pub use linux::Linux as System;
 pub use redox::Redox as System;
 
 use crate::state::{NETWORK, is_network};
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 
 /// What differs from one operating system to another.
 pub trait Host: Send {
     /// Prepares for a person, and opens the control file in their name.
-    fn enter(&mut self, account: &str) -> Result<(), Trouble>;
+    fn enter(&mut self, account: &str) -> Result<(), UserError>;
     /// Prepares for a guest.
-    fn enter_guest(&mut self) -> Result<(), Trouble>;
+    fn enter_guest(&mut self) -> Result<(), UserError>;
     /// A new conversation in the name of whoever entered.
-    fn client(&mut self) -> Result<Client, Trouble>;
+    fn client(&mut self) -> Result<Client, UserError>;
     /// Runs the launcher, calls `started` when it runs, waits for its end.
-    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), Trouble>;
+    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), UserError>;
     /// Ends what the session has left running.
     fn end_programs(&mut self);
     /// Takes away what was made for the session. With `broken` the daemon is ended too, where it is ours:
@@ -93,12 +93,12 @@ impl Options {
 }
 
 /// The reason why the launcher cannot be run.
-pub(crate) fn not_started(program: &OsString, error: &std::io::Error) -> Trouble {
+pub(crate) fn not_started(program: &OsString, error: &std::io::Error) -> UserError {
     let code = match error.kind() {
         std::io::ErrorKind::NotFound => "launcher_missing",
         _ => "launcher_failed",
     };
-    Trouble::new(
+    UserError::new(
         code,
         format!("{} cannot be run: {error}", program.to_string_lossy()),
     )
@@ -108,10 +108,10 @@ pub(crate) fn not_started(program: &OsString, error: &std::io::Error) -> Trouble
 pub(crate) fn ended(
     program: &OsString,
     status: std::io::Result<std::process::ExitStatus>,
-) -> Result<(), Trouble> {
+) -> Result<(), UserError> {
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Trouble::new(
+        Ok(status) => Err(UserError::new(
             "launcher_failed",
             format!("{} ended with {status}", program.to_string_lossy()),
         )),

@@ -5,13 +5,13 @@
 //! live in the form, which wipes them when it goes, and in the request that is made of them. A letter that is typed
 //! while a form is shown goes into a field.
 
+mod account_store;
 mod action;
 mod choose;
 mod edit;
 mod form;
 mod order;
 mod people;
-mod place;
 mod screen;
 mod target;
 
@@ -20,16 +20,16 @@ use std::time::Duration;
 use safeos_control::{Keys, Priced};
 use zeroize::Zeroizing;
 
+pub use account_store::{AccountStore, Kind, NETWORK, host, is_network};
 pub use form::{Form, Mode, WalletKey};
 pub use people::{People, SHOWN as PEOPLE_SHOWN};
-pub use place::{Kind, NETWORK, Place, host, is_network};
 pub use screen::{Asked, Leaving, Menu, Offer, Question, Running, Screen, Sheet, Working};
 pub use target::Target;
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
 use crate::keyboard::Input;
 use crate::settings::{REMEMBERED_MAX, Remembered, Settings};
-use crate::trouble::{Notice, Trouble, explain};
+use crate::user_error::{Notice, UserError, explain};
 
 /// The keyboard layout that Redox starts with.
 const SYSTEM_KEYMAP: &str = "us";
@@ -114,14 +114,14 @@ pub struct Abilities {
 
 impl Abilities {
     /// Where an account lives when nobody says otherwise.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> AccountStore {
         let network = self.network.as_deref();
-        Place::of(network.filter(|_| self.only_network)).with_own(self.server.as_deref())
+        AccountStore::of(network.filter(|_| self.only_network)).with_own(self.server.as_deref())
     }
 
     /// Where a remembered account lives.
-    pub fn place_of(&self, account: &Remembered) -> Place {
-        Place::of(account.store.as_deref()).with_own(self.server.as_deref())
+    pub fn place_of(&self, account: &Remembered) -> AccountStore {
+        AccountStore::of(account.store.as_deref()).with_own(self.server.as_deref())
     }
 }
 
@@ -375,7 +375,7 @@ impl State {
             (Screen::Working(working), Outcome::Priced(_) | Outcome::Keys(_))
                 if working.stopping =>
             {
-                self.refused(working, &Trouble::stopped());
+                self.refused(working, &UserError::stopped());
             }
             (Screen::Working(working), Outcome::Priced(priced)) => {
                 self.priced(working.form, priced, effects);
@@ -462,9 +462,9 @@ impl State {
         if stopping && !to_wait {
             // It was quicker than the wish to stop it.
             let after = match form.mode {
-                Mode::Recover => Trouble::new("password_set", ""),
-                Mode::Create if !guest => Trouble::new("account_made", ""),
-                Mode::SignIn | Mode::Create => Trouble::stopped(),
+                Mode::Recover => UserError::new("password_set", ""),
+                Mode::Create if !guest => UserError::new("account_made", ""),
+                Mode::SignIn | Mode::Create => UserError::stopped(),
             };
             return self.leave(opened.account, true, Some(after), effects);
         }
@@ -515,7 +515,7 @@ impl State {
         &mut self,
         account: String,
         keep: bool,
-        after: Option<Trouble>,
+        after: Option<UserError>,
         effects: &mut Vec<Effect>,
     ) {
         self.focus = Target::Screen;
@@ -529,10 +529,10 @@ impl State {
     }
 
     /// What the form says after a session.
-    fn left(&mut self, leaving: &Leaving, trouble: Option<&Trouble>) {
+    fn left(&mut self, leaving: &Leaving, trouble: Option<&UserError>) {
         let account = &leaving.account;
         self.notice = match trouble {
-            Some(trouble) => Some(explain(trouble, account, &Place::default(), false)),
+            Some(trouble) => Some(explain(trouble, account, &AccountStore::default(), false)),
             None if leaving.keep => Some(Notice::calm(
                 "Signed out",
                 "What is not saved to the account yet waits on this computer, encrypted, until you sign in here again.",
@@ -550,7 +550,7 @@ impl State {
     }
 
     /// Back to the form, with the reason.
-    fn refused(&mut self, working: Working, trouble: &Trouble) {
+    fn refused(&mut self, working: Working, trouble: &UserError) {
         let mut form = working.form;
         form.reveal = false;
         form.wait = false;

@@ -11,7 +11,7 @@ mod wait;
 pub use self::item::{Choice, Field, Hint, Item, Tone, colour_of, initials};
 pub(crate) use self::wait::WAITING;
 use crate::state::{Menu, Screen, State, Target};
-use crate::trouble::Notice;
+use crate::user_error::Notice;
 
 /// What a sign-in screen says of an image with a console for developers.
 pub const CONSOLE: &str = "This image has a developer's console (Super+F2). Whoever gets in there can read what is open here.";
@@ -129,7 +129,7 @@ pub fn view(state: &State) -> View {
 fn wrong_clock(state: &State) -> Option<Notice> {
     let wrong = state.clock.wrong.as_ref().filter(|_| state.is_at_rest())?;
     Some(Notice {
-        mood: crate::trouble::Mood::Wrong,
+        mood: crate::user_error::Mood::Wrong,
         ..Notice::plain("The clock is wrong", wrong.clone())
     })
 }

@@ -20,7 +20,7 @@ use crate::job::{Job, JobId, Opened, Outcome, Step};
 use crate::session::Host;
 use crate::settings::Settings;
 use crate::state::{Effect, Event};
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 use crate::view::WAITING;
 
 /// How often a session that nobody sees is looked for, and how long between.
@@ -129,7 +129,7 @@ impl Working {
                 recovery_key,
             } => match make_keys(secret_key, recovery_key) {
                 Ok(keys) => Outcome::Keys(keys),
-                Err(error) => Outcome::Failed(Trouble::new(error.code(), error.to_string())),
+                Err(error) => Outcome::Failed(UserError::new(error.code(), error.to_string())),
             },
             Job::Price { name, request } => self.price(id, &name, Request::Price(request)),
             Job::SignUp(request) => {
@@ -167,7 +167,7 @@ impl Working {
     }
 
     /// Asks the daemon in the person's name.
-    fn ask(&mut self, id: JobId, request: Request) -> Result<Value, Trouble> {
+    fn ask(&mut self, id: JobId, request: Request) -> Result<Value, UserError> {
         self.ask_while(id, request, |_| (), || false)
     }
 
@@ -178,7 +178,7 @@ impl Working {
         request: Request,
         mut hears: impl FnMut(&str),
         mut gives_up: impl FnMut() -> bool,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, UserError> {
         let client = self.host.client()?;
         let tell = &self.tell;
         let answer = ask(
@@ -210,7 +210,7 @@ impl Working {
             Ok(answer) if answer.get("cost").is_none() => Outcome::Priced(None),
             Ok(answer) => match serde_json::from_value::<Priced>(answer) {
                 Ok(priced) => Outcome::Priced(Some(priced)),
-                Err(error) => Outcome::Failed(Trouble::new("protocol", error.to_string())),
+                Err(error) => Outcome::Failed(UserError::new("protocol", error.to_string())),
             },
             Err(trouble) => Outcome::Failed(trouble),
         }
@@ -249,7 +249,7 @@ impl Working {
     }
 
     /// Opens; and closes first what a sign-in that was stopped may have left open, unseen.
-    fn ask_to_open(&mut self, id: JobId, request: Request) -> Result<Value, Trouble> {
+    fn ask_to_open(&mut self, id: JobId, request: Request) -> Result<Value, UserError> {
         for _ in 0..CLOSE_TRIES {
             match self.ask(id, request.clone()) {
                 Err(trouble) if trouble.code == "in_use" && self.maybe_open => {
@@ -273,7 +273,7 @@ impl Working {
         self.ask(id, request)
     }
 
-    fn not_opened(&mut self, trouble: Trouble) -> Outcome {
+    fn not_opened(&mut self, trouble: UserError) -> Outcome {
         self.host.clean(false);
         Outcome::Failed(trouble)
     }
@@ -301,7 +301,7 @@ impl Working {
     }
 
     /// Publishes and signs out; what cannot be published stays in the encrypted stage.
-    fn close(&mut self, id: JobId, keep: bool) -> Result<(), Trouble> {
+    fn close(&mut self, id: JobId, keep: bool) -> Result<(), UserError> {
         let request = |keep_stage| {
             Request::SignOut(SignOut {
                 wipe: false,
@@ -331,12 +331,12 @@ impl Working {
                 if self.stop.load(Ordering::Acquire) == id || !waited() {
                     return Err(trouble);
                 }
-                Trouble::new("store_unreachable", why.take())
+                UserError::new("store_unreachable", why.take())
             }
             Err(trouble) => trouble,
         };
         match self.ask(id, request(true)) {
-            Ok(_) => Err(Trouble::new(
+            Ok(_) => Err(UserError::new(
                 "not_published",
                 format!(
                     "{}; what is not saved to the account stays encrypted on this computer, and is saved when you sign in here again",
@@ -354,16 +354,16 @@ const BRIEF: Duration = Duration::from_secs(3);
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What there is to say of how the launcher ended, after how long.
-fn how_it_ended(ended: Result<(), Trouble>, after: Duration) -> Option<Trouble> {
+fn how_it_ended(ended: Result<(), UserError>, after: Duration) -> Option<UserError> {
     let seconds = after.as_secs();
     match ended {
-        Ok(()) if after < BRIEF => Some(Trouble::new(
+        Ok(()) if after < BRIEF => Some(UserError::new(
             "launcher_brief",
             "it started and ended by itself, without an error. Whoever set this computer up can see which program it is to start",
         )),
         Ok(()) => None,
         Err(trouble) if trouble.code == "launcher_failed" && after >= STARTS_WITHIN => {
-            Some(Trouble::new(
+            Some(UserError::new(
                 "launcher_crashed",
                 format!(
                     "it ran for {} and ended with an error: {}",
@@ -400,11 +400,11 @@ mod tests {
 
     #[test]
     fn how_a_desktop_ended_is_told_apart() {
-        let code = |ended: Result<(), Trouble>, seconds| {
+        let code = |ended: Result<(), UserError>, seconds| {
             how_it_ended(ended, Duration::from_secs(seconds)).map(|trouble| trouble.code)
         };
         let failed = || {
-            Err(Trouble::new(
+            Err(UserError::new(
                 "launcher_failed",
                 "x ended with exit status: 1",
             ))
@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(code(Ok(()), 3), None);
         assert_eq!(code(failed(), 0).as_deref(), Some("launcher_failed"));
         assert_eq!(code(failed(), 12).as_deref(), Some("launcher_crashed"));
-        let missing = Err(Trouble::new("launcher_missing", "x"));
+        let missing = Err(UserError::new("launcher_missing", "x"));
         assert_eq!(code(missing, 90).as_deref(), Some("launcher_missing"));
     }
 }

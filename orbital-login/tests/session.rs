@@ -12,7 +12,7 @@ use std::time::Duration;
 use orbital_login::job::{Job, JobId, Opened, Outcome};
 use orbital_login::session::{Options, System};
 use orbital_login::state::{Effect, Event};
-use orbital_login::trouble::Trouble;
+use orbital_login::user_error::UserError;
 use orbital_login::worker::Worker;
 use safeos_control::{Price, Recover, Secret, SignIn, SignUp};
 
@@ -213,7 +213,7 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
             Outcome::Opened(_) => {
                 assert_eq!(login.run(Job::Leave { keep: true }), Outcome::Left(None));
             }
-            outcome => assert_eq!(outcome, Outcome::Failed(Trouble::stopped())),
+            outcome => assert_eq!(outcome, Outcome::Failed(UserError::stopped())),
         }
     }
     opened(login.run(sign_in(PASSWORD, Some(&key))));

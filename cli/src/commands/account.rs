@@ -15,11 +15,11 @@ use super::{Context, money};
 use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
 use crate::daemon::{self, Daemon, Temporary, Wish};
+use crate::dirs::{self, LOST, MOUNT, Note};
 use crate::failure::{Failure, Result};
-use crate::holders::{Holder, holders, names};
 use crate::keys::Keys;
+use crate::mount_users::{self, MountUser, names};
 use crate::password;
-use crate::places::{self, LOST, MOUNT, Note};
 use crate::signals;
 use crate::waiting;
 
@@ -33,9 +33,9 @@ pub fn secret(mut text: Zeroizing<String>) -> Secret {
 
 /// The store that a request names: a daemon of the command's own was started with it.
 fn store_named(context: &Context, store: Option<&str>) -> Option<String> {
-    let places = &context.places;
-    let named = store.is_some() || places.store_named;
-    (daemon::SHARED && named).then(|| places.store(store))
+    let dirs = &context.dirs;
+    let named = store.is_some() || dirs.store_named;
+    (daemon::SHARED && named).then(|| dirs.store(store))
 }
 
 /// How to sign in.
@@ -86,7 +86,7 @@ pub fn sign_up(
     recovery_sheet: bool,
 ) -> Result<(Request, Keys)> {
     let password = password::new(&account.name, account.password_stdin)?;
-    let url = context.places.store(account.store.as_deref());
+    let url = context.dirs.store(account.store.as_deref());
     let wallet_key = money::for_sign_up(context, &url, account.password_stdin)?;
     let keys = Keys::generate(account.secret_key, recovery_sheet)?;
     let request = Request::SignUp(SignUp {
@@ -118,7 +118,7 @@ pub fn ask_once(
     signals::watch()?;
     let temporary = Temporary::new()?;
     let place = temporary.mount();
-    let mut daemon = Daemon::start_unmounted(&context.places, store, &place)?;
+    let mut daemon = Daemon::start_unmounted(&context.dirs, store, &place)?;
     let json = context.output.json;
     let answer = ask(&place, open, json).and_then(|opened| {
         let answer = then.map_or(Ok(opened), |request| ask(&place, request, json));
@@ -136,7 +136,7 @@ pub fn signup(
     small_memory: bool,
     recovery_sheet: bool,
 ) -> Result<()> {
-    let store = context.places.store(account.store.as_deref());
+    let store = context.dirs.store(account.store.as_deref());
     let (request, keys) = sign_up(context, account, false, small_memory, recovery_sheet)?;
     keys.show(&account.name, context.output.json, &mut io::stdout())?;
     ask_once(context, &store, request, None).map_err(|failure| keys.after(failure, NOT_MADE))?;
@@ -163,7 +163,7 @@ pub fn recover(
         remember: false,
         accept_older,
     });
-    let answer = ask_once(context, &context.places.store(store), request, None)?;
+    let answer = ask_once(context, &context.dirs.store(store), request, None)?;
     context.output.answer(&answer, || {
         let account = answer.get("account").and_then(Value::as_str).unwrap_or("");
         let key = answer.get("secret_key").and_then(Value::as_str);
@@ -183,7 +183,7 @@ pub fn recover(
 /// `safe recovery-sheet`
 pub fn recovery_sheet(context: &Context, stdin: bool) -> Result<()> {
     const BEFORE: &str = "the sheet that was made before stays valid; keep the words that were shown until this command has succeeded with others";
-    let mount = context.places.session()?;
+    let mount = context.dirs.session()?;
     let json = context.output.json;
     let password = secret(password::again(stdin)?);
     // Before words are shown that would count for nothing.
@@ -216,17 +216,17 @@ pub fn login(
     opening: Opening,
     mounting: Mounting,
 ) -> Result<()> {
-    let places = &context.places;
+    let dirs = &context.dirs;
     let mount = login_mount(context);
     not_open(&mount)?;
-    let store = places.store(account.store.as_deref());
+    let store = dirs.store(account.store.as_deref());
     // What is wrong with the folder is said before the password is asked for.
     let made = daemon::prepare(&mount, context.output)?;
     let request = sign_in(context, account, opening)?;
     signals::watch()?;
-    let starting = daemon::starting(places, &mount)?;
+    let starting = daemon::starting(dirs, &mount)?;
     not_open(&mount)?;
-    let started = Daemon::start_as(places, &store, &mount, false, wish(mounting));
+    let started = Daemon::start_as(dirs, &store, &mount, false, wish(mounting));
     let opened = started.and_then(|mut daemon| {
         let pid = daemon.pid();
         let note = Note {
@@ -234,7 +234,7 @@ pub fn login(
             pid,
         };
         ask(&mount, request, context.output.json)
-            .and_then(|answer| places.note(&note).map(|()| answer))
+            .and_then(|answer| dirs.note(&note).map(|()| answer))
             .inspect_err(|_| daemon.end())
     });
     let opened = match opened {
@@ -271,22 +271,22 @@ pub fn wish(mounting: Mounting) -> Wish {
 }
 
 fn login_mount(context: &Context) -> PathBuf {
-    let places = &context.places;
+    let dirs = &context.dirs;
     if daemon::SHARED {
         // Always there; the daemon says whether this user has a session.
-        return places.default_mount();
+        return dirs.default_mount();
     }
-    let named = places.mount.clone().or_else(|| {
+    let named = dirs.mount.clone().or_else(|| {
         // Inside a session this names that session, which is no place for another.
         std::env::var_os(MOUNT)
             .map(PathBuf::from)
-            .filter(|mount| mount.is_absolute() && !places::answers(mount))
+            .filter(|mount| mount.is_absolute() && !dirs::answers(mount))
     });
-    named.unwrap_or_else(|| places.default_mount())
+    named.unwrap_or_else(|| dirs.default_mount())
 }
 
 fn not_open(mount: &Path) -> Result<()> {
-    if daemon::SHARED || !places::answers(mount) {
+    if daemon::SHARED || !dirs::answers(mount) {
         return Ok(());
     }
     Err(Failure::new(
@@ -300,19 +300,19 @@ fn not_open(mount: &Path) -> Result<()> {
 
 /// `safe logout`
 pub fn logout(context: &Context, how: SignOut) -> Result<()> {
-    let places = &context.places;
-    let mount = match places.session() {
+    let dirs = &context.dirs;
+    let mount = match dirs.session() {
         Ok(mount) => mount,
         // There is nothing left to sign out of, and what was left of it is taken away.
         Err(failure) if failure.code == LOST => {
-            let waiting = waiting::waiting(&places.state);
+            let waiting = waiting::waiting(&dirs.state);
             let value = json!({"changed": waiting > 0, "lost": true, "waiting_bytes": waiting});
             context.output.note(&failure.message);
             return context.output.answer(&value, String::new);
         }
         Err(failure) => return Err(failure),
     };
-    let note = places.noted(&mount);
+    let note = dirs.noted(&mount);
     if note.is_none() && std::env::var_os(MOUNT).is_some_and(|inside| inside == *mount) {
         return Err(Failure::usage(
             "this session belongs to `safe run`: end the command (or `exit` the shell), and it signs out by itself",
@@ -325,9 +325,9 @@ pub fn logout(context: &Context, how: SignOut) -> Result<()> {
         Ok((published, _)) => Some(published),
         // A daemon without a session is only to be ended.
         Err(failure) if failure.code == "no_session" => None,
-        Err(failure) => return Err(still_open(failure, &holders(&mount))),
+        Err(failure) => return Err(still_open(failure, &mount_users::find(&mount))),
     };
-    let busy = holders(&mount);
+    let busy = mount_users::find(&mount);
     if !busy.is_empty() {
         context.output.note(&format!(
             "{} was still in use by {}; these programs have lost it",
@@ -336,7 +336,7 @@ pub fn logout(context: &Context, how: SignOut) -> Result<()> {
         ));
     }
     let ended = daemon::end_other(note.map(|note| note.pid), &mount);
-    places.forget(&mount);
+    dirs.forget(&mount);
     ended?;
     let published = published.unwrap_or_default();
     context.output.answer(&json!(published), || {
@@ -348,10 +348,10 @@ pub fn logout(context: &Context, how: SignOut) -> Result<()> {
 }
 
 /// Why the session was not signed out, with what to do.
-fn still_open(mut failure: Failure, busy: &[Holder]) -> Failure {
+fn still_open(mut failure: Failure, busy: &[MountUser]) -> Failure {
     match failure.code.as_str() {
         "files_open" => {
-            let writing: Vec<Holder> = busy.iter().filter(|one| one.writes).cloned().collect();
+            let writing: Vec<MountUser> = busy.iter().filter(|one| one.writes).cloned().collect();
             let by = match writing.as_slice() {
                 [] => String::new(),
                 writing => format!(" by {}", names(writing)),
@@ -374,7 +374,7 @@ fn still_open(mut failure: Failure, busy: &[Holder]) -> Failure {
 pub fn passwd(context: &Context, account: Option<&Account>, stdin: bool) -> Result<()> {
     let mount = match account {
         Some(_) => None,
-        None => Some(context.places.session()?),
+        None => Some(context.dirs.session()?),
     };
     let (old, new) = password::change(stdin)?;
     let change = |old: &Secret| {
@@ -389,7 +389,7 @@ pub fn passwd(context: &Context, account: Option<&Account>, stdin: bool) -> Resu
         (None, Some(account)) => {
             let request = change(&old);
             let open = Request::SignIn(credentials(context, account, old)?);
-            let store = context.places.store(account.store.as_deref());
+            let store = context.dirs.store(account.store.as_deref());
             ask_once(context, &store, open, Some(request))?
         }
         (None, None) => return Err(Failure::usage("name the account with --account")),

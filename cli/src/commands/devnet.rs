@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Context;
 use crate::args::Devnet as How;
 use crate::failure::{Failure, Result};
-use crate::{places, signals};
+use crate::{dirs, signals};
 
 /// How often it looks for a signal …
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -82,8 +82,8 @@ pub fn devnet(context: &Context, how: &How) -> Result<()> {
 }
 
 fn default_folder(context: &Context) -> Result<PathBuf> {
-    let state = &context.places.state;
-    places::private_dir(state).map_err(|e| {
+    let state = &context.dirs.state;
+    dirs::private_dir(state).map_err(|e| {
         Failure::system(
             format!("the state folder {} cannot be made", state.display()),
             &e,

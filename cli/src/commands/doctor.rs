@@ -58,8 +58,8 @@ fn report(context: &Context) -> String {
         let _ = writeln!(text, "== {title}\n{}\n", body.trim_end());
     };
     part("safe", &here());
-    part("state folder", &state(&context.places.state));
-    match context.places.session() {
+    part("state folder", &state(&context.dirs.state));
+    match context.dirs.session() {
         Ok(mount) => match ask(&mount, Request::Doctor, true) {
             Ok(daemon) => {
                 let numbers = pretty(&daemon);
@@ -73,7 +73,7 @@ fn report(context: &Context) -> String {
         },
         Err(failure) => part("daemon", &failure.code),
     }
-    part("log", &log(&context.places.state.join("log")));
+    part("log", &log(&context.dirs.state.join("log")));
     text
 }
 

@@ -28,7 +28,7 @@ struct Snapshot {
 
 /// `safe log`
 pub fn log(context: &Context, limit: Option<usize>) -> Result<()> {
-    let mount = context.places.session()?;
+    let mount = context.dirs.session()?;
     let request = Request::Log(Log {
         limit: limit.map(|limit| limit as u64),
     });
@@ -57,7 +57,7 @@ pub fn restore(
     to: Option<&Path>,
     replace: bool,
 ) -> Result<()> {
-    let mount = context.places.session()?;
+    let mount = context.dirs.session()?;
     let json = context.output.json;
     let path = paths::in_home(&mount, path)?;
     let to = to.map(|to| paths::in_home(&mount, to)).transpose()?;

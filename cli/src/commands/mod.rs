@@ -20,9 +20,9 @@ use safeos_control::SignOut;
 use self::account::Opening;
 pub use self::context::Context;
 use crate::args::{Account, Args, Command};
+use crate::dirs::Dirs;
 use crate::failure::Result;
 use crate::output::Output;
-use crate::places::Places;
 
 /// Does what was asked; the exit code.
 pub fn run(args: Args) -> Result<u8> {
@@ -32,10 +32,10 @@ pub fn run(args: Args) -> Result<u8> {
         Command::Man { dir } => return generate::man(dir.as_deref(), output).map(|()| 0),
         _ => {}
     }
-    let mut places = Places::new(args.mount)?;
-    places.log = args.log;
-    places.begin_log()?;
-    let context = Context { places, output };
+    let mut dirs = Dirs::new(args.mount)?;
+    dirs.log = args.log;
+    dirs.begin_log()?;
+    let context = Context { dirs, output };
     match args.command {
         Command::Signup {
             account,

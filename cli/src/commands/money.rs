@@ -19,11 +19,11 @@ pub fn for_sign_up(context: &Context, url: &str, stdin: bool) -> Result<Option<Z
         return Ok(None);
     };
     let key = password::wallet_key(stdin)?;
-    let store = context.places.open(url)?;
-    let Some(purse) = store.purse() else {
+    let store = context.dirs.open(url)?;
+    let Some(wallet) = store.wallet() else {
         return Ok(None);
     };
-    let price = Price::of_sign_up(purse, &key, named.head.is_some())?;
+    let price = Price::of_sign_up(wallet, &key, named.head.is_some())?;
     let Price { cost, has, .. } = price;
     context.output.note(&format!(
         "signing up stores {} for about {cost}; the wallet {} has {has}",

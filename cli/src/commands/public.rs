@@ -30,7 +30,7 @@ pub fn publish(
     let inside = match whose.account {
         // No home is mounted.
         Some(_) => paths::from_root(path)?,
-        None => paths::in_home(&context.places.session()?, path)?,
+        None => paths::in_home(&context.dirs.session()?, path)?,
     };
     if inside.as_bytes().is_empty() && !yes {
         // A dot too many, and everything one has is everybody's for good.
@@ -76,7 +76,7 @@ pub fn get(context: &Context, url: &str, dir: Option<&Path>, store: Option<&str>
         let from = mount.join("public").join(&address);
         fetch(context.output, (&from, url), &inside, dir, &own)
     };
-    let fetched = match context.places.session() {
+    let fetched = match context.dirs.session() {
         Ok(mount) if store.is_none() => from(&mount)?,
         _ => {
             let what = What {
@@ -86,7 +86,7 @@ pub fn get(context: &Context, url: &str, dir: Option<&Path>, store: Option<&str>
                 dir,
                 own: &own,
             };
-            unmounted(context, &context.places.store(store), &what)?
+            unmounted(context, &context.dirs.store(store), &what)?
         }
     };
     for line in &fetched.special {
@@ -98,7 +98,7 @@ pub fn get(context: &Context, url: &str, dir: Option<&Path>, store: Option<&str>
             .output
             .note(&format!("left out: {unnamed} more that are no files"));
     }
-    let place = &fetched.place;
+    let place = &fetched.destination;
     context.output.answer(
         &json!({
             "files": fetched.files,
@@ -139,7 +139,7 @@ fn unmounted(context: &Context, store: &str, what: &What<'_>) -> Result<Fetched>
 /// Elsewhere the daemon of the computer has it, while somebody is signed in.
 #[cfg(not(target_os = "linux"))]
 fn unmounted(context: &Context, _: &str, what: &What<'_>) -> Result<Fetched> {
-    let from = context.places.session()?.join("public").join(what.address);
+    let from = context.dirs.session()?.join("public").join(what.address);
     fetch(
         context.output,
         (&from, what.url),

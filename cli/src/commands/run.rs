@@ -18,14 +18,14 @@ use super::session::{Published, published_text};
 use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
 use crate::daemon::{self, Daemon};
+use crate::dirs::{self, MOUNT};
 use crate::environment;
 use crate::exposed;
 use crate::failure::{Failure, Result};
 use crate::foreground;
-use crate::holders::{self, holders};
 use crate::keys::Keys;
 use crate::member::Member;
-use crate::places::{self, MOUNT};
+use crate::mount_users;
 use crate::signals;
 
 /// Programs the command left behind get so long to finish before they are told that the terminal closes.
@@ -46,13 +46,13 @@ pub struct How {
 
 /// `safe run`; the command's exit code.
 pub fn run(context: &Context, account: &Account, how: &How, command: Vec<OsString>) -> Result<u8> {
-    let store = context.places.store(account.store.as_deref());
+    let store = context.dirs.store(account.store.as_deref());
     let mount = mount(context);
     // The files of a session that is open are this user's already: no password is asked for.
     let joined = match how.signup {
         true => None,
         false => {
-            let starting = || daemon::is_starting(&context.places, &mount);
+            let starting = || daemon::is_starting(&context.dirs, &mount);
             Member::of_open(&mount, &account.name, &store, starting)?
         }
     };
@@ -83,18 +83,18 @@ pub fn run(context: &Context, account: &Account, how: &How, command: Vec<OsStrin
 
 /// Where the session is, or is to be: at the same path each time, for programs write it down.
 fn mount(context: &Context) -> PathBuf {
-    let places = &context.places;
+    let dirs = &context.dirs;
     if daemon::SHARED {
-        return places.default_mount();
+        return dirs.default_mount();
     }
     let named = std::env::var_os(MOUNT)
         .map(PathBuf::from)
         .filter(|mount| mount.is_absolute());
-    let mount = places
+    let mount = dirs
         .mount
         .clone()
         .or(named)
-        .unwrap_or_else(|| places.default_mount());
+        .unwrap_or_else(|| dirs.default_mount());
     // As the kernel names it: programs compare HOME with where they are.
     let above = mount.parent().and_then(|above| above.canonicalize().ok());
     match (above, mount.file_name()) {
@@ -118,7 +118,7 @@ fn open(
         (request, Keys::default())
     };
     signals::watch()?;
-    let _starting = daemon::starting(&context.places, mount)?;
+    let _starting = daemon::starting(&context.dirs, mount)?;
     if let Some(member) = Member::of_open(mount, &account.name, store, || false)? {
         if how.signup {
             return Err(Failure::new(
@@ -130,7 +130,7 @@ fn open(
     }
     let made = daemon::prepare(mount, context.output)?;
     let wish = wish(how.mounting);
-    let started = Daemon::start_as(&context.places, store, mount, true, wish);
+    let started = Daemon::start_as(&context.dirs, store, mount, true, wish);
     let opened = started.and_then(|mut daemon| {
         // Standard output is the command's.
         let member = keys
@@ -166,7 +166,7 @@ fn inside(context: &Context, store: &str, mount: &Path, mut command: Vec<OsStrin
     let own = std::env::current_exe().ok();
     let variables = environment::inside(
         std::env::vars_os(),
-        &context.places,
+        &context.dirs,
         store,
         mount,
         own.as_deref(),
@@ -182,7 +182,7 @@ fn wait_for_left(context: &Context, mount: &Path) {
         let start = Instant::now();
         let mut said = false;
         loop {
-            let left = holders(mount);
+            let left = mount_users::find(mount);
             if left.is_empty() {
                 return true;
             }
@@ -190,7 +190,7 @@ fn wait_for_left(context: &Context, mount: &Path) {
                 said = true;
                 context.output.note(&format!(
                     "the home is still in use by {}: waiting up to {} seconds (Ctrl-C: do not wait)",
-                    holders::names(&left),
+                    mount_users::names(&left),
                     limit.as_secs()
                 ));
             }
@@ -203,15 +203,15 @@ fn wait_for_left(context: &Context, mount: &Path) {
     if gone_within(LEFT_FINISH) {
         return;
     }
-    holders::signal(&holders(mount), Signal::HUP);
+    mount_users::signal(&mount_users::find(mount), Signal::HUP);
     if gone_within(LEFT_END) {
         return;
     }
-    holders::signal(&holders(mount), Signal::TERM);
+    mount_users::signal(&mount_users::find(mount), Signal::TERM);
     if !gone_within(LEFT_END) {
         context.output.note(&format!(
             "{} did not end; what they write from now on is lost",
-            holders::names(&holders(mount))
+            mount_users::names(&mount_users::find(mount))
         ));
     }
 }
@@ -233,7 +233,7 @@ fn leave(
                 Ok(())
             }
             // Its last one has signed out meanwhile, which publishes.
-            Err(failure) if failure.code == "no_session" || !places::answers(mount) => Ok(()),
+            Err(failure) if failure.code == "no_session" || !dirs::answers(mount) => Ok(()),
             Err(failure) => Err(Failure {
                 exit: 1,
                 message: format!(
@@ -282,7 +282,7 @@ fn sign_out(context: &Context, mount: &Path, daemon: Option<&mut Daemon>) -> Res
     };
     let last_words = match daemon {
         Some(daemon) => daemon.ended().then(|| daemon.said()),
-        None => (!places::answers(mount)).then(String::new),
+        None => (!dirs::answers(mount)).then(String::new),
     };
     if let Some(said) = last_words {
         let said = match said.as_str() {

@@ -21,7 +21,7 @@ pub fn serve(context: &Context, how: &Serve) -> Result<()> {
     signals::watch()?;
     let log: Arc<dyn Fn(&str) + Send + Sync> =
         Arc::new(|line| eprintln!("safe: {}", one_line(line)));
-    let url = context.places.store(how.store.as_deref());
+    let url = context.dirs.store(how.store.as_deref());
     let options = Options {
         listen: how.listen.clone(),
         tls: how.tls_cert.clone().zip(how.tls_key.clone()),
@@ -72,18 +72,18 @@ fn store(
     how: &Serve,
     log: Arc<dyn Fn(&str) + Send + Sync>,
 ) -> Result<Arc<dyn Store>> {
-    let store = context.places.open(url)?;
+    let store = context.dirs.open(url)?;
     if let Some(cache) = &how.cache {
         different(url, cache, "--cache")?;
         let bytes_max = how.cache_max.saturating_mul(1 << 20);
-        let cache = context.places.open(cache)?;
+        let cache = context.dirs.open(cache)?;
         return Ok(Arc::new(Cached::new(store, cache, bytes_max)?));
     }
     if let Some(mirror) = &how.mirror {
         different(url, mirror, "--mirror")?;
         return Ok(Arc::new(Mirrored::new(
             store,
-            context.places.open(mirror)?,
+            context.dirs.open(mirror)?,
             log,
         )));
     }

@@ -81,7 +81,7 @@ impl Published {
 
 /// `safe status`
 pub fn status(context: &Context) -> Result<()> {
-    let mount = context.places.session()?;
+    let mount = context.dirs.session()?;
     let (status, mut value) = ask_for::<Status>(&mount, Request::Status, context.output.json)?;
     if let Some(value) = value.as_object_mut() {
         value.insert("mount".to_owned(), serde_json::json!(mount));
@@ -152,7 +152,7 @@ fn status_text(status: &Status) -> String {
 
 /// `safe sync`
 pub fn sync(context: &Context, spend: Option<String>) -> Result<()> {
-    let mount = context.places.session()?;
+    let mount = context.dirs.session()?;
     if let Some(max) = spend {
         ask(&mount, Request::Spend(Spend { max }), context.output.json)?;
     }

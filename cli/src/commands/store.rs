@@ -89,16 +89,16 @@ fn number(answer: &Value, name: &str) -> u64 {
 /// The store that is meant: the one named, SAFE_STORE, the open session's, or the default one.
 fn url(context: &Context, at: &At) -> String {
     let session = || {
-        let mount = context.places.session().ok()?;
+        let mount = context.dirs.session().ok()?;
         let status = ask(&mount, Request::Status, context.output.json).ok()?;
         status.get("store")?.as_str().map(str::to_owned)
     };
     match &at.store {
         Some(url) => url.clone(),
-        None if context.places.store_named => context.places.store.clone(),
+        None if context.dirs.store_named => context.dirs.store.clone(),
         None => session()
             .filter(|url| !url.is_empty())
-            .unwrap_or_else(|| context.places.store.clone()),
+            .unwrap_or_else(|| context.dirs.store.clone()),
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn open(context: &Context, url: &str) -> Result<Arc<dyn Store>> {
             format!("there is no store at {url}: check the path, or name another with --store"),
         ));
     }
-    Ok(context.places.open(url)?)
+    Ok(context.dirs.open(url)?)
 }
 
 fn stats(context: &Context, at: &At) -> Result<()> {
@@ -136,7 +136,7 @@ fn stats(context: &Context, at: &At) -> Result<()> {
 }
 
 fn check(context: &Context, at: &At, whose: &Whose, records: bool) -> Result<()> {
-    let by_session = !records && at.store.is_none() && context.places.session().is_ok();
+    let by_session = !records && at.store.is_none() && context.dirs.session().is_ok();
     let of_home = whose.account.is_some() || by_session;
     let answer = if of_home {
         by_account(context, at.store.as_deref(), whose, Request::Check)?
@@ -264,7 +264,7 @@ fn copy(context: &Context, from: &str, to: &str, whose: &Whose) -> Result<()> {
 
 /// Copies every record. Pointers come last: until they are there, nobody looks for what they lead to.
 fn copy_records(context: &Context, from: &str, to: &str) -> Result<Value> {
-    let (from, to) = (open(context, from)?, context.places.open(to)?);
+    let (from, to) = (open(context, from)?, context.dirs.open(to)?);
     let stats = from.stats()?;
     let total = stats.chunks + stats.pointers;
     let (mut records, mut bytes, mut skipped) = (0_u64, 0_u64, 0_u64);
@@ -387,10 +387,10 @@ pub fn by_account(
     request: Request,
 ) -> Result<Value> {
     let Some(account) = whose.account(store) else {
-        let mount = context.places.session()?;
+        let mount = context.dirs.session()?;
         return ask(&mount, request, context.output.json);
     };
-    let store = context.places.store(store);
+    let store = context.dirs.store(store);
     let open = sign_in(context, &account, super::account::Opening::default())?;
     let first = ask_once(context, &store, open.clone(), Some(request.clone()));
     match (first, open) {
@@ -414,12 +414,12 @@ mod tests {
     use safeos_record::Chunk;
 
     use super::*;
+    use crate::dirs::Dirs;
     use crate::output::Output;
-    use crate::places::Places;
 
     fn context() -> Context {
         Context {
-            places: Places {
+            dirs: Dirs {
                 state: "/nowhere".into(),
                 store: "file:///nowhere".into(),
                 store_named: true,

@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Prints the daemon's metrics, as Prometheus reads them.
 pub fn metrics(context: &Context) -> Result<()> {
     let value = ask(
-        &context.places.session()?,
+        &context.dirs.session()?,
         Request::Metrics,
         context.output.json,
     )?;
@@ -30,7 +30,7 @@ pub fn metrics(context: &Context) -> Result<()> {
 
 /// Prints a line each second, until a signal says to end.
 pub fn watch(context: &Context) -> Result<()> {
-    let mount = context.places.session()?;
+    let mount = context.dirs.session()?;
     signals::watch()?;
     let mut before = Seen::now(&mount, context)?;
     loop {

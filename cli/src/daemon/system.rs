@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::{PLACE, Wish};
+use crate::dirs::{self, Dirs};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
-use crate::places::{self, Places};
 
 /// The running `safed`.
 pub struct Daemon;
 
 impl Daemon {
     /// Sees that it is there. The store is said in the request that opens the account.
-    pub fn start(_: &Places, _: &str, mount: &Path, _bound: bool) -> Result<Self> {
-        if places::answers(mount) {
+    pub fn start(_: &Dirs, _: &str, mount: &Path, _bound: bool) -> Result<Self> {
+        if dirs::answers(mount) {
             return Ok(Self);
         }
         Err(Failure::new(
@@ -27,7 +27,7 @@ impl Daemon {
 
     /// The same; nothing is mounted here that could be wished for.
     pub fn start_as(
-        places: &Places,
+        dirs: &Dirs,
         store: &str,
         mount: &Path,
         bound: bool,
@@ -38,12 +38,12 @@ impl Daemon {
                 "--allow-root and --suid-dev are for mounts; here the daemon checks who may do what",
             ));
         }
-        Self::start(places, store, mount, bound)
+        Self::start(dirs, store, mount, bound)
     }
 
     /// The same: nothing is mounted here ever.
-    pub fn start_unmounted(places: &Places, store: &str, place: &Path) -> Result<Self> {
-        Self::start(places, store, place, true)
+    pub fn start_unmounted(dirs: &Dirs, store: &str, place: &Path) -> Result<Self> {
+        Self::start(dirs, store, place, true)
     }
 
     /// No process of ours.
@@ -53,7 +53,7 @@ impl Daemon {
 
     /// Whether it has ended.
     pub fn ended(&mut self) -> bool {
-        !places::answers(Path::new(PLACE))
+        !dirs::answers(Path::new(PLACE))
     }
 
     /// What it says goes to the system's log.
@@ -85,12 +85,12 @@ pub fn unprepare(_: &Path) {}
 pub struct Starting;
 
 /// See [`Starting`].
-pub fn starting(_: &Places, _: &Path) -> Result<Starting> {
+pub fn starting(_: &Dirs, _: &Path) -> Result<Starting> {
     Ok(Starting)
 }
 
 /// The daemon says whether anybody is signed in; it is never about to start.
-pub fn is_starting(_: &Places, _: &Path) -> bool {
+pub fn is_starting(_: &Dirs, _: &Path) -> bool {
     false
 }
 

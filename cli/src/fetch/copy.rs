@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::destination::{Staging, cannot_write};
 use super::finish::Finish;
 use super::folder::{Folder, finish, next_data};
-use super::place::{Staging, cannot_write};
 use super::seen::{Kind, Seen};
 use super::source::{Source, stopped};
 use super::walk::{Visit, Way};

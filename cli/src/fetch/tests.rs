@@ -79,13 +79,13 @@ fn holes_stay_holes_and_what_does_not_fit_is_not_begun() {
     assert_eq!(&data, b"data");
 
     let source = Source::open(&from, Path::new(""), "safe://x").unwrap();
-    let place = Place::choose(
+    let destination = Destination::choose(
         Some(&folder.path().join("new")),
         &source,
         Path::new(""),
         "own",
     );
-    let refused = place.unwrap().has_room_for(1 << 60).unwrap_err();
+    let refused = destination.unwrap().has_room_for(1 << 60).unwrap_err();
     assert_eq!(refused.code, "no_space");
     assert!(refused.message.contains("1.0 EiB"), "{}", refused.message);
 }
@@ -112,7 +112,7 @@ fn a_tree_may_be_deeper_than_a_path_is_long() {
     // What fails is removed as deep as it goes.
     for place in [from, to] {
         let above = Folder::open(folder.path()).unwrap();
-        place::remove(&above, place.file_name().unwrap());
+        destination::remove(&above, place.file_name().unwrap());
         assert!(!place.exists());
     }
 }
@@ -135,8 +135,8 @@ fn nothing_partial_stays_and_special_files_are_told() {
     fs::create_dir(&into).unwrap();
     for dir in [&new, &into] {
         let source = Source::open(&from, Path::new(""), "safe://x").unwrap();
-        let place = Place::choose(Some(dir), &source, Path::new(""), "own").unwrap();
-        let mut staging = place.stage().unwrap();
+        let destination = Destination::choose(Some(dir), &source, Path::new(""), "own").unwrap();
+        let mut staging = destination.stage().unwrap();
         let mut copier = Copier::new(&staging, 5, Progress::new(true)).unwrap();
         let finish = copier.copy(source).unwrap();
         drop(copier);
@@ -161,19 +161,21 @@ fn without_a_folder_it_gets_a_name_of_its_own() {
     let from = folder.path().join("from");
     fs::create_dir_all(from.join("sub")).unwrap();
     fs::write(from.join("file"), b"1").unwrap();
-    let place = |inside: &str| {
+    let destination = |inside: &str| {
         let inside = Path::new(inside);
         let source = Source::open(&from, inside, "safe://x")
             .and_then(|source| source.alone(inside, None))
             .unwrap();
-        Place::choose(None, &source, inside, "safe-x").unwrap().path
+        Destination::choose(None, &source, inside, "safe-x")
+            .unwrap()
+            .path
     };
-    assert_eq!(place(""), Path::new("./safe-x"));
-    assert_eq!(place("sub"), Path::new("./sub"));
-    assert_eq!(place("file"), Path::new("./file"));
+    assert_eq!(destination(""), Path::new("./safe-x"));
+    assert_eq!(destination("sub"), Path::new("./sub"));
+    assert_eq!(destination("file"), Path::new("./file"));
     fs::remove_dir(from.join("sub")).unwrap();
     // A file that was published alone.
-    assert_eq!(place(""), Path::new("./file"));
+    assert_eq!(destination(""), Path::new("./file"));
 }
 
 #[test]

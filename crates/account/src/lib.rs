@@ -17,6 +17,7 @@
 mod account;
 #[cfg(test)]
 mod busy_tests;
+mod credentials;
 mod error;
 mod head;
 mod kdf;
@@ -33,12 +34,12 @@ mod recover;
 mod recover_tests;
 mod recovery;
 mod recovery_key;
-mod secret;
 mod secret_key;
 #[cfg(test)]
 mod tests;
 
 pub use account::Account;
+pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use head::{COMMIT_LEN_MAX, Head};
 pub use login::Login;
@@ -47,7 +48,7 @@ pub use packet::Settings;
 pub use password::NewPassword;
 pub use recover::Recovered;
 pub use recovery_key::{RecoveryKey, WORDS as RECOVERY_WORDS};
-pub use secret::{Credentials, Secret};
+pub use safeos_secret::Secret;
 pub use secret_key::SecretKey;
 
 /// Doors for fuzzing: each decoder of this crate on bytes nobody has checked.

@@ -40,7 +40,6 @@ mod peer;
 mod price;
 mod reply;
 mod request;
-mod secret;
 mod server;
 
 pub use ask::ask;
@@ -54,7 +53,7 @@ pub use request::{
     ChangePassword, CheckPassword, Collect, Copy, Join, Log, NewRecoveryKey, Publish, Recover,
     Request, Restore, SignIn, SignOut, SignUp, Spend,
 };
-pub use secret::Secret;
+pub use safeos_secret::Secret;
 pub use server::{RequestLines, parse_request};
 
 /// The longest request, in bytes, with its line end.

@@ -1,14 +1,14 @@
 //! The folder that a home is mounted at, on Linux.
 //!
-//! What always holds here: only what was looked at is unmounted ([`Place`]), whatever was renamed meanwhile; while
+//! What always holds here: only what was looked at is unmounted ([`MountPoint`]), whatever was renamed meanwhile; while
 //! nothing is mounted on such a folder, nothing can be written below its `home` ([`guard`]).
 #![cfg(target_os = "linux")]
 
 pub mod guard;
-mod place;
+mod mount_point;
 mod table;
 
-pub use place::{Place, Seen, clear_dead, is_dead};
+pub use mount_point::{MountPoint, Seen, clear_dead, is_dead};
 pub use table::{Entry, entry};
 
 /// The source that the table of mounts names for a home.

@@ -30,7 +30,7 @@ pub use clock::now;
 
 pub use error::{Error, Result};
 pub use limits::Limits;
-pub use packs::patience::without_waiting;
+pub use packs::cancellation::without_waiting;
 pub use report::{
     AtWork, Change, Checked, Collected, Copied, Progress, Published, Snapshot, Status, Step,
     Waiting,

@@ -5,9 +5,9 @@
 //! while the store is asked, but by a collection, for each pack that it removes.
 
 pub(crate) mod cache;
+pub(crate) mod cancellation;
 pub(crate) mod downloads;
 pub(crate) mod leavable;
-pub(crate) mod patience;
 pub(crate) mod readahead;
 mod suspects;
 mod unpublished;
@@ -20,7 +20,9 @@ use hashlink::LruCache;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk};
 use safeos_store::{Error as StoreError, Kind, Spent, Store, Upload};
-use safeos_tree::{Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, Place, directory};
+use safeos_tree::{
+    Error as TreeError, Keys, ObjectHash, ObjectRef, Objects, PackedObject, directory,
+};
 
 use crate::lease::Lease;
 use crate::packs::cache::PackCache;
@@ -168,12 +170,12 @@ impl Packs {
     }
 
     /// Keeps finished packs and remembers the blocks in them.
-    pub(crate) fn put(&self, packs: Vec<(Chunk, Vec<Place>)>) -> Result<()> {
+    pub(crate) fn put(&self, packs: Vec<(Chunk, Vec<PackedObject>)>) -> Result<()> {
         self.keep(packs, false)
     }
 
     /// The same. Those that are `needed` to make room go where the others are refused: into what is kept for a full disk.
-    fn keep(&self, packs: Vec<(Chunk, Vec<Place>)>, needed: bool) -> Result<()> {
+    fn keep(&self, packs: Vec<(Chunk, Vec<PackedObject>)>, needed: bool) -> Result<()> {
         let chunks: Vec<Chunk> = packs.iter().map(|(chunk, _)| chunk.clone()).collect();
         // Before they are on the store, where a collection would find them.
         if let Some(in_use) = &mut *self.in_use.lock() {
@@ -382,7 +384,7 @@ impl Packs {
 
     /// What was paid for records, in words; empty where nothing is.
     pub(crate) fn cost(&self) -> String {
-        let spent = self.store.purse().map(safeos_store::Purse::spent);
+        let spent = self.store.wallet().map(safeos_store::Wallet::spent);
         spent.map_or_else(String::new, |spent| {
             let Spent {
                 records, payments, ..
@@ -559,7 +561,7 @@ impl Objects for Packs {
         }
         let chunk = match cache.get(&at.pack) {
             Some(chunk) => chunk,
-            None if patience::has_none() => return Err(TreeError::NotCached(*at)),
+            None if cancellation::has_none() => return Err(TreeError::NotCached(*at)),
             None => match self.apart(at) {
                 Some(part) => return part,
                 None => self

@@ -252,17 +252,17 @@ impl Session {
         // Stretching takes longer than others need to publish: it comes before.
         let new = self.sync.account.read().clone().new_password(old, new)?;
         self.sync.accompanied(progress, |told| {
-            let mut line = self.sync.line(told)?;
+            let mut sync_base = self.sync.sync_base(told)?;
             let (account, head) =
                 self.sync
-                    .on_newest(&mut line, told, |account, store, head| {
+                    .on_newest(&mut sync_base, told, |account, store, head| {
                         account.set_password(store, &new, head)
                     })?;
             let old = self.sync.account.read().address();
-            line.head = head;
+            sync_base.head = head;
             *self.sync.account.write() = Arc::new(account);
             self.sync.local.forget(&old)?;
-            self.sync.note(&line.head)
+            self.sync.note(&sync_base.head)
         })
     }
 
@@ -282,13 +282,13 @@ impl Session {
     ) -> Result<()> {
         self.check_password(password)?;
         self.sync.accompanied(progress, |told| {
-            let mut line = self.sync.line(told)?;
-            line.head = self
-                .sync
-                .on_newest(&mut line, told, |account, store, head| {
-                    account.set_recovery_key(store, key, head)
-                })?;
-            self.sync.note(&line.head)
+            let mut sync_base = self.sync.sync_base(told)?;
+            sync_base.head =
+                self.sync
+                    .on_newest(&mut sync_base, told, |account, store, head| {
+                        account.set_recovery_key(store, key, head)
+                    })?;
+            self.sync.note(&sync_base.head)
         })
     }
 
@@ -364,9 +364,9 @@ impl Session {
     /// One upload may cost so much from now on, where records are paid for.
     pub fn spend_at_most(&self, tokens: safeos_store::Amount) -> Result<()> {
         self.sync.home.alive()?;
-        match self.sync.home.packs.store().purse() {
-            Some(purse) => {
-                purse.set_limit(Some(tokens));
+        match self.sync.home.packs.store().wallet() {
+            Some(wallet) => {
+                wallet.set_limit(Some(tokens));
                 Ok(())
             }
             None => Err(Error::Invalid("nothing is paid for on this store")),

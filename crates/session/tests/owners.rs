@@ -16,8 +16,8 @@ use safeos_session::{
 };
 use safeos_store::{MemoryStore, Store};
 use safeos_tree::{
-    Batch, Commit, FileKind as TreeKind, Inode, Key, Keys, Node, ObjectRef, Owner, PackSink, Place,
-    ROOT, Source, Tree, Value, seal_tree,
+    Batch, Commit, FileKind as TreeKind, Inode, Key, Keys, Node, ObjectRef, Owner, PackSink,
+    PackedObject, ROOT, Source, Tree, Value, seal_tree,
 };
 use tempfile::TempDir;
 
@@ -357,7 +357,7 @@ impl Source for Nowhere {
 }
 
 impl PackSink for Nowhere {
-    fn pack(&mut self, _: Chunk, _: &[Place]) -> safeos_tree::Result<()> {
+    fn pack(&mut self, _: Chunk, _: &[PackedObject]) -> safeos_tree::Result<()> {
         Err(safeos_tree::Error::Format("the tree is one node"))
     }
 }

@@ -376,7 +376,7 @@ impl safeos_tree::Source for Nowhere {
 }
 
 impl safeos_tree::PackSink for Nowhere {
-    fn pack(&mut self, _: Chunk, _: &[safeos_tree::Place]) -> safeos_tree::Result<()> {
+    fn pack(&mut self, _: Chunk, _: &[safeos_tree::PackedObject]) -> safeos_tree::Result<()> {
         Err(safeos_tree::Error::Format(
             "a tree of one leaf needs no pack",
         ))

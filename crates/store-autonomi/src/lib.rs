@@ -16,8 +16,8 @@ use safeos_store::{Parsed, Result, Store};
 mod settings;
 pub use settings::{Options, SPEND_MAX, WALLET_KEY_FILE};
 
-mod heads;
-pub use heads::HeadsElsewhere;
+mod split_store;
+pub use split_store::SplitStore;
 
 #[cfg(all(feature = "client", not(target_os = "redox")))]
 mod client;
@@ -36,7 +36,7 @@ pub fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>> {
     };
     let records = client::records(url, &named, options)?;
     Ok(match &named.head {
-        Some(head) => Arc::new(HeadsElsewhere::new(url, records, safeos_store::open(head)?)),
+        Some(head) => Arc::new(SplitStore::new(url, records, safeos_store::open(head)?)),
         None => records,
     })
 }

@@ -15,7 +15,7 @@
 //! set, chunks deleted and what [`Store::write_needed`] is for is written all the same: only for them the reserve is
 //! given back, and while less than that is left no other chunk is taken.
 
-mod blocks;
+mod checksummed_file;
 mod direct;
 mod disk;
 mod engine;

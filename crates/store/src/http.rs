@@ -13,9 +13,9 @@ pub mod loss;
 mod mixed;
 mod network;
 mod parts;
+mod request_error;
 mod settings;
 mod tls;
-mod trouble;
 pub mod wire;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,12 +26,12 @@ use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, POINTER_LEN, Pointer};
 use ureq::http::{Method, header};
 
-use self::call::{Answer, Ask, Caller, of_io, text};
+use self::call::{Answer, Call, Caller, of_io, text};
 pub use self::link::Link;
 pub use self::network::Network;
 use self::parts::in_parallel;
+use self::request_error::{RequestError, one_line};
 pub use self::settings::{CA_FILE, HttpOptions, Parts, Patience, TOKEN_FILE};
-use self::trouble::{Trouble, one_line};
 use self::wire::{JSON_BYTES_MAX, Outcome, Page};
 use crate::check::{checked_chunk, checked_pointer};
 use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Watched};
@@ -77,14 +77,14 @@ impl HttpStore {
     /// of this was asked before.
     fn try_each<T>(
         &self,
-        ask: &mut dyn FnMut(&str, bool) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+        ask: &mut dyn FnMut(&str, bool) -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
         let count = self.gateways.len();
         let start = self.preferred.load(Ordering::Relaxed);
         let mut first = true;
         let mut pause = self.caller.patience.again;
         // Of each gateway, what went wrong last.
-        let mut troubles: Vec<Option<Trouble>> = vec![None; count];
+        let mut troubles: Vec<Option<RequestError>> = vec![None; count];
         for round in 0.. {
             let mut wait: Option<Duration> = None;
             for number in (0..count).map(|n| (start + n) % count) {
@@ -101,15 +101,15 @@ impl HttpStore {
                         self.preferred.store(number, Ordering::Relaxed);
                         return Ok(answer);
                     }
-                    Err(trouble) => {
-                        if trouble.tries() > 1 {
-                            self.failed(&trouble);
+                    Err(error) => {
+                        if error.tries() > 1 {
+                            self.failed(&error);
                         }
-                        if trouble.tries() > round + 1 {
-                            let after = self.caller.patience.before_again(&trouble);
+                        if error.tries() > round + 1 {
+                            let after = self.caller.patience.before_again(&error);
                             wait = Some(wait.unwrap_or_default().max(after));
                         }
-                        *last = Some(trouble);
+                        *last = Some(error);
                     }
                 }
                 first = false;
@@ -118,12 +118,15 @@ impl HttpStore {
             self.caller.network.sleep(pause.max(after));
             pause *= 3;
         }
-        let worst = troubles.into_iter().flatten().max_by_key(Trouble::rank);
-        Err(worst.unwrap_or_else(|| Trouble::away("no gateway is named")))
+        let worst = troubles
+            .into_iter()
+            .flatten()
+            .max_by_key(RequestError::rank);
+        Err(worst.unwrap_or_else(|| RequestError::away("no gateway is named")))
     }
 
-    fn failed(&self, trouble: &Trouble) {
-        let error = trouble.clone().into_error(&self.url, None);
+    fn failed(&self, error: &RequestError) {
+        let error = error.clone().into_error(&self.url, None);
         let mut failures = self.failures.lock();
         failures.count += 1;
         failures.last = Some((error, Instant::now()));
@@ -133,23 +136,23 @@ impl HttpStore {
         let found = self.try_each(&mut |gateway, first| {
             // After a wrong answer one that was looked at anew, by the gateway and whatever lies between.
             let anew = (header::CACHE_CONTROL, "no-cache".to_owned());
-            let ask = Ask {
+            let ask = Call {
                 header: (!first).then_some(anew),
-                ..Ask::get(chunk_path(address), MAX_CHUNK_SIZE)
+                ..Call::get(chunk_path(address), MAX_CHUNK_SIZE)
             };
             match self.caller.ask(gateway, &ask) {
                 Ok(answer) => answer.read(|bytes| believed(*address, bytes)),
-                Err(Trouble::Missing(which)) if which != Some(*address) => Err(other_answer()),
-                Err(trouble) => Err(trouble),
+                Err(RequestError::Missing(which)) if which != Some(*address) => Err(other_answer()),
+                Err(error) => Err(error),
             }
         });
-        found.map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Chunk, *address))))
+        found.map_err(|error| error.into_error(&self.url, Some((Kind::Chunk, *address))))
     }
 
     /// Fetches at most [`FETCH_MAX`] chunks with one request, and the rest of them with another one as long as there
     /// is somebody to ask.
     fn get_some(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
-        let mut found: Vec<Option<Result<Chunk, Trouble>>> = vec![None; addresses.len()];
+        let mut found: Vec<Option<Result<Chunk, RequestError>>> = vec![None; addresses.len()];
         let outcome = self.try_each(&mut |gateway, _| {
             let open: Vec<usize> = (0..addresses.len())
                 .filter(|n| !matches!(found.get(*n), Some(Some(Ok(_)))))
@@ -160,8 +163,8 @@ impl HttpStore {
                 .collect();
             let body = wire::write_addresses(&asked);
             let most = asked.len() * (MAX_CHUNK_SIZE + 5);
-            let ask = Ask::post("/v1/chunks/get", &body, most);
-            let mut worst: Option<Trouble> = None;
+            let ask = Call::post("/v1/chunks/get", &body, most);
+            let mut worst: Option<RequestError> = None;
             self.caller.stream(gateway, &ask, &mut |from, _, body| {
                 if !from.may_be_gateway() {
                     return Err(from.stranger());
@@ -171,16 +174,16 @@ impl HttpStore {
                     let chunk = match outcome {
                         Outcome::Found => believed(*address, bytes),
                         Outcome::Missing if bytes == address.as_bytes() => {
-                            Err(Trouble::Missing(Some(*address)))
+                            Err(RequestError::Missing(Some(*address)))
                         }
                         Outcome::Missing => Err(other_answer()),
-                        Outcome::Damaged => Err(Trouble::Damaged(said(&bytes))),
-                        Outcome::Failed => Err(Trouble::away(said(&bytes))),
+                        Outcome::Damaged => Err(RequestError::Damaged(said(&bytes))),
+                        Outcome::Failed => Err(RequestError::away(said(&bytes))),
                     };
-                    if let Err(trouble) = &chunk
-                        && worst.as_ref().is_none_or(|w| w.rank() < trouble.rank())
+                    if let Err(error) = &chunk
+                        && worst.as_ref().is_none_or(|w| w.rank() < error.rank())
                     {
-                        worst = Some(trouble.clone());
+                        worst = Some(error.clone());
                     }
                     if let Some(place) = found.get_mut(*number) {
                         // What one gateway could not give must not be forgotten for what another has not got.
@@ -194,14 +197,14 @@ impl HttpStore {
             })?;
             worst.map_or(Ok(()), Err)
         });
-        let rest = outcome.err().unwrap_or(Trouble::Missing(None));
+        let rest = outcome.err().unwrap_or(RequestError::Missing(None));
         addresses
             .iter()
             .zip(found)
             .map(|(address, found)| {
                 found
                     .unwrap_or_else(|| Err(rest.clone()))
-                    .map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Chunk, *address))))
+                    .map_err(|error| error.into_error(&self.url, Some((Kind::Chunk, *address))))
             })
             .collect()
     }
@@ -218,26 +221,26 @@ impl HttpStore {
             match open.as_slice() {
                 [] => Ok(()),
                 [chunk] => {
-                    let ask = Ask {
+                    let ask = Call {
                         method: Method::PUT,
                         body: Some(chunk.bytes()),
-                        ..Ask::get(chunk_path(&chunk.address()), JSON_BYTES_MAX)
+                        ..Call::get(chunk_path(&chunk.address()), JSON_BYTES_MAX)
                     };
                     self.caller.have_done(gateway, &ask).map(drop)
                 }
                 several => {
                     let body = wire::write_chunks(several);
-                    let ask = Ask::post("/v1/chunks/put", &body, JSON_BYTES_MAX);
+                    let ask = Call::post("/v1/chunks/put", &body, JSON_BYTES_MAX);
                     self.caller.have_done(gateway, &ask).map(drop)
                 }
             }
         });
-        outcome.map_err(|trouble| trouble.into_error(&self.url, None))
+        outcome.map_err(|error| error.into_error(&self.url, None))
     }
 
-    fn has_at(&self, gateway: &str, addresses: &[Address]) -> Result<Vec<bool>, Trouble> {
+    fn has_at(&self, gateway: &str, addresses: &[Address]) -> Result<Vec<bool>, RequestError> {
         let body = wire::write_addresses(addresses);
-        let ask = Ask::post("/v1/chunks/has", &body, body.len());
+        let ask = Call::post("/v1/chunks/has", &body, body.len());
         let answer = self.caller.ask(gateway, &ask)?;
         // An empty one is well-formed, whatever it comes from.
         if !answer.from.may_be_gateway() {
@@ -246,18 +249,22 @@ impl HttpStore {
         answer.read(|there| wire::read_there(addresses, &there).ok_or_else(other_answer))
     }
 
-    fn get_pointer_at(&self, gateway: &str, address: &Address) -> Result<Option<Pointer>, Trouble> {
-        let ask = Ask::get(pointer_path(address), POINTER_LEN);
+    fn get_pointer_at(
+        &self,
+        gateway: &str,
+        address: &Address,
+    ) -> Result<Option<Pointer>, RequestError> {
+        let ask = Call::get(pointer_path(address), POINTER_LEN);
         match self.caller.ask(gateway, &ask) {
             Ok(answer) => answer.read(|bytes| {
                 checked_pointer(*address, Some(&bytes)).map_err(|error| match error {
-                    Error::Damaged { why, .. } => Trouble::Lie(why),
-                    other => Trouble::Lie(other.to_string()),
+                    Error::Damaged { why, .. } => RequestError::Lie(why),
+                    other => RequestError::Lie(other.to_string()),
                 })
             }),
-            Err(Trouble::Missing(which)) if which == Some(*address) => Ok(None),
-            Err(Trouble::Missing(_)) => Err(other_answer()),
-            Err(trouble) => Err(trouble),
+            Err(RequestError::Missing(which)) if which == Some(*address) => Ok(None),
+            Err(RequestError::Missing(_)) => Err(other_answer()),
+            Err(error) => Err(error),
         }
     }
 
@@ -268,11 +275,11 @@ impl HttpStore {
         address: &Address,
         seen: u64,
         time: Duration,
-    ) -> Result<Watched, Trouble> {
-        let ask = Ask {
+    ) -> Result<Watched, RequestError> {
+        let ask = Call {
             header: Some((header::IF_NONE_MATCH, wire::tag(seen))),
             held: time,
-            ..Ask::get(pointer_path(address), POINTER_LEN)
+            ..Call::get(pointer_path(address), POINTER_LEN)
         };
         let answer = self.caller.ask(gateway, &ask)?;
         if !answer.from.may_be_gateway() {
@@ -295,10 +302,10 @@ impl HttpStore {
         expected: Option<u64>,
         asked_before: bool,
         claimed: Option<u64>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), RequestError> {
         let there = self
             .get_pointer(&pointer.address())
-            .map_err(|error| Trouble::away(error.to_string()))?;
+            .map_err(|error| RequestError::away(error.to_string()))?;
         let current = there.as_ref().map(Pointer::counter);
         // The answer to an earlier try was lost: it is this very state, signature and all.
         if asked_before && there.as_ref() == Some(pointer) {
@@ -306,11 +313,11 @@ impl HttpStore {
         }
         let moves = there.is_none_or(|there| pointer.replaces(&there));
         if current == expected && moves {
-            return Err(Trouble::Lie(format!(
+            return Err(RequestError::Lie(format!(
                 "it says that the pointer has moved (to {claimed:?}), but it has not"
             )));
         }
-        Err(Trouble::Conflict(current))
+        Err(RequestError::Conflict(current))
     }
 
     fn json<T: serde::de::DeserializeOwned>(
@@ -320,9 +327,9 @@ impl HttpStore {
         fits: impl Fn(&T) -> bool,
     ) -> Result<T> {
         let answer = self.try_each(&mut |gateway, _| {
-            let ask = Ask {
+            let ask = Call {
                 json: true,
-                ..Ask::get(path.to_owned(), max)
+                ..Call::get(path.to_owned(), max)
             };
             let Answer { from, head, body } = self.caller.ask(gateway, &ask)?;
             if !from.marked {
@@ -332,21 +339,22 @@ impl HttpStore {
             if digest != Some(Address::of(&body).to_string().as_bytes()) {
                 return Err(other_answer());
             }
-            let answer = serde_json::from_slice(&body)
-                .map_err(|error| Trouble::Lie(format!("its answer makes no sense: {error}")))?;
+            let answer = serde_json::from_slice(&body).map_err(|error| {
+                RequestError::Lie(format!("its answer makes no sense: {error}"))
+            })?;
             if fits(&answer) {
                 Ok(answer)
             } else {
                 Err(other_answer())
             }
         });
-        answer.map_err(|trouble| trouble.into_error(&self.url, None))
+        answer.map_err(|error| error.into_error(&self.url, None))
     }
 }
 
 /// What came is well-formed, but no answer to what was asked.
-fn other_answer() -> Trouble {
-    Trouble::Lie("its answer does not fit what it was asked".into())
+fn other_answer() -> RequestError {
+    RequestError::Lie("its answer does not fit what it was asked".into())
 }
 
 fn chunk_path(address: &Address) -> String {
@@ -358,10 +366,10 @@ fn pointer_path(address: &Address) -> String {
 }
 
 /// The chunk, unless these are not its bytes.
-fn believed(address: Address, bytes: Vec<u8>) -> Result<Chunk, Trouble> {
+fn believed(address: Address, bytes: Vec<u8>) -> Result<Chunk, RequestError> {
     checked_chunk(address, Some(bytes.into())).map_err(|error| match error {
-        Error::Damaged { why, .. } => Trouble::Lie(why),
-        other => Trouble::Lie(other.to_string()),
+        Error::Damaged { why, .. } => RequestError::Lie(why),
+        other => RequestError::Lie(other.to_string()),
     })
 }
 
@@ -370,10 +378,10 @@ fn said(bytes: &[u8]) -> String {
 }
 
 /// Reads the end of an answer, without which the connection is not used again.
-fn at_end(body: &mut dyn std::io::Read) -> Result<(), Trouble> {
+fn at_end(body: &mut dyn std::io::Read) -> Result<(), RequestError> {
     match body.read(&mut [0]) {
         Ok(0) => Ok(()),
-        Ok(_) => Err(Trouble::Lie("its answer goes on after its end".into())),
+        Ok(_) => Err(RequestError::Lie("its answer goes on after its end".into())),
         Err(error) => Err(of_io(&error)),
     }
 }
@@ -453,12 +461,12 @@ impl Store for HttpStore {
             };
         }
         let part = self.try_each(&mut |gateway, _| {
-            let ask = Ask {
+            let ask = Call {
                 header: Some((header::RANGE, format!("bytes={offset}-{}", end - 1))),
-                ..Ask::get(chunk_path(address), MAX_CHUNK_SIZE)
+                ..Call::get(chunk_path(address), MAX_CHUNK_SIZE)
             };
             let answer = self.caller.ask(gateway, &ask)?;
-            let cut = || Trouble::Damaged(format!("it has no bytes {offset}+{len}"));
+            let cut = || RequestError::Damaged(format!("it has no bytes {offset}+{len}"));
             // A server or proxy may know no ranges: then this is the chunk, or something else.
             if answer.from.status != 206 {
                 let whole = answer.read(|bytes| believed(*address, bytes))?.into_bytes();
@@ -476,7 +484,7 @@ impl Store for HttpStore {
                 false => Err(cut()),
             })
         });
-        part.map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Chunk, *address))))
+        part.map_err(|error| error.into_error(&self.url, Some((Kind::Chunk, *address))))
     }
 
     fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
@@ -486,7 +494,7 @@ impl Store for HttpStore {
         });
         let mut there = Vec::with_capacity(addresses.len());
         for answer in answers {
-            there.extend(answer.map_err(|trouble| trouble.into_error(&self.url, None))?);
+            there.extend(answer.map_err(|error| error.into_error(&self.url, None))?);
         }
         Ok(there)
     }
@@ -495,7 +503,7 @@ impl Store for HttpStore {
     /// one.
     fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
         let of_record =
-            |trouble: Trouble| trouble.into_error(&self.url, Some((Kind::Pointer, *address)));
+            |error: RequestError| error.into_error(&self.url, Some((Kind::Pointer, *address)));
         if self.gateways.len() == 1 {
             return self
                 .try_each(&mut |gateway, _| self.get_pointer_at(gateway, address))
@@ -506,18 +514,18 @@ impl Store for HttpStore {
                 self.get_pointer_at(gateway, address)
             });
             let mut newest: Option<Option<Pointer>> = None;
-            let mut worst: Option<Trouble> = None;
+            let mut worst: Option<RequestError> = None;
             for answer in answers {
                 match (answer, &newest) {
                     (Ok(Some(one)), Some(Some(other))) if !one.replaces(other) => {}
                     (Ok(None), Some(_)) => {}
                     (Ok(answer), _) => newest = Some(answer),
-                    (Err(trouble), _) => {
+                    (Err(error), _) => {
                         if worst
                             .as_ref()
-                            .is_none_or(|worst| worst.rank() < trouble.rank())
+                            .is_none_or(|worst| worst.rank() < error.rank())
                         {
-                            worst = Some(trouble);
+                            worst = Some(error);
                         }
                     }
                 }
@@ -534,7 +542,7 @@ impl Store for HttpStore {
                     .sleep(self.caller.patience.again * 3_u32.pow(round)),
             }
         }
-        Err(of_record(Trouble::away("no gateway is named")))
+        Err(of_record(RequestError::away("no gateway is named")))
     }
 
     fn watch_pointer(&self, address: &Address, seen: u64, time: Duration) -> Result<Watched> {
@@ -543,7 +551,7 @@ impl Store for HttpStore {
             return Ok(Watched::Unable);
         };
         self.watch_at(gateway, address, seen, time)
-            .map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Pointer, *address))))
+            .map_err(|error| error.into_error(&self.url, Some((Kind::Pointer, *address))))
     }
 
     fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
@@ -553,36 +561,36 @@ impl Store for HttpStore {
             None => (header::IF_NONE_MATCH, "*".to_owned()),
         };
         let outcome = self.try_each(&mut |gateway, first| {
-            let ask = Ask {
+            let ask = Call {
                 method: Method::PUT,
                 header: Some(condition.clone()),
                 body: Some(pointer.as_bytes()),
-                ..Ask::get(pointer_path(&address), JSON_BYTES_MAX)
+                ..Call::get(pointer_path(&address), JSON_BYTES_MAX)
             };
             match self.caller.have_done(gateway, &ask) {
                 Ok(head) => match text(&head, &header::ETAG).and_then(wire::read_tag) {
                     Some(counter) if counter == pointer.counter() => Ok(Ok(())),
-                    Some(_) => Err(Trouble::Lie(
+                    Some(_) => Err(RequestError::Lie(
                         "it says it has set the pointer to another counter".into(),
                     )),
-                    None => Err(Trouble::Stranger(
+                    None => Err(RequestError::Stranger(
                         "it says it has set a pointer, but not to which state: check host and port"
                             .into(),
                     )),
                 },
-                Err(Trouble::Conflict(claimed)) => {
+                Err(RequestError::Conflict(claimed)) => {
                     match self.settle(pointer, expected, !first, claimed) {
                         // Settled with all of them: no other need be asked.
-                        Err(conflict @ Trouble::Conflict(_)) => Ok(Err(conflict)),
+                        Err(conflict @ RequestError::Conflict(_)) => Ok(Err(conflict)),
                         other => other.map(Ok),
                     }
                 }
-                Err(trouble) => Err(trouble),
+                Err(error) => Err(error),
             }
         });
         outcome
             .and_then(|settled| settled)
-            .map_err(|trouble| trouble.into_error(&self.url, Some((Kind::Pointer, address))))
+            .map_err(|error| error.into_error(&self.url, Some((Kind::Pointer, address))))
     }
 
     fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
@@ -612,16 +620,16 @@ impl Store for HttpStore {
     fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
         let outcomes = in_parallel(self.caller.parallel, addresses, |address| {
             let gone = self.try_each(&mut |gateway, _| {
-                let ask = Ask {
+                let ask = Call {
                     method: Method::DELETE,
-                    ..Ask::get(chunk_path(address), JSON_BYTES_MAX)
+                    ..Call::get(chunk_path(address), JSON_BYTES_MAX)
                 };
                 self.caller.have_done(gateway, &ask).map(drop)
             });
             match gone {
                 Ok(()) => Ok(1),
-                Err(Trouble::Missing(_)) => Ok(0),
-                Err(trouble) => Err(trouble.into_error(&self.url, None)),
+                Err(RequestError::Missing(_)) => Ok(0),
+                Err(error) => Err(error.into_error(&self.url, None)),
             }
         });
         outcomes.into_iter().sum()

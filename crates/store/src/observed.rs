@@ -10,7 +10,7 @@ use safeos_telemetry::metrics::{Call, SESSIONS};
 use safeos_telemetry::{event, failpoint, span};
 
 use crate::{
-    Entry, Error, Failures, Kind, Purse, Result, Room, Stats, Store, Traits, Upload, Watched,
+    Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Upload, Wallet, Watched,
     in_batches,
 };
 
@@ -111,7 +111,7 @@ impl Store for Observed {
     }
 
     fn upload(&self, addresses: &[Address], from: &dyn Upload) -> Result<()> {
-        if self.0.purse().is_none() {
+        if self.0.wallet().is_none() {
             return in_batches(self, addresses, from);
         }
         // A store that is paid has its own way.
@@ -120,8 +120,8 @@ impl Store for Observed {
         })
     }
 
-    fn purse(&self) -> Option<&dyn Purse> {
-        self.0.purse()
+    fn wallet(&self) -> Option<&dyn Wallet> {
+        self.0.wallet()
     }
 
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, Pointer};
 
-use crate::{Entry, Error, Failures, Kind, Purse, Result, Room, Stats, Traits, Upload, Watched};
+use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Traits, Upload, Wallet, Watched};
 
 /// Chunks put at once where a store has no better way.
 const BATCH: usize = 8;
@@ -43,7 +43,7 @@ pub trait Store: Send + Sync {
     }
 
     /// How records are paid for, where they are.
-    fn purse(&self) -> Option<&dyn Purse> {
+    fn wallet(&self) -> Option<&dyn Wallet> {
         None
     }
 

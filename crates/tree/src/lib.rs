@@ -39,7 +39,7 @@ pub use merge::{Conflict, ConflictKind, Merged, Naming, conflict_name, merge};
 pub use node::Node;
 pub use object::{Keys, OBJECT_BYTES_MAX, ObjectKind, Plain, open};
 pub use object_ref::{ObjectHash, ObjectRef};
-pub use pack::{PackWriter, Place, directory};
+pub use pack::{PackWriter, PackedObject, directory};
 pub use read::{Cached, Objects, Reader, Source, Wanted, append_range};
 pub use references::references;
 pub use seal::{BlockPack, BlockPacker, PackSink, is_inline, seal_tree, trim};

@@ -16,7 +16,7 @@ use crate::item::{
     write_value,
 };
 use crate::object_ref::ObjectRef;
-use crate::pack::Place;
+use crate::pack::PackedObject;
 use crate::{Error, Result};
 
 /// A node heavier than this (in bytes as written, about) is split.
@@ -219,7 +219,7 @@ impl Node {
 pub(crate) enum ChildPlace {
     Stored(ObjectRef),
     /// In the pack that its parent will be in too.
-    SamePack(Place),
+    SamePack(PackedObject),
 }
 
 struct PackTable {

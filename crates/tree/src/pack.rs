@@ -30,7 +30,7 @@ const ALIGNMENT: usize = 4096;
 
 /// An object's place in the pack that is being written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct PackedObject {
     /// First byte.
     pub offset: u32,
     /// Length, in bytes.
@@ -39,7 +39,7 @@ pub struct Place {
     pub hash: ObjectHash,
 }
 
-impl Place {
+impl PackedObject {
     /// The reference, once the pack's address is known.
     pub const fn within(&self, pack: safeos_record::Address) -> ObjectRef {
         ObjectRef {
@@ -57,7 +57,7 @@ pub struct PackWriter {
     /// The pack after `lead` bytes that are there for its place in memory.
     bytes: Vec<u8>,
     lead: usize,
-    places: Vec<Place>,
+    places: Vec<PackedObject>,
 }
 
 impl PackWriter {
@@ -79,7 +79,7 @@ impl PackWriter {
     }
 
     /// Seals an object into the pack, which must have room for it.
-    pub fn add(&mut self, keys: &Keys, plain: Plain<'_>) -> Result<Place> {
+    pub fn add(&mut self, keys: &Keys, plain: Plain<'_>) -> Result<PackedObject> {
         if !self.fits(plain.sealed_len()) {
             return Err(Error::Format("the pack is full"));
         }
@@ -90,7 +90,7 @@ impl PackWriter {
                 _ => MAX_CHUNK_SIZE,
             });
         }
-        let place = Place {
+        let place = PackedObject {
             offset: self.len() as u32,
             len: plain.sealed_len() as u32,
             hash: plain.hash(),
@@ -114,7 +114,7 @@ impl PackWriter {
     }
 
     /// Closes the pack: the chunk, and where each object is in it.
-    pub fn finish(mut self, keys: &Keys) -> Result<(Chunk, Vec<Place>)> {
+    pub fn finish(mut self, keys: &Keys) -> Result<(Chunk, Vec<PackedObject>)> {
         let start = self.bytes.len();
         self.bytes.number(self.places.len() as u64);
         for place in &self.places {
@@ -135,7 +135,7 @@ impl PackWriter {
 }
 
 /// Reads the directory of a pack. An error if it is not a pack of these keys.
-pub fn directory(keys: &Keys, pack: &[u8]) -> Result<Vec<Place>> {
+pub fn directory(keys: &Keys, pack: &[u8]) -> Result<Vec<PackedObject>> {
     let (rest, length) = pack
         .split_last_chunk::<4>()
         .ok_or(Error::Format("a pack is too short"))?;
@@ -155,7 +155,7 @@ pub fn directory(keys: &Keys, pack: &[u8]) -> Result<Vec<Place>> {
     for _ in 0..count {
         let hash = reader.array()?;
         let len = reader.number32()?;
-        places.push(Place { offset, len, hash });
+        places.push(PackedObject { offset, len, hash });
         offset = offset
             .checked_add(len)
             .filter(|end| *end as usize <= start)

@@ -10,13 +10,13 @@ use crate::item::INLINE_BYTES_MAX;
 use crate::node::{Body, ChildPlace, Link, Node};
 use crate::object::{Keys, ObjectKind, Plain};
 use crate::object_ref::ObjectRef;
-use crate::pack::{PackWriter, Place};
+use crate::pack::{PackWriter, PackedObject};
 use crate::tree::Tree;
 
 /// Takes finished packs: stores them, or keeps them until they are.
 pub trait PackSink {
     /// Takes a pack and where each object is in it. When this returns, the pack is safe to refer to.
-    fn pack(&mut self, chunk: Chunk, places: &[Place]) -> Result<()>;
+    fn pack(&mut self, chunk: Chunk, places: &[PackedObject]) -> Result<()>;
 }
 
 /// Seals the nodes of `tree` that are not stored yet and gives the root's bytes, which go into the head
@@ -39,7 +39,7 @@ struct Sealer<'a> {
     sink: &'a mut dyn PackSink,
     writer: PackWriter,
     /// Nodes in the pack that is being written, by where they are in memory.
-    pending: HashMap<*const Node, (Arc<Node>, Place)>,
+    pending: HashMap<*const Node, (Arc<Node>, PackedObject)>,
 }
 
 impl Sealer<'_> {
@@ -121,7 +121,7 @@ pub struct BlockPack {
     /// The pack.
     pub chunk: Chunk,
     /// Where each object is.
-    pub places: Vec<Place>,
+    pub places: Vec<PackedObject>,
     /// The number of each, as it was given.
     pub numbers: Vec<u64>,
 }

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use safeos_record::{Address, Chunk, Key as Secret};
 use safeos_tree::{
-    Batch, Commit, Error, Key, Keys, ObjectRef, Objects, PackSink, Place, Reader, Result, Totals,
-    Tree, Value, decode_batch, diff, encode_batch, seal_tree,
+    Batch, Commit, Error, Key, Keys, ObjectRef, Objects, PackSink, PackedObject, Reader, Result,
+    Totals, Tree, Value, decode_batch, diff, encode_batch, seal_tree,
 };
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl Objects for Memory {
 }
 
 impl PackSink for &Memory {
-    fn pack(&mut self, chunk: Chunk, _: &[Place]) -> Result<()> {
+    fn pack(&mut self, chunk: Chunk, _: &[PackedObject]) -> Result<()> {
         self.0.lock().insert(chunk.address(), chunk.into_bytes());
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::geometry::Rect;
 use crate::icon::Icon;
 use crate::layout::{Align, Look, Part, Placed};
 use crate::theme::{Rgba, Theme, rgb};
-use crate::trouble::Mood;
+use crate::user_error::Mood;
 use crate::view::Tone;
 
 const CARD_RADIUS: f32 = 18.0;

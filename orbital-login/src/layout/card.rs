@@ -6,7 +6,7 @@ use super::part::{Align, Look, Part, Placed};
 use crate::geometry::Rect;
 use crate::state::Target;
 use crate::text::Text;
-use crate::trouble::{Mood, Notice};
+use crate::user_error::{Mood, Notice};
 use crate::view::{Field, Hint, Item, Tone, View};
 
 const WIDTH: f32 = 400.0;

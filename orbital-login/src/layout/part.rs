@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::geometry::Rect;
 use crate::state::Target;
 use crate::text::{Face, Style};
-use crate::trouble::Mood;
+use crate::user_error::Mood;
 use crate::view::Tone;
 
 /// The kinds of text.

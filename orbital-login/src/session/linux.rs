@@ -18,7 +18,7 @@ use safeos_control::{Client, FILE_NAME};
 use safeos_store::whose;
 
 use super::{Host, Options, Session, ended, not_started, variables};
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 use daemon::Daemon;
 
 /// Folders with shared data, where no variable says otherwise.
@@ -91,9 +91,9 @@ impl Linux {
     }
 
     /// The mount point of a daemon that answers.
-    fn mount(&mut self) -> Result<PathBuf, Trouble> {
+    fn mount(&mut self) -> Result<PathBuf, UserError> {
         let failed = |error: io::Error| {
-            Trouble::new("daemon_failed", format!("no place for the home: {error}"))
+            UserError::new("daemon_failed", format!("no place for the home: {error}"))
         };
         let mount = self.place().map_err(failed)?;
         if let Some(daemon) = &mut self.daemon {
@@ -116,15 +116,15 @@ fn random() -> io::Result<u64> {
 }
 
 impl Host for Linux {
-    fn enter(&mut self, account: &str) -> Result<(), Trouble> {
+    fn enter(&mut self, account: &str) -> Result<(), UserError> {
         self.mount()?;
         self.person = Some(Person::Account(account.to_owned()));
         Ok(())
     }
 
-    fn enter_guest(&mut self) -> Result<(), Trouble> {
+    fn enter_guest(&mut self) -> Result<(), UserError> {
         let failed = |error: io::Error| {
-            Trouble::new("user_failed", format!("no folder for a guest: {error}"))
+            UserError::new("user_failed", format!("no folder for a guest: {error}"))
         };
         let home = self.folder().map_err(failed)?.join("guest");
         fs::DirBuilder::new()
@@ -135,11 +135,11 @@ impl Host for Linux {
         Ok(())
     }
 
-    fn client(&mut self) -> Result<Client, Trouble> {
+    fn client(&mut self) -> Result<Client, UserError> {
         Ok(Client::open(self.mount()?)?)
     }
 
-    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), Trouble> {
+    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), UserError> {
         let mount = match &self.person {
             Some(Person::Account(_)) => Some(self.mount()?),
             _ => None,
@@ -147,10 +147,10 @@ impl Host for Linux {
         let (user, home) = match (&self.person, &mount) {
             (Some(Person::Account(name)), Some(mount)) => (name.as_str(), mount.join("home")),
             (Some(Person::Guest(home)), _) => ("guest", home.clone()),
-            _ => return Err(Trouble::new("user_failed", "nobody has signed in")),
+            _ => return Err(UserError::new("user_failed", "nobody has signed in")),
         };
         let Some((program, arguments)) = self.options.launcher.split_first() else {
-            return Err(Trouble::new("launcher_missing", "no launcher was named"));
+            return Err(UserError::new("launcher_missing", "no launcher was named"));
         };
         let path =
             std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());

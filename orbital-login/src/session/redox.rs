@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use safeos_control::Client;
 
 use super::{Host, Options, Session, ended, not_started, tables, variables};
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 use users::{Person, failed};
 
 /// Where the daemon serves.
@@ -48,20 +48,20 @@ impl Redox {
         }
     }
 
-    fn person(&self) -> Result<&Person, Trouble> {
+    fn person(&self) -> Result<&Person, UserError> {
         self.person
             .as_ref()
-            .ok_or_else(|| Trouble::new("user_failed", "nobody has signed in"))
+            .ok_or_else(|| UserError::new("user_failed", "nobody has signed in"))
     }
 }
 
 impl Host for Redox {
-    fn enter(&mut self, account: &str) -> Result<(), Trouble> {
+    fn enter(&mut self, account: &str) -> Result<(), UserError> {
         self.person = Some(users::for_account(account)?);
         Ok(())
     }
 
-    fn enter_guest(&mut self) -> Result<(), Trouble> {
+    fn enter_guest(&mut self) -> Result<(), UserError> {
         let person = users::for_guest()?;
         let home = PathBuf::from("/tmp").join(&person.name);
         let made = fs::create_dir(&home).and_then(|()| {
@@ -74,13 +74,13 @@ impl Host for Redox {
         Ok(())
     }
 
-    fn client(&mut self) -> Result<Client, Trouble> {
+    fn client(&mut self) -> Result<Client, UserError> {
         // Whose a conversation is, is decided when the control file is opened.
         let person = self.person()?;
-        users::acting_as(person, || Client::open(SAFE))?.map_err(Trouble::from)
+        users::acting_as(person, || Client::open(SAFE))?.map_err(UserError::from)
     }
 
-    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), Trouble> {
+    fn launch(&mut self, started: &mut dyn FnMut()) -> Result<(), UserError> {
         let person = self.person()?;
         let safe = self.guest.is_none().then_some(Path::new(SAFE));
         let home = match &self.guest {
@@ -88,10 +88,10 @@ impl Host for Redox {
             None => Path::new(SAFE).join("home"),
         };
         let Some((program, arguments)) = self.options.launcher.split_first() else {
-            return Err(Trouble::new("launcher_missing", "no launcher was named"));
+            return Err(UserError::new("launcher_missing", "no launcher was named"));
         };
         let namespace = namespace::of_session(safe.map(|_| person.uid))
-            .map_err(|error| Trouble::new("namespace_failed", error.to_string()))?;
+            .map_err(|error| UserError::new("namespace_failed", error.to_string()))?;
         let session = Session {
             user: &person.name,
             home: &home,

@@ -6,7 +6,7 @@ use super::{
     Asked, Effect, Form, Kind, Menu, Mode, Offer, Question, Screen, Sheet, State, Target, Working,
 };
 use crate::job::{Job, Step};
-use crate::trouble::{Field, Next, Notice};
+use crate::user_error::{Field, Next, Notice};
 
 impl Menu {
     /// What opens it.
@@ -222,7 +222,7 @@ impl State {
                     self.focus = Target::Server;
                 }
             }
-            Target::Place(kind) => {
+            Target::AccountStore(kind) => {
                 form.place.kind = kind;
                 if kind == Kind::Server {
                     self.focus = Target::Server;
@@ -413,7 +413,7 @@ impl State {
                     Target::SecretKey
                 };
             }
-            Next::Place => {
+            Next::AccountStore => {
                 form.places_shown = true;
                 self.focus = Target::Places;
             }

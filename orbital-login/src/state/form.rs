@@ -3,15 +3,15 @@
 //! What always holds here: what is secret is wiped when the form is dropped, when the other form is shown,
 //! and when a password turned out wrong.
 
-use safeos_account::{RecoveryKey, Secret as AccountSecret, check_name, check_new_password};
+use safeos_account::{RecoveryKey, Secret, check_name, check_new_password};
 use safeos_control::{Keys, Price, Recover, SignIn, SignUp};
 
-use super::{Place, Target};
+use super::{AccountStore, Target};
 use crate::job::Job;
 use crate::settings::Remembered;
 use crate::strength::{Strength, estimate};
-use crate::trouble::{Field, Notice, sentence};
 use crate::typed::Typed;
+use crate::user_error::{Field, Notice, sentence};
 
 /// What the form is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,7 +89,7 @@ pub struct Form {
     /// The account is to be remembered.
     pub remember: bool,
     /// Where the account lives.
-    pub place: Place,
+    pub place: AccountStore,
     /// The choice of places is shown.
     pub places_shown: bool,
     /// An older state is welcome, once.
@@ -118,7 +118,7 @@ impl Form {
             kept: Keys::default(),
             reveal: false,
             remember: false,
-            place: Place::default(),
+            place: AccountStore::default(),
             places_shown: false,
             accept_older: false,
             wait: false,
@@ -133,14 +133,14 @@ impl Form {
         self.chosen = Some(index);
         self.name = Typed::of(&account.name);
         let own = self.place.own.take();
-        self.place = Place::of(account.store.as_deref()).with_own(own.as_deref());
+        self.place = AccountStore::of(account.store.as_deref()).with_own(own.as_deref());
         self.places_shown = false;
         self.key_shown = false;
         self.remember = true;
     }
 
     /// The same for an account that lives elsewhere than on this computer.
-    pub fn at(place: Place) -> Self {
+    pub fn at(place: AccountStore) -> Self {
         Self {
             place,
             ..Self::sign_in()
@@ -280,7 +280,7 @@ impl Form {
     }
 
     fn recovery_key(&self) -> safeos_account::Result<RecoveryKey> {
-        RecoveryKey::parse(&AccountSecret::new(self.words.as_str().to_owned()))
+        RecoveryKey::parse(&Secret::new(self.words.as_str().to_owned()))
     }
 
     /// What is wrong with the words of the sheet; nothing while there are too few.
@@ -362,9 +362,7 @@ impl Form {
                 wait: self.wait,
             }));
         }
-        if let Err(error) =
-            check_new_password(&AccountSecret::new(self.password.as_str().to_owned()))
-        {
+        if let Err(error) = check_new_password(&Secret::new(self.password.as_str().to_owned())) {
             return missing(
                 Field::Password,
                 "This password will not do",

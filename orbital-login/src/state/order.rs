@@ -89,7 +89,7 @@ impl State {
             order.push(Target::Places);
         }
         if form.places_shown {
-            order.extend(self.places().map(Target::Place));
+            order.extend(self.places().map(Target::AccountStore));
             if form.place.kind == Kind::Server {
                 order.push(Target::Server);
             }

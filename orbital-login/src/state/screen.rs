@@ -6,7 +6,7 @@ use safeos_control::{Keys, Priced};
 
 use super::{Form, People, Target};
 use crate::job::Step;
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 
 /// What is chosen from in a corner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +88,7 @@ pub struct Leaving {
     /// The rest is left to the next time.
     pub keep: bool,
     /// What to say afterwards.
-    pub after: Option<Trouble>,
+    pub after: Option<UserError>,
 }
 
 /// What is asked before it is done.

@@ -43,7 +43,7 @@ pub enum Target {
     /// Show or hide where accounts live.
     Places,
     /// One of the places.
-    Place(Kind),
+    AccountStore(Kind),
     /// A remembered account.
     Account(usize),
     /// Another account than those remembered.

@@ -244,7 +244,7 @@ fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
         "Done",
     ));
     let choice = |kind: Kind| Choice {
-        target: Target::Place(kind),
+        target: Target::AccountStore(kind),
         label: match kind {
             // Its own store is on a server.
             Kind::Computer if form.place.own.is_some() => "As usual here",

@@ -39,7 +39,7 @@ fn words(what: &str) -> String {
                 Some((waits, why)) if waits.starts_with(WAITING) => why,
                 _ => other,
             };
-            return crate::trouble::sentence(why);
+            return crate::user_error::sentence(why);
         }
     }
     .to_owned()

@@ -3,7 +3,7 @@
 use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::Key;
 use orbital_login::state::{Effect, Event, Kind, Mode, Screen, State, Target};
-use orbital_login::trouble::{Mood, Trouble};
+use orbital_login::user_error::{Mood, UserError};
 use orbital_login::view::{Item, view};
 use safeos_control::{Keys, Secret};
 
@@ -65,7 +65,7 @@ fn nothing_secret_stays_when_the_screen_is_left() {
     let mut state = fresh();
     let (id, _) = sign_in(&mut state);
     assert_eq!(press(&mut state, Key::Escape), [Effect::Stop(id)]);
-    state.update(Event::Done(id, Outcome::Failed(Trouble::stopped())));
+    state.update(Event::Done(id, Outcome::Failed(UserError::stopped())));
     assert!(form(&state).is_wiped());
     write(&mut state, PASSWORD);
     press(&mut state, Key::Escape);
@@ -129,7 +129,7 @@ fn each_refusal_leads_on() {
     // Once only.
     state.update(Event::Done(
         id,
-        Outcome::Failed(Trouble::new("in_use", "x")),
+        Outcome::Failed(UserError::new("in_use", "x")),
     ));
     let (_, job) = started(press(&mut state, Key::Enter));
     assert!(matches!(job, Job::SignIn(request) if !request.accept_older));
@@ -247,12 +247,12 @@ fn nothing_is_made_before_its_keys_are_kept_and_they_are_asked_for_once() {
     };
     assert_eq!(given(job), keys(true, true));
     // The last step fails: the paper is still right.
-    let trouble = Trouble::new("store_unreachable", "the message");
+    let trouble = UserError::new("store_unreachable", "the message");
     state.update(Event::Done(id, Outcome::Failed(trouble)));
     let (id, job) = started(press(&mut state, Key::Enter));
     assert_eq!(given(job), keys(true, true));
     // Another name is another account, and gets keys of its own.
-    let trouble = Trouble::new("account_exists", "the message");
+    let trouble = UserError::new("account_exists", "the message");
     state.update(Event::Done(id, Outcome::Failed(trouble)));
     click(&mut state, Target::Name);
     write(&mut state, "b");
@@ -272,7 +272,7 @@ fn nothing_is_made_before_its_keys_are_kept_and_they_are_asked_for_once() {
     click(&mut state, Target::Continue);
     let (id, _) = started(click(&mut state, Target::Continue));
     press(&mut state, Key::Escape);
-    state.update(Event::Done(id, Outcome::Failed(Trouble::stopped())));
+    state.update(Event::Done(id, Outcome::Failed(UserError::stopped())));
     let says = state.notice.as_ref().unwrap().text.clone();
     assert!(says.contains("made all the same"), "{says}");
     assert!(form(&state).is_wiped());
@@ -334,7 +334,7 @@ fn a_forgotten_password_is_replaced() {
     // Whoever stops it is not told that nothing was changed.
     let says = |state: &State| state.notice.as_ref().unwrap().text.clone();
     press(&mut state, Key::Escape);
-    state.update(Event::Done(id, Outcome::Failed(Trouble::stopped())));
+    state.update(Event::Done(id, Outcome::Failed(UserError::stopped())));
     assert!(says(&state).contains("may hold already"));
     click(&mut state, Target::Words);
     write(&mut state, WORDS);
@@ -343,7 +343,7 @@ fn a_forgotten_password_is_replaced() {
     press(&mut state, Key::Enter);
     write(&mut state, PASSWORD);
     let (id, _) = started(press(&mut state, Key::Enter));
-    let trouble = Trouble::new("recovery_key_replaced", "the message");
+    let trouble = UserError::new("recovery_key_replaced", "the message");
     state.update(Event::Done(id, Outcome::Failed(trouble)));
     assert_eq!(state.focus, Target::Words);
     press(&mut state, Key::Escape);
@@ -385,7 +385,7 @@ fn the_rest_can_be_left_to_the_next_time() {
     // By the button and by a key.
     assert_eq!(click(&mut state, Target::LeaveRest), [Effect::Stop(id)]);
     assert_eq!(press(&mut state, Key::Escape), [Effect::Stop(id)]);
-    let (id, job) = started(state.update(Event::Done(id, Outcome::Failed(Trouble::stopped()))));
+    let (id, job) = started(state.update(Event::Done(id, Outcome::Failed(UserError::stopped()))));
     assert_eq!(job, Job::Leave { keep: true });
     assert!(!state.order().contains(&Target::LeaveRest));
     state.update(Event::Done(id, Outcome::Left(None)));
@@ -424,9 +424,9 @@ fn a_form_says_what_is_missing() {
     }
     let mut state = fresh();
     click(&mut state, Target::Places);
-    click(&mut state, Target::Place(Kind::Network));
+    click(&mut state, Target::AccountStore(Kind::Network));
     assert_eq!(form(&state).place.kind, Kind::Computer);
-    click(&mut state, Target::Place(Kind::Server));
+    click(&mut state, Target::AccountStore(Kind::Server));
     click(&mut state, Target::Submit);
     assert!(state.notice.is_some());
 }
@@ -447,7 +447,7 @@ fn a_server_that_does_not_answer_can_be_waited_for() {
     assert!(format!("{:?}", view(&state).card).contains("in 2 s"));
     // Stopped and begun again, with the same password, to wait longer; once.
     assert_eq!(click(&mut state, Target::KeepWaiting), [Effect::Stop(id)]);
-    let stopped = || Outcome::Failed(Trouble::stopped());
+    let stopped = || Outcome::Failed(UserError::stopped());
     let (id, job) = started(state.update(Event::Done(id, stopped())));
     assert!(
         matches!(&job, Job::SignIn(request) if request.wait && request.password.expose() == PASSWORD),
@@ -455,7 +455,7 @@ fn a_server_that_does_not_answer_can_be_waited_for() {
     );
     state.update(Event::Done(
         id,
-        Outcome::Failed(Trouble::new("store_unreachable", "x")),
+        Outcome::Failed(UserError::new("store_unreachable", "x")),
     ));
     let (id, job) = started(press(&mut state, Key::Enter));
     assert!(matches!(job, Job::SignIn(request) if !request.wait));

@@ -11,7 +11,7 @@ use orbital_login::job::{Job, JobId, Opened, Outcome};
 use orbital_login::keyboard::{Input, Key};
 use orbital_login::settings::{Remembered, Settings};
 use orbital_login::state::{Abilities, Effect, Event, Form, NETWORK, Screen, State, Target};
-use orbital_login::trouble::Trouble;
+use orbital_login::user_error::UserError;
 use safeos_control::{Priced, Sum};
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
@@ -99,7 +99,7 @@ fn sign_in(state: &mut State) -> (JobId, Job) {
 fn refuse(code: &str) -> State {
     let mut state = fresh();
     let (id, _) = sign_in(&mut state);
-    let trouble = Trouble::new(code, "the message");
+    let trouble = UserError::new(code, "the message");
     assert_eq!(state.update(Event::Done(id, Outcome::Failed(trouble))), []);
     state
 }

@@ -6,7 +6,7 @@ use orbital_login::settings::Settings;
 use orbital_login::state::{
     Abilities, Effect, Event, Kind, NETWORK, Screen, State, Target, WalletKey,
 };
-use orbital_login::trouble::Trouble;
+use orbital_login::user_error::UserError;
 use orbital_login::view::{Item, view};
 use safeos_control::Secret;
 
@@ -21,7 +21,7 @@ fn sign_up_there(state: &mut State) -> (JobId, Job) {
     press(state, Key::Enter);
     click(state, Target::WithSheet);
     click(state, Target::Places);
-    click(state, Target::Place(Kind::Network));
+    click(state, Target::AccountStore(Kind::Network));
     click(state, Target::Again);
     write(state, PASSWORD);
     assert_eq!(press(state, Key::Enter), []);
@@ -80,12 +80,12 @@ fn the_price_is_shown_before_it_is_paid() {
         (PASSWORD, Some(NETWORK))
     );
     // What is wrong with it is said on the form, with another price asked for before anything is paid.
-    let trouble = Trouble::new("wallet_empty", "the message");
+    let trouble = UserError::new("wallet_empty", "the message");
     state.update(Event::Done(id, Outcome::Failed(trouble)));
     assert_eq!(state.focus, Target::Next);
     let (id, job) = started(press(&mut state, Key::Enter));
     assert!(matches!(job, Job::Price { .. }));
-    let trouble = Trouble::new("bad_wallet_key", "the message");
+    let trouble = UserError::new("bad_wallet_key", "the message");
     state.update(Event::Done(id, Outcome::Failed(trouble)));
     assert_eq!(state.focus, Target::Wallet);
     // Stopped, also when the price was quicker.
@@ -111,7 +111,7 @@ fn the_wallets_key_is_checked_hidden_and_forgotten() {
     click(&mut state, Target::OtherForm);
     click(&mut state, Target::Places);
     assert!(!state.order().contains(&Target::Wallet));
-    click(&mut state, Target::Place(Kind::Network));
+    click(&mut state, Target::AccountStore(Kind::Network));
     for (typed, wrong) in [
         ("0x12", Err(WalletKey::Digits(2))),
         ("0x1g", Err(WalletKey::Strange(4))),
@@ -137,16 +137,16 @@ fn the_wallets_key_is_checked_hidden_and_forgotten() {
     click(&mut state, Target::Reveal);
     assert!(shows(&state));
     // Its field goes, and it with it.
-    click(&mut state, Target::Place(Kind::Computer));
+    click(&mut state, Target::AccountStore(Kind::Computer));
     assert!(form(&state).is_wiped());
-    click(&mut state, Target::Place(Kind::Network));
+    click(&mut state, Target::AccountStore(Kind::Network));
     click(&mut state, Target::Wallet);
     write(&mut state, KEY);
     click(&mut state, Target::OtherForm);
     assert!(form(&state).is_wiped() && !state.order().contains(&Target::Wallet));
     // A local network, typed: until it is none any more.
     click(&mut state, Target::OtherForm);
-    click(&mut state, Target::Place(Kind::Server));
+    click(&mut state, Target::AccountStore(Kind::Server));
     click(&mut state, Target::Server);
     write(&mut state, "autonomi:///run/net/manifest.json");
     click(&mut state, Target::Wallet);
@@ -161,13 +161,13 @@ fn the_wallets_key_is_checked_hidden_and_forgotten() {
 fn where_there_is_no_network_a_server_is_offered() {
     let mut state = fresh();
     click(&mut state, Target::Places);
-    assert!(!state.order().contains(&Target::Place(Kind::Network)));
+    assert!(!state.order().contains(&Target::AccountStore(Kind::Network)));
     assert!(format!("{:?}", view(&state).card).contains("gateway"));
     click(&mut state, Target::Name);
     write(&mut state, "ana");
     click(&mut state, Target::Password);
     write(&mut state, PASSWORD);
-    click(&mut state, Target::Place(Kind::Server));
+    click(&mut state, Target::AccountStore(Kind::Server));
     click(&mut state, Target::Server);
     write(&mut state, "autonomi:");
     assert_eq!(click(&mut state, Target::Submit), []);

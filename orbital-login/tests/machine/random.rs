@@ -5,7 +5,7 @@ use orbital_login::keyboard::{Input, Key};
 use orbital_login::layout::layout;
 use orbital_login::state::{Effect, Event, Kind, Mode, Screen, State, Target};
 use orbital_login::text::Text;
-use orbital_login::trouble::Trouble;
+use orbital_login::user_error::UserError;
 use orbital_login::view::view;
 use proptest::prelude::*;
 use safeos_control::{Keys, Secret};
@@ -169,7 +169,7 @@ impl World {
     /// An outcome that the worker could give.
     fn outcome(&mut self, choice: usize) -> Option<(JobId, Outcome)> {
         let (id, kind) = self.pending.take()?;
-        let trouble = Trouble::new(CODES[choice % CODES.len()], "the message");
+        let trouble = UserError::new(CODES[choice % CODES.len()], "the message");
         let outcome = match kind {
             What::Price if choice.is_multiple_of(3) => Outcome::Failed(trouble),
             What::Price => Outcome::Priced((!choice.is_multiple_of(5)).then(priced)),
@@ -193,7 +193,7 @@ impl World {
             }
             What::Open => Outcome::Failed(trouble),
             What::Launch => Outcome::LauncherEnded(choice.is_multiple_of(2).then_some(trouble)),
-            What::Leave(false) if choice.is_multiple_of(5) => Outcome::Failed(Trouble::stopped()),
+            What::Leave(false) if choice.is_multiple_of(5) => Outcome::Failed(UserError::stopped()),
             What::Leave(_) => {
                 self.open = false;
                 Outcome::Left(choice.is_multiple_of(2).then_some(trouble))
@@ -331,7 +331,7 @@ proptest! {
                     let outcome = if choice % 2 == 0 { opened("eve") } else { Outcome::Left(None) };
                     vec![Event::Done(9_999_999, outcome)]
                 }
-                Happening::Server(url) => typed(&[(Target::Places, ""), (Target::Place(Kind::Server), ""), (Target::Server, url)]),
+                Happening::Server(url) => typed(&[(Target::Places, ""), (Target::AccountStore(Kind::Server), ""), (Target::Server, url)]),
                 Happening::WithKeys => typed(&[
                     (Target::Someone, ""),
                     (Target::More, ""),
@@ -350,7 +350,7 @@ proptest! {
                     (Target::Password, PASSWORD),
                     (Target::Again, PASSWORD),
                     (Target::Places, ""),
-                    (Target::Place(Kind::Network), ""),
+                    (Target::AccountStore(Kind::Network), ""),
                     (Target::Wallet, &KEY[2..]),
                     (Target::Submit, ""),
                 ]),

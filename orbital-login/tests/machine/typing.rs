@@ -3,7 +3,7 @@
 use orbital_login::job::Outcome;
 use orbital_login::keyboard::{Input, Key};
 use orbital_login::state::{Effect, Event, Mode, Screen, State, Target};
-use orbital_login::trouble::{Mood, Trouble};
+use orbital_login::user_error::{Mood, UserError};
 use orbital_login::view::{Hint, Item, view};
 use zeroize::Zeroizing;
 
@@ -80,7 +80,7 @@ fn a_password_is_hidden_again_when_it_was_wrong() {
         click(&mut state, Target::Reveal);
         write(&mut state, PASSWORD);
         let (id, _) = started(press(&mut state, Key::Enter));
-        state.update(Event::Done(id, Outcome::Failed(Trouble::new(code, "x"))));
+        state.update(Event::Done(id, Outcome::Failed(UserError::new(code, "x"))));
         assert!(!form(&state).reveal, "{code}");
     }
 }
@@ -139,7 +139,7 @@ fn fields_are_edited_as_everywhere() {
     click(&mut state, Target::Places);
     click(
         &mut state,
-        Target::Place(orbital_login::state::Kind::Server),
+        Target::AccountStore(orbital_login::state::Kind::Server),
     );
     write(&mut state, "https://home.example");
     press(&mut state, Key::DeleteWord);

@@ -5,7 +5,7 @@ use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::{Input, Key};
 use orbital_login::settings::{Remembered, Settings};
 use orbital_login::state::{Abilities, Clock, Effect, Event, Kind, NETWORK, State, Target};
-use orbital_login::trouble::Trouble;
+use orbital_login::user_error::UserError;
 use safeos_control::{Priced, Secret, Sum};
 
 const WORDS: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
@@ -78,7 +78,7 @@ fn signing_in(dark: bool) -> (State, JobId) {
 /// The form after a refusal.
 pub fn refused(code: &str, message: &str, dark: bool) -> State {
     let (mut state, id) = signing_in(dark);
-    let trouble = Trouble::new(code, message);
+    let trouble = UserError::new(code, message);
     state.update(Event::Done(id, Outcome::Failed(trouble)));
     state
 }
@@ -120,7 +120,7 @@ fn on_the_network(dark: bool, key: &str) -> (State, JobId) {
     write(&mut state, " battery");
     click(&mut state, Target::WithSheet);
     click(&mut state, Target::Places);
-    click(&mut state, Target::Place(Kind::Network));
+    click(&mut state, Target::AccountStore(Kind::Network));
     click(&mut state, Target::Wallet);
     write(&mut state, key);
     let id = enter(&mut state).map_or(0, |(id, _)| id);
@@ -136,10 +136,10 @@ pub fn all(dark: bool) -> Vec<Named> {
     let mut state = create(dark);
     state.update(Event::Input(Input::Caps(true)));
     click(&mut state, Target::Places);
-    click(&mut state, Target::Place(Kind::Server));
+    click(&mut state, Target::AccountStore(Kind::Server));
     click(&mut state, Target::Server);
     write(&mut state, "https://home.example");
-    state.update(Event::Hover(Some(Target::Place(Kind::Computer))));
+    state.update(Event::Hover(Some(Target::AccountStore(Kind::Computer))));
     screens.push(("places", state));
 
     let (mut state, _) = on_the_network(dark, "ac0974bec39a17e36ba4");

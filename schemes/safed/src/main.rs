@@ -22,7 +22,7 @@ use safeos_telemetry::{event, log};
 struct Arguments {
     #[cfg(target_os = "linux")]
     #[command(flatten)]
-    place: Place,
+    place: MountOptions,
     /// The folder for local state (default: SAFE_STATE, or the user's state folder).
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -47,7 +47,7 @@ struct Arguments {
 /// Where to serve; the scheme on Redox has its name.
 #[cfg(target_os = "linux")]
 #[derive(clap::Args)]
-struct Place {
+struct MountOptions {
     /// The folder to mount at.
     #[arg(long, value_name = "DIR", required_unless_present = "socket")]
     mount: Option<PathBuf>,
@@ -104,7 +104,7 @@ fn serve(arguments: Arguments) -> Result<(), String> {
     let state = absolute(state)?;
     let log = arguments.log.map(absolute).transpose()?;
     #[cfg(target_os = "linux")]
-    let place = Place {
+    let place = MountOptions {
         mount: arguments.place.mount.map(absolute).transpose()?,
         socket: arguments.place.socket.map(absolute).transpose()?,
         ..arguments.place
@@ -139,7 +139,7 @@ fn serve(arguments: Arguments) -> Result<(), String> {
 fn serve_mounted(
     daemon: &Arc<Daemon>,
     mount: &Path,
-    place: &Place,
+    place: &MountOptions,
     ready_fd: Option<RawFd>,
     signals: &Signals,
 ) -> Result<(), String> {

@@ -16,7 +16,7 @@ const ADDRESS_LEN_MAX: usize = 255;
 
 /// A place in the namespace.
 #[derive(Clone)]
-pub enum Place {
+pub enum Location {
     /// `/`
     Root,
     /// `.ctl`
@@ -36,7 +36,7 @@ pub struct Name {
     /// The name.
     pub name: String,
     /// What it names, where that is known without opening it.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// Whether it is a folder.
     pub folder: bool,
 }
@@ -62,52 +62,54 @@ impl Namespace {
     }
 
     /// What `name` in `place` is for `who`. Trees are searched by their volume, not here.
-    pub fn find(&self, place: &Place, name: &[u8], who: Who) -> Result<Place> {
+    pub fn find(&self, place: &Location, name: &[u8], who: Who) -> Result<Location> {
         let uid = who.uid;
         let name = std::str::from_utf8(name).map_err(|_| Error::NotFound)?;
         match (place, name) {
-            (Place::Root, ".ctl") => Ok(Place::Control),
-            (Place::Root, "status") => Ok(Place::Status),
-            (Place::Root, "public") => Ok(Place::Public),
-            (Place::Root, "home") => {
+            (Location::Root, ".ctl") => Ok(Location::Control),
+            (Location::Root, "status") => Ok(Location::Status),
+            (Location::Root, "public") => Ok(Location::Public),
+            (Location::Root, "home") => {
                 let signed = self.daemon.signed(uid).ok_or(Error::NotFound)?;
-                Ok(Place::Tree(Arc::clone(&signed.home)))
+                Ok(Location::Tree(Arc::clone(&signed.home)))
             }
-            (Place::Root, "snapshots") if self.daemon.signed(uid).is_some() => Ok(Place::Snapshots),
-            (Place::Snapshots, name) => {
+            (Location::Root, "snapshots") if self.daemon.signed(uid).is_some() => {
+                Ok(Location::Snapshots)
+            }
+            (Location::Snapshots, name) => {
                 let signed = self.daemon.signed(uid).ok_or(Error::NotFound)?;
-                self.daemon.snapshot(&signed, name).map(Place::Tree)
+                self.daemon.snapshot(&signed, name).map(Location::Tree)
             }
-            (Place::Public, address)
+            (Location::Public, address)
                 if address.len() <= ADDRESS_LEN_MAX && !address.starts_with('.') =>
             {
-                self.daemon.public(who, address).map(Place::Tree)
+                self.daemon.public(who, address).map(Location::Tree)
             }
-            (Place::Control | Place::Status, _) => Err(Error::NotDirectory),
+            (Location::Control | Location::Status, _) => Err(Error::NotDirectory),
             _ => Err(Error::NotFound),
         }
     }
 
     /// What a folder of the namespace lists for `uid`. `public` lists nothing: whoever has an address
     /// may enter it, nobody learns one here.
-    pub fn list(&self, place: &Place, uid: u32) -> Result<Vec<Name>> {
-        let name = |name: &str, place: Place| Name {
+    pub fn list(&self, place: &Location, uid: u32) -> Result<Vec<Name>> {
+        let name = |name: &str, place: Location| Name {
             name: name.to_owned(),
-            folder: !matches!(place, Place::Control | Place::Status),
+            folder: !matches!(place, Location::Control | Location::Status),
             place: Some(place),
         };
         match place {
-            Place::Root => {
-                let mut names = vec![name(".ctl", Place::Control)];
+            Location::Root => {
+                let mut names = vec![name(".ctl", Location::Control)];
                 if let Some(signed) = self.daemon.signed(uid) {
-                    names.push(name("home", Place::Tree(Arc::clone(&signed.home))));
-                    names.push(name("snapshots", Place::Snapshots));
+                    names.push(name("home", Location::Tree(Arc::clone(&signed.home))));
+                    names.push(name("snapshots", Location::Snapshots));
                 }
-                names.push(name("public", Place::Public));
-                names.push(name("status", Place::Status));
+                names.push(name("public", Location::Public));
+                names.push(name("status", Location::Status));
                 Ok(names)
             }
-            Place::Snapshots => {
+            Location::Snapshots => {
                 let signed = self.daemon.signed(uid).ok_or(Error::NotFound)?;
                 let snapshots = signed.member.snapshots()?;
                 Ok(snapshots
@@ -119,20 +121,20 @@ impl Namespace {
                     })
                     .collect())
             }
-            Place::Public => Ok(Vec::new()),
-            Place::Control | Place::Status => Err(Error::NotDirectory),
-            Place::Tree(_) => Err(Error::Invalid("not one of the namespace's own folders")),
+            Location::Public => Ok(Vec::new()),
+            Location::Control | Location::Status => Err(Error::NotDirectory),
+            Location::Tree(_) => Err(Error::Invalid("not one of the namespace's own folders")),
         }
     }
 
     /// The attributes of a place; `ino` is 0 where the front gives the number.
-    pub fn attr(&self, place: &Place) -> Result<Attr> {
+    pub fn attr(&self, place: &Location) -> Result<Attr> {
         let (kind, perm, nlink) = match place {
-            Place::Root => (FileKind::Directory, 0o555, 5),
-            Place::Snapshots | Place::Public => (FileKind::Directory, 0o555, 2),
-            Place::Control => (FileKind::File, 0o666, 1),
-            Place::Status => (FileKind::File, 0o444, 1),
-            Place::Tree(tree) => return tree.volume.attr(tree.root),
+            Location::Root => (FileKind::Directory, 0o555, 5),
+            Location::Snapshots | Location::Public => (FileKind::Directory, 0o555, 2),
+            Location::Control => (FileKind::File, 0o666, 1),
+            Location::Status => (FileKind::File, 0o444, 1),
+            Location::Tree(tree) => return tree.volume.attr(tree.root),
         };
         Ok(Attr {
             ino: 0,

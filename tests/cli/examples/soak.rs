@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use safeos_cli_tests::Running;
-use safeos_suite_tests::{Computer, Place, Random, binaries};
+use safeos_suite_tests::{Computer, Random, TestDir, binaries};
 
 /// Files that a computer writes in a turn.
 const FILES: u64 = 22;
@@ -179,7 +179,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let place = Place::new();
+    let place = TestDir::new();
     let store = format!("file://{}", place.folder("store").display());
     let mut command = Command::new(binaries::safe());
     command

@@ -5,11 +5,11 @@ use std::fs;
 
 use safeos_cli_tests::{everything_in, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME, PASSWORD};
-use safeos_suite_tests::{Computer, Place, run_for};
+use safeos_suite_tests::{Computer, TestDir, run_for};
 
 #[test]
 fn an_account_is_made_once() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let made = computer.json(&["signup", NAME, "--small-memory"]);
     assert_eq!(made["account"], NAME);
@@ -35,7 +35,7 @@ fn an_account_is_made_once() {
 
 #[test]
 fn wrong_password_and_unknown_name_are_told_apart() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.sign_up();
     let wrong = place.path().join("wrong");
@@ -66,7 +66,7 @@ fn wrong_password_and_unknown_name_are_told_apart() {
 
 #[test]
 fn an_empty_password_is_wrong_use() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let empty = place.path().join("empty");
     fs::write(&empty, "\n").unwrap();
@@ -81,7 +81,7 @@ fn an_empty_password_is_wrong_use() {
 
 #[test]
 fn the_password_can_come_from_standard_input() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.sign_up();
     let script = format!("printf '%s\\nrest of it\\n' '{PASSWORD}' | \"$@\"");
@@ -106,7 +106,7 @@ fn the_password_can_come_from_standard_input() {
 
 #[test]
 fn without_a_terminal_it_does_not_wait_for_a_password() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let mut command = std::process::Command::new("setsid");
     command
@@ -127,7 +127,7 @@ fn without_a_terminal_it_does_not_wait_for_a_password() {
 
 #[test]
 fn a_store_that_is_away_is_said_to_be() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.sign_up();
     for url in ["ftp://x", "nonsense", "file://relative"] {
@@ -149,7 +149,7 @@ fn a_store_that_is_away_is_said_to_be() {
 
 #[test]
 fn a_secret_key_is_needed_where_there_is_one() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let made = computer.json(&["signup", NAME, "--small-memory", "--secret-key"]);
     let key = made["secret_key"].as_str().unwrap();
@@ -176,7 +176,7 @@ fn a_secret_key_is_needed_where_there_is_one() {
 
 #[test]
 fn a_changed_password_changes_it_everywhere() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     fs::write(computer.home().join("kept"), "kept").unwrap();
     let new = place.path().join("new");

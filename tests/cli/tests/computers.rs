@@ -7,11 +7,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use safeos_cli_tests::eventually;
-use safeos_suite_tests::{Computer, Place};
+use safeos_suite_tests::{Computer, TestDir};
 
 #[test]
 fn a_change_by_another_computer_is_seen_under_each_name_and_in_an_open_file() {
-    let place = Place::new();
+    let place = TestDir::new();
     let first = Computer::signed_up(&place);
     let (log, twin) = (first.home().join("log"), first.home().join("twin"));
     fs::write(&log, vec![b'a'; 100_000]).unwrap();
@@ -71,7 +71,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Wherever a store is damaged: either a sign-in says so, or the home's own folder can be read.
 #[test]
 fn who_is_signed_in_sees_a_folder() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     // So many that the folder is not in the head itself.
     for n in 0..1500 {

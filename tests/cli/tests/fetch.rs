@@ -8,7 +8,7 @@ use std::process::Command;
 
 use safeos_cli_tests::{everything_in, limit_files, refused};
 use safeos_suite_tests::computer::LIMIT;
-use safeos_suite_tests::{Computer, Place, run_for};
+use safeos_suite_tests::{Computer, TestDir, run_for};
 
 fn published(computer: &Computer, path: &str) -> String {
     let answer = computer.json(&["publish", path]);
@@ -27,7 +27,7 @@ fn get(computer: &Computer, at: &Path, arguments: &[&str]) -> (Option<i32>, Stri
 
 #[test]
 fn a_record_that_says_it_is_large_takes_no_room() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let folder = computer.home().join("folder");
     fs::create_dir(&folder).unwrap();
@@ -66,7 +66,7 @@ fn a_record_that_says_it_is_large_takes_no_room() {
 
 #[test]
 fn what_does_not_fit_is_said_before_and_leaves_nothing() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let folder = computer.home().join("folder");
     fs::create_dir(&folder).unwrap();
@@ -95,7 +95,7 @@ fn what_does_not_fit_is_said_before_and_leaves_nothing() {
 /// A limit on the size of files is told like a full disk, and nothing partial stays.
 #[test]
 fn what_a_limit_on_files_stops_leaves_nothing() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     fs::write(computer.home().join("large"), vec![7; 1_000_000]).unwrap();
     let url = published(&computer, "large");
@@ -111,7 +111,7 @@ fn what_a_limit_on_files_stops_leaves_nothing() {
 
 #[test]
 fn a_whole_home_is_published_only_on_purpose() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     fs::write(computer.home().join("file"), b"1").unwrap();
     // Without a terminal nobody can be asked.
@@ -151,7 +151,7 @@ fn a_whole_home_is_published_only_on_purpose() {
 
 #[test]
 fn nobody_gets_rights_from_a_stranger() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let folder = computer.home().join("folder");
     fs::create_dir(&folder).unwrap();

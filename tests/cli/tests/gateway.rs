@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use safeos_cli_tests::{Running, error, refused};
 use safeos_suite_tests::computer::NAME;
-use safeos_suite_tests::{Computer, Place, tree};
+use safeos_suite_tests::{Computer, TestDir, tree};
 use serde_json::Value;
 
 /// A gateway of the command, and the computer it runs on.
@@ -18,7 +18,7 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start(place: &Place, arguments: &[&str]) -> Self {
+    fn start(place: &TestDir, arguments: &[&str]) -> Self {
         let mut gateway = Self {
             host: Computer::new(place, "server"),
             running: None,
@@ -73,7 +73,7 @@ impl Drop for Gateway {
 
 #[test]
 fn a_home_at_a_gateway_is_the_same_on_every_computer() {
-    let place = Place::new();
+    let place = TestDir::new();
     let mut gateway = Gateway::start(&place, &[]);
     let first = Computer::with_url(&place, "first", &gateway.url());
     first.sign_up();
@@ -114,14 +114,14 @@ fn a_home_at_a_gateway_is_the_same_on_every_computer() {
 
 #[test]
 fn a_home_moves_between_stores_through_a_gateway_and_back() {
-    let place = Place::new();
+    let place = TestDir::new();
     let first = Computer::signed_up(&place);
     tree::make(&first.home().join("things"), 200, 9);
     let expected = tree::list(&first.home());
     first.logout();
     let folder = |name: &str| format!("file://{}", place.path().join(name).display());
 
-    let other = Place::new();
+    let other = TestDir::new();
     let mut gateway = Gateway::start(&other, &[]);
     let url = gateway.url();
     let records = |computer: &Computer, url: &str| {
@@ -162,7 +162,7 @@ fn a_home_moves_between_stores_through_a_gateway_and_back() {
 
 #[test]
 fn tokens_are_asked_for_and_taken_from_a_file() {
-    let place = Place::new();
+    let place = TestDir::new();
     let tokens = place.path().join("tokens");
     fs::write(
         &tokens,
@@ -236,7 +236,7 @@ fn plain(address: &str, path: &str) -> String {
 
 #[test]
 fn a_mirror_has_what_the_store_has() {
-    let place = Place::new();
+    let place = TestDir::new();
     let mirror = format!("file://{}", place.path().join("mirror").display());
     let gateway = Gateway::start(&place, &["--mirror", &mirror]);
     let first = Computer::with_url(&place, "first", &gateway.url());
@@ -255,7 +255,7 @@ fn a_mirror_has_what_the_store_has() {
 
 #[test]
 fn a_gateway_that_cannot_be_started_says_why() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let nowhere = place.path().join("nowhere");
     let nowhere = nowhere.to_str().unwrap();

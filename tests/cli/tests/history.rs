@@ -7,7 +7,7 @@ use std::process::Command;
 
 use safeos_cli_tests::{eventually, refused};
 use safeos_suite_tests::computer::LIMIT;
-use safeos_suite_tests::{Computer, Place, run_for};
+use safeos_suite_tests::{Computer, TestDir, run_for};
 use serde_json::Value;
 
 fn names(computer: &Computer) -> Vec<String> {
@@ -20,7 +20,7 @@ fn names(computer: &Computer) -> Vec<String> {
 
 #[test]
 fn what_was_can_be_brought_back() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let letter = computer.home().join("docs/letter");
     fs::create_dir(computer.home().join("docs")).unwrap();
@@ -85,7 +85,7 @@ fn what_was_can_be_brought_back() {
 
 #[test]
 fn what_is_published_can_be_fetched_by_its_address() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let folder = computer.home().join("shared");
     fs::create_dir_all(folder.join("sub")).unwrap();
@@ -144,7 +144,7 @@ fn what_is_published_can_be_fetched_by_its_address() {
 
 #[test]
 fn stores_are_counted_checked_and_copied() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     fs::write(computer.home().join("file"), vec![1; 5_000_000]).unwrap();
     computer.sync();
@@ -213,7 +213,7 @@ fn stores_are_counted_checked_and_copied() {
 
 #[test]
 fn a_damaged_record_is_found_and_named() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     // Nothing that compresses: it must fill a chunk of its own.
     let mut noise = vec![0; 3_000_000];
@@ -255,7 +255,7 @@ fn a_damaged_record_is_found_and_named() {
 
 #[test]
 fn a_store_that_is_not_there_is_not_made_by_looking() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let missing = place.path().join("missing");
     let url = format!("file://{}", missing.display());

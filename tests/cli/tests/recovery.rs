@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use safeos_cli_tests::{everything_in, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME};
-use safeos_suite_tests::{Computer, Finished, Place, run_for};
+use safeos_suite_tests::{Computer, Finished, TestDir, run_for};
 
 const NEW: &str = "another password for tests";
 const THIRD: &str = "a third password for tests";
 
-fn written(place: &Place, name: &str, text: &str) -> PathBuf {
+fn written(place: &TestDir, name: &str, text: &str) -> PathBuf {
     let path = place.path().join(name);
     fs::write(&path, text).unwrap();
     path
@@ -26,7 +26,7 @@ fn with(computer: &Computer, arguments: &[&str], files: &[(&str, &Path)]) -> Fin
     run_for(&mut command, LIMIT)
 }
 
-fn recover(computer: &Computer, place: &Place, words: &str, new: &str) -> Finished {
+fn recover(computer: &Computer, place: &TestDir, words: &str, new: &str) -> Finished {
     let files = [
         ("SAFE_RECOVERY_KEY_FILE", written(place, "words", words)),
         ("SAFE_NEW_PASSWORD_FILE", written(place, "new", new)),
@@ -35,7 +35,7 @@ fn recover(computer: &Computer, place: &Place, words: &str, new: &str) -> Finish
     with(computer, &["recover"], &files)
 }
 
-fn login(computer: &Computer, place: &Place, password: &str) -> Finished {
+fn login(computer: &Computer, place: &TestDir, password: &str) -> Finished {
     let path = written(place, "password", password);
     with(computer, &["login", NAME], &[("SAFE_PASSWORD_FILE", &path)])
 }
@@ -51,7 +51,7 @@ fn value(done: Finished) -> serde_json::Value {
 
 #[test]
 fn a_forgotten_password_is_replaced_on_another_computer() {
-    let place = Place::new();
+    let place = TestDir::new();
     let first = Computer::new(&place, "first");
     let made = first.json(&["signup", NAME, "--small-memory", "--recovery-sheet"]);
     let words = made["recovery_key"].as_str().unwrap().to_owned();
@@ -111,7 +111,7 @@ fn a_forgotten_password_is_replaced_on_another_computer() {
 
 #[test]
 fn a_sheet_is_made_later_and_replaced() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let wrong = written(&place, "wrong", "no such password");
     let done = with(
@@ -158,7 +158,7 @@ fn a_sheet_is_made_later_and_replaced() {
 #[test]
 fn words_and_password_come_from_standard_input_and_a_secret_key_is_shown_again() {
     use std::io::Write;
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let made = computer.json(&[
         "signup",

@@ -6,25 +6,25 @@ use std::path::PathBuf;
 
 use safeos_cli_tests::{Running, eventually, everything_in, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME, PASSWORD};
-use safeos_suite_tests::{Computer, Place, place, run_for};
+use safeos_suite_tests::{Computer, TestDir, run_for, test_dir};
 
 /// A computer with an account, signed out.
-fn computer(place: &Place) -> Computer {
+fn computer(place: &TestDir) -> Computer {
     let computer = Computer::new(place, "first");
     computer.sign_up();
     computer
 }
 
 #[track_caller]
-fn nothing_left(computer: &Computer, place: &Place) {
+fn nothing_left(computer: &Computer, place: &TestDir) {
     assert!(computer.daemon().is_none(), "a daemon is left");
     assert_eq!(everything_in(computer.temporary()), [""; 0]);
-    assert_eq!(place::mounts_in(place.path()), <[PathBuf; 0]>::default());
+    assert_eq!(test_dir::mounts_in(place.path()), <[PathBuf; 0]>::default());
 }
 
 #[test]
 fn home_is_where_the_account_is() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let script = r#"
         set -e
@@ -59,7 +59,7 @@ fn home_is_where_the_account_is() {
 
 #[test]
 fn codes_and_missing_commands() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143)] {
         computer
@@ -75,7 +75,7 @@ fn codes_and_missing_commands() {
 
 #[test]
 fn signing_up_on_the_way() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.safe(&["run", NAME, "--signup", "--", "touch", "made"]);
     // Once only, and then the command is not run.
@@ -106,7 +106,7 @@ fn signing_up_on_the_way() {
 
 #[test]
 fn ctrl_c_is_for_the_command() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let mut command = computer.command();
     let script =
@@ -128,7 +128,7 @@ fn ctrl_c_is_for_the_command() {
 
 #[test]
 fn a_termination_is_passed_on() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     for (signal, name) in [(libc::SIGTERM, "TERM"), (libc::SIGHUP, "HUP")] {
         let mut command = computer.command();
@@ -149,7 +149,7 @@ fn a_termination_is_passed_on() {
 
 #[test]
 fn what_the_command_leaves_running_is_ended() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let script = "(trap 'echo closed > closed; exit' HUP; while :; do sleep 0.05; done) >/dev/null 2>&1 & echo started";
     let done = computer.safe(&["run", NAME, "--", "sh", "-c", script]);
@@ -168,7 +168,7 @@ fn what_the_command_leaves_running_is_ended() {
 
 #[test]
 fn a_killed_safe_takes_its_daemon_along() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let mut command = computer.command();
     let script = "echo synced > synced; sync; sync synced; echo ready; sleep 60";
@@ -178,7 +178,7 @@ fn a_killed_safe_takes_its_daemon_along() {
     running.signal(libc::SIGKILL);
     eventually("the daemon ends with it", || computer.daemon().is_none());
     eventually("the mount goes", || {
-        place::mounts_in(place.path()).is_empty()
+        test_dir::mounts_in(place.path()).is_empty()
     });
     running.signal_group(libc::SIGKILL);
     running.end();
@@ -189,7 +189,7 @@ fn a_killed_safe_takes_its_daemon_along() {
 
 #[test]
 fn a_shell_on_a_terminal_with_the_password_typed() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     // `script` gives a terminal; everything it shows comes out of its standard output.
     let mut command = computer.command();
@@ -231,7 +231,7 @@ fn a_shell_on_a_terminal_with_the_password_typed() {
 
 #[test]
 fn two_that_differ_are_no_password_and_ctrl_c_stops() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let safe = computer.command().get_program().to_owned();
     for (second, code) in [("something else\n", 2), ("\u{3}", 130)] {
@@ -257,7 +257,7 @@ fn two_that_differ_are_no_password_and_ctrl_c_stops() {
 /// Publishing at the end cannot be done: the code says so, and the changes are there the next time.
 #[test]
 fn when_the_store_goes_away_the_changes_stay_here() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let away = place.path().join("away");
     let script = format!(

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use safeos_cli_tests::{eventually, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME};
-use safeos_suite_tests::{Computer, Place, place, run_for};
+use safeos_suite_tests::{Computer, TestDir, run_for, test_dir};
 
 #[test]
 fn status_says_how_things_stand() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     fs::write(computer.home().join("file"), vec![7; 300_000]).unwrap();
     let file = fs::File::open(computer.home().join("file")).unwrap();
@@ -53,7 +53,7 @@ fn plain(computer: &Computer) -> Command {
 
 #[test]
 fn a_session_is_found_without_being_told() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.sign_up();
     let run = |arguments: &[&str]| run_for(plain(&computer).args(arguments), LIMIT);
@@ -82,7 +82,7 @@ fn a_session_is_found_without_being_told() {
     assert!(!home.exists());
     assert!(fs::create_dir_all(&home).is_err());
     assert_eq!(
-        place::mounts_in(place.path()),
+        test_dir::mounts_in(place.path()),
         [""; 0].map(std::path::PathBuf::from)
     );
     eventually("the daemons end", || computer.daemon().is_none());
@@ -90,7 +90,7 @@ fn a_session_is_found_without_being_told() {
 
 #[test]
 fn a_folder_with_files_is_not_mounted_over() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.sign_up();
     let folder = place.folder("full");
@@ -108,7 +108,7 @@ fn a_folder_with_files_is_not_mounted_over() {
 
 #[test]
 fn after_a_killed_daemon_one_signs_in_as_ever() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let path = computer.home().join("synced");
     fs::write(&path, "synced").unwrap();
@@ -123,7 +123,7 @@ fn after_a_killed_daemon_one_signs_in_as_ever() {
 
 #[test]
 fn a_program_in_the_home_does_not_hold_the_logout_up() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let mut sleeper = Command::new("sleep")
         .arg("300")
@@ -143,7 +143,7 @@ fn a_program_in_the_home_does_not_hold_the_logout_up() {
 
 #[test]
 fn completions_and_pages() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     for shell in ["bash", "zsh", "fish"] {
         let text = computer.safe(&["completions", shell]).stdout;
@@ -163,7 +163,7 @@ fn completions_and_pages() {
 
 #[test]
 fn wrong_use_is_two_and_help_is_zero() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.try_safe(&["frobnicate"]).code(2);
     computer.try_safe(&["login"]).code(2);

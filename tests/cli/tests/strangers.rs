@@ -6,8 +6,8 @@ use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 
 use safeos_cli_tests::{everything_in, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME, PASSWORD};
-use safeos_suite_tests::place::needs_root;
-use safeos_suite_tests::{Computer, Place, run_for};
+use safeos_suite_tests::test_dir::needs_root;
+use safeos_suite_tests::{Computer, TestDir, run_for};
 
 const STRANGER: u32 = 12_345;
 
@@ -16,7 +16,7 @@ fn a_state_folder_of_somebody_else_gets_no_password() {
     if !needs_root("a folder of another user is made") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     chown(&computer.state, Some(STRANGER), Some(STRANGER)).unwrap();
     for command in ["signup", "login", "run"] {
@@ -36,7 +36,7 @@ fn a_state_folder_of_somebody_else_gets_no_password() {
 
 #[test]
 fn a_state_folder_that_everybody_writes_is_refused_with_the_line_to_type() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     fs::set_permissions(&computer.state, fs::Permissions::from_mode(0o777)).unwrap();
     let message = refused(&computer, &["login", NAME], 1, "not_yours");
@@ -46,7 +46,7 @@ fn a_state_folder_that_everybody_writes_is_refused_with_the_line_to_type() {
 
 #[test]
 fn what_only_looks_like_a_control_file_gets_no_password() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let catcher = place.path().join("catcher");
     fs::write(&catcher, "").unwrap();
@@ -77,7 +77,7 @@ fn a_store_is_not_written_through_a_link_of_somebody_else() {
     if !needs_root("a link of another user is made") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.sign_up();
     let (target, shared) = (place.folder("precious"), place.folder("shared"));
@@ -100,7 +100,7 @@ fn a_store_is_not_written_through_a_link_of_somebody_else() {
 
 #[test]
 fn a_secret_in_a_file_that_all_can_read_is_told_once_it_has_worked() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let password = place.path().join("exposed");
     fs::write(&password, PASSWORD).unwrap();

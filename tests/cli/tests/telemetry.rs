@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use safeos_cli_tests::{LIMIT, Running, error};
 use safeos_suite_tests::computer::PASSWORD;
-use safeos_suite_tests::{Computer, Finished, Place, run_for};
+use safeos_suite_tests::{Computer, Finished, TestDir, run_for};
 
 const ACCOUNT: &str = "zaphodbeeblebrox";
 const FILE: &str = "Liebesbrief an Trillian.txt";
@@ -52,7 +52,7 @@ fn found(text: &str, secrets: &[String]) -> Vec<String> {
 
 #[test]
 fn no_name_and_no_secret_is_in_a_log_or_a_report() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let log = place.path().join("all of it.log");
     let talkative = Talkative { computer, log };
@@ -177,7 +177,7 @@ fn no_name_and_no_secret_is_in_a_log_or_a_report() {
 
 #[test]
 fn metrics_and_rates_are_told() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     fs::write(computer.home().join("file"), vec![7; 100_000]).unwrap();
     computer.sync();
@@ -220,7 +220,7 @@ fn metrics_and_rates_are_told() {
 
 #[test]
 fn what_is_no_level_is_refused() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     for wrong in ["loud", "hyper=debug"] {
         let mut command = computer.command();

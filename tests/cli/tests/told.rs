@@ -9,7 +9,7 @@ use std::process::Stdio;
 use safeos_cli_tests::narrow::{Narrow, Way};
 use safeos_cli_tests::{Running, error, eventually};
 use safeos_suite_tests::computer::NAME;
-use safeos_suite_tests::{Computer, Place, place};
+use safeos_suite_tests::{Computer, TestDir, test_dir};
 use serde_json::Value;
 
 /// A gateway on this computer, and where it is.
@@ -31,7 +31,7 @@ struct World {
 }
 
 impl World {
-    fn new(place: &Place) -> Self {
+    fn new(place: &TestDir) -> Self {
         let host = Computer::new(place, "server");
         let (gateway, url) = serve(&host);
         let narrow = Narrow::before(url.split_once("://").unwrap().1);
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Another computer has it from the store.
-    fn is_there(&self, place: &Place, content: &[u8]) {
+    fn is_there(&self, place: &TestDir, content: &[u8]) {
         let other = Computer::with_url(place, "second", &self.narrow.url());
         other.login();
         assert!(fs::read(other.home().join("large")).unwrap() == content);
@@ -105,7 +105,7 @@ fn noise(len: usize) -> Vec<u8> {
 
 #[test]
 fn who_keeps_what_could_not_be_published_hears_that_it_waits() {
-    let place = Place::new();
+    let place = TestDir::new();
     let world = World::new(&place);
     let content = world.write(Way::Away);
     let done = world.computer.safe(&["logout", "--keep"]);
@@ -120,7 +120,7 @@ fn who_keeps_what_could_not_be_published_hears_that_it_waits() {
 
 #[test]
 fn what_is_not_taken_is_told_until_it_is() {
-    let place = Place::new();
+    let place = TestDir::new();
     let world = World::new(&place);
     let content = world.write(Way::TooSlow);
     for (way, says) in [
@@ -191,7 +191,7 @@ fn what_is_not_taken_is_told_until_it_is() {
 
 #[test]
 fn what_was_away_is_published_by_itself_when_it_is_back() {
-    let place = Place::new();
+    let place = TestDir::new();
     let world = World::new(&place);
     let content = world.write(Way::Away);
     eventually("it is tried again", || {
@@ -209,7 +209,7 @@ fn what_was_away_is_published_by_itself_when_it_is_back() {
 
 #[test]
 fn who_hangs_is_left_and_what_waits_goes_on_from_the_next_sign_in() {
-    let place = Place::new();
+    let place = TestDir::new();
     let world = World::new(&place);
     let content = world.write(Way::Hangs);
     let sync = world.sync();
@@ -234,7 +234,7 @@ fn who_hangs_is_left_and_what_waits_goes_on_from_the_next_sign_in() {
     eventually("one more hangs", || world.narrow.refused() > before);
     world.computer.safe(&["logout", "--later"]);
     logout.end();
-    assert!(place::mounts_in(&world.computer.mount).is_empty());
+    assert!(test_dir::mounts_in(&world.computer.mount).is_empty());
     assert_eq!(world.narrow.url(), world.computer.store_url());
 
     world.computer.login();
@@ -252,7 +252,7 @@ fn who_hangs_is_left_and_what_waits_goes_on_from_the_next_sign_in() {
 
 #[test]
 fn who_waits_for_one_that_hangs_hears_why_and_is_not_kept_for_ever() {
-    let place = Place::new();
+    let place = TestDir::new();
     let world = World::new(&place);
     let content = world.write(Way::Hangs);
     let (mut terminal, theirs) = terminal();
@@ -326,7 +326,7 @@ fn terminal() -> (File, File) {
 
 #[test]
 fn who_signs_in_without_the_store_is_told_so() {
-    let place = Place::new();
+    let place = TestDir::new();
     let world = World::new(&place);
     let computer = &world.computer;
     fs::write(computer.home().join("small"), "something").unwrap();
@@ -353,7 +353,7 @@ fn who_signs_in_without_the_store_is_told_so() {
 
 #[test]
 fn a_command_in_a_home_that_cannot_be_published_ends_and_says_so() {
-    let place = Place::new();
+    let place = TestDir::new();
     let world = World::new(&place);
     world.computer.logout();
     world.narrow.set(Way::TooSlow);
@@ -362,7 +362,7 @@ fn a_command_in_a_home_that_cannot_be_published_ends_and_says_so() {
     let done = world.computer.try_safe(&run).code(1);
     assert!(done.stderr.contains("written since 20"), "{}", done.stderr);
     assert!(done.stderr.contains("encrypted stage"), "{}", done.stderr);
-    assert!(place::mounts_in(&world.computer.mount).is_empty());
+    assert!(test_dir::mounts_in(&world.computer.mount).is_empty());
     world.narrow.set(Way::Open);
     world.computer.login();
     assert_eq!(
@@ -410,7 +410,7 @@ fn interrupted(mut running: std::process::Child) -> Option<i32> {
 
 #[test]
 fn a_server_that_says_nothing_holds_nobody() {
-    let place = Place::new();
+    let place = TestDir::new();
     let host = Computer::new(&place, "server");
     let (gateway, url) = serve(&host);
     let first = Computer::with_url(&place, "first", &url);

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use safeos_cli_tests::everything_in;
 use safeos_suite_tests::computer::{LIMIT, NAME};
-use safeos_suite_tests::place::needs_root;
-use safeos_suite_tests::{Computer, Finished, Place, run_for};
+use safeos_suite_tests::test_dir::needs_root;
+use safeos_suite_tests::{Computer, Finished, TestDir, run_for};
 use serde_json::Value;
 
 /// `safe` where `/dev/fuse` is something else.
@@ -34,7 +34,7 @@ fn accounts_are_made_checked_changed_and_recovered() {
     if !needs_root("/dev/fuse is hidden in a mount namespace") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let file = |name: &str, text: &str| {
         let path = place.path().join(name);
@@ -91,7 +91,7 @@ fn what_was_published_is_fetched() {
     if !needs_root("/dev/fuse is hidden in a mount namespace") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let shared = computer.home().join("shared");
     fs::create_dir_all(shared.join("sub/deep")).unwrap();
@@ -124,7 +124,7 @@ fn what_was_published_is_fetched() {
 
 #[test]
 fn keys_are_shown_before_the_store_is_asked() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::with_url(&place, "first", "http://127.0.0.1:1");
     let done = computer
         .try_safe(&[

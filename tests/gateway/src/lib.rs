@@ -4,9 +4,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-pub mod air;
-pub mod liar;
 pub mod lossy;
+pub mod malicious_server;
+pub mod netsim;
 pub mod plain;
 
 use std::time::Duration;

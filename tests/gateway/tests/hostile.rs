@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use safeos_gateway::{Options, Server};
-use safeos_gateway_tests::liar::{Asked, Liar, Reply};
+use safeos_gateway_tests::malicious_server::{Asked, MaliciousServer, Reply};
 use safeos_gateway_tests::{chunk, client, pointer};
 use safeos_record::{Address, FINAL_COUNTER, POINTER_LEN};
 use safeos_store::wire::{self, Outcome};
@@ -128,7 +128,7 @@ fn nonsense() -> Vec<Nonsense> {
 }
 
 #[track_caller]
-fn bounded<T>(what: &str, liar: &Liar, call: impl FnOnce() -> T) -> T {
+fn bounded<T>(what: &str, liar: &MaliciousServer, call: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let outcome = call();
     let took = started.elapsed();
@@ -139,7 +139,7 @@ fn bounded<T>(what: &str, liar: &Liar, call: impl FnOnce() -> T) -> T {
 }
 
 #[track_caller]
-fn says_what_to_know(what: &str, liar: &Liar, error: &Error) {
+fn says_what_to_know(what: &str, liar: &MaliciousServer, error: &Error) {
     let message = error.to_string();
     assert!(message.contains(&liar.url()), "{what}: {message}");
     assert!(
@@ -188,7 +188,7 @@ fn nonsense_is_a_clear_error_in_bounded_time_and_memory() {
             for (call, make) in CALLS {
                 scope.spawn(move || {
                     let what = format!("{what}, {call}");
-                    let liar = Liar::start(move |_| reply());
+                    let liar = MaliciousServer::start(move |_| reply());
                     let error =
                         bounded(&what, &liar, || make(&client(&[&liar.url()]))).expect_err(&what);
                     says_what_to_know(&what, &liar, &error);
@@ -206,7 +206,7 @@ fn from_nonsense_one_turns_to_an_honest_gateway() {
     store.put_chunks(&known).unwrap();
     store.set_pointer(&pointer(1, 5), None).unwrap();
     for (what, reply) in nonsense() {
-        let liar = Liar::start(move |_| reply());
+        let liar = MaliciousServer::start(move |_| reply());
         let both = client(&[&liar.url(), &server.url()]);
         bounded(what, &liar, || {
             let found = both.get_chunks(&known.each_ref().map(|chunk| chunk.address()));
@@ -255,7 +255,7 @@ fn wrong_bytes_for_an_address_are_never_taken() {
     ];
     for (what, bytes) in lies {
         let addresses = wanted.each_ref().map(|chunk| chunk.address());
-        let liar = Liar::start(move |asked: &Asked| {
+        let liar = MaliciousServer::start(move |asked: &Asked| {
             if asked.line.starts_with("POST") {
                 let body: Vec<u8> = asked
                     .body
@@ -338,7 +338,7 @@ fn what_one_says_is_missing_is_looked_for_elsewhere() {
     let (store, server) = honest();
     let wanted = chunk(1, 3000);
     store.put_chunks(std::slice::from_ref(&wanted)).unwrap();
-    let liar = Liar::start(|asked| {
+    let liar = MaliciousServer::start(|asked| {
         if asked.line.starts_with("POST") {
             let head = wire::answer_head(Outcome::Missing, 32);
             let answers = asked
@@ -383,7 +383,7 @@ fn pointers_of_others_and_of_the_past_do_not_count() {
         ("cut", new.as_bytes()[..POINTER_LEN - 1].to_vec()),
         ("long", [new.as_bytes(), &b"x"[..]].concat()),
     ] {
-        let liar = Liar::start(move |_| Reply::ok(&bytes));
+        let liar = MaliciousServer::start(move |_| Reply::ok(&bytes));
         let error = client(&[&liar.url()]).get_pointer(&address).unwrap_err();
         assert!(
             matches!(
@@ -405,11 +405,11 @@ fn pointers_of_others_and_of_the_past_do_not_count() {
     }
     // An old state is as well signed as a new one. Of several gateways the newest counts.
     let bytes = old.as_bytes().to_vec();
-    let liar = Liar::start(move |_| Reply::ok(&bytes));
+    let liar = MaliciousServer::start(move |_| Reply::ok(&bytes));
     let both = client(&[&liar.url(), &server.url()]);
     assert_eq!(both.get_pointer(&address).unwrap(), Some(new.clone()));
     // And so for one that says there is none.
-    let liar = Liar::start(missing);
+    let liar = MaliciousServer::start(missing);
     let both = client(&[&liar.url(), &server.url()]);
     assert_eq!(both.get_pointer(&address).unwrap(), Some(new));
 }
@@ -420,7 +420,7 @@ fn a_conflict_that_is_none_is_seen_through() {
     store.set_pointer(&pointer(1, 5), None).unwrap();
     let conflict = br#"{"error":{"code":"conflict","message":"moved","current":77}}"#;
     let state = pointer(1, 5).as_bytes().to_vec();
-    let liar = Liar::start(move |asked| {
+    let liar = MaliciousServer::start(move |asked| {
         if asked.line.starts_with("PUT") {
             Reply::with("412 Precondition Failed", "", conflict)
         } else {
@@ -451,7 +451,7 @@ fn a_conflict_that_is_none_is_seen_through() {
         "{error:?}"
     );
     // A success with another counter is none.
-    let liar = Liar::start(|_| Reply::with("204 No Content", "ETag: \"3\"\r\n", b""));
+    let liar = MaliciousServer::start(|_| Reply::with("204 No Content", "ETag: \"3\"\r\n", b""));
     let error = client(&[&liar.url()])
         .set_pointer(&pointer(1, 7), Some(6))
         .unwrap_err();
@@ -482,7 +482,7 @@ fn batches_that_do_not_fit_what_was_asked_are_refused() {
         }),
     ];
     for (what, lie) in lies {
-        let liar = Liar::start(move |asked| lie(&asked.body));
+        let liar = MaliciousServer::start(move |asked| lie(&asked.body));
         let alone = client(&[&liar.url()]);
         for found in bounded(what, &liar, || alone.get_chunks(&addresses)) {
             let error = found.unwrap_err();
@@ -534,7 +534,7 @@ fn a_list_that_goes_round_is_not_read_for_ever() {
         ("deep", [vec![b'['; 50_000], vec![b']'; 50_000]].concat()),
     ] {
         let digest = format!("{}: {}\r\n", wire::DIGEST, Address::of(&body));
-        let liar = Liar::start(move |_| Reply::with("200 OK", &digest, &body));
+        let liar = MaliciousServer::start(move |_| Reply::with("200 OK", &digest, &body));
         let error = client(&[&liar.url()]).list(after, 3).unwrap_err();
         assert!(matches!(error, Error::Broken { .. }), "{what}: {error:?}");
         says_what_to_know(what, &liar, &error);
@@ -549,7 +549,7 @@ fn an_upload_goes_on_elsewhere() {
         .map(|seed| chunk(seed, if seed < 3 { 300_000 } else { 900 }))
         .collect();
     for (what, reply) in nonsense() {
-        let liar = Liar::start(move |_| reply());
+        let liar = MaliciousServer::start(move |_| reply());
         let outcome = bounded(what, &liar, || client(&[&liar.url()]).put_chunks(&chunks));
         // A status of success is all that can be known of a gateway that lies about that alone.
         if outcome.is_ok() {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use safeos_gateway::Options as ServerOptions;
-use safeos_gateway_tests::air::{Air, Ether, Weather};
 use safeos_gateway_tests::chunk;
+use safeos_gateway_tests::netsim::{Ether, Netsim, Weather};
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_session::{Credentials, FileKind, Limits, NewNode, Options, Secret, Session, Volume};
 use safeos_store::{
@@ -138,14 +138,14 @@ fn seeds(count: u64) -> Vec<u64> {
 }
 
 /// The client at one end of the line. One request at a time, so that a run is the same every time.
-fn client(air: &Arc<Air>, parts: Parts) -> HttpStore {
+fn client(air: &Arc<Netsim>, parts: Parts) -> HttpStore {
     let options = HttpOptions {
         parallel: 1,
         parts,
         network: Arc::new(Ether(air.clone())),
         ..HttpOptions::default()
     };
-    HttpStore::open(&Air::url(), vec![Air::url()], &options).unwrap()
+    HttpStore::open(&Netsim::url(), vec![Netsim::url()], &options).unwrap()
 }
 
 fn server() -> ServerOptions {
@@ -255,7 +255,7 @@ fn words_that_change_places_unnoticed_change_nothing() {
 fn home_over(seed: u64, weather: Weather, again_max: u32) {
     let damage = weather.swapped > 0;
     let counting = Arc::new(Counting::default());
-    let air = Air::start(seed, weather, counting.clone(), server());
+    let air = Netsim::start(seed, weather, counting.clone(), server());
     let present = air.present();
     let far: Arc<dyn Store> = Arc::new(client(&air, Parts::Never));
     let [one, two, three] = [(); 3].map(|()| tempfile::tempdir().unwrap());
@@ -356,7 +356,7 @@ fn home_over(seed: u64, weather: Weather, again_max: u32) {
 /// Records alone, by one thread: what has happened on the line.
 fn records_over(seed: u64, weather: Weather, parts: Parts) -> (u64, u64) {
     let store = Arc::new(Counting::default());
-    let air = Air::start(seed, weather, store.clone(), server());
+    let air = Netsim::start(seed, weather, store.clone(), server());
     let present = air.present();
     let far = client(&air, parts);
     let chunks: Vec<Chunk> = (0..40)

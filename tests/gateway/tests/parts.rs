@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use safeos_gateway::{Cached, Limits, Mirrored, Options, Server};
-use safeos_gateway_tests::liar::{Liar, Reply};
 use safeos_gateway_tests::lossy::Lossy;
+use safeos_gateway_tests::malicious_server::{MaliciousServer, Reply};
 use safeos_gateway_tests::plain::{Answer, ask, read};
 use safeos_gateway_tests::{chunk, pointer};
 use safeos_record::{Address, Chunk};
@@ -675,7 +675,7 @@ const MARKED: &str = "safeos-gateway: 1\r\nContent-Type: application/json\r\nCon
 fn a_gateway_of_before_is_told_as_one_that_has_to_be_updated() {
     let stored = Arc::new(AtomicUsize::new(0));
     let count = stored.clone();
-    let before = Liar::start(move |asked| {
+    let before = MaliciousServer::start(move |asked| {
         if asked.line.contains("/v1/bodies/") {
             let body =
                 br#"{"error":{"code":"no_such_path","message":"there is nothing at this path"}}"#;
@@ -707,7 +707,7 @@ fn a_gateway_of_before_is_told_as_one_that_has_to_be_updated() {
 #[test]
 fn a_request_that_comes_without_its_body_is_no_success() {
     // Parts that went to one, and the request to another; or a header that got lost on the way.
-    let elsewhere = Liar::start(|asked| {
+    let elsewhere = MaliciousServer::start(|asked| {
         let empty_batch = asked.line.starts_with("POST");
         let status = if empty_batch && asked.line.contains("has") {
             "200 OK"
@@ -737,7 +737,7 @@ fn a_gateway_that_wants_to_be_left_alone_is() {
         let to = server.address();
         let refusals = AtomicUsize::new(3);
         // Every other answer is one, for a while; all else is passed on.
-        let between = Liar::start(move |asked| {
+        let between = MaliciousServer::start(move |asked| {
             let left = refusals.load(Ordering::Relaxed);
             if left > 0 && asked.line.contains("/v1/bodies/") && !asked.line.contains("at=0&") {
                 refusals.store(left - 1, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use safeos_gateway::{Options as ServerOptions, Server};
-use safeos_gateway_tests::liar::{Asked, Liar, Reply};
+use safeos_gateway_tests::malicious_server::{Asked, MaliciousServer, Reply};
 use safeos_gateway_tests::{chunk, client, pointer};
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_session::{
@@ -92,7 +92,7 @@ fn a_strangers_answer_is_no_damage_and_no_success() {
         for (status, lines, body, says) in answers {
             for (call, make) in CALLS {
                 scope.spawn(move || {
-                    let liar = Liar::start(move |_| Reply::with(status, lines, body));
+                    let liar = MaliciousServer::start(move |_| Reply::with(status, lines, body));
                     let what = format!("{status}, {call}");
                     let error = make(&client(&[&liar.url()])).expect_err(&what);
                     assert!(error.is_away() && error.retry(), "{what}: {error:?}");
@@ -120,7 +120,7 @@ fn another_program_is_told_as_one() {
         // An alert of TLS, which a server gives that wants TLS.
         (&[0x15, 3, 3, 0, 2, 2, 50], "https://"),
     ] {
-        let liar = Liar::start(move |_| Reply::Bytes(bytes.to_vec()));
+        let liar = MaliciousServer::start(move |_| Reply::Bytes(bytes.to_vec()));
         let error = client(&[&liar.url()]).get_chunk(&chunk(1, 9).address());
         let error = error.unwrap_err();
         assert_eq!(error.code(), "not_a_gateway", "{error}");
@@ -151,7 +151,7 @@ fn of_before(asked: &Asked) -> Reply {
 
 #[test]
 fn a_gateway_of_before_is_one_and_its_damage_is_damage() {
-    let liar = Liar::start(of_before);
+    let liar = MaliciousServer::start(of_before);
     let store = client(&[&liar.url()]);
     let (one, two) = (chunk(1, 3000), chunk(2, 3000));
     assert_eq!(store.get_chunk(&one.address()).unwrap(), one);
@@ -212,7 +212,7 @@ fn every_answer_of_a_gateway_says_that_it_is_one() {
 fn nobody_takes_over_from_a_gateway_that_was_there() {
     let gone = Arc::new(AtomicBool::new(false));
     let is_gone = gone.clone();
-    let liar = Liar::start(move |_| {
+    let liar = MaliciousServer::start(move |_| {
         let mark = format!("{}: 1\r\n", wire::MARK);
         let mark = if is_gone.load(Ordering::Relaxed) {
             ""
@@ -317,7 +317,8 @@ const PASSWORD: &str = "correct horse battery";
 fn a_session_survives_a_sign_in_page_and_forgets_it() {
     let memory = Arc::new(MemoryStore::default());
     let server = Server::start(memory.clone(), &ServerOptions::default()).unwrap();
-    let page = Liar::start(|_| Reply::with("200 OK", "Content-Type: text/html\r\n", PAGE));
+    let page =
+        MaliciousServer::start(|_| Reply::with("200 OK", "Content-Type: text/html\r\n", PAGE));
     let switch = Arc::new(Switch {
         good: Arc::new(client(&[&server.url()])),
         bad: Arc::new(client(&[&page.url()])),
@@ -400,11 +401,12 @@ fn a_remembered_account_opens_beside_a_sign_in_page_and_by_its_password_only() {
     let server = Server::start(Arc::new(MemoryStore::default()), &ServerOptions::default());
     let server = server.unwrap();
     let html = "Content-Type: text/html\r\n";
-    let page = Liar::start(move |_| Reply::with("200 OK", html, PAGE));
-    let redirect =
-        Liar::start(|_| Reply::with("302 Found", "Location: http://wifi.example/\r\n", b""));
+    let page = MaliciousServer::start(move |_| Reply::with("200 OK", html, PAGE));
+    let redirect = MaliciousServer::start(|_| {
+        Reply::with("302 Found", "Location: http://wifi.example/\r\n", b"")
+    });
     let nobody = {
-        let liar = Liar::start(|_| Reply::Silence);
+        let liar = MaliciousServer::start(|_| Reply::Silence);
         liar.url()
     };
     let store: Arc<dyn Store> = Arc::new(client(&[&server.url()]));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use safeos_gateway::{Limits, Options, Server};
-use safeos_gateway_tests::liar::{Liar, Reply};
+use safeos_gateway_tests::malicious_server::{MaliciousServer, Reply};
 use safeos_gateway_tests::plain::{ask, read};
 use safeos_gateway_tests::{client, pointer};
 use safeos_store::{Error, MemoryStore, Method, Store, Watched};
@@ -143,7 +143,7 @@ fn a_gateway_that_cannot_tell_says_so_and_one_that_breaks_off_is_an_error() {
     let address = pointer(1, 1).address();
     // A gateway of before answers as ever.
     let bytes = pointer(1, 1).as_bytes().to_vec();
-    let before = Liar::start(move |_| {
+    let before = MaliciousServer::start(move |_| {
         let head = "safeos-gateway: 1\r\nContent-Type: application/octet-stream\r\n";
         Reply::with("200 OK", head, &bytes)
     });
@@ -151,7 +151,7 @@ fn a_gateway_that_cannot_tell_says_so_and_one_that_breaks_off_is_an_error() {
     assert_eq!(outcome.unwrap(), Watched::Unable);
     assert_eq!(before.asked(), 1);
     // A page of a hotel's is no news.
-    let page = Liar::start(|_| {
+    let page = MaliciousServer::start(|_| {
         let head = "Content-Type: text/html\r\nPreference-Applied: wait\r\n";
         Reply::with("200 OK", head, b"<html>Welcome</html>")
     });
@@ -160,7 +160,7 @@ fn a_gateway_that_cannot_tell_says_so_and_one_that_breaks_off_is_an_error() {
         matches!(outcome, Err(Error::NotAGateway { .. })),
         "{outcome:?}"
     );
-    let cut = Liar::start(|_| Reply::Bytes(Vec::new()));
+    let cut = MaliciousServer::start(|_| Reply::Bytes(Vec::new()));
     let outcome = client(&[&cut.url()]).watch_pointer(&address, 1, LONG);
     assert!(
         matches!(outcome, Err(Error::Unreachable { .. })),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ant_core::data::{Client, ClientConfig, DevnetManifest, EvmNetwork, Wallet};
 use safeos_devnet::WALLET_KEY;
 use safeos_network_tests::{Chain, NODES, alone, key_file, start, url};
-use safeos_suite_tests::{Computer, Place, Random, run_for};
+use safeos_suite_tests::{Computer, Random, TestDir, run_for};
 
 const LIMIT: Duration = Duration::from_secs(3600);
 
@@ -44,7 +44,7 @@ fn main() {
         }
     }
     alone();
-    let place = Place::new();
+    let place = TestDir::new();
     let network = start(&place.folder("network"), NODES);
     let bench = Bench {
         url: url(&network.manifest()),
@@ -63,7 +63,7 @@ fn main() {
 }
 
 struct Bench {
-    place: Place,
+    place: TestDir,
     url: String,
     chain: Chain,
     key: std::path::PathBuf,

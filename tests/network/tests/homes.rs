@@ -10,11 +10,11 @@ use safeos_cli_tests::{Running, error, eventually};
 use safeos_devnet::{Devnet, WALLET_KEY};
 use safeos_network_tests::{Chain, NODES, alone, key_file, start, url};
 use safeos_record::{Chunk, OwnerKey, Pointer, Target};
-use safeos_store::{Error, Purse, Store};
+use safeos_store::{Error, Store, Wallet};
 use safeos_store_autonomi::{AutonomiStore, WALLET_KEY_FILE};
 use safeos_suite_tests::run::say;
 use safeos_suite_tests::tree::{Entry, assert_same, list, make};
-use safeos_suite_tests::{Computer, Finished, Place, Random, run_for};
+use safeos_suite_tests::{Computer, Finished, Random, TestDir, run_for};
 
 /// The whole of a publish, on a computer that is busy with other tests.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 #[test]
 fn homes_live_on_a_network_of_real_nodes() {
     alone();
-    let place = Place::new();
+    let place = TestDir::new();
     let began = Instant::now();
     let network = start(&place.folder("network"), NODES);
     say(&format!("the network: ready in {:?}", began.elapsed()));
@@ -58,7 +58,7 @@ fn homes_live_on_a_network_of_real_nodes() {
 struct World {
     // Before the place: it ends before its folder goes.
     network: Option<Devnet>,
-    place: Place,
+    place: TestDir,
     url: String,
     key: PathBuf,
     chain: Chain,

@@ -4,9 +4,9 @@
 use safeos_devnet::WALLET_KEY;
 use safeos_network_tests::{Chain, alone, start, url};
 use safeos_record::Chunk;
-use safeos_store::{Purse, Store};
+use safeos_store::{Store, Wallet};
 use safeos_store_autonomi::AutonomiStore;
-use safeos_suite_tests::{Place, Random};
+use safeos_suite_tests::{Random, TestDir};
 
 /// A tree's payment is drawn among sixteen.
 const NODES: usize = 18;
@@ -14,7 +14,7 @@ const NODES: usize = 18;
 #[test]
 fn many_records_are_one_payment() {
     alone();
-    let place = Place::new();
+    let place = TestDir::new();
     let network = start(&place.folder("network"), NODES);
     let (manifest, state) = (network.manifest(), place.folder("state"));
     let store = AutonomiStore::open(&url(&manifest), Some(&manifest), &state).unwrap();

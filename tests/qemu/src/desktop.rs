@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use orbital_login::job::{Opened, Outcome};
 use orbital_login::keyboard::Key;
 use orbital_login::state::Target;
-use orbital_login::trouble::Trouble;
+use orbital_login::user_error::UserError;
 
 use crate::disk;
 use crate::machine::Machine;
@@ -154,7 +154,7 @@ fn wrong_password(desk: &mut Desk) -> Result<(), String> {
     screen.press(Key::Enter)?;
     screen.write("correct horse")?;
     screen.press(Key::Enter)?;
-    screen.will_end(Outcome::Failed(Trouble::new("wrong_password", "")));
+    screen.will_end(Outcome::Failed(UserError::new("wrong_password", "")));
     screen.shows_it(OPEN_MAX)?;
     screen.keep("wrong-password").map(drop)
 }

@@ -8,7 +8,7 @@ use crate::{Result, read};
 /// The floors of `docs/architecture.md` from bottom to top, each by the folders of its packages. A package may depend
 /// on the floors below its own only.
 pub const FLOORS: &[&[&str]] = &[
-    &["crates/telemetry", "crates/mountpoint"],
+    &["crates/telemetry", "crates/mountpoint", "crates/secret"],
     &["crates/record"],
     &["crates/store"],
     &["crates/tree", "crates/account", "crates/store-autonomi"],

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::binaries;
-use crate::place::{self, Place};
 use crate::run::{Finished, run_for};
+use crate::test_dir::{self, TestDir};
 
 /// How long any `safe` command may take before it counts as hanging.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -36,12 +36,12 @@ pub struct Computer {
 
 impl Computer {
     /// A computer called `label` with the store of the place.
-    pub fn new(place: &Place, label: &str) -> Self {
+    pub fn new(place: &TestDir, label: &str) -> Self {
         Self::with_store(place, label, &place.folder("store"))
     }
 
     /// A computer called `label` with the store in `store`.
-    pub fn with_store(place: &Place, label: &str, store: &Path) -> Self {
+    pub fn with_store(place: &TestDir, label: &str, store: &Path) -> Self {
         let password = place.path().join(format!("{label}.password"));
         fs::write(&password, PASSWORD).unwrap();
         fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
@@ -56,7 +56,7 @@ impl Computer {
     }
 
     /// A computer called `label` with the store at a URL.
-    pub fn with_url(place: &Place, label: &str, url: &str) -> Self {
+    pub fn with_url(place: &TestDir, label: &str, url: &str) -> Self {
         Self {
             url: Some(url.to_owned()),
             ..Self::new(place, label)
@@ -64,7 +64,7 @@ impl Computer {
     }
 
     /// A computer with an account just made and signed in.
-    pub fn signed_up(place: &Place) -> Self {
+    pub fn signed_up(place: &TestDir) -> Self {
         let computer = Self::new(place, "first");
         computer.sign_up();
         computer.login();
@@ -155,7 +155,7 @@ impl Computer {
     #[track_caller]
     pub fn logout(&self) {
         self.safe(&["logout"]);
-        let left = place::mounts_in(&self.mount);
+        let left = test_dir::mounts_in(&self.mount);
         assert!(left.is_empty(), "signed out, but still mounted: {left:?}");
     }
 
@@ -172,7 +172,7 @@ impl Computer {
 
     /// The process of the daemon.
     pub fn daemon(&self) -> Option<i32> {
-        place::processes_of(&self.state).first().copied()
+        test_dir::processes_of(&self.state).first().copied()
     }
 
     /// Ends the daemon as a power cut would, and waits until it is gone.

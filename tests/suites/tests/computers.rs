@@ -6,12 +6,12 @@
 use std::fs;
 use std::path::Path;
 
-use safeos_suite_tests::{Computer, Place, tree};
+use safeos_suite_tests::{Computer, TestDir, tree};
 use serde_json::Value;
 
 #[test]
 fn a_second_computer_finds_byte_for_byte_the_same_home() {
-    let place = Place::new();
+    let place = TestDir::new();
     let first = Computer::signed_up(&place);
     tree::make(&first.home().join("things"), 1_500, 4);
     let expected = tree::list(&first.home());
@@ -49,7 +49,7 @@ fn conflicts(published: &Value) -> Vec<String> {
 
 #[test]
 fn two_computers_that_write_at_the_same_time_meet() {
-    let place = Place::new();
+    let place = TestDir::new();
     let first = Computer::signed_up(&place);
     let home = first.home();
     fs::create_dir(home.join("both")).unwrap();
@@ -142,7 +142,7 @@ fn two_computers_that_write_at_the_same_time_meet() {
 /// Both write and publish again and again, at once; in the end both have everything of both.
 #[test]
 fn two_computers_publish_against_each_other() {
-    let place = Place::new();
+    let place = TestDir::new();
     let first = Computer::signed_up(&place);
     let second = Computer::new(&place, "second");
     second.login();

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use safeos_store::Kind;
 use safeos_suite_tests::computer::NAME;
 use safeos_suite_tests::random::seed;
-use safeos_suite_tests::{Computer, Place, Random, sh};
+use safeos_suite_tests::{Computer, Random, TestDir, sh};
 
 /// How long reading one damaged home may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ type Forge<'a> = &'a dyn Fn(&Path);
 
 /// A store with a home of two published states, and what is in it.
 struct Scene {
-    place: Place,
+    place: TestDir,
     /// The store as it was after the first state.
     older: PathBuf,
     /// The store as it is.
@@ -40,7 +40,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let place = Place::new();
+        let place = TestDir::new();
         let witness = Computer::signed_up(&place);
         let mut random = Random::new(9);
         let mut content = Content::new();
@@ -176,7 +176,7 @@ fn drop_computer(computer: &Computer, label: &str) {
             computer.kill();
         }
     }
-    safeos_suite_tests::place::detach(&computer.mount);
+    safeos_suite_tests::test_dir::detach(&computer.mount);
 }
 
 /// The files of the large chunks of a store, relative to it.

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use safeos_suite_tests::{Computer, Place, Random, tree};
+use safeos_suite_tests::{Computer, Random, TestDir, tree};
 
 fn seek(file: &File, at: i64, whence: i32) -> io::Result<i64> {
     // SAFETY: plain system call on an open file.
@@ -65,7 +65,7 @@ fn data_parts(file: &File) -> Vec<(i64, i64)> {
 
 #[test]
 fn a_file_of_the_largest_length_with_a_few_bytes_in_it() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let path = computer.home().join("largest");
     let middle = 1u64 << 45;
@@ -135,7 +135,7 @@ fn a_file_of_the_largest_length_with_a_few_bytes_in_it() {
 #[test]
 fn holes_are_punched_and_found() {
     const MIB: u64 = 1 << 20;
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let path = computer.home().join("holes");
     let file = OpenOptions::new()
@@ -198,7 +198,7 @@ fn holes_are_punched_and_found() {
 }
 
 fn many_entries(count: u64) {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let folder = computer.home().join("many");
     fs::create_dir(&folder).unwrap();
@@ -264,7 +264,7 @@ fn a_folder_of_1_000_000_entries() {
 
 #[test]
 fn renames_of_every_form() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let home = computer.home();
     let (a, b) = (home.join("a"), home.join("b"));
@@ -304,7 +304,7 @@ fn renames_of_every_form() {
 
 #[test]
 fn a_removed_file_lives_while_it_is_open_also_across_a_publish() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let path = computer.home().join("gone");
     let mut file = OpenOptions::new()
@@ -337,7 +337,7 @@ fn a_removed_file_lives_while_it_is_open_also_across_a_publish() {
 fn appending_from_many_sides_loses_nothing() {
     const WRITERS: u64 = 4;
     const LINES: u64 = 500;
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let path = computer.home().join("log");
     std::thread::scope(|scope| {
@@ -375,7 +375,7 @@ fn appending_from_many_sides_loses_nothing() {
 
 #[test]
 fn a_snapshot_shows_the_home_as_it_was() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let path = computer.home().join("letter");
     fs::write(&path, "first version").unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use safeos_suite_tests::random::seed;
 use safeos_suite_tests::tools::has;
-use safeos_suite_tests::{Computer, Place, Random, run_for};
+use safeos_suite_tests::{Computer, Random, TestDir, run_for};
 
 fn kills() -> u64 {
     std::env::var("SAFEOS_KILLS")
@@ -242,7 +242,7 @@ fn every_fsynced_byte_survives_kills_at_random_moments() {
     let kills = kills();
     println!("SAFEOS_SEED={seed} SAFEOS_KILLS={kills}");
     let mut random = Random::new(seed);
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let (mut replaced, mut log, mut pages) = (Replaced::default(), Log::default(), Pages::new());
     for kill in 0..kills {
@@ -329,7 +329,7 @@ fn committed_transactions_of_sqlite_survive_a_kill() {
     let seed = seed();
     println!("SAFEOS_SEED={seed}");
     let mut random = Random::new(seed);
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let database = computer.home().join("rows.db");
     let ask = |question: &str| -> String {

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use safeos_suite_tests::computer::PASSWORD;
-use safeos_suite_tests::{Computer, Place, run_for, tree};
+use safeos_suite_tests::{Computer, TestDir, run_for, tree};
 
 /// Words that stand nowhere but in this home: a name, contents, a link's target, an attribute.
 struct Marks {
@@ -111,7 +111,7 @@ fn temporary_folders() -> Vec<PathBuf> {
 
 #[test]
 fn nothing_readable_is_left_after_sign_out() {
-    let place = Place::new();
+    let place = TestDir::new();
     let marks = Marks::new();
     let computer = Computer::new(&place, "first");
     let account = marks.word(5);
@@ -149,7 +149,7 @@ fn nothing_readable_is_left_after_sign_out() {
 
 #[test]
 fn nothing_readable_is_left_when_the_daemon_is_killed() {
-    let place = Place::new();
+    let place = TestDir::new();
     let marks = Marks::new();
     let computer = Computer::signed_up(&place);
     marks.write(&computer.home());
@@ -168,7 +168,7 @@ fn nothing_readable_is_left_when_the_daemon_is_killed() {
 /// The password is in no argument, no environment of the daemon, and no core: here, in `/proc`.
 #[test]
 fn the_daemon_shows_no_secret_in_proc() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let process = format!("/proc/{}", computer.daemon().unwrap());
     for what in ["cmdline", "environ"] {
@@ -188,7 +188,7 @@ fn the_daemon_shows_no_secret_in_proc() {
 /// With `safe run` the same holds, whatever the command does.
 #[test]
 fn a_run_leaves_nothing_readable() {
-    let place = Place::new();
+    let place = TestDir::new();
     let marks = Marks::new();
     let computer = Computer::new(&place, "first");
     let script = format!(

@@ -10,10 +10,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use safeos_suite_tests::computer::NAME;
-use safeos_suite_tests::place::needs_root;
 use safeos_suite_tests::run::Finished;
+use safeos_suite_tests::test_dir::needs_root;
 use safeos_suite_tests::tools::has;
-use safeos_suite_tests::{Computer, Place, binaries, run_for};
+use safeos_suite_tests::{Computer, TestDir, binaries, run_for};
 
 /// The person's user and group on the computers, of which the machine that runs this test need not know. The
 /// last one is root.
@@ -42,13 +42,13 @@ fn give(folder: &Path, owner: (u32, u32)) {
 /// A computer with an account of the system for this user, that others are not told of.
 struct Theirs<'a> {
     computer: Computer,
-    place: &'a Place,
+    place: &'a TestDir,
     owner: (u32, u32),
     label: String,
 }
 
 impl<'a> Theirs<'a> {
-    fn new(place: &'a Place, owner: (u32, u32)) -> Self {
+    fn new(place: &'a TestDir, owner: (u32, u32)) -> Self {
         let label = format!("of-{}", owner.0);
         let computer = Computer::new(place, &label);
         for folder in [&computer.state, &computer.mount, computer.temporary()] {
@@ -118,7 +118,7 @@ fn git_and_ssh_are_content_on_every_computer() {
     if !can("the test of a person with several numbers") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     binaries::copied_to(&place.folder("bin"));
     let first = Theirs::new(&place, HERE);
     let made = "mkdir -m 700 .ssh; echo a key > .ssh/authorized_keys; chmod 600 .ssh/authorized_keys\n\
@@ -148,7 +148,7 @@ fn what_root_gives_to_others_stays_theirs() {
     if !can("the test of a home that root changes") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     binaries::copied_to(&place.folder("bin"));
     let first = Theirs::new(&place, HERE);
     first.run(
@@ -178,7 +178,7 @@ fn tar_and_rsync_bring_the_person_there_and_back() {
     if !can(what) || !has("rsync", what) {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     binaries::copied_to(&place.folder("bin"));
     let source = place.folder("source");
     for (name, owner) in [("mine", AS_ROOT), ("theirs", OTHER)] {
@@ -224,7 +224,7 @@ fn a_strict_ssh_server_takes_the_keys_of_the_home() {
         safeos_suite_tests::run::say(&format!("SKIPPED: {what} needs the program sshd"));
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     binaries::copied_to(&place.folder("bin"));
     let first = Theirs::new(&place, HERE);
     first.run(

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use safeos_suite_tests::place::{detach, needs_root};
 use safeos_suite_tests::random::seed;
 use safeos_suite_tests::run::{say, tail};
-use safeos_suite_tests::{Computer, Place, run_for, tools};
+use safeos_suite_tests::test_dir::{detach, needs_root};
+use safeos_suite_tests::{Computer, TestDir, run_for, tools};
 
 const GIB: u64 = 1 << 30;
 
@@ -25,7 +25,7 @@ fn pjdfstest() {
         return;
     }
     let program = tools::installed("pjdfstest", "0.2.2");
-    let place = Place::capped(GIB);
+    let place = TestDir::capped(GIB);
     let computer = Computer::signed_up(&place);
     let folder = open_to_all(&place, &computer);
     // Users that every Debian has. The features are those that Linux has.
@@ -93,7 +93,7 @@ fn pjdfstest_in_c() {
     if !needs_root("pjdfstest in C") {
         return;
     }
-    let place = Place::capped(GIB);
+    let place = TestDir::capped(GIB);
     let computer = Computer::signed_up(&place);
     let folder = open_to_all(&place, &computer);
     let mut command = Command::new("prove");
@@ -132,7 +132,7 @@ fn pjdfstest_in_c() {
 /// A folder of the home that other users can walk to, as the suites switch users.
 ///
 /// A home is invisible to other users by its very name, so root shows it to them under another: as a bind mount.
-fn open_to_all(place: &Place, computer: &Computer) -> PathBuf {
+fn open_to_all(place: &TestDir, computer: &Computer) -> PathBuf {
     let inside = computer.home().join("pjd");
     fs::create_dir(&inside).unwrap();
     fs::set_permissions(&inside, fs::Permissions::from_mode(0o755)).unwrap();
@@ -151,8 +151,8 @@ const OPERATIONS: &str = "flen = {flen}\n[opsize]\nmax = {max}\n[weights]\nclose
 fn fsx(flen: u64, max: u64, operations: u64) {
     let program = tools::installed("fsx", "0.3.2");
     let place = match needs_root("the limit on fsx's folder") {
-        true => Place::capped(GIB),
-        false => Place::new(),
+        true => TestDir::capped(GIB),
+        false => TestDir::new(),
     };
     let computer = Computer::signed_up(&place);
     let settings = place.path().join("fsx.toml");

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use safeos_suite_tests::computer::NAME;
 use safeos_suite_tests::tools::has;
-use safeos_suite_tests::{Computer, Place, run_for, sh, tree};
+use safeos_suite_tests::{Computer, TestDir, run_for, sh, tree};
 
 const GIT: &str = "export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_AUTHOR_NAME=Ana GIT_COMMITTER_NAME=Ana \
                    GIT_AUTHOR_EMAIL=ana@example.org GIT_COMMITTER_EMAIL=ana@example.org";
 
 /// A repository with a crate that has three real crates as vendored dependencies, and a few hundred
 /// other files, in several commits.
-fn repository(place: &Place) -> PathBuf {
+fn repository(place: &TestDir) -> PathBuf {
     let repository = place.folder("repository");
     let crates = ["heck", "strsim", "unicode-ident"];
     let mut manifest = String::from(
@@ -86,7 +86,7 @@ fn sign_up_clone_build_collect_and_find_it_on_another_computer() {
     if !has("git", "the test of git and cargo") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     let repository = repository(&place);
     let first = Computer::new(&place, "first");
     let script = format!(
@@ -136,7 +136,7 @@ fn sign_up_clone_build_collect_and_find_it_on_another_computer() {
 /// `safe run` gives the code of the command, and 127 for one that does not exist.
 #[test]
 fn run_exits_with_the_code_of_the_command() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.safe(&["signup", NAME, "--small-memory"]);
     computer
@@ -166,7 +166,7 @@ fn sqlite_in_wal_mode_with_two_writers() {
     if !has("sqlite3", "the test of SQLite") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let rows = 400;
     sh(
@@ -196,7 +196,7 @@ fn sqlite_in_wal_mode_with_two_writers() {
 
 #[test]
 fn tar_there_and_back_is_the_same_byte_for_byte() {
-    let place = Place::new();
+    let place = TestDir::new();
     let source = place.folder("source");
     tree::make(&source, 1_500, 1);
     // tar leaves sockets out, with a warning.
@@ -236,7 +236,7 @@ fn rsync_copies_nothing_the_second_time() {
     if !has("rsync", "the test of rsync") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     let source = place.folder("source");
     tree::make(&source, 600, 2);
     let expected = tree::list(&source);
@@ -269,7 +269,7 @@ fn rsync_copies_nothing_the_second_time() {
 
 #[test]
 fn programs_and_scripts_start_from_the_home() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let home = computer.home();
     // Another process writes them: what this one has open for writing is open for a moment in whatever the tests beside
@@ -349,7 +349,7 @@ impl Mapped {
 /// `read`; and it is what another computer finds.
 #[test]
 fn memory_shared_between_processes_is_one_memory() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let path = computer.home().join("shared");
     fs::write(&path, vec![0u8; PAGES * PAGE]).unwrap();

@@ -20,7 +20,7 @@ use crate::lease::list::{Doing, Entry, List};
 use crate::packs::Watch;
 use crate::session::open::waiting_packs;
 use crate::sync::attempt::Told;
-use crate::sync::line::Line;
+use crate::sync::sync_base::SyncBase;
 use crate::time::utc;
 use crate::{AtWork, Collected, Error, Progress, Result, Session, Step};
 
@@ -73,10 +73,10 @@ impl Session {
         lost: Option<&str>,
     ) -> Result<Collected> {
         // Nothing is published while the store is looked through.
-        let mut line = self.sync.line(progress)?;
+        let mut sync_base = self.sync.sync_base(progress)?;
         let watch = self.sync.home.packs.watch();
         // A thread that has put or found a pack before that has told the tree then.
-        self.sync.home.turns.wait();
+        self.sync.home.scheduler.wait();
         // Where nothing can be listed nothing else is begun.
         self.sync.home.packs.store().list(None, 1)?;
         // Who writes here meanwhile is on the list already. A store that is full is collected without.
@@ -85,12 +85,14 @@ impl Session {
         }
         let mut collected = Collected::default();
         for _ in 0..ROUNDS_MAX {
-            let published = self.sync.publish_line(&mut line, |publisher, line| {
-                publisher.publish_all(line, progress)
-            });
+            let published = self
+                .sync
+                .publish_from(&mut sync_base, |publisher, sync_base| {
+                    publisher.publish_all(sync_base, progress)
+                });
             let is_all_published = match published {
                 // There may be room when something is removed; what waits for it is kept.
-                Err(error) if error.is_of_disk() && line.apart.is_none() => false,
+                Err(error) if error.is_of_disk() && sync_base.apart.is_none() => false,
                 published => published.map(|_| true)?,
             };
             failpoint!("collect: claiming", Error::injected);
@@ -105,7 +107,7 @@ impl Session {
             let sweep = Sweep {
                 session: self,
                 account: &account,
-                line: &line,
+                sync_base: &sync_base,
                 watch: &watch,
                 claim: &claim,
                 is_all_published,
@@ -218,7 +220,7 @@ impl Drop for Claim<'_> {
 struct Sweep<'a> {
     session: &'a Session,
     account: &'a Account,
-    line: &'a Line,
+    sync_base: &'a SyncBase,
     watch: &'a Watch<'a>,
     claim: &'a Claim<'a>,
     /// Otherwise there was no room for it.
@@ -243,7 +245,7 @@ impl Sweep<'_> {
     fn is_still_newest(&self) -> Result<bool> {
         let newer = self
             .account
-            .fetch_head_after(self.store(), &self.line.head)?;
+            .fetch_head_after(self.store(), &self.sync_base.head)?;
         Ok(newer.is_none())
     }
 
@@ -263,8 +265,12 @@ impl Sweep<'_> {
                 false => !packs.keep_here(pack),
             });
             reached.packs.extend(unpublished);
-            reached.add(&self.line.base, &**session.reader(), "what is published")?;
-            if let Some(merged) = self.line.merged {
+            reached.add(
+                &self.sync_base.tree,
+                &**session.reader(),
+                "what is published",
+            )?;
+            if let Some(merged) = self.sync_base.merged {
                 let head = self.store().get_chunk(&merged)?;
                 let commit = Commit::decode(&self.account.open_head(&head)?)?;
                 reached.heads.insert(merged);
@@ -323,7 +329,7 @@ impl Sweep<'_> {
 
     fn look_at(&self, entry: &Listed, reached: &Reached) -> Result<Found> {
         let address = entry.address;
-        let (current, list) = (self.line.head.address(), &self.claim.list);
+        let (current, list) = (self.sync_base.head.address(), &self.claim.list);
         if entry.kind != Kind::Chunk
             || address == current
             || Some(address) == list.chunk
@@ -356,7 +362,7 @@ impl Sweep<'_> {
         let Ok(bytes) = self.account.open_head(chunk) else {
             return Ok(None);
         };
-        let is_same = bytes == self.line.head.commit();
+        let is_same = bytes == self.sync_base.head.commit();
         let follows = Commit::decode(&bytes).is_ok_and(|commit| commit.parents.contains(current));
         Ok(Some(is_same || follows))
     }

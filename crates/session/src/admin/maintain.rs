@@ -172,7 +172,7 @@ impl Session {
                 .push("the account's pointer is missing".to_owned());
         }
         checked.records += 1;
-        let head = self.sync.line(progress)?.head.clone();
+        let head = self.sync.sync_base(progress)?.head.clone();
         let account = self.sync.account.read().clone();
         match account.check_recovery(store, &head) {
             Err(error) if error.retry() => return Err(error.into()),
@@ -265,7 +265,7 @@ impl Session {
 
     fn copy_all(&self, to: &dyn Store, progress: &Told<'_>) -> Result<Copied> {
         self.publish(progress)?;
-        let head = self.sync.line(progress)?.head.clone();
+        let head = self.sync.sync_base(progress)?.head.clone();
         let reached = self.reach(progress)?;
         if let Some(damage) = reached.damaged.first() {
             return Err(Error::Damaged(format!(
@@ -279,10 +279,11 @@ impl Session {
             .chain(&reached.heads)
             .copied()
             .collect();
-        if let (Some(purse), Some(key)) =
-            (to.purse(), self.sync.account.read().settings(&head)?.wallet)
-        {
-            purse.fund(key.expose())?;
+        if let (Some(wallet), Some(key)) = (
+            to.wallet(),
+            self.sync.account.read().settings(&head)?.wallet,
+        ) {
+            wallet.fund(key.expose())?;
         }
         let mut copied = copy(from, to, &all, progress)?;
         let account = self.sync.account.read().clone();

@@ -145,7 +145,7 @@ pub fn open_public_for(
 struct PublicSink<'a>(&'a Packs);
 
 impl safeos_tree::PackSink for PublicSink<'_> {
-    fn pack(&mut self, chunk: Chunk, _: &[safeos_tree::Place]) -> safeos_tree::Result<()> {
+    fn pack(&mut self, chunk: Chunk, _: &[safeos_tree::PackedObject]) -> safeos_tree::Result<()> {
         self.0.put_nodes(chunk)
     }
 }

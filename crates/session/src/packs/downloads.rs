@@ -13,7 +13,7 @@ use hashlink::LruCache;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 use safeos_store::Error;
 
-use crate::packs::patience;
+use crate::packs::cancellation;
 
 /// How much of a pack is fetched by objects, in bytes, before the pack is waited for: a reader of a few small files has
 /// them soon, and one that reads all of a pack gets 3 % more than there is.
@@ -374,7 +374,7 @@ fn push(queue: &mut VecDeque<Address>, pack: Address) {
 }
 
 fn is_wanted() -> bool {
-    patience::wanted().is_none_or(|wanted| wanted.still())
+    cancellation::cancellation().is_none_or(|wanted| wanted.still())
 }
 
 fn left() -> Error {

@@ -1,6 +1,6 @@
 //! A store elsewhere whose calls can be left.
 //!
-//! What always holds here: who runs inside of [`patience::while_wanted`] waits for no call much longer than it is wanted. A call
+//! What always holds here: who runs inside of [`cancellation::cancellable`] waits for no call much longer than it is wanted. A call
 //! that is left ends by itself, within the store's own limits, and nobody hears of it: what it has done may be
 //! done, as with an answer that was lost. Such calls are few at a time, and none of them removes anything.
 
@@ -13,11 +13,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_store::{
-    Entry, Error, Failures, Kind, Purse, Result, Room, Stats, Store, Traits, Upload, Watched,
+    Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Upload, Wallet, Watched,
     in_batches,
 };
 
-use crate::packs::patience;
+use crate::packs::cancellation;
 
 /// How often it is asked whether a call is still wanted.
 const LISTEN_EVERY: Duration = Duration::from_millis(50);
@@ -91,7 +91,7 @@ impl Leavable {
         &self,
         call: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let Some(wanted) = patience::wanted() else {
+        let Some(wanted) = cancellation::cancellation() else {
             return call(&*self.store);
         };
         if !wanted.still() {
@@ -181,15 +181,15 @@ impl Store for Leavable {
     }
 
     fn upload(&self, addresses: &[Address], from: &dyn Upload) -> Result<()> {
-        match patience::wanted() {
+        match cancellation::cancellation() {
             None => self.store.upload(addresses, from),
             // Each part of it can be left.
             Some(_) => in_batches(self, addresses, from),
         }
     }
 
-    fn purse(&self) -> Option<&dyn Purse> {
-        self.store.purse()
+    fn wallet(&self) -> Option<&dyn Wallet> {
+        self.store.wallet()
     }
 
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
@@ -344,7 +344,7 @@ mod tests {
         let store = Leavable::around(slow.clone());
         let chunk = Chunk::new(b"something".to_vec()).unwrap();
         let put = |left: &Arc<AtomicBool>| {
-            patience::while_wanted(left, || store.put_chunks(std::slice::from_ref(&chunk)))
+            cancellation::cancellable(left, || store.put_chunks(std::slice::from_ref(&chunk)))
         };
         for count in 1..=LEFT_MAX {
             let left = Arc::new(AtomicBool::new(false));

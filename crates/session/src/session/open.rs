@@ -21,8 +21,8 @@ use crate::packs::cache::PackCache;
 use crate::packs::leavable::Leavable;
 use crate::sync::ancestry::{Ancestry, State, unless_lost};
 use crate::sync::attempt::before_a_session;
-use crate::sync::line::{Line, Ours};
 use crate::sync::publisher::Publisher;
+use crate::sync::sync_base::{Ours, SyncBase};
 use crate::sync::synchronizer::Synchronizer;
 use crate::worktree::home::Home;
 use crate::worktree::names::root_batch;
@@ -104,8 +104,8 @@ impl Session {
     }
 
     fn make(login: Login, options: Options, progress: &dyn Progress) -> Result<Arc<Self>> {
-        if let (Some(key), Some(purse)) = (&options.wallet, options.store.purse()) {
-            purse.fund(key.expose())?;
+        if let (Some(key), Some(wallet)) = (&options.wallet, options.store.wallet()) {
+            wallet.fund(key.expose())?;
         }
         let settings = Settings {
             wallet: options.wallet.clone(),
@@ -267,10 +267,10 @@ fn open_in(
         ..options
     };
     let waits_since = local.waits_since();
-    if let Some(purse) = options.store.purse()
+    if let Some(wallet) = options.store.wallet()
         && let Some(key) = account.settings(&head)?.wallet
     {
-        purse.fund(key.expose())?;
+        wallet.fund(key.expose())?;
     }
     let (store, key) = (options.store.clone(), account.home_key());
     let lease = Arc::new(Lease::new(store, key, &local, computer())?);
@@ -358,21 +358,28 @@ impl Opening<'_> {
         }
     }
 
-    fn line(&self, home: &Home, base: Tree) -> Line {
-        Line {
+    fn sync_base(&self, home: &Home, tree: Tree) -> SyncBase {
+        SyncBase {
             changes: home.changes(),
             bytes: 0,
-            base,
+            tree,
             head: self.head.clone(),
             merged: None,
             apart: None,
         }
     }
 
-    fn synchronizer(&self, home: Home, line: Line) -> Result<Arc<Synchronizer>> {
+    fn synchronizer(&self, home: Home, sync_base: SyncBase) -> Result<Arc<Synchronizer>> {
         let (account, local) = (self.account.clone(), self.local.clone());
         let remember = self.options.remember;
-        Synchronizer::new(account, home, line, local, self.lease.clone(), remember)
+        Synchronizer::new(
+            account,
+            home,
+            sync_base,
+            local,
+            self.lease.clone(),
+            remember,
+        )
     }
 
     /// Opens the home with what an interrupted session has left, to be worked on.
@@ -411,23 +418,23 @@ impl Opening<'_> {
         let began = &base.address.0;
         let stage = Stage::create(&local.stage(), &key, id, began, local.reserve())?;
         let home = self.home(packs, reader, stage, base_tree.clone());
-        let line = self.line(&home, base_tree);
-        let sync = self.synchronizer(home, line)?;
+        let sync_base = self.sync_base(&home, base_tree);
+        let sync = self.synchronizer(home, sync_base)?;
         {
             let publisher = Publisher::new(&sync, self.options.accept_older);
-            let mut line = sync.line.lock();
+            let mut sync_base = sync.sync_base.lock();
             if let Some(interrupted) = interrupted {
                 step("bringing back what was not published");
                 interrupted.replay(&sync.home, local, &key, self.options.accept_older)?;
             }
             if base.address != head.address() {
                 step("merging what other computers published");
-                publisher.absorb_into(&mut line, Ours::left(base), head.clone())?;
+                publisher.absorb_into(&mut sync_base, Ours::left(base), head.clone())?;
             }
-            if line.apart.is_none() {
-                publisher.note(&line.head)?;
+            if sync_base.apart.is_none() {
+                publisher.note(&sync_base.head)?;
             }
-            sync.show(&line, false)?;
+            sync.show(&sync_base, false)?;
         }
         Ok(sync)
     }
@@ -446,8 +453,8 @@ impl Opening<'_> {
                     .into(),
             );
         }
-        let line = self.line(&home, tree);
-        self.synchronizer(home, line)
+        let sync_base = self.sync_base(&home, tree);
+        self.synchronizer(home, sync_base)
     }
 }
 
@@ -671,7 +678,7 @@ impl safeos_tree::PackSink for NoPacks {
     fn pack(
         &mut self,
         _: safeos_record::Chunk,
-        _: &[safeos_tree::Place],
+        _: &[safeos_tree::PackedObject],
     ) -> safeos_tree::Result<()> {
         Err(safeos_tree::Error::Format("a new home needs no pack"))
     }

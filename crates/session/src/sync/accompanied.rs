@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use crate::packs::patience;
+use crate::packs::cancellation;
 use crate::sync::attempt::{Attempt, Company, End, Told};
-use crate::sync::line::Line;
+use crate::sync::sync_base::SyncBase;
 use crate::sync::synchronizer::Synchronizer;
 use crate::{Error, Progress, Result};
 
-/// How often the line is looked for. A wait for a lock with an end to it keeps the processor busy on Redox.
+/// How often the lock is tried. A wait for a lock with an end to it keeps the processor busy on Redox.
 const LINE_EVERY: Duration = Duration::from_millis(10);
 /// Who works for nobody gives way to a person after so long without progress.
 const GIVES_WAY_AFTER: Duration = Duration::from_secs(2);
@@ -77,7 +77,7 @@ impl Synchronizer {
             attempt: attempt.clone(),
             store,
         };
-        let done = patience::while_wanted(&attempt.left, || work(&told));
+        let done = cancellation::cancellable(&attempt.left, || work(&told));
         self.is_over(&attempt);
         match done {
             Err(error) if error.is_stopped() => Err(Error::Stopped),
@@ -86,11 +86,11 @@ impl Synchronizer {
     }
 
     /// The right to publish. Who has it already is watched meanwhile: a person's own wait is as long as that goes on.
-    pub(crate) fn line(&self, told: &Told<'_>) -> Result<MutexGuard<'_, Line>> {
+    pub(crate) fn sync_base(&self, told: &Told<'_>) -> Result<MutexGuard<'_, SyncBase>> {
         let store = self.home.packs.store();
         loop {
-            if let Some(line) = self.line_now(told) {
-                return Ok(line);
+            if let Some(sync_base) = self.sync_base_now(told) {
+                return Ok(sync_base);
             }
             if told.stopped() {
                 return Err(Error::Stopped);
@@ -110,10 +110,10 @@ impl Synchronizer {
     }
 
     /// The right to publish, unless somebody has it.
-    pub(crate) fn line_now(&self, told: &Told<'_>) -> Option<MutexGuard<'_, Line>> {
-        let line = self.line.try_lock()?;
+    pub(crate) fn sync_base_now(&self, told: &Told<'_>) -> Option<MutexGuard<'_, SyncBase>> {
+        let sync_base = self.sync_base.try_lock()?;
         *self.trying.lock() = Some(told.attempt.clone());
-        Some(line)
+        Some(sync_base)
     }
 
     fn is_over(&self, attempt: &Arc<Attempt>) {

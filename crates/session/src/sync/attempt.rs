@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use safeos_store::{Failures, Store};
 
 use crate::clock::precise;
-use crate::packs::patience;
+use crate::packs::cancellation;
 use crate::time::to_the_second;
 use crate::{Error, Nanos, Progress, Result, Step};
 
@@ -169,7 +169,7 @@ impl Company<'_> {
             let company = std::thread::Builder::new().name("company".into());
             // Without it nobody hears why it takes so long.
             let company = company.spawn_scoped(scope, move || self.watch(&ends));
-            let done = patience::while_wanted(&self.attempt.left, || work(told));
+            let done = cancellation::cancellable(&self.attempt.left, || work(told));
             drop(ended);
             let end = company.ok().and_then(|company| company.join().ok());
             (done, end.unwrap_or(End::Own))

@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock::precise;
+use crate::packs::cancellation;
 use crate::packs::downloads::FETCHERS;
-use crate::packs::patience;
 use crate::sync::news::HELD;
 use crate::sync::synchronizer::Synchronizer;
 use crate::worktree::home::Home;
@@ -75,7 +75,7 @@ impl Background {
             let left = left.clone();
             let thread = std::thread::Builder::new()
                 .name(name.into())
-                .spawn(move || patience::while_wanted(&left, || work(&sync, &stop)))
+                .spawn(move || cancellation::cancellable(&left, || work(&sync, &stop)))
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }
@@ -90,7 +90,7 @@ impl Background {
             let fetch = move || home.packs.fetch_wished();
             let thread = std::thread::Builder::new()
                 .name("fetcher".into())
-                .spawn(move || patience::while_wanted(&left, fetch))
+                .spawn(move || cancellation::cancellable(&left, fetch))
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }

@@ -13,16 +13,16 @@ use safeos_record::{Address, Chunk};
 use safeos_telemetry::metrics::{SESSIONS, Work};
 use safeos_telemetry::{event, failpoint, span};
 use safeos_tree::{
-    BLOCK_BYTES, Batch, Commit, FileKind, Key, Naming, PackSink, Place, SnapshotItem, Tag, Tree,
-    Value, diff, merge, seal_tree,
+    BLOCK_BYTES, Batch, Commit, FileKind, Key, Naming, PackSink, PackedObject, SnapshotItem, Tag,
+    Tree, Value, diff, merge, seal_tree,
 };
 
 use crate::clock::precise;
 use crate::failure::Fault;
 use crate::local::Seen;
 use crate::packs::Packs;
-use crate::sync::line::{Line, Ours};
 use crate::sync::publisher::Publisher;
+use crate::sync::sync_base::{Ours, SyncBase};
 use crate::time::utc;
 use crate::worktree::files::State;
 use crate::worktree::home::{Home, leaves_nameless, put_inode};
@@ -57,10 +57,14 @@ struct Checkpoint {
 
 impl Publisher<'_> {
     /// Merges what others published and publishes what is new here.
-    pub(crate) fn publish(&self, line: &mut Line, progress: &dyn Progress) -> Result<Published> {
+    pub(crate) fn publish(
+        &self,
+        sync_base: &mut SyncBase,
+        progress: &dyn Progress,
+    ) -> Result<Published> {
         let _span = span!(INFO, "publish");
         let started = Instant::now();
-        let outcome = self.publish_now(line, progress);
+        let outcome = self.publish_now(sync_base, progress);
         SESSIONS.worked(Work::Publish, outcome.is_ok(), started.elapsed());
         match &outcome {
             Ok(published) => event!(
@@ -76,7 +80,7 @@ impl Publisher<'_> {
         outcome
     }
 
-    fn publish_now(&self, line: &mut Line, progress: &dyn Progress) -> Result<Published> {
+    fn publish_now(&self, sync_base: &mut SyncBase, progress: &dyn Progress) -> Result<Published> {
         let store = self.sync.home.packs.store();
         let before = self.sync.home.packs.counted();
         let mut published = Published::default();
@@ -95,23 +99,23 @@ impl Publisher<'_> {
             }
             say("looking for changes of other computers");
             failpoint!("publish: looking for others", Error::injected);
-            if let Some(theirs) = self.account.fetch_head_after(store, &line.head)? {
+            if let Some(theirs) = self.account.fetch_head_after(store, &sync_base.head)? {
                 say("merging");
                 self.sync.flush();
-                published.conflicts.extend(self.absorb(line, theirs)?);
+                published.conflicts.extend(self.absorb(sync_base, theirs)?);
                 failpoint!("publish: merged", Error::injected);
                 self.sync.home.packs.bring_back_own()?;
                 self.sync.home.packs.upload(&BTreeSet::new(), progress)?;
             }
             moved = None;
-            if line.apart.is_none()
-                && self.sync.home.changes() == line.changes
+            if sync_base.apart.is_none()
+                && self.sync.home.changes() == sync_base.changes
                 && self.sync.home.files.dirty_bytes() == 0
             {
                 break;
             }
             say("packing");
-            match self.commit(line, progress) {
+            match self.commit(sync_base, progress) {
                 Err(Error::Account(error @ AccountError::HeadMoved { .. })) => moved = Some(error),
                 done => {
                     published.changed = done?;
@@ -133,36 +137,36 @@ impl Publisher<'_> {
     /// person can see has changed.
     pub(crate) fn publish_all(
         &self,
-        line: &mut Line,
+        sync_base: &mut SyncBase,
         progress: &dyn Progress,
     ) -> Result<Published> {
-        let mut published = self.publish(line, progress)?;
+        let mut published = self.publish(sync_base, progress)?;
         if !published.changed && self.sync.home.stage.bytes() > 0 {
-            published.changed = self.commit_always(line, progress)?;
+            published.changed = self.commit_always(sync_base, progress)?;
         }
         Ok(published)
     }
 
     /// Publishes the tree as it is now, if it differs from what is published.
-    fn commit(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
+    fn commit(&self, sync_base: &mut SyncBase, progress: &dyn Progress) -> Result<bool> {
         let home = &*self.sync.home;
-        if line.apart.is_some() {
-            return self.commit_always(line, progress);
+        if sync_base.apart.is_some() {
+            return self.commit_always(sync_base, progress);
         }
         home.flush_all()?;
         let (now_tree, now_changes) = {
             let work = home.work.read();
             (work.tree.clone(), home.changes())
         };
-        if home.files.dirty_bytes() == 0 && !self.differs(&line.base, &now_tree)? {
-            line.changes = now_changes;
+        if home.files.dirty_bytes() == 0 && !self.differs(&sync_base.tree, &now_tree)? {
+            sync_base.changes = now_changes;
             return Ok(false);
         }
         drop(now_tree);
-        self.commit_always(line, progress)
+        self.commit_always(sync_base, progress)
     }
 
-    fn commit_always(&self, line: &mut Line, progress: &dyn Progress) -> Result<bool> {
+    fn commit_always(&self, sync_base: &mut SyncBase, progress: &dyn Progress) -> Result<bool> {
         let home = &*self.sync.home;
         // Also a head is a record to which nothing refers until the pointer moves.
         home.packs.hold_anyway()?;
@@ -181,7 +185,7 @@ impl Publisher<'_> {
                 segment,
                 changes,
                 whole,
-            } = self.freeze(line)?;
+            } = self.freeze(sync_base)?;
             failpoint!("publish: frozen", Error::injected);
             // What is in memory only was synced, perhaps, into the segment that ends here. When the head has
             // moved nobody reads that any more: the new one must have it before.
@@ -198,29 +202,29 @@ impl Publisher<'_> {
             self.cover(in_memory, &mut tree)?;
             failpoint!("publish: sealing", Error::injected);
             let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
-            let new = self.new_packs(line, &tree)?;
-            if !self.see_that_all_is_there(line, &tree, &new)? {
+            let new = self.new_packs(sync_base, &tree)?;
+            if !self.see_that_all_is_there(sync_base, &tree, &new)? {
                 continue;
             }
             failpoint!("publish: uploading", Error::injected);
             home.packs.upload(&new.all(), progress)?;
             failpoint!("publish: uploaded", Error::injected);
-            let mut parents = vec![line.head.address()];
-            parents.extend(line.merged.filter(|merged| !parents.contains(merged)));
+            let mut parents = vec![sync_base.head.address()];
+            parents.extend(sync_base.merged.filter(|merged| !parents.contains(merged)));
             let commit = Commit {
                 time: precise().max(0) as u64,
                 computer: self.sync.computer.clone(),
                 parents,
                 stage: home.stage.id(),
                 stage_segment: segment,
-                added_bytes: home.packs.counted().1 - line.bytes,
+                added_bytes: home.packs.counted().1 - sync_base.bytes,
                 totals: tree.totals(),
                 root,
             };
-            let head = self.set_head(line, &commit.encode())?;
+            let head = self.set_head(sync_base, &commit.encode())?;
             failpoint!("publish: the head is set", Error::injected);
             home.packs.count(std::slice::from_ref(head.chunk()));
-            self.moved(line, head, tree, changes)?;
+            self.moved(sync_base, head, tree, changes)?;
             failpoint!("publish: noted", Error::injected);
             home.stage.forget(segment)?;
             return Ok(true);
@@ -230,13 +234,13 @@ impl Publisher<'_> {
         ))
     }
 
-    fn set_head(&self, line: &Line, commit: &[u8]) -> Result<Head> {
+    fn set_head(&self, sync_base: &SyncBase, commit: &[u8]) -> Result<Head> {
         let (account, store) = (&self.account, self.sync.home.packs.store());
-        Ok(match &line.apart {
-            None => account.publish_head(store, commit, &line.head)?,
+        Ok(match &sync_base.apart {
+            None => account.publish_head(store, commit, &sync_base.head)?,
             Some(apart) => {
                 let (newest, counter) = (&apart.newest, apart.counter);
-                account.publish_head_over(store, commit, newest, &line.head, counter)?
+                account.publish_head_over(store, commit, newest, &sync_base.head, counter)?
             }
         })
     }
@@ -261,7 +265,7 @@ impl Publisher<'_> {
     }
 
     /// Takes note of a new head.
-    fn moved(&self, line: &mut Line, head: Head, tree: Tree, changes: u64) -> Result<()> {
+    fn moved(&self, sync_base: &mut SyncBase, head: Head, tree: Tree, changes: u64) -> Result<()> {
         let home = &*self.sync.home;
         home.work.write().tree.release_stored(&home.reader);
         home.packs.published();
@@ -269,13 +273,13 @@ impl Publisher<'_> {
         if home.work.read().orphans.is_empty() {
             home.packs.let_needless_go();
         }
-        line.merged = None;
-        line.apart = None;
-        line.head = head;
-        line.base = tree;
-        line.changes = changes;
-        line.bytes = home.packs.counted().1;
-        self.note(&line.head)
+        sync_base.merged = None;
+        sync_base.apart = None;
+        sync_base.head = head;
+        sync_base.tree = tree;
+        sync_base.changes = changes;
+        sync_base.bytes = home.packs.counted().1;
+        self.note(&sync_base.head)
     }
 
     /// Remembers on this computer what it has seen.
@@ -304,10 +308,17 @@ impl Publisher<'_> {
     }
 
     /// Takes everything of one moment.
-    fn freeze(&self, line: &Line) -> Result<Checkpoint> {
+    fn freeze(&self, sync_base: &SyncBase) -> Result<Checkpoint> {
         let home = &*self.sync.home;
-        self.list_state(line.head.address(), &Commit::decode(line.head.commit())?)?;
-        if let Some(apart) = line.apart.as_ref().filter(|apart| apart.chunk.is_some()) {
+        self.list_state(
+            sync_base.head.address(),
+            &Commit::decode(sync_base.head.commit())?,
+        )?;
+        if let Some(apart) = sync_base
+            .apart
+            .as_ref()
+            .filter(|apart| apart.chunk.is_some())
+        {
             self.list_state(apart.ours.address, &apart.ours.commit)?;
         }
         // What is being built goes with a later commit, as a whole.
@@ -320,7 +331,7 @@ impl Publisher<'_> {
                 std::thread::yield_now();
                 continue;
             };
-            let segment = home.stage.cut(&line.head.address().0)?;
+            let segment = home.stage.cut(&sync_base.head.address().0)?;
             return Ok(Checkpoint {
                 tree: work.tree.clone(),
                 orphans: work.orphans.iter().copied().collect(),
@@ -421,30 +432,30 @@ impl Publisher<'_> {
     }
 
     /// Merges a head that another computer has published. The names of conflicting versions.
-    pub(crate) fn absorb(&self, line: &mut Line, theirs: Head) -> Result<Vec<String>> {
-        let ours = Ours::published(&line.head)?;
-        self.absorb_into(line, ours, theirs)
+    pub(crate) fn absorb(&self, sync_base: &mut SyncBase, theirs: Head) -> Result<Vec<String>> {
+        let ours = Ours::published(&sync_base.head)?;
+        self.absorb_into(sync_base, ours, theirs)
     }
 
-    /// The same for what goes on from `ours`, of which the tree is the line's base.
+    /// The same for what goes on from `ours`, whose base is the tree of `sync_base`.
     pub(crate) fn absorb_into(
         &self,
-        line: &mut Line,
+        sync_base: &mut SyncBase,
         own: Ours,
         theirs: Head,
     ) -> Result<Vec<String>> {
         let _span = span!(INFO, "merge");
         let began = Instant::now();
-        let merged = self.absorb_now(line, own, theirs);
+        let merged = self.absorb_now(sync_base, own, theirs);
         SESSIONS.worked(Work::Merge, merged.is_ok(), began.elapsed());
         merged
     }
 
-    fn absorb_now(&self, line: &mut Line, own: Ours, theirs: Head) -> Result<Vec<String>> {
+    fn absorb_now(&self, sync_base: &mut SyncBase, own: Ours, theirs: Head) -> Result<Vec<String>> {
         let home = &*self.sync.home;
         failpoint!("merge: beginning", Error::injected);
         let their_tree = Commit::decode(theirs.commit())?.tree()?;
-        let base = self.base(line, &own, &theirs)?;
+        let base = self.base(sync_base, &own, &theirs)?;
         let _whole = home.building.write();
         let started = Instant::now();
         let (mut conflicts, changed, local);
@@ -459,7 +470,7 @@ impl Publisher<'_> {
                 (work.tree.clone(), home.changes())
             };
             let merged = merge(
-                base.tree(line),
+                base.tree(sync_base),
                 &ours,
                 &their_tree,
                 &*home.reader,
@@ -480,7 +491,7 @@ impl Publisher<'_> {
                 })
                 .collect();
             failpoint!("merge: taking over", Error::injected);
-            let more = line.changes != changes || base.is_apart();
+            let more = sync_base.changes != changes || base.is_apart();
             let whole = (!more).then_some(&their_tree);
             if !self.take_over(&ours, &merged.batch, whole)? {
                 if started.elapsed().as_secs() > 60 {
@@ -490,7 +501,7 @@ impl Publisher<'_> {
             }
             if !more {
                 // Taking over is a change too. What came after it counts as new.
-                line.changes = changes + 1;
+                sync_base.changes = changes + 1;
             }
             home.owners.forget();
             (changed, local) = (changes_of(&merged.batch), more);
@@ -500,7 +511,7 @@ impl Publisher<'_> {
         for change in changed {
             self.sync.tell(change);
         }
-        self.follow(line, own, theirs, their_tree, &base, local)?;
+        self.follow(sync_base, own, theirs, their_tree, &base, local)?;
         for conflict in &conflicts {
             home.problems.add(format!(
                 "changed here and on another computer; both versions are kept: {conflict}"
@@ -579,7 +590,7 @@ fn changes_of(batch: &Batch) -> Vec<Change> {
 struct Sink<'a>(&'a Packs);
 
 impl PackSink for Sink<'_> {
-    fn pack(&mut self, chunk: Chunk, _: &[Place]) -> safeos_tree::Result<()> {
+    fn pack(&mut self, chunk: Chunk, _: &[PackedObject]) -> safeos_tree::Result<()> {
         self.0.put_nodes(chunk)
     }
 }

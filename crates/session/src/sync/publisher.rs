@@ -4,7 +4,7 @@ use safeos_account::Account;
 
 use crate::sync::synchronizer::Synchronizer;
 
-/// Publishes and merges, for whoever has the line.
+/// Publishes and merges, for the thread that holds the sync base.
 pub(crate) struct Publisher<'a> {
     pub(crate) sync: &'a Synchronizer,
     /// The account as it was at the beginning.

@@ -5,8 +5,8 @@ use safeos_store::Store;
 
 use crate::clock::precise;
 use crate::sync::attempt::Told;
-use crate::sync::line::Line;
 use crate::sync::publisher::Publisher;
+use crate::sync::sync_base::SyncBase;
 use crate::sync::synchronizer::Synchronizer;
 use crate::{Error, Progress, Published, Result};
 
@@ -35,23 +35,25 @@ impl Synchronizer {
     }
 
     pub(crate) fn publish_in_line(&self, told: &Told<'_>) -> Result<Published> {
-        let mut line = self.line(told)?;
-        self.publish_line(&mut line, |publisher, line| publisher.publish(line, told))
+        let mut sync_base = self.sync_base(told)?;
+        self.publish_from(&mut sync_base, |publisher, sync_base| {
+            publisher.publish(sync_base, told)
+        })
     }
 
-    /// Publishes, in one of the publisher's ways, for who has the line.
-    pub(crate) fn publish_line(
+    /// Publishes, in one of the publisher's ways, for the thread that holds the sync base.
+    pub(crate) fn publish_from(
         &self,
-        line: &mut Line,
-        way: impl FnOnce(&Publisher<'_>, &mut Line) -> Result<Published>,
+        sync_base: &mut SyncBase,
+        way: impl FnOnce(&Publisher<'_>, &mut SyncBase) -> Result<Published>,
     ) -> Result<Published> {
         self.home.alive()?;
         let began = precise();
         self.backlog.next_try(None);
         let publisher = Publisher::new(self, false);
-        let published = way(&publisher, line);
+        let published = way(&publisher, sync_base);
         let offline = matches!(&published, Err(error) if error.is_away());
-        self.show(line, offline)?;
+        self.show(sync_base, offline)?;
         match &published {
             Ok(_) => {
                 self.home.problems.solved("publishing");
@@ -67,17 +69,19 @@ impl Synchronizer {
     /// Publishes, and does something with the newest head; again as long as other computers are faster.
     pub(crate) fn on_newest<T>(
         &self,
-        line: &mut Line,
+        sync_base: &mut SyncBase,
         progress: &dyn Progress,
         way: impl Fn(&Account, &dyn Store, &Head) -> safeos_account::Result<T>,
     ) -> Result<T> {
         let mut tries = 0;
         loop {
             tries += 1;
-            self.publish_line(line, |publisher, line| publisher.publish(line, progress))?;
+            self.publish_from(sync_base, |publisher, sync_base| {
+                publisher.publish(sync_base, progress)
+            })?;
             self.home.packs.hold()?;
             let account = self.account.read().clone();
-            match way(&account, self.home.packs.store(), &line.head) {
+            match way(&account, self.home.packs.store(), &sync_base.head) {
                 Err(safeos_account::Error::HeadMoved { .. }) if tries < NEWEST_TRIES_MAX => {}
                 done => return Ok(done?),
             }
@@ -93,25 +97,25 @@ impl Synchronizer {
     pub(crate) fn rest(&self) {
         let given = self.unaccompanied(&(), |told| match self.lease.is_held() {
             true => self
-                .line_now(told)
-                .map_or(Ok(()), |line| self.rest_in(&line)),
+                .sync_base_now(told)
+                .map_or(Ok(()), |sync_base| self.rest_in(&sync_base)),
             false => Ok(()),
         });
         // It is tried again.
         drop(given);
     }
 
-    pub(crate) fn rest_in(&self, line: &Line) -> Result<()> {
+    pub(crate) fn rest_in(&self, sync_base: &SyncBase) -> Result<()> {
         let (home, lease) = (&self.home, &self.lease);
         let uses = lease.uses();
         // Some of it may be collected from now on.
         home.packs.forget_known();
         home.packs.unpublished().published();
         // What was put before that is in the tree then.
-        home.turns.wait();
-        let is_all_published = line.apart.is_none()
+        home.scheduler.wait();
+        let is_all_published = sync_base.apart.is_none()
             && home.stage.refusal().is_none()
-            && home.changes() == line.changes
+            && home.changes() == sync_base.changes
             && home.files.dirty_bytes() == 0
             && home.stage.bytes() == 0
             && home.work.read().orphans.is_empty();

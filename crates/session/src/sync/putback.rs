@@ -13,8 +13,8 @@ use safeos_record::{Address, Chunk};
 use safeos_tree::{Batch, Block, Key, ObjectKind, Tree, Value, diff, references};
 
 use crate::sync::ancestry::{Ancestry, State, unless_lost};
-use crate::sync::line::{Apart, Base, Line, NewPacks, Ours};
 use crate::sync::publisher::Publisher;
+use crate::sync::sync_base::{Apart, Base, NewPacks, Ours, SyncBase};
 use crate::worktree::tree_view::TreeView;
 use crate::{Error, Ino, Result};
 
@@ -33,7 +33,7 @@ impl Publisher<'_> {
     }
 
     /// Finds the base for a merge with another computer's head.
-    pub(crate) fn base(&self, line: &Line, ours: &Ours, theirs: &Head) -> Result<Base> {
+    pub(crate) fn base(&self, sync_base: &SyncBase, ours: &Ours, theirs: &Head) -> Result<Base> {
         let is_before = ours.is_before(theirs);
         let ancestry = self.ancestry();
         let Some(common) = ancestry.common(&ours.state, &State::of(theirs)?)? else {
@@ -54,7 +54,7 @@ impl Publisher<'_> {
             return Err(Error::RolledBack);
         }
         let tree = match is_ours {
-            true => line.base.clone(),
+            true => sync_base.tree.clone(),
             false => common.commit.tree()?,
         };
         Ok(Base { apart: Some(tree) })
@@ -63,7 +63,7 @@ impl Publisher<'_> {
     /// Takes another computer's head for the newest, now that it is merged. `local`: the home has more than it.
     pub(crate) fn follow(
         &self,
-        line: &mut Line,
+        sync_base: &mut SyncBase,
         ours: Ours,
         theirs: Head,
         their_tree: Tree,
@@ -71,25 +71,25 @@ impl Publisher<'_> {
         local: bool,
     ) -> Result<()> {
         if base.is_apart() {
-            self.note_apart(line, ours, &theirs)?;
+            self.note_apart(sync_base, ours, &theirs)?;
         } else {
             if local {
-                line.merged.get_or_insert(ours.state.address);
+                sync_base.merged.get_or_insert(ours.state.address);
             }
-            if let Some(apart) = &mut line.apart {
+            if let Some(apart) = &mut sync_base.apart {
                 apart.see(&theirs);
             }
         }
-        line.head = theirs;
-        line.base = their_tree;
+        sync_base.head = theirs;
+        sync_base.tree = their_tree;
         // Until what is here is published again a crash is to find what was seen before.
-        match line.apart {
+        match sync_base.apart {
             Some(_) => Ok(()),
-            None => self.note(&line.head),
+            None => self.note(&sync_base.head),
         }
     }
 
-    fn note_apart(&self, line: &mut Line, ours: Ours, theirs: &Head) -> Result<()> {
+    fn note_apart(&self, sync_base: &mut SyncBase, ours: Ours, theirs: &Head) -> Result<()> {
         let problems = &self.sync.home.problems;
         let Ours { state, head } = ours;
         if head
@@ -102,10 +102,10 @@ impl Publisher<'_> {
                     .into(),
             );
         }
-        let apart = match line.apart.take() {
+        let apart = match sync_base.apart.take() {
             Some(apart) => apart,
             None => {
-                line.merged = Some(state.address);
+                sync_base.merged = Some(state.address);
                 let chunk = match &head {
                     Some(head) => Some(head.chunk().clone()),
                     None => self.sync.home.packs.store().get_chunk(&state.address).ok(),
@@ -128,7 +128,7 @@ impl Publisher<'_> {
              replaced. What is here and what it has are merged and published again; nothing was removed for it",
             apart.ours.address
         ));
-        let apart = line.apart.insert(apart);
+        let apart = sync_base.apart.insert(apart);
         apart.see(theirs);
         if let Some(seen) = self.sync.local.seen(self.account.home_key())? {
             apart.counter = apart.counter.max(seen.counter);
@@ -187,17 +187,17 @@ impl Publisher<'_> {
 
     /// The packs that a head with this tree refers to and the one before does not. Where the two have nothing to do with
     /// each other, all of them: what the other head refers to may be lost too, and be here.
-    pub(crate) fn new_packs(&self, line: &Line, tree: &Tree) -> Result<NewPacks> {
+    pub(crate) fn new_packs(&self, sync_base: &SyncBase, tree: &Tree) -> Result<NewPacks> {
         let mut new = NewPacks {
             nodes: self.sync.home.packs.fresh_nodes(),
             blocks: BTreeSet::new(),
         };
-        if line.apart.is_some() {
+        if sync_base.apart.is_some() {
             self.packs_of(tree, &mut new.nodes, &mut new.blocks)?;
             return Ok(new);
         }
         diff(
-            &line.base,
+            &sync_base.tree,
             tree,
             &*self.sync.home.reader,
             &mut |_, _, now| {
@@ -215,7 +215,7 @@ impl Publisher<'_> {
     /// in memory now, and a new tree is to be made of them.
     pub(crate) fn see_that_all_is_there(
         &self,
-        line: &Line,
+        sync_base: &SyncBase,
         tree: &Tree,
         new: &NewPacks,
     ) -> Result<bool> {
@@ -224,7 +224,11 @@ impl Publisher<'_> {
         if packs.store().traits().paid {
             return Ok(true);
         }
-        if let Some(chunk) = line.apart.as_ref().and_then(|apart| apart.chunk.as_ref()) {
+        if let Some(chunk) = sync_base
+            .apart
+            .as_ref()
+            .and_then(|apart| apart.chunk.as_ref())
+        {
             packs.store().put_chunks(std::slice::from_ref(chunk))?;
         }
         let lost = packs.bring_back(&new.nodes)?;
@@ -234,7 +238,7 @@ impl Publisher<'_> {
         }
         let lost = packs.bring_back(&new.blocks)?;
         if !lost.is_empty() {
-            self.name_lost(line, tree, &lost)?;
+            self.name_lost(sync_base, tree, &lost)?;
         }
         Ok(true)
     }
@@ -290,10 +294,10 @@ impl Publisher<'_> {
         ))
     }
 
-    fn name_lost(&self, line: &Line, tree: &Tree, lost: &BTreeSet<Address>) -> Result<()> {
+    fn name_lost(&self, sync_base: &SyncBase, tree: &Tree, lost: &BTreeSet<Address>) -> Result<()> {
         let reader = &*self.sync.home.reader;
         let mut hurt: BTreeSet<Ino> = BTreeSet::new();
-        diff(&line.base, tree, reader, &mut |key, _, now| {
+        diff(&sync_base.tree, tree, reader, &mut |key, _, now| {
             if let Some(Value::Block(Block::Stored { at, .. })) = now
                 && lost.contains(&at.pack)
             {

@@ -1,6 +1,6 @@
 //! What keeps a home and its store the same: the home, what was published last, and who may publish next.
 //!
-//! What always holds here: one publishes at a time, the one who has the line. It knows nothing of sessions: how they begin and end
+//! What always holds here: one publishes at a time, the thread that holds the sync base. It knows nothing of sessions: how they begin and end
 //! is above.
 
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::lease::Lease;
 use crate::local::Local;
 use crate::sync::attempt::Attempt;
 use crate::sync::backlog::Backlog;
-use crate::sync::line::Line;
 use crate::sync::news::News;
+use crate::sync::sync_base::SyncBase;
 use crate::time::snapshot_name;
 use crate::worktree::home::Home;
 use crate::{Change, Nanos, Result, Snapshot};
@@ -28,7 +28,7 @@ type Flusher = Box<dyn Fn() + Send + Sync>;
 pub(crate) struct Synchronizer {
     pub(crate) account: RwLock<Arc<Account>>,
     pub(crate) home: Arc<Home>,
-    pub(crate) line: Mutex<Line>,
+    pub(crate) sync_base: Mutex<SyncBase>,
     pub(crate) local: Arc<Local>,
     pub(crate) lease: Arc<Lease>,
     pub(crate) computer: String,
@@ -37,7 +37,7 @@ pub(crate) struct Synchronizer {
     pub(crate) facts: Mutex<Facts>,
     listeners: RwLock<Vec<Listener>>,
     flushers: RwLock<Vec<Flusher>>,
-    /// Who has the line.
+    /// The attempt of the thread that holds the sync base.
     pub(crate) trying: Mutex<Option<Arc<Attempt>>>,
     pub(crate) backlog: Backlog,
     pub(crate) news: News,
@@ -56,18 +56,18 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn of(line: &Line, offline: bool) -> Result<Self> {
-        let commit = Commit::decode(line.head.commit())?;
+    pub(super) fn of(sync_base: &SyncBase, offline: bool) -> Result<Self> {
+        let commit = Commit::decode(sync_base.head.commit())?;
         Ok(Self {
             newest: Snapshot {
                 name: snapshot_name(commit.time),
-                head: line.head.address().to_string(),
+                head: sync_base.head.address().to_string(),
                 computer: commit.computer,
                 added_bytes: commit.added_bytes,
             },
-            counter: line.head.counter(),
+            counter: sync_base.head.counter(),
             published: Nanos::from(commit.time),
-            changes: line.changes,
+            changes: sync_base.changes,
             offline,
         })
     }
@@ -82,16 +82,16 @@ impl Synchronizer {
     pub(crate) fn new(
         account: Arc<Account>,
         home: Home,
-        line: Line,
+        sync_base: SyncBase,
         local: Arc<Local>,
         lease: Arc<Lease>,
         remember: bool,
     ) -> Result<Arc<Self>> {
-        let facts = Facts::of(&line, false)?;
+        let facts = Facts::of(&sync_base, false)?;
         Ok(Arc::new(Self {
             account: RwLock::new(account),
             home: Arc::new(home),
-            line: Mutex::new(line),
+            sync_base: Mutex::new(sync_base),
             local,
             lease,
             computer: computer(),
@@ -157,9 +157,9 @@ impl Synchronizer {
         is_there
     }
 
-    /// Shows this line as what was published last.
-    pub(crate) fn show(&self, line: &Line, offline: bool) -> Result<()> {
-        *self.facts.lock() = Facts::of(line, offline)?;
+    /// Shows this as what was published last.
+    pub(crate) fn show(&self, sync_base: &SyncBase, offline: bool) -> Result<()> {
+        *self.facts.lock() = Facts::of(sync_base, offline)?;
         Ok(())
     }
 }

@@ -30,8 +30,8 @@ pub(crate) struct Dirty {
     pub(crate) logged: bool,
     /// Length of the block that the tree has in this place.
     pub(crate) stored_len: usize,
-    /// The number of the turn that moves it, if one does.
-    pub(crate) turn: Option<u64>,
+    /// The number of the batch that moves it, if one does.
+    pub(crate) batch: Option<u64>,
 }
 
 /// A file in memory.

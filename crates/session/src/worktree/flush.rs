@@ -11,15 +11,15 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use safeos_record::Chunk;
 use safeos_tree::{
-    BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Key, ObjectKind, ObjectRef, Place, Plain,
-    Source, Value, is_inline, trim,
+    BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Key, ObjectKind, ObjectRef, PackedObject,
+    Plain, Source, Value, is_inline, trim,
 };
 
 use crate::failure::Fault;
 use crate::journal::{Frame, Position};
 use crate::worktree::files::{BlockAt, State, runs};
+use crate::worktree::flush_scheduler::{BLOCKS_PER_BATCH, FlushBatch, Moving, PACKS_PER_BATCH};
 use crate::worktree::home::{Home, put_inode};
-use crate::worktree::turns::{BLOCKS_PER_TURN, Moving, PACKS_PER_TURN, Turn};
 use crate::{Error, Ino, Result};
 
 /// A file of which the log would take more than this goes into packs when it is synced, in bytes.
@@ -146,7 +146,7 @@ impl Home {
     /// nothing more is taken then.
     pub(crate) fn make_room(&self, bytes: usize) -> Result<()> {
         while self.files.dirty_bytes().saturating_add(bytes) > self.limits.dirty_bytes_max {
-            if !self.flush_oldest()? && !self.turns.wait() {
+            if !self.flush_oldest()? && !self.scheduler.wait() {
                 break;
             }
         }
@@ -156,9 +156,9 @@ impl Home {
     /// Moves the blocks that were written first into packs. Whether there were any.
     pub(crate) fn flush_oldest(&self) -> Result<bool> {
         let mut oldest = iter::from_fn(|| self.files.oldest());
-        let turn = self.turns.take(&self.files, &mut oldest);
-        self.pack(&turn)?;
-        Ok(!turn.blocks.is_empty())
+        let batch = self.scheduler.take(&self.files, &mut oldest);
+        self.pack(&batch)?;
+        Ok(!batch.blocks.is_empty())
     }
 
     /// Moves everything in memory into packs.
@@ -189,27 +189,27 @@ impl Home {
     fn flush(&self, blocks: Vec<BlockAt>) -> Result<()> {
         let elsewhere = self.flush_free(blocks)?;
         if !elsewhere.is_empty() {
-            self.turns.wait();
+            self.scheduler.wait();
             // What did not go well there.
             self.flush_free(elsewhere)?;
         }
         Ok(())
     }
 
-    /// Moves those blocks that are in no turn yet; the others are the answer.
+    /// Moves those blocks that are in no batch yet; the others are the answer.
     fn flush_free(&self, blocks: Vec<BlockAt>) -> Result<Vec<BlockAt>> {
-        // More than a turn is worth a second thread.
-        let is_much = blocks.len() > BLOCKS_PER_TURN;
+        // More than a batch is worth a second thread.
+        let is_much = blocks.len() > BLOCKS_PER_BATCH;
         let blocks = Mutex::new(blocks.into_iter());
         let elsewhere = Mutex::new(Vec::new());
         let work = || -> Result<()> {
             loop {
-                let turn = self.turns.take(&self.files, &mut *blocks.lock());
-                elsewhere.lock().extend_from_slice(&turn.elsewhere);
-                if turn.blocks.is_empty() {
+                let batch = self.scheduler.take(&self.files, &mut *blocks.lock());
+                elsewhere.lock().extend_from_slice(&batch.elsewhere);
+                if batch.blocks.is_empty() {
                     return Ok(());
                 }
-                self.pack(&turn)?;
+                self.pack(&batch)?;
             }
         };
         if is_much {
@@ -227,8 +227,8 @@ impl Home {
         Ok(elsewhere.into_inner())
     }
 
-    fn pack(&self, turn: &Turn<'_>) -> Result<()> {
-        let moving = &turn.blocks[..];
+    fn pack(&self, batch: &FlushBatch<'_>) -> Result<()> {
+        let moving = &batch.blocks[..];
         let mut packer = BlockPacker::new(self.reader.keys());
         let mut placed: Vec<(usize, Option<Block>)> = Vec::new();
         let mut ready = Vec::new();
@@ -253,7 +253,7 @@ impl Home {
             if let Some(pack) = packer.add(index as u64, plain)? {
                 ready.push(pack);
             }
-            if ready.len() == PACKS_PER_TURN {
+            if ready.len() == PACKS_PER_BATCH {
                 self.keep(std::mem::take(&mut ready), &lens, &mut placed)?;
                 self.settle(moving, std::mem::take(&mut placed))?;
             }
@@ -281,7 +281,7 @@ impl Home {
                 }
             }
         }
-        let packs: Vec<(Chunk, Vec<Place>)> = packs
+        let packs: Vec<(Chunk, Vec<PackedObject>)> = packs
             .into_iter()
             .map(|pack| (pack.chunk, pack.places))
             .collect();

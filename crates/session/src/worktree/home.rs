@@ -20,10 +20,10 @@ use crate::journal::{Frame, Stage};
 use crate::packs::Packs;
 use crate::packs::readahead::ReadAhead;
 use crate::worktree::files::Files;
+use crate::worktree::flush_scheduler::FlushScheduler;
 use crate::worktree::owners::Owners;
 use crate::worktree::problems::Problems;
 use crate::worktree::tree_view::TreeView;
-use crate::worktree::turns::Turns;
 use crate::{Error, Ino, Limits, Result};
 
 /// Inode numbers are a range of 39 random bits, drawn by each session, and a count of 24 bits in it:
@@ -67,7 +67,7 @@ pub(crate) struct Home {
     pub(crate) stage: Stage,
     pub(crate) work: RwLock<Work>,
     pub(crate) files: Files,
-    pub(crate) turns: Turns,
+    pub(crate) scheduler: FlushScheduler,
     pub(crate) problems: Problems,
     pub(crate) ahead: ReadAhead,
     pub(crate) limits: Limits,
@@ -117,7 +117,7 @@ impl Home {
                 orphans: HashSet::new(),
             }),
             files: Files::default(),
-            turns: Turns::default(),
+            scheduler: FlushScheduler::default(),
             problems: Problems::default(),
             ahead: ReadAhead::default(),
             limits,

@@ -19,7 +19,7 @@ use safeos_store::{Amount, Error, Result, Upload};
 use super::failure;
 use super::journal::{Entry, Journal, What};
 use super::payment::{self, Evidence, Outcome};
-use super::purse::{Wallets, amount};
+use super::wallets::{Wallets, amount};
 
 /// Most chunks that are paid for and stored as one: the leaves of the largest tree of a merkle payment.
 const TOGETHER_MAX: usize = 256;

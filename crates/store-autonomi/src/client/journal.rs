@@ -62,7 +62,7 @@ pub(crate) struct Entry {
 }
 
 /// The right to pay, for one program at a time.
-pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] File);
+pub(crate) struct PaymentLock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl Journal {
     pub fn new(url: &str, state: &Path) -> Self {
@@ -84,7 +84,7 @@ impl Journal {
     }
 
     /// Waits for the turn of this program.
-    pub async fn turn(&self) -> Result<Turn> {
+    pub async fn turn(&self) -> Result<PaymentLock> {
         private_folder(&self.folder).map_err(|error| self.failed(&self.folder, &error))?;
         let path = self.folder.join("lock");
         let file = File::options()
@@ -96,7 +96,7 @@ impl Journal {
         let started = tokio::time::Instant::now();
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Turn(file)),
+                Ok(()) => return Ok(PaymentLock(file)),
                 Err(fs::TryLockError::WouldBlock) if started.elapsed() < TURN_MAX => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }

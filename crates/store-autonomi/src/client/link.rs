@@ -10,7 +10,7 @@ use safeos_store::{Error, Result};
 use tokio::runtime::Runtime;
 
 use super::failure;
-use super::place::Place;
+use super::network_config::NetworkConfig;
 
 /// Connecting takes no longer.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const REMEMBERED: usize = 2;
 
 /// A connection to the network, with threads of its own.
 pub(crate) struct Link {
-    pub place: Place,
+    pub place: NetworkConfig,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     client: tokio::sync::Mutex<Option<Arc<Client>>>,
@@ -31,7 +31,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub fn new(place: Place) -> Result<Self> {
+    pub fn new(place: NetworkConfig) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name("autonomi")

@@ -12,11 +12,11 @@ mod chunks;
 mod failure;
 mod journal;
 mod link;
+mod network_config;
 mod payment;
-mod place;
 mod pointers;
-mod purse;
 mod store;
+mod wallets;
 
 pub use store::AutonomiStore;
 
@@ -24,9 +24,9 @@ pub use store::AutonomiStore;
 pub(crate) fn records(url: &str, named: &Autonomi, options: &Options) -> Result<Arc<dyn Store>> {
     let store = AutonomiStore::open(url, named.manifest.as_deref(), &options.state)?;
     if let Some(key) = wallet_key(url)?
-        && let Some(purse) = store.purse()
+        && let Some(wallet) = store.wallet()
     {
-        purse.fund(&key)?;
+        wallet.fund(&key)?;
     }
     Ok(Arc::new(store))
 }

@@ -10,7 +10,7 @@ use ant_protocol::evm::journal::{PaymentReceipt, PaymentRequest, PaymentStatus, 
 use safeos_store::{Error, Result};
 
 use super::failure;
-use super::purse::Wallets;
+use super::wallets::Wallets;
 
 /// How long the chain is watched before whoever waits hears that it is not known yet.
 const WATCH_MAX: Duration = Duration::from_secs(120);

@@ -13,7 +13,7 @@ use super::chunks::{quotes, transactions};
 use super::failure;
 use super::journal::{Entry, Journal, What};
 use super::payment::{self, Evidence, Outcome};
-use super::purse::Wallets;
+use super::wallets::Wallets;
 
 /// Prices that were offered are paid within this time.
 const OFFER_MAX: Duration = Duration::from_secs(12 * 3600);

@@ -6,13 +6,13 @@ use ant_protocol::DATA_TYPE_CHUNK;
 use futures::StreamExt;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE, Pointer};
 use safeos_store::{
-    Amount, Entry, Error, Kind, Money, Purse, Result, Spent, Stats, Store, Traits, Upload,
+    Amount, Entry, Error, Kind, Money, Result, Spent, Stats, Store, Traits, Upload, Wallet,
 };
 
 use super::journal::Journal;
 use super::link::Link;
-use super::place::Place;
-use super::purse::Wallets;
+use super::network_config::NetworkConfig;
+use super::wallets::Wallets;
 use super::{chunks, failure, pointers};
 
 /// Chunks fetched at once.
@@ -46,7 +46,7 @@ impl AutonomiStore {
             "" => Some(SPEND_UNASKED),
             limit => Some(limit.parse()?),
         };
-        let place = Place::find(url, manifest)?;
+        let place = NetworkConfig::find(url, manifest)?;
         // The heads' place says nothing about who pays: one journal for a network.
         let network = url.split('?').next().unwrap_or(url);
         Ok(Self {
@@ -144,7 +144,7 @@ impl Store for AutonomiStore {
         })
     }
 
-    fn purse(&self) -> Option<&dyn Purse> {
+    fn wallet(&self) -> Option<&dyn Wallet> {
         Some(self)
     }
 
@@ -206,12 +206,12 @@ impl Store for AutonomiStore {
     }
 }
 
-impl Purse for AutonomiStore {
+impl Wallet for AutonomiStore {
     fn fund(&self, key: &str) -> Result<String> {
         self.wallets.fund(key)
     }
 
-    fn wallet(&self) -> Option<String> {
+    fn address(&self) -> Option<String> {
         self.wallets.address()
     }
 

@@ -18,7 +18,7 @@ use redb::{
 };
 use safeos_record::{Address, Chunk, Pointer};
 
-use super::blocks::{Blocks, Fault};
+use super::checksummed_file::{ChecksummedFile, Fault};
 use super::failure::Failure;
 use crate::check::check_set;
 use crate::{Entry, Kind, Stats};
@@ -49,7 +49,7 @@ impl Engine {
             .truncate(true)
             .mode(0o600)
             .open(path)?;
-        let engine = Self::start(Blocks::create(file)?)?;
+        let engine = Self::start(ChecksummedFile::create(file)?)?;
         engine.run(|database| {
             let write = begin(database)?;
             write.open_table(POINTERS)?;
@@ -63,10 +63,10 @@ impl Engine {
     /// Opens an engine file.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Self::start(Blocks::open(file)?)
+        Self::start(ChecksummedFile::open(file)?)
     }
 
-    fn start(blocks: Blocks) -> Result<Self, Failure> {
+    fn start(blocks: ChecksummedFile) -> Result<Self, Failure> {
         let fault = blocks.fault();
         let database = guarded(&fault, || {
             Ok(Builder::new()

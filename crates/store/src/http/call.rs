@@ -19,9 +19,9 @@ use super::Patience;
 use super::connection::{Deadline, until};
 use super::mixed::Mixed;
 use super::network::Network;
+use super::request_error::{From, RequestError, START_BYTES, is_unknown_path, of_status, one_line};
 use super::settings::{HttpOptions, Parts, Tokens};
 use super::tls::refused;
-use super::trouble::{From, START_BYTES, Trouble, is_unknown_path, of_status, one_line};
 use super::wire::{BODY, PREFER, ROOM, read_room};
 use crate::Room;
 
@@ -29,7 +29,7 @@ use crate::Room;
 const FAILURE_BYTES_MAX: usize = 8 * 1024;
 
 /// What is asked.
-pub(super) struct Ask<'a> {
+pub(super) struct Call<'a> {
     pub(super) method: Method,
     /// With the leading slash.
     pub(super) path: String,
@@ -47,7 +47,7 @@ pub(super) struct Ask<'a> {
     pub(super) answer_max: usize,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> Call<'a> {
     pub(super) fn get(path: String, answer_max: usize) -> Self {
         Self {
             method: Method::GET,
@@ -82,16 +82,16 @@ impl Answer {
     /// Makes of its body what was asked for, or says whose fault it is that it is not that.
     pub(super) fn read<T>(
         self,
-        read: impl FnOnce(Vec<u8>) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
+        read: impl FnOnce(Vec<u8>) -> Result<T, RequestError>,
+    ) -> Result<T, RequestError> {
         let start = self.body.get(..START_BYTES).unwrap_or(&self.body).to_vec();
-        read(self.body).map_err(|trouble| self.from.explain(trouble, &start))
+        read(self.body).map_err(|error| self.from.explain(error, &start))
     }
 }
 
 /// Takes a successful answer while it comes in: who gave it, its head and body.
 pub(super) type Reading<'a, T> =
-    dyn FnMut(&From, &HeaderMap, &mut dyn Read) -> Result<T, Trouble> + 'a;
+    dyn FnMut(&From, &HeaderMap, &mut dyn Read) -> Result<T, RequestError> + 'a;
 
 /// What makes requests.
 pub(super) struct Caller {
@@ -129,7 +129,7 @@ impl Caller {
     }
 
     /// Asks. What has an address or a digest is held against that by its caller.
-    pub(super) fn ask(&self, base: &str, ask: &Ask<'_>) -> Result<Answer, Trouble> {
+    pub(super) fn ask(&self, base: &str, ask: &Call<'_>) -> Result<Answer, RequestError> {
         self.stream(base, ask, &mut |from, head, body| {
             let body = read_whole(head, body, ask.answer_max)?;
             Ok(Answer {
@@ -142,7 +142,7 @@ impl Caller {
 
     /// Asks for something to be done, which is answered with no more than that it is. That is easily said: who says it must
     /// be as much of a gateway as what answered here before.
-    pub(super) fn have_done(&self, base: &str, ask: &Ask<'_>) -> Result<HeaderMap, Trouble> {
+    pub(super) fn have_done(&self, base: &str, ask: &Call<'_>) -> Result<HeaderMap, RequestError> {
         let Answer { from, head, .. } = self.ask(base, ask)?;
         if from.status != 204 || !from.marked && self.marked.lock().contains(base) {
             return Err(from.stranger());
@@ -154,9 +154,9 @@ impl Caller {
     pub(super) fn stream<T>(
         &self,
         base: &str,
-        ask: &Ask<'_>,
+        ask: &Call<'_>,
         read: &mut Reading<'_, T>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, RequestError> {
         match self.part_bytes(base, ask) {
             Some(each) => self.ask_in_parts(base, ask, each, read),
             None => self.ask_once(base, ask, read),
@@ -167,29 +167,29 @@ impl Caller {
     pub(super) fn ask_once<T>(
         &self,
         base: &str,
-        ask: &Ask<'_>,
+        ask: &Call<'_>,
         read: &mut Reading<'_, T>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, RequestError> {
         let token = self.tokens.get(base);
         let outcome = self.timed(base, ask, token.as_ref(), read);
-        let Err(Trouble::Denied(why)) = outcome else {
+        let Err(RequestError::Denied(why)) = outcome else {
             return outcome;
         };
         // The person may have been given another one since.
         match self.tokens.renew(base, token.as_ref()) {
             Ok(true) => self.timed(base, ask, self.tokens.get(base).as_ref(), read),
-            Ok(false) => Err(Trouble::Denied(why)),
-            Err(error) => Err(Trouble::Denied(format!("{why} ({error})"))),
+            Ok(false) => Err(RequestError::Denied(why)),
+            Err(error) => Err(RequestError::Denied(format!("{why} ({error})"))),
         }
     }
 
     fn timed<T>(
         &self,
         base: &str,
-        ask: &Ask<'_>,
+        ask: &Call<'_>,
         token: Option<&Arc<Zeroizing<String>>>,
         read: &mut Reading<'_, T>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, RequestError> {
         let bytes = ask.body.map_or(0, <[u8]>::len) + ask.answer_max;
         let now = self.network.now() + self.patience.request + ask.held;
         let deadline = Deadline {
@@ -203,10 +203,10 @@ impl Caller {
     fn send<T>(
         &self,
         base: &str,
-        ask: &Ask<'_>,
+        ask: &Call<'_>,
         token: Option<&Arc<Zeroizing<String>>>,
         read: &mut Reading<'_, T>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, RequestError> {
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(format!("{base}{}", ask.path));
@@ -221,12 +221,12 @@ impl Caller {
         }
         if let Some(token) = token {
             let mut value = HeaderValue::from_str(token).map_err(|_| {
-                Trouble::Refused("the token has characters that no token has".into())
+                RequestError::Refused("the token has characters that no token has".into())
             })?;
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        let unbuilt = |error: ureq::http::Error| Trouble::Refused(error.to_string());
+        let unbuilt = |error: ureq::http::Error| RequestError::Refused(error.to_string());
         let answer = match ask.body {
             Some(body) => {
                 let request = request
@@ -255,9 +255,9 @@ impl Caller {
                 body: &mut body,
                 start: Vec::new(),
             };
-            return read(&from, &head.headers, &mut body).map_err(|trouble| {
+            return read(&from, &head.headers, &mut body).map_err(|error| {
                 body.read_start();
-                from.explain(trouble, &body.start)
+                from.explain(error, &body.start)
             });
         }
         let after = text(&head.headers, &header::RETRY_AFTER)
@@ -268,7 +268,7 @@ impl Caller {
         // One that has taken some was asked for something else, by damage on the way.
         let is_of_before = ask.part && is_unknown_path(from.status, &said);
         if is_of_before && !self.take_parts.lock().contains(base) {
-            return Err(Trouble::Refused(format!(
+            return Err(RequestError::Refused(format!(
                 "the gateway {base} is of a version that takes no uploads in parts, and the network of this computer loses longer ones: whoever runs `safe store serve` there updates it"
             )));
         }
@@ -308,11 +308,11 @@ pub(super) fn text<'a>(head: &'a HeaderMap, name: &header::HeaderName) -> Option
 }
 
 /// The body, if it has at most `max` bytes.
-fn read_whole(head: &HeaderMap, body: &mut dyn Read, max: usize) -> Result<Vec<u8>, Trouble> {
+fn read_whole(head: &HeaderMap, body: &mut dyn Read, max: usize) -> Result<Vec<u8>, RequestError> {
     let announced: Option<u64> =
         text(head, &header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     let too_long = || {
-        Trouble::Lie(format!(
+        RequestError::Lie(format!(
             "its answer is longer than {max} bytes, which it cannot be"
         ))
     };
@@ -330,7 +330,7 @@ fn read_whole(head: &HeaderMap, body: &mut dyn Read, max: usize) -> Result<Vec<u
 }
 
 /// What a failure while reading an answer means.
-pub(super) fn of_io(error: &io::Error) -> Trouble {
+pub(super) fn of_io(error: &io::Error) -> RequestError {
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return of_http(inner);
     }
@@ -341,15 +341,17 @@ pub(super) fn of_io(error: &io::Error) -> Trouble {
         return of_mixed(*inner);
     }
     match error.kind() {
-        io::ErrorKind::InvalidData => Trouble::Lie(format!("its answer makes no sense: {error}")),
-        io::ErrorKind::UnexpectedEof => {
-            Trouble::away("the connection ended in the middle of an answer")
+        io::ErrorKind::InvalidData => {
+            RequestError::Lie(format!("its answer makes no sense: {error}"))
         }
-        io::ErrorKind::TimedOut => Trouble::away("no answer in time"),
-        io::ErrorKind::ConnectionRefused => Trouble::away(
+        io::ErrorKind::UnexpectedEof => {
+            RequestError::away("the connection ended in the middle of an answer")
+        }
+        io::ErrorKind::TimedOut => RequestError::away("no answer in time"),
+        io::ErrorKind::ConnectionRefused => RequestError::away(
             "nothing listens at this address: see that the gateway runs, and check host and port",
         ),
-        _ => Trouble::away(
+        _ => RequestError::away(
             of_lookup(&error.to_string()).unwrap_or_else(|| one_line(&error.to_string())),
         ),
     }
@@ -366,12 +368,12 @@ fn of_lookup(error: &str) -> Option<String> {
 }
 
 /// The same of a request with this body. An upload that nobody answers is told as one.
-fn of_upload(error: &HttpError, body: Option<&[u8]>) -> Trouble {
+fn of_upload(error: &HttpError, body: Option<&[u8]>) -> RequestError {
     match (error, body) {
         (HttpError::Io(error), Some(body))
             if error.kind() == io::ErrorKind::TimedOut && !body.is_empty() =>
         {
-            Trouble::away(format!(
+            RequestError::away(format!(
                 "no answer in time to an upload of {} bytes",
                 body.len()
             ))
@@ -380,39 +382,39 @@ fn of_upload(error: &HttpError, body: Option<&[u8]>) -> Trouble {
     }
 }
 
-fn of_http(error: &HttpError) -> Trouble {
+fn of_http(error: &HttpError) -> RequestError {
     match error {
         HttpError::Io(error) => of_io(error),
-        HttpError::HostNotFound => Trouble::away(
+        HttpError::HostNotFound => RequestError::away(
             "its name is not known: check the host, and that this computer has a network",
         ),
         HttpError::Rustls(error) => of_tls(error),
-        HttpError::Tls(why) => Trouble::Refused(format!("TLS does not work with it: {why}")),
+        HttpError::Tls(why) => RequestError::Refused(format!("TLS does not work with it: {why}")),
         HttpError::Protocol(_) | HttpError::LargeResponseHeader(..) | HttpError::Http(_) => {
-            Trouble::Stranger(format!(
+            RequestError::Stranger(format!(
                 "its answer is no HTTP that can be understood ({}): check host and port",
                 one_line(&error.to_string())
             ))
         }
-        other => Trouble::away(one_line(&other.to_string())),
+        other => RequestError::away(one_line(&other.to_string())),
     }
 }
 
-fn of_mixed(mixed: Mixed) -> Trouble {
+fn of_mixed(mixed: Mixed) -> RequestError {
     match mixed {
-        Mixed::Ended => Trouble::away(mixed.to_string()),
-        _ => Trouble::Stranger(mixed.to_string()),
+        Mixed::Ended => RequestError::away(mixed.to_string()),
+        _ => RequestError::Stranger(mixed.to_string()),
     }
 }
 
-fn of_tls(error: &rustls::Error) -> Trouble {
+fn of_tls(error: &rustls::Error) -> RequestError {
     if let Some(why) = refused(error) {
-        return Trouble::Refused(one_line(&why));
+        return RequestError::Refused(one_line(&why));
     }
     match error {
         // Damage on the way, which this is there for.
-        rustls::Error::DecryptError => Trouble::away("what came was damaged on the way"),
-        other => Trouble::Stranger(format!(
+        rustls::Error::DecryptError => RequestError::away("what came was damaged on the way"),
+        other => RequestError::Stranger(format!(
             "TLS does not work with it ({}): see whether it serves https",
             one_line(&other.to_string())
         )),

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use safeos_record::Address;
 use ureq::http::{HeaderMap, Method};
 
-use super::call::{Ask, Caller, Reading};
+use super::call::{Call, Caller, Reading};
+use super::request_error::RequestError;
 use super::settings::Parts;
-use super::trouble::Trouble;
 use super::wire::JSON_BYTES_MAX;
 use super::wire::{BODY, PART_BYTES_MAX};
 
@@ -44,7 +44,7 @@ impl Drop for Counted<'_> {
 
 impl Caller {
     /// How long the parts of this request's body are, if it has to be sent in parts.
-    pub(super) fn part_bytes(&self, base: &str, ask: &Ask<'_>) -> Option<usize> {
+    pub(super) fn part_bytes(&self, base: &str, ask: &Call<'_>) -> Option<usize> {
         let token = self.tokens.get(base).map_or(0, |token| token.len());
         let most = (WRITE_BYTES_MAX - AROUND_BYTES).saturating_sub(token);
         let most = most.max(PART_BYTES_LEAST);
@@ -62,19 +62,19 @@ impl Caller {
     pub(super) fn ask_in_parts<T>(
         &self,
         base: &str,
-        ask: &Ask<'_>,
+        ask: &Call<'_>,
         each: usize,
         read: &mut Reading<'_, T>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, RequestError> {
         let body = ask.body.unwrap_or_default();
         let id = Address::of(body);
         let parts: Vec<(usize, &[u8])> = (0..).step_by(each).zip(body.chunks(each)).collect();
         let part = |(at, bytes): &(usize, &[u8])| {
-            let ask = Ask {
+            let ask = Call {
                 method: Method::PUT,
                 body: Some(bytes),
                 part: true,
-                ..Ask::get(
+                ..Call::get(
                     format!("/v1/bodies/{id}?at={at}&of={}", body.len()),
                     JSON_BYTES_MAX,
                 )
@@ -98,8 +98,8 @@ impl Caller {
             stop.fetch_or(sent.is_err(), Ordering::Relaxed);
             sent
         });
-        sent.into_iter().collect::<Result<(), Trouble>>()?;
-        let ask = Ask {
+        sent.into_iter().collect::<Result<(), RequestError>>()?;
+        let ask = Call {
             method: ask.method.clone(),
             path: ask.path.clone(),
             header: ask.header.clone(),
@@ -109,7 +109,7 @@ impl Caller {
         };
         self.ask_once(base, &ask, &mut |from, head, body| {
             if !has_taken(head, &id) {
-                return Err(Trouble::Stranger(format!(
+                return Err(RequestError::Stranger(format!(
                     "it answers without the body that was sent to it in parts: what stands before the gateway must pass the header {BODY} on, both ways, and all requests to the same gateway"
                 )));
             }
@@ -118,14 +118,14 @@ impl Caller {
     }
 
     /// Does something again that may work then. Its gateway has answered before.
-    fn again(&self, mut ask: impl FnMut() -> Result<(), Trouble>) -> Result<(), Trouble> {
+    fn again(&self, mut ask: impl FnMut() -> Result<(), RequestError>) -> Result<(), RequestError> {
         let mut pause = self.patience.again;
         let mut tried = 0;
         loop {
             tried += 1;
             match ask() {
-                Err(trouble) if trouble.tries() > tried => {
-                    let after = self.patience.before_again(&trouble);
+                Err(error) if error.tries() > tried => {
+                    let after = self.patience.before_again(&error);
                     self.network.sleep(pause.max(after));
                     pause *= 3;
                 }

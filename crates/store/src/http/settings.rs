@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::network::{Network, System};
-use super::trouble::Trouble;
+use super::request_error::RequestError;
 use crate::{Error, Result};
 
 /// The variable that names a file with bearer tokens.
@@ -55,9 +55,9 @@ impl Patience {
     }
 
     /// How long the gateway wants to be left alone, as far as that can be waited for.
-    pub(super) fn before_again(&self, trouble: &Trouble) -> Duration {
-        let after = match trouble {
-            Trouble::Away { after, .. } => after.unwrap_or_default(),
+    pub(super) fn before_again(&self, error: &RequestError) -> Duration {
+        let after = match error {
+            RequestError::Away { after, .. } => after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
         after.min(self.stall / 4)

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use safeos_record::{Address, Chunk, Key as Secret};
 use safeos_tree::{
     Batch, Block, Commit, Error, FileKind, Inode, Key, Keys, Node, ObjectKind, ObjectRef, Owner,
-    PackSink, PackWriter, Place, Plain, ROOT, Result, SnapshotItem, Source, Totals, Tree, Value,
-    decode_batch, directory, encode_batch, open, seal_tree,
+    PackSink, PackWriter, PackedObject, Plain, ROOT, Result, SnapshotItem, Source, Totals, Tree,
+    Value, decode_batch, directory, encode_batch, open, seal_tree,
 };
 
 const VECTORS: &str = include_str!("vectors.txt");
@@ -69,7 +69,7 @@ impl Source for Nowhere {
 }
 
 impl PackSink for Nowhere {
-    fn pack(&mut self, _: Chunk, _: &[Place]) -> Result<()> {
+    fn pack(&mut self, _: Chunk, _: &[PackedObject]) -> Result<()> {
         Err(Error::Format("a tree of one leaf needs no pack"))
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, Key as Secret};
 use safeos_tree::{
-    Block, Error, FileKind, Key, Keys, Node, ObjectRef, Objects, PackSink, Place, ROOT, Reader,
-    Result, Source, Tree, Value, check, seal_tree,
+    Block, Error, FileKind, Key, Keys, Node, ObjectRef, Objects, PackSink, PackedObject, ROOT,
+    Reader, Result, Source, Tree, Value, check, seal_tree,
 };
 
 use crate::world::World;
@@ -223,7 +223,7 @@ impl Objects for Packs {
 }
 
 impl PackSink for &Packs {
-    fn pack(&mut self, chunk: Chunk, _: &[Place]) -> Result<()> {
+    fn pack(&mut self, chunk: Chunk, _: &[PackedObject]) -> Result<()> {
         self.0.lock().insert(chunk.address(), chunk.into_bytes());
         Ok(())
     }

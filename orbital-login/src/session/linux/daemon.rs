@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Options;
 use super::child::own_session;
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Starts it and waits until it serves.
-    pub(super) fn start(mount: &Path, options: &Options) -> Result<Self, Trouble> {
+    pub(super) fn start(mount: &Path, options: &Options) -> Result<Self, UserError> {
         unmount_dead(mount);
         let mut command = Command::new(&options.daemon);
         command
@@ -44,7 +44,7 @@ impl Daemon {
         // SAFETY: between fork and exec only system calls are made, which allocate nothing.
         unsafe { command.pre_exec(|| own_session(libc::SIGTERM)) };
         let mut child = command.spawn().map_err(|error| {
-            Trouble::new("daemon_missing", format!("safed cannot be run: {error}"))
+            UserError::new("daemon_missing", format!("safed cannot be run: {error}"))
         })?;
         let (said, hear) = mpsc::channel();
         let stdout = child.stdout.take();
@@ -91,7 +91,7 @@ impl Daemon {
                     (Ok(_), "") => "it ended at once".to_owned(),
                     (Ok(_), last) => last.to_owned(),
                 };
-                Err(Trouble::new("daemon_failed", message))
+                Err(UserError::new("daemon_failed", message))
             }
         }
     }

@@ -10,7 +10,7 @@ use redox_users::{
     All, AllGroups, AllUsers, Config, GroupBuilder, UserBuilder, auth, is_valid_name,
 };
 
-use crate::trouble::Trouble;
+use crate::user_error::UserError;
 
 const SHELL: &str = "/bin/ion";
 /// In the field for the full name: made here, for this account.
@@ -24,7 +24,7 @@ pub(super) struct Person {
     pub(super) gid: u32,
 }
 
-fn tables() -> Result<(AllUsers<auth::Full>, AllGroups), Trouble> {
+fn tables() -> Result<(AllUsers<auth::Full>, AllGroups), UserError> {
     let config = || Config::default().writeable(true);
     let users =
         AllUsers::authenticator(config()).map_err(|error| failed("the list of users", &error))?;
@@ -33,7 +33,7 @@ fn tables() -> Result<(AllUsers<auth::Full>, AllGroups), Trouble> {
 }
 
 /// The user of an account; made if there is none.
-pub(super) fn for_account(account: &str) -> Result<Person, Trouble> {
+pub(super) fn for_account(account: &str) -> Result<Person, UserError> {
     // `;` parts the fields of the table.
     let full: String = account
         .chars()
@@ -54,12 +54,12 @@ pub(super) fn for_account(account: &str) -> Result<Person, Trouble> {
 }
 
 /// A user for one guest session.
-pub(super) fn for_guest() -> Result<Person, Trouble> {
+pub(super) fn for_guest() -> Result<Person, UserError> {
     make(["guest".to_owned(), "safe-guest".to_owned()], GUEST, "/tmp")
 }
 
 /// The first of the names that is free, or is that of a user made for the same account.
-fn make(names: [String; 2], full: &str, home: &str) -> Result<Person, Trouble> {
+fn make(names: [String; 2], full: &str, home: &str) -> Result<Person, UserError> {
     let (mut users, mut groups) = tables()?;
     let number = |id: usize| u32::try_from(id).map_err(|error| failed("the user's number", &error));
     for name in names.into_iter().filter(|name| is_valid_name(name)) {
@@ -138,7 +138,7 @@ pub(super) fn become_user(uid: u32, gid: u32) -> io::Result<()> {
 
 /// Does something as the user, and is root again. The process is root for its other threads as little as for
 /// this one meanwhile; they only draw.
-pub(super) fn acting_as<T>(person: &Person, what: impl FnOnce() -> T) -> Result<T, Trouble> {
+pub(super) fn acting_as<T>(person: &Person, what: impl FnOnce() -> T) -> Result<T, UserError> {
     let same = libc::uid_t::MAX;
     // SAFETY: takes numbers.
     let become_effective = |uid: libc::uid_t| unsafe { libc::setresuid(same, uid, same) == 0 };
@@ -157,6 +157,6 @@ pub(super) fn acting_as<T>(person: &Person, what: impl FnOnce() -> T) -> Result<
 }
 
 /// What of a user could not be done.
-pub(super) fn failed(what: &str, error: &dyn std::fmt::Display) -> Trouble {
-    Trouble::new("user_failed", format!("{what}: {error}"))
+pub(super) fn failed(what: &str, error: &dyn std::fmt::Display) -> UserError {
+    UserError::new("user_failed", format!("{what}: {error}"))
 }

@@ -101,14 +101,6 @@ fn not_published(session: &Session, error: Error) -> ErrorReply {
     }
 }
 
-fn secret(from: &safeos_control::Secret) -> Secret {
-    Secret::new(from.expose().to_owned())
-}
-
-fn shown(key: &Secret) -> safeos_control::Secret {
-    safeos_control::Secret::new(key.expose().to_owned())
-}
-
 /// The session of whoever opened the conversation.
 fn signed(conversation: &Exchange) -> Result<(Arc<Signed>, Arc<Session>), ErrorReply> {
     let none = || {
@@ -164,20 +156,20 @@ fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) ->
     let mut generated = Keys::default();
     let secret_key = match (&request.secret_key, request.generate_secret_key) {
         (Some(_), true) => return both("secret key"),
-        (Some(given), false) => Some(secret(given)),
+        (Some(given), false) => Some(given.clone()),
         (None, true) => {
             let made = SecretKey::generate().map_err(failed)?.to_text();
-            generated.secret_key = Some(shown(&made));
+            generated.secret_key = Some(made.clone());
             Some(made)
         }
         (None, false) => None,
     };
     let recovery_key = match (&request.recovery_key, request.generate_recovery_key) {
         (Some(_), true) => return both("recovery key"),
-        (Some(given), false) => Some(RecoveryKey::parse(&secret(given)).map_err(failed)?),
+        (Some(given), false) => Some(RecoveryKey::parse(given).map_err(failed)?),
         (None, true) => {
             let made = RecoveryKey::generate().map_err(failed)?;
-            generated.recovery_key = Some(shown(&made.to_words()));
+            generated.recovery_key = Some(made.to_words());
             Some(made)
         }
         (None, false) => None,
@@ -186,7 +178,7 @@ fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) ->
     conversation.hand_over(&generated)?;
     let credentials = Credentials {
         name: request.name,
-        password: secret(&request.password),
+        password: request.password.clone(),
         secret_key,
     };
     let wishes = SignUpOptions {
@@ -197,7 +189,7 @@ fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) ->
         store: request.store,
         remember: request.remember,
         accept_older: false,
-        wallet: request.wallet_key.as_ref().map(secret),
+        wallet: request.wallet_key.clone(),
     };
     open(conversation, opening, |options| {
         let session = Session::sign_up_with(credentials, wishes, options, listener)?;
@@ -211,7 +203,7 @@ fn price(conversation: &Exchange, request: &Price, listener: &Listener<'_>) -> A
     let daemon = &conversation.daemon;
     let url = request.store.as_deref().unwrap_or(&daemon.store);
     let store = store(conversation, Some(url))?;
-    let Some(purse) = store.purse() else {
+    let Some(wallet) = store.wallet() else {
         return Ok(Reply::ok(&()));
     };
     listener.step(Step {
@@ -225,7 +217,7 @@ fn price(conversation: &Exchange, request: &Price, listener: &Listener<'_>) -> A
         _ => false,
     };
     let key = request.wallet_key.expose();
-    let price = safeos_store::Price::of_sign_up(purse, key, head_elsewhere).map_err(failed)?;
+    let price = safeos_store::Price::of_sign_up(wallet, key, head_elsewhere).map_err(failed)?;
     price.affordable(url).map_err(failed)?;
     let sum = |money: Money| Sum {
         tokens: money.tokens.to_string(),
@@ -242,8 +234,8 @@ fn price(conversation: &Exchange, request: &Price, listener: &Listener<'_>) -> A
 fn sign_in(conversation: &Exchange, request: SignIn, listener: &Listener<'_>) -> Answer {
     let credentials = Credentials {
         name: request.name,
-        password: secret(&request.password),
-        secret_key: request.secret_key.as_ref().map(secret),
+        password: request.password.clone(),
+        secret_key: request.secret_key.clone(),
     };
     let opening = Opening {
         store: request.store,
@@ -264,7 +256,7 @@ fn sign_in(conversation: &Exchange, request: SignIn, listener: &Listener<'_>) ->
 }
 
 fn recover(conversation: &Exchange, request: &Recover, listener: &Listener<'_>) -> Answer {
-    let key = RecoveryKey::parse(&secret(&request.recovery_key)).map_err(failed)?;
+    let key = RecoveryKey::parse(&request.recovery_key).map_err(failed)?;
     let opening = Opening {
         store: request.store.clone(),
         remember: request.remember,
@@ -272,10 +264,10 @@ fn recover(conversation: &Exchange, request: &Recover, listener: &Listener<'_>) 
         wallet: None,
     };
     open(conversation, opening, |options| {
-        let new = secret(&request.new_password);
+        let new = request.new_password.clone();
         let session = Session::recover(&key, request.name.as_deref(), &new, options, listener)?;
         let keys = Keys {
-            secret_key: session.secret_key().as_ref().map(shown),
+            secret_key: session.secret_key(),
             recovery_key: None,
         };
         Ok((session, keys))
@@ -443,25 +435,25 @@ fn in_session(conversation: &Exchange, request: Request, listener: &Listener<'_>
                 .map_err(|error| not_published(&session, error))
         }
         Request::ChangePassword(request) => {
-            let (old, new) = (secret(&request.old), secret(&request.new));
-            let done = session.change_password(&old, &new, listener);
+            let (old, new) = (&request.old, &request.new);
+            let done = session.change_password(old, new, listener);
             reply(done.map(|()| Reply::ok(&())))
         }
         Request::CheckPassword(request) => {
-            let done = session.check_password(&secret(&request.password));
+            let done = session.check_password(&request.password);
             reply(done.map(|()| Reply::ok(&())))
         }
         Request::NewRecoveryKey(request) => {
             let given = request.recovery_key.as_ref();
-            let key = given.map(|words| RecoveryKey::parse(&secret(words)));
+            let key = given.map(RecoveryKey::parse);
             let key = key.unwrap_or_else(RecoveryKey::generate).map_err(failed)?;
             let keys = Keys {
                 secret_key: None,
-                recovery_key: given.is_none().then(|| shown(&key.to_words())),
+                recovery_key: given.is_none().then(|| key.to_words()),
             };
             conversation.hand_over(&keys)?;
             daemon.flush();
-            let done = session.new_recovery_key(&secret(&request.password), &key, listener);
+            let done = session.new_recovery_key(&request.password, &key, listener);
             reply(done.map(|()| Reply::ok(&keys)))
         }
         Request::Publish(request) => {

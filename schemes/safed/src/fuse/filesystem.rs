@@ -28,7 +28,7 @@ use super::convert;
 use super::front::Front;
 use super::nodes::Node;
 use super::reply::{attr, check_xattr_name, empty, entry, from_session, sized, writes};
-use crate::namespace::Place;
+use crate::namespace::Location;
 
 /// The largest write the kernel sends in one request, and the largest read.
 const TRANSFER_MAX: u32 = 1024 * 1024;
@@ -312,7 +312,7 @@ impl Filesystem for Front {
                     Err(error) => reply.error(convert::errno(&error)),
                 }
             }
-            Ok(Node::Place(Place::Control)) => match self.conversation(handle.0) {
+            Ok(Node::Location(Location::Control)) => match self.conversation(handle.0) {
                 Some(conversation) => {
                     let wait = flags.0 & libc::O_NONBLOCK == 0;
                     let answer = Box::new(move |answer: Result<&[u8], i32>| match answer {
@@ -323,7 +323,7 @@ impl Filesystem for Front {
                 }
                 None => reply.error(Errno::EBADF),
             },
-            Ok(Node::Place(Place::Status)) => match self.text(handle.0) {
+            Ok(Node::Location(Location::Status)) => match self.text(handle.0) {
                 Some(text) => {
                     let from = usize::try_from(offset)
                         .unwrap_or(usize::MAX)
@@ -333,7 +333,7 @@ impl Filesystem for Front {
                 }
                 None => reply.error(Errno::EBADF),
             },
-            Ok(Node::Place(_)) => reply.error(Errno::EISDIR),
+            Ok(Node::Location(_)) => reply.error(Errno::EISDIR),
             Err(error) => reply.error(error),
         });
     }
@@ -368,7 +368,7 @@ impl Filesystem for Front {
                     });
                     from_session(done)
                 }
-                Ok(Node::Place(Place::Control)) => {
+                Ok(Node::Location(Location::Control)) => {
                     let taken = self
                         .conversation(handle.0)
                         .ok_or(Errno::EBADF)
@@ -376,7 +376,7 @@ impl Filesystem for Front {
                     wipe(data);
                     taken
                 }
-                Ok(Node::Place(_)) => Err(Errno::EBADF),
+                Ok(Node::Location(_)) => Err(Errno::EBADF),
                 Err(error) => Err(error),
             };
             match written {
@@ -415,7 +415,7 @@ impl Filesystem for Front {
         self.guard("fsync", || {
             let done = match self.node(ino.0) {
                 Ok(Node::Inner(tree, ino)) => from_session(tree.volume.sync(ino)),
-                Ok(Node::Place(_)) => Ok(()),
+                Ok(Node::Location(_)) => Ok(()),
                 Err(error) => Err(error),
             };
             empty(reply, done);
@@ -504,7 +504,8 @@ impl Filesystem for Front {
         self.guard("statfs", || {
             let space = match self.node(ino.0) {
                 Ok(Node::Inner(tree, _)) => from_session(tree.volume.space()),
-                Ok(Node::Place(_)) => match self.namespace.daemon().signed(self.viewer(request)) {
+                Ok(Node::Location(_)) => match self.namespace.daemon().signed(self.viewer(request))
+                {
                     Some(signed) => from_session(signed.home.volume.space()),
                     None => Ok(Space::default()),
                 },
@@ -559,7 +560,7 @@ impl Filesystem for Front {
         self.guard("getxattr", || {
             let value = check_xattr_name(name).and_then(|name| match self.node(ino.0)? {
                 Node::Inner(tree, ino) => from_session(tree.volume.xattr(ino, name)),
-                Node::Place(_) => Err(Errno::ENODATA),
+                Node::Location(_) => Err(Errno::ENODATA),
             });
             sized(reply, value, size);
         });
@@ -569,7 +570,7 @@ impl Filesystem for Front {
         self.guard("listxattr", || {
             let names = self.node(ino.0).and_then(|node| match node {
                 Node::Inner(tree, ino) => from_session(tree.volume.xattrs(ino)),
-                Node::Place(_) => Ok(Vec::new()),
+                Node::Location(_) => Ok(Vec::new()),
             });
             let list = names.map(|names| {
                 let mut list = Vec::new();

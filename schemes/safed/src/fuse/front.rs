@@ -23,7 +23,7 @@ use super::writes::Writes;
 use crate::control::{Control, Conversation};
 use crate::cursor::Cursor;
 use crate::daemon::Tree;
-use crate::namespace::{Namespace, Place};
+use crate::namespace::{Location, Namespace};
 use crate::permission::{Who, without_set_id};
 
 /// How long the kernel may rely on what it was told of a tree: this mount is its only writer, and
@@ -168,7 +168,7 @@ impl Front {
     pub fn inner(&self, id: u64) -> Answer<(Arc<Tree>, u64)> {
         match self.node(id)? {
             Node::Inner(tree, ino) => Ok((tree, ino)),
-            Node::Place(_) => Err(Errno::EPERM),
+            Node::Location(_) => Err(Errno::EPERM),
         }
     }
 
@@ -183,10 +183,10 @@ impl Front {
     }
 
     /// A place of the namespace as an entry that the kernel keeps from now on.
-    fn keep_place(&self, place: &Place) -> Answer<Found> {
+    fn keep_place(&self, place: &Location) -> Answer<Found> {
         let attr = self.place_attr(place)?;
         let found = match place {
-            Place::Tree(tree) => {
+            Location::Tree(tree) => {
                 let mut found = self.keep(tree, &attr);
                 found.name_valid = self.names_valid;
                 found
@@ -201,14 +201,14 @@ impl Front {
         Ok(found)
     }
 
-    fn place_attr(&self, place: &Place) -> Answer<Attr> {
+    fn place_attr(&self, place: &Location) -> Answer<Attr> {
         let mut attr = self
             .namespace
             .attr(place)
             .map_err(|error| convert::errno(&error))?;
         // The kernel then lets everybody in and asks us. What it remembers it does not ask again, so that
         // the first folder on the way keeps others out.
-        if matches!(place, Place::Root) && self.shown == Shown::UserAndRoot {
+        if matches!(place, Location::Root) && self.shown == Shown::UserAndRoot {
             attr.perm = 0o500;
         }
         Ok(attr)
@@ -226,7 +226,7 @@ impl Front {
                 Err(error @ Error::NotFound) => Ok(Found::from(&error)),
                 Err(error) => Err(convert::errno(&error)),
             },
-            Node::Place(place) => match self.namespace.find(&place, name.as_bytes(), who) {
+            Node::Location(place) => match self.namespace.find(&place, name.as_bytes(), who) {
                 Ok(place) => self.keep_place(&place),
                 Err(error) => Err(convert::errno(&error)),
             },
@@ -247,7 +247,7 @@ impl Front {
                 Ok(_) | Err(Error::NotFound) => Err(Errno::ESTALE),
                 Err(error) => Err(convert::errno(&error)),
             },
-            Node::Place(place) => self.keep_place(&place),
+            Node::Location(place) => self.keep_place(&place),
         }
     }
 
@@ -262,7 +262,7 @@ impl Front {
                 }
             }
             node => match self.node(self.parent(&node)?)? {
-                Node::Place(place) => self.keep_place(&place),
+                Node::Location(place) => self.keep_place(&place),
                 Node::Inner(..) => Err(Errno::ESTALE),
             },
         }
@@ -275,7 +275,7 @@ impl Front {
                 Err(error) => Err(convert::errno(&error)),
             },
             // What users see under the namespace's names may differ; the places' attributes do not.
-            Node::Place(place) => Ok((convert::attr(id, &self.place_attr(&place)?), LONG)),
+            Node::Location(place) => Ok((convert::attr(id, &self.place_attr(&place)?), LONG)),
         }
     }
 
@@ -288,10 +288,10 @@ impl Front {
         let (tree, ino) = match self.node(id)? {
             Node::Inner(tree, ino) => (tree, ino),
             // `echo … > .ctl` truncates first, as shells do.
-            Node::Place(Place::Control | Place::Status) if change.size.is_some() => {
+            Node::Location(Location::Control | Location::Status) if change.size.is_some() => {
                 return self.attr(id);
             }
-            Node::Place(_) => return Err(Errno::EPERM),
+            Node::Location(_) => return Err(Errno::EPERM),
         };
         let mut change = change;
         // The kernel leaves it to us (FUSE_HANDLE_KILLPRIV_V2): a change of owner takes the set-id
@@ -396,12 +396,12 @@ impl Front {
     pub fn open_place(&self, request: &Request, id: u64) -> Answer<Option<u64>> {
         match self.node(id)? {
             Node::Inner(..) => Ok(None),
-            Node::Place(Place::Control) => {
+            Node::Location(Location::Control) => {
                 let conversation =
                     Conversation::new(request.uid(), request.gid(), Arc::clone(&self.control));
                 Ok(Some(self.keep_handle(Handle::Conversation(conversation))))
             }
-            Node::Place(Place::Status) => {
+            Node::Location(Location::Status) => {
                 let text = self
                     .namespace
                     .status(self.viewer(request))
@@ -409,7 +409,7 @@ impl Front {
                     .into();
                 Ok(Some(self.keep_handle(Handle::Text(text))))
             }
-            Node::Place(_) => Err(Errno::EISDIR),
+            Node::Location(_) => Err(Errno::EISDIR),
         }
     }
 
@@ -437,7 +437,7 @@ impl Front {
     pub fn open_directory(&self, uid: u32, id: u64) -> Answer<u64> {
         let handle = match self.node(id)? {
             Node::Inner(..) => Handle::Directory(Arc::default()),
-            Node::Place(place) => {
+            Node::Location(place) => {
                 let names = self
                     .namespace
                     .list(&place, uid)
@@ -482,7 +482,7 @@ impl Front {
                 *shared.lock() = cursor;
                 result.map_err(|error| convert::errno(&error))
             }
-            (Node::Place(_), Some(Handle::Folder(names))) => {
+            (Node::Location(_), Some(Handle::Folder(names))) => {
                 let skip = usize::try_from(at.saturating_sub(2)).unwrap_or(usize::MAX);
                 for (index, (name, id, kind)) in names.iter().enumerate().skip(skip) {
                     if !take(index as u64 + 3, *id, *kind, name.as_bytes(), None) {
@@ -558,7 +558,7 @@ impl Front {
     /// The id of the folder that holds a directory.
     fn parent(&self, node: &Node) -> Answer<u64> {
         match node {
-            Node::Place(_) => Ok(nodes::ROOT),
+            Node::Location(_) => Ok(nodes::ROOT),
             Node::Inner(tree, ino) if *ino == tree.root => Ok(match tree.kind {
                 crate::daemon::TreeKind::Home => nodes::ROOT,
                 crate::daemon::TreeKind::Snapshot => nodes::SNAPSHOTS,

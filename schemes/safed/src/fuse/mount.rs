@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use fuser::{BackgroundSession, Config, INodeNo, Notifier, SessionACL};
 use parking_lot::Mutex;
-use safeos_mountpoint::{HELPER, Place, Seen, guard};
+use safeos_mountpoint::{HELPER, MountPoint, Seen, guard};
 use safeos_session::{Change, Ino, Volume};
 
 use super::broken;
@@ -101,7 +101,7 @@ pub struct Options {
 /// A mounted namespace.
 pub struct Mounted {
     background: BackgroundSession,
-    place: Arc<Place>,
+    place: Arc<MountPoint>,
     seen: Seen,
 }
 
@@ -138,7 +138,7 @@ pub fn mount(daemon: &Arc<Daemon>, point: &Path, options: &Options) -> Result<Mo
         Arc::clone(&kernel),
     );
     let refused = |error: &io::Error| explain(&point, root, error);
-    let place = Arc::new(Place::open(&point).map_err(|error| refused(&error))?);
+    let place = Arc::new(MountPoint::open(&point).map_err(|error| refused(&error))?);
     let folder = place.folder().map_err(|error| refused(&error))?;
     // What is there already is not ours to guard.
     let guarded =
@@ -255,7 +255,7 @@ fn is_closed(point: &Path) -> bool {
 
 /// Whether a SafeOS mount is at exactly this place.
 fn is_ours(point: &Path) -> bool {
-    let seen = Place::open(point).and_then(|place| place.seen());
+    let seen = MountPoint::open(point).and_then(|place| place.seen());
     seen.ok()
         .and_then(|seen| safeos_mountpoint::entry(seen.mount))
         .is_some_and(|entry| entry.is_home() && entry.point == point)
@@ -336,7 +336,7 @@ impl Mounted {
 }
 
 /// Writes back what the kernel holds for a mount.
-fn sync_file_system(place: &Place) {
+fn sync_file_system(place: &MountPoint) {
     if let Ok(folder) = place.folder() {
         // SAFETY: the descriptor is open until the call returns.
         unsafe { libc::syncfs(folder.as_raw_fd()) };
@@ -353,7 +353,7 @@ enum Note {
 
 /// The kernel as the daemon's front.
 struct Kernel {
-    place: Arc<Place>,
+    place: Arc<MountPoint>,
     nodes: Arc<Nodes>,
     writes: Arc<Writes>,
     notes: Mutex<Sender<Note>>,

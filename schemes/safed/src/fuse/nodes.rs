@@ -23,7 +23,7 @@ use safeos_session::Ino;
 
 use super::refresh::Asking;
 use crate::daemon::{Tree, TreeKind};
-use crate::namespace::Place;
+use crate::namespace::Location;
 
 pub const ROOT: u64 = 1;
 pub const CONTROL: u64 = 2;
@@ -43,7 +43,7 @@ struct Known {
 /// What an id means.
 pub enum Node {
     /// A place of the namespace itself.
-    Place(Place),
+    Location(Location),
     /// A node of a tree.
     Inner(Arc<Tree>, Ino),
 }
@@ -92,11 +92,11 @@ impl Nodes {
     /// The node of an id.
     pub fn find(&self, id: u64) -> Option<Node> {
         match id {
-            ROOT => Some(Node::Place(Place::Root)),
-            CONTROL => Some(Node::Place(Place::Control)),
-            STATUS => Some(Node::Place(Place::Status)),
-            SNAPSHOTS => Some(Node::Place(Place::Snapshots)),
-            PUBLIC => Some(Node::Place(Place::Public)),
+            ROOT => Some(Node::Location(Location::Root)),
+            CONTROL => Some(Node::Location(Location::Control)),
+            STATUS => Some(Node::Location(Location::Status)),
+            SNAPSHOTS => Some(Node::Location(Location::Snapshots)),
+            PUBLIC => Some(Node::Location(Location::Public)),
             HOME => {
                 let tree = self.first()?;
                 Some(Node::Inner(Arc::clone(tree), tree.root))
@@ -111,21 +111,21 @@ impl Nodes {
     }
 
     /// The id of a place of the namespace that is no tree.
-    pub fn place_id(place: &Place) -> Option<u64> {
+    pub fn place_id(place: &Location) -> Option<u64> {
         match place {
-            Place::Root => Some(ROOT),
-            Place::Control => Some(CONTROL),
-            Place::Status => Some(STATUS),
-            Place::Snapshots => Some(SNAPSHOTS),
-            Place::Public => Some(PUBLIC),
-            Place::Tree(_) => None,
+            Location::Root => Some(ROOT),
+            Location::Control => Some(CONTROL),
+            Location::Status => Some(STATUS),
+            Location::Snapshots => Some(SNAPSHOTS),
+            Location::Public => Some(PUBLIC),
+            Location::Tree(_) => None,
         }
     }
 
     /// The id that a folder of the namespace lists a place under; nothing is kept under it.
-    pub fn listed_id(&self, place: Option<&Place>) -> u64 {
+    pub fn listed_id(&self, place: Option<&Location>) -> u64 {
         let known = match place {
-            Some(Place::Tree(tree)) => self.own_id(tree, tree.root),
+            Some(Location::Tree(tree)) => self.own_id(tree, tree.root),
             Some(place) => Self::place_id(place),
             None => None,
         };

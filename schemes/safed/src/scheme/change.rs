@@ -319,7 +319,7 @@ impl Front {
     pub(super) fn truncate(&self, id: usize, len: u64) -> Result<Done, Errno> {
         let handle = self.handles.get(id)?;
         match &handle.what {
-            What::Directory(..) | What::Place(_) | What::Sessions => return Err(EISDIR),
+            What::Directory(..) | What::Location(_) | What::Sessions => return Err(EISDIR),
             // `echo … > .ctl` truncates first, as shells do.
             What::Conversation(_) => return Ok(NOTHING),
             _ if !handle.write => return Err(EINVAL),

@@ -14,11 +14,11 @@ use safeos_session::{Attr, Error, SetAttr, without_waiting};
 use super::handles::{Handle, Handles, Held, Key, View, What};
 use super::locks::{Locks, Owner};
 use super::memory::Memory;
-use super::wire::{self, Ask, Call, Done, Errno, Lent};
+use super::wire::{self, Call, Done, Errno, Lent, Request};
 use super::wire::{EACCES, EAGAIN, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, EPERM, ESRCH};
 use crate::control::{Control, Conversation};
 use crate::daemon::{Daemon, Signed};
-use crate::namespace::{Namespace, Place};
+use crate::namespace::{Location, Namespace};
 use crate::permission::{Who, without_set_id};
 
 /// The most bytes that one read gives; who wants more asks again.
@@ -96,7 +96,7 @@ impl Front {
         self.handles.insert(Handle {
             who: None,
             view: View::Common,
-            what: What::Place(Place::Root),
+            what: What::Location(Location::Root),
             read: true,
             write: false,
             append: false.into(),
@@ -129,7 +129,7 @@ impl Front {
     /// Answers a request. Bytes for the caller's memory are put into `scratch`.
     pub fn perform(&self, call: &Call, ticket: &dyn Ticket, scratch: &mut Vec<u8>) -> Outcome {
         let answer = match &call.ask {
-            Ask::Read {
+            Request::Read {
                 id,
                 to,
                 offset,
@@ -137,28 +137,28 @@ impl Front {
             } => {
                 return self.read(*id, *to, *offset, *nonblock, scratch);
             }
-            Ask::Write {
+            Request::Write {
                 id,
                 from,
                 offset,
                 append,
             } => self.write(*id, from, *offset, *append, ticket),
-            Ask::Stat { id, .. } => self.stat(*id, scratch),
-            Ask::Open { dir, path, flags } => {
+            Request::Stat { id, .. } => self.stat(*id, scratch),
+            Request::Open { dir, path, flags } => {
                 let who = Who {
                     uid: call.uid,
                     gid: call.gid,
                 };
                 self.open(*dir, path, *flags, who, ticket)
             }
-            Ask::List { id, to, header, at } => self.list(*id, to.len(), *header, *at, scratch),
-            Ask::Size { id } => self.size(*id),
-            Ask::Path { id, to } => self.path(*id, to.len(), scratch),
-            Ask::RelativePath { id, dir, to } => self.relative(*id, *dir, to.len(), scratch),
-            Ask::Space { id, .. } => self.space(*id, scratch),
-            Ask::Events { id, read, write } => self.events(*id, *read, *write),
-            Ask::GetFlags { id } => self.handles.get(*id).map(|_| NOTHING),
-            Ask::SetFlags {
+            Request::List { id, to, header, at } => self.list(*id, to.len(), *header, *at, scratch),
+            Request::Size { id } => self.size(*id),
+            Request::Path { id, to } => self.path(*id, to.len(), scratch),
+            Request::RelativePath { id, dir, to } => self.relative(*id, *dir, to.len(), scratch),
+            Request::Space { id, .. } => self.space(*id, scratch),
+            Request::Events { id, read, write } => self.events(*id, *read, *write),
+            Request::GetFlags { id } => self.handles.get(*id).map(|_| NOTHING),
+            Request::SetFlags {
                 id,
                 append,
                 nonblock,
@@ -167,8 +167,8 @@ impl Front {
                 handle.nonblock.store(*nonblock, Ordering::Relaxed);
                 NOTHING
             }),
-            Ask::FindLock { id, range, .. } => self.find_lock(*id, call.pid, range, scratch),
-            Ask::Refuse(errno) => Err(*errno),
+            Request::FindLock { id, range, .. } => self.find_lock(*id, call.pid, range, scratch),
+            Request::Refuse(errno) => Err(*errno),
             _ => ticket.commit().and_then(|()| self.change(call)),
         };
         Outcome::Now(answer)
@@ -177,7 +177,7 @@ impl Front {
     /// The requests that change something and cannot be taken back.
     fn change(&self, call: &Call) -> Answer {
         match &call.ask {
-            Ask::Unlink {
+            Request::Unlink {
                 dir,
                 path,
                 folder,
@@ -189,33 +189,33 @@ impl Front {
                 });
                 self.unlink(*dir, path, *folder, who)
             }
-            Ask::Dup { id, what } => self.dup(*id, what),
-            Ask::Chmod { id, mode } => self.chmod(*id, *mode),
-            Ask::Chown { id, uid, gid } => self.chown(*id, *uid, *gid),
-            Ask::Rename { id, path } => self.rename(*id, path),
-            Ask::RenameAt {
+            Request::Dup { id, what } => self.dup(*id, what),
+            Request::Chmod { id, mode } => self.chmod(*id, *mode),
+            Request::Chown { id, uid, gid } => self.chown(*id, *uid, *gid),
+            Request::Rename { id, path } => self.rename(*id, path),
+            Request::RenameAt {
                 from,
                 to,
                 keep,
                 exchange,
             } => self.rename_at((from.0, &from.1), (to.0, &to.1), *keep, *exchange),
-            Ask::Link { id, path } => self.link(*id, path),
-            Ask::LinkAt { id, dir, path } => self.link_at(*id, *dir, path),
-            Ask::Sync { id } => self.sync(*id),
-            Ask::Truncate { id, len } => self.truncate(*id, *len),
-            Ask::Times { id, access, change } => self.times(*id, *access, *change),
-            Ask::Map {
+            Request::Link { id, path } => self.link(*id, path),
+            Request::LinkAt { id, dir, path } => self.link_at(*id, *dir, path),
+            Request::Sync { id } => self.sync(*id),
+            Request::Truncate { id, len } => self.truncate(*id, *len),
+            Request::Times { id, access, change } => self.times(*id, *access, *change),
+            Request::Map {
                 id,
                 offset,
                 len,
                 shared,
                 write,
             } => self.map(*id, *offset, *len, *shared, *write),
-            Ask::Unmap { id, offset, len } => {
+            Request::Unmap { id, offset, len } => {
                 let key = self.handles.any(*id)?.key.ok_or(EINVAL)?;
                 self.memory.unmap(key, *offset, *len).map(|()| NOTHING)
             }
-            Ask::Lock { id, range } => {
+            Request::Lock { id, range } => {
                 let (file, owner) = self.lock_of(*id, call.pid, range)?;
                 let handle = self.handles.get(*id)?;
                 if !(if range.exclusive {
@@ -232,7 +232,7 @@ impl Front {
                     Done::Watched
                 })
             }
-            Ask::Unlock { id, range } => {
+            Request::Unlock { id, range } => {
                 let (file, owner) = self.lock_of(*id, call.pid, range)?;
                 self.locks.unlock(file, owner, range);
                 Ok(NOTHING)
@@ -352,7 +352,7 @@ impl Front {
 
     fn read_bytes(&self, handle: &Handle, len: usize, offset: u64, out: &mut Vec<u8>) -> Answer {
         match &handle.what {
-            What::Place(_) | What::Sessions | What::Directory(..) => return Err(EISDIR),
+            What::Location(_) | What::Sessions | What::Directory(..) => return Err(EISDIR),
             _ if !handle.read => return Err(EBADF),
             What::Node(held) => {
                 let len = len.min(READ_MAX);

@@ -15,7 +15,7 @@ use super::wire::{EBADF, EMFILE, ENODEV, Errno};
 use crate::control::Conversation;
 use crate::cursor::Cursor;
 use crate::daemon::{Signed, Tree};
-use crate::namespace::Place;
+use crate::namespace::Location;
 use crate::permission::Who;
 
 /// Parts of the table with a lock each.
@@ -79,7 +79,7 @@ pub struct NewLink {
 /// What a handle is of.
 pub enum What {
     /// A folder of the namespace.
-    Place(Place),
+    Location(Location),
     /// The folder that holds the sessions' roots. It is searched, never listed.
     Sessions,
     /// Something in a tree that is no directory.

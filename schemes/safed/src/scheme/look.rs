@@ -9,7 +9,7 @@ use super::handles::{Handle, View, What};
 use super::walk::MOUNTED_AT;
 use super::wire::{self, Done, Errno, Listing};
 use super::wire::{EACCES, EBADF, EINVAL, ENODEV, ENOTDIR, ESPIPE, EXDEV};
-use crate::namespace::Place;
+use crate::namespace::Location;
 
 /// The most bytes of entries that one listing gives.
 const LIST_MAX: usize = 1 << 20;
@@ -24,12 +24,12 @@ fn errno(error: Error) -> Errno {
 impl Front {
     /// The attributes of what is open, and the number of its tree.
     pub(super) fn attr(&self, handle: &Handle) -> Answer<(u64, Attr)> {
-        let place = |place: &Place| self.namespace.attr(place).map_err(errno);
+        let place = |place: &Location| self.namespace.attr(place).map_err(errno);
         Ok(match &handle.what {
             What::Node(held) | What::Link(held) | What::Directory(held, _) => {
                 (held.tree.key, self.attr_of(held)?)
             }
-            What::Place(at) => {
+            What::Location(at) => {
                 if let View::Session(signed) = &handle.view {
                     self.is_signed(signed)?;
                 }
@@ -45,23 +45,23 @@ impl Front {
                 0,
                 Attr {
                     perm: 0o111,
-                    ..place(&Place::Public)?
+                    ..place(&Location::Public)?
                 },
             ),
             What::Conversation(_) => (
                 0,
                 Attr {
-                    ino: place_number(&Place::Control),
-                    ..place(&Place::Control)?
+                    ino: place_number(&Location::Control),
+                    ..place(&Location::Control)?
                 },
             ),
             What::Text(text) => {
-                let attr = place(&Place::Status)?;
+                let attr = place(&Location::Status)?;
                 let size = text.len() as u64;
                 (
                     0,
                     Attr {
-                        ino: place_number(&Place::Status),
+                        ino: place_number(&Location::Status),
                         size,
                         ..attr
                     },
@@ -79,7 +79,7 @@ impl Front {
                         Attr {
                             kind,
                             perm: 0o777,
-                            ..place(&Place::Status)?
+                            ..place(&Location::Status)?
                         },
                     )
                 }
@@ -199,7 +199,7 @@ impl Front {
                     return Err(errno(error));
                 }
             }
-            What::Place(place) if !matches!(place, Place::Control | Place::Status) => {
+            What::Location(place) if !matches!(place, Location::Control | Location::Status) => {
                 let uid = match &handle.view {
                     View::Session(signed) => {
                         self.is_signed(signed)?;
@@ -236,13 +236,13 @@ impl Front {
 }
 
 /// The number that a place of the namespace shows.
-fn place_number(place: &Place) -> u64 {
+fn place_number(place: &Location) -> u64 {
     match place {
-        Place::Root => 1,
-        Place::Control => 2,
-        Place::Status => 3,
-        Place::Snapshots => 4,
-        Place::Public => 5,
-        Place::Tree(tree) => tree.root,
+        Location::Root => 1,
+        Location::Control => 2,
+        Location::Status => 3,
+        Location::Snapshots => 4,
+        Location::Public => 5,
+        Location::Tree(tree) => tree.root,
     }
 }

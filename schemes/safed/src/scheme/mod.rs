@@ -8,7 +8,6 @@
 //!
 //! All of it but [`redox`] is the same on every system: a test can play the kernel.
 
-mod ask;
 mod change;
 mod front;
 mod handles;
@@ -18,6 +17,7 @@ mod memory;
 mod open;
 #[cfg(target_os = "redox")]
 pub mod redox;
+mod request;
 mod server;
 mod walk;
 mod wire;

@@ -17,7 +17,7 @@ use super::wire::{
 };
 use crate::control::Conversation;
 use crate::daemon::TreeKind;
-use crate::namespace::Place;
+use crate::namespace::Location;
 use crate::permission::{EXECUTE, READ, WRITE, Who, without_set_id};
 
 fn errno(error: Error) -> Errno {
@@ -212,13 +212,13 @@ impl Front {
                 return self.keep_held(spot, at, held, &attr, flags, who);
             }
             Node::Sessions => What::Sessions,
-            Node::Place(place @ (Place::Control | Place::Status)) => {
+            Node::Location(place @ (Location::Control | Location::Status)) => {
                 if flags.directory {
                     return Err(ENOTDIR);
                 }
                 match place {
-                    _ if flags.stat => What::Place(place.clone()),
-                    Place::Control => {
+                    _ if flags.stat => What::Location(place.clone()),
+                    Location::Control => {
                         let control = Arc::clone(&self.control);
                         What::Conversation(Conversation::new(who.uid, who.gid, control))
                     }
@@ -226,7 +226,7 @@ impl Front {
                     _ => What::Text(self.namespace.status(who.uid).into_bytes().into()),
                 }
             }
-            Node::Place(place) => What::Place(place.clone()),
+            Node::Location(place) => What::Location(place.clone()),
         };
         if spot.is_directory() && flags.write && !flags.stat {
             return Err(EISDIR);
@@ -307,7 +307,7 @@ impl Front {
         let positioned = !matches!(what, What::Conversation(_));
         // What root hands to a login as its `safe` must not act as root there.
         let handed_out = matches!(spot.view, View::Session(_))
-            && matches!(what, What::Place(Place::Root))
+            && matches!(what, What::Location(Location::Root))
             && who.is_root();
         let id = self.handles.insert(Handle {
             who: (!handed_out).then_some(who),
@@ -367,7 +367,7 @@ impl Front {
         };
         let copy = |held: &Held| Held::new(Arc::clone(&held.tree), held.ino, held.owner);
         let copied = match &handle.what {
-            What::Place(place) => What::Place(place.clone()),
+            What::Location(place) => What::Location(place.clone()),
             What::Sessions => What::Sessions,
             What::Node(held) => What::Node(copy(held)),
             What::Link(held) => What::Link(copy(held)),

@@ -12,7 +12,7 @@ use super::front::Front;
 use super::handles::{Handle, View, What};
 use super::wire::{EACCES, ELOOP, ENODEV, ENOENT, ENOTDIR, EXDEV, Errno};
 use crate::daemon::{Signed, Tree, TreeKind};
-use crate::namespace::Place;
+use crate::namespace::Location;
 use crate::permission::{EXECUTE, Who};
 
 /// Symbolic links on one path.
@@ -30,7 +30,7 @@ pub const SESSIONS: &str = "session";
 #[derive(Clone)]
 pub enum Node {
     /// A place of the namespace that is no tree.
-    Place(Place),
+    Location(Location),
     /// The folder of the sessions' roots.
     Sessions,
     /// A node of a tree, and whose session the tree belongs to.
@@ -87,7 +87,7 @@ impl<'a> Walk<'a> {
             self.front.is_signed(signed)?;
         }
         let node = match &handle.what {
-            What::Place(place) => Node::Place(place.clone()),
+            What::Location(place) => Node::Location(place.clone()),
             What::Sessions => Node::Sessions,
             What::Node(held) | What::Link(held) | What::Directory(held, _) => {
                 if let Some(owner) = held.owner {
@@ -106,7 +106,7 @@ impl<'a> Walk<'a> {
     /// The root of the view that a spot is in.
     pub fn root(&self, view: &View) -> Spot {
         Spot {
-            node: Node::Place(Place::Root),
+            node: Node::Location(Location::Root),
             view: view.clone(),
             path: Vec::new(),
         }
@@ -230,12 +230,14 @@ impl<'a> Walk<'a> {
         } = at;
         path.pop();
         let node = match node {
-            Node::Place(_) | Node::Sessions => Node::Place(Place::Root),
-            Node::Inner(tree, attr, _) if attr.ino == tree.root => Node::Place(match tree.kind {
-                TreeKind::Home => Place::Root,
-                TreeKind::Snapshot => Place::Snapshots,
-                TreeKind::Public => Place::Public,
-            }),
+            Node::Location(_) | Node::Sessions => Node::Location(Location::Root),
+            Node::Inner(tree, attr, _) if attr.ino == tree.root => {
+                Node::Location(match tree.kind {
+                    TreeKind::Home => Location::Root,
+                    TreeKind::Snapshot => Location::Snapshots,
+                    TreeKind::Public => Location::Public,
+                })
+            }
             Node::Inner(tree, attr, owner) => {
                 let parent = tree.volume.parent(attr.ino).map_err(errno)?;
                 let attr = tree.volume.attr(parent).map_err(errno)?;
@@ -259,13 +261,13 @@ impl<'a> Walk<'a> {
                     .map_err(errno)?;
                 Node::Inner(Arc::clone(tree), found, *owner)
             }
-            (Node::Place(Place::Root), View::Common) if name == SESSIONS => Node::Sessions,
+            (Node::Location(Location::Root), View::Common) if name == SESSIONS => Node::Sessions,
             (Node::Sessions, _) => {
                 view = View::Session(self.session(name)?);
                 path.clear();
-                Node::Place(Place::Root)
+                Node::Location(Location::Root)
             }
-            (Node::Place(place), view) => {
+            (Node::Location(place), view) => {
                 let viewer = match view {
                     View::Common => self.who,
                     View::Session(signed) => {
@@ -282,12 +284,12 @@ impl<'a> Walk<'a> {
                     .find(place, name.as_bytes(), viewer)
                     .map_err(errno)?;
                 match found {
-                    Place::Tree(tree) => {
+                    Location::Tree(tree) => {
                         let attr = tree.volume.attr(tree.root).map_err(errno)?;
                         let owner = (tree.kind != TreeKind::Public).then_some(viewer.uid);
                         Node::Inner(tree, attr, owner)
                     }
-                    place => Node::Place(place),
+                    place => Node::Location(place),
                 }
             }
         };
@@ -305,7 +307,7 @@ impl<'a> Walk<'a> {
 impl Spot {
     pub fn is_directory(&self) -> bool {
         match &self.node {
-            Node::Place(place) => !matches!(place, Place::Control | Place::Status),
+            Node::Location(place) => !matches!(place, Location::Control | Location::Status),
             Node::Sessions => true,
             Node::Inner(_, attr, _) => attr.kind == FileKind::Directory,
         }

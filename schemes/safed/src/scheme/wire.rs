@@ -19,8 +19,8 @@ pub use syscall::schemev2::{Cqe, Sqe};
 use syscall::schemev2::{CqeOpcode, NewFdFlags, Opcode, SqeFlags};
 use syscall::{Stat, StatVfs, StdFsCallKind, TimeSpec};
 
-pub use super::ask::{
-    Ask, Call, Done, Errno, Lent, LockRange, Message, OpenFlags, PAGE, PATH_MAX, Time,
+pub use super::request::{
+    Call, Done, Errno, Lent, LockRange, Message, OpenFlags, PAGE, PATH_MAX, Request, Time,
 };
 
 /// What a request says for "leave the owner as it is".
@@ -54,7 +54,7 @@ pub unsafe fn decode(sqe: &Sqe) -> Message {
         _ => {}
     }
     // SAFETY: the caller's promise is the same.
-    let ask = unsafe { ask(sqe) }.unwrap_or_else(Ask::Refuse);
+    let ask = unsafe { ask(sqe) }.unwrap_or_else(Request::Refuse);
     Message::Call(Call {
         tag: sqe.tag,
         pid: sqe.caller as usize,
@@ -66,7 +66,7 @@ pub unsafe fn decode(sqe: &Sqe) -> Message {
 
 /// # Safety
 /// As with [`decode`].
-unsafe fn ask(sqe: &Sqe) -> Result<Ask, Errno> {
+unsafe fn ask(sqe: &Sqe) -> Result<Request, Errno> {
     let [id, second, third, ..] = sqe.args.map(|argument| argument as usize);
     let lent = Lent {
         address: second,
@@ -76,18 +76,18 @@ unsafe fn ask(sqe: &Sqe) -> Result<Ask, Errno> {
     let path = || unsafe { path(lent) };
     let opcode = Opcode::try_from_raw(sqe.opcode).ok_or(ENOSYS)?;
     Ok(match opcode {
-        Opcode::OpenAt => Ask::Open {
+        Opcode::OpenAt => Request::Open {
             dir: id,
             path: path()?,
             flags: open_flags(sqe.args[3] as usize, sqe.args[4] as usize),
         },
-        Opcode::UnlinkAt => Ask::Unlink {
+        Opcode::UnlinkAt => Request::Unlink {
             dir: id,
             path: path()?,
             folder: sqe.args[3] as usize & flag::AT_REMOVEDIR != 0,
             trusted: true,
         },
-        Opcode::Dup => Ask::Dup {
+        Opcode::Dup => Request::Dup {
             id,
             // SAFETY: the memory is the request's.
             what: unsafe { lent.bytes() }
@@ -96,27 +96,27 @@ unsafe fn ask(sqe: &Sqe) -> Result<Ask, Errno> {
                 .copied()
                 .collect(),
         },
-        Opcode::Read => Ask::Read {
+        Opcode::Read => Request::Read {
             id,
             to: lent,
             offset: sqe.args[3],
             nonblock: is_nonblock(sqe.args[4]),
         },
-        Opcode::Write => Ask::Write {
+        Opcode::Write => Request::Write {
             id,
             from: lent,
             offset: sqe.args[3],
             append: sqe.args[4] as usize & flag::O_APPEND != 0,
         },
-        Opcode::Fsize => Ask::Size { id },
-        Opcode::Fchmod => Ask::Chmod {
+        Opcode::Fsize => Request::Size { id },
+        Opcode::Fchmod => Request::Chmod {
             id,
             mode: second as u16 & flag::MODE_PERM,
         },
         Opcode::Fchown => chown(id, second as u64, third as u64),
         Opcode::Fcntl => match second {
-            flag::F_GETFL => Ask::GetFlags { id },
-            flag::F_SETFL => Ask::SetFlags {
+            flag::F_GETFL => Request::GetFlags { id },
+            flag::F_SETFL => Request::SetFlags {
                 id,
                 append: third & flag::O_APPEND != 0,
                 nonblock: third & flag::O_NONBLOCK != 0,
@@ -125,31 +125,31 @@ unsafe fn ask(sqe: &Sqe) -> Result<Ask, Errno> {
         },
         Opcode::Fevent => {
             let wanted = flag::EventFlags::from_bits_retain(second);
-            Ask::Events {
+            Request::Events {
                 id,
                 read: wanted.contains(flag::EventFlags::EVENT_READ),
                 write: wanted.contains(flag::EventFlags::EVENT_WRITE),
             }
         }
-        Opcode::Fpath => Ask::Path { id, to: lent },
-        Opcode::Frename => Ask::Rename { id, path: path()? },
-        Opcode::Flink => Ask::Link { id, path: path()? },
-        Opcode::Fstat => Ask::Stat {
+        Opcode::Fpath => Request::Path { id, to: lent },
+        Opcode::Frename => Request::Rename { id, path: path()? },
+        Opcode::Flink => Request::Link { id, path: path()? },
+        Opcode::Fstat => Request::Stat {
             id,
             to: exactly(lent, size_of::<Stat>(), true)?,
         },
-        Opcode::Fstatvfs => Ask::Space {
+        Opcode::Fstatvfs => Request::Space {
             id,
             to: exactly(lent, size_of::<StatVfs>(), true)?,
         },
-        Opcode::Fsync => Ask::Sync { id },
-        Opcode::Ftruncate => Ask::Truncate {
+        Opcode::Fsync => Request::Sync { id },
+        Opcode::Ftruncate => Request::Truncate {
             id,
             len: sqe.args[1],
         },
         // SAFETY: the memory is the request's.
         Opcode::Futimens => unsafe { times(id, lent)? },
-        Opcode::Getdents => Ask::List {
+        Opcode::Getdents => Request::List {
             id,
             to: lent,
             header: sqe.args[3] as u16,
@@ -157,7 +157,7 @@ unsafe fn ask(sqe: &Sqe) -> Result<Ask, Errno> {
         },
         Opcode::MmapPrep => {
             let flags = flag::MapFlags::from_bits_retain(third);
-            Ask::Map {
+            Request::Map {
                 id,
                 offset: sqe.args[3],
                 len: second,
@@ -165,7 +165,7 @@ unsafe fn ask(sqe: &Sqe) -> Result<Ask, Errno> {
                 write: flags.contains(flag::MapFlags::PROT_WRITE),
             }
         }
-        Opcode::Munmap => Ask::Unmap {
+        Opcode::Munmap => Request::Unmap {
             id,
             offset: sqe.args[3],
             len: second,
@@ -182,7 +182,7 @@ unsafe fn ask(sqe: &Sqe) -> Result<Ask, Errno> {
 ///
 /// # Safety
 /// As with [`decode`].
-unsafe fn std_fs_call(sqe: &Sqe, lent: Lent) -> Result<Ask, Errno> {
+unsafe fn std_fs_call(sqe: &Sqe, lent: Lent) -> Result<Request, Errno> {
     let id = sqe.args[0] as usize;
     let kind = StdFsCallKind::try_from_raw(sqe.args[3] as u8).ok_or(EOPNOTSUPP)?;
     let first = sqe.args[4];
@@ -199,49 +199,49 @@ unsafe fn std_fs_call(sqe: &Sqe, lent: Lent) -> Result<Ask, Errno> {
     // SAFETY: the payload is the request's.
     let path = || unsafe { path(lent) };
     Ok(match kind {
-        StdFsCallKind::Fchmod => Ask::Chmod {
+        StdFsCallKind::Fchmod => Request::Chmod {
             id,
             mode: first as u16 & flag::MODE_PERM,
         },
         StdFsCallKind::Fchown => chown(id, first, last),
-        StdFsCallKind::Getdents => Ask::List {
+        StdFsCallKind::Getdents => Request::List {
             id,
             to: lent,
             header: last as u16,
             at: first,
         },
-        StdFsCallKind::Fstat => Ask::Stat {
+        StdFsCallKind::Fstat => Request::Stat {
             id,
             to: exactly(lent, size_of::<Stat>(), false)?,
         },
-        StdFsCallKind::Fstatvfs => Ask::Space {
+        StdFsCallKind::Fstatvfs => Request::Space {
             id,
             to: exactly(lent, size_of::<StatVfs>(), false)?,
         },
-        StdFsCallKind::Fsync => Ask::Sync { id },
-        StdFsCallKind::Ftruncate => Ask::Truncate { id, len: first },
+        StdFsCallKind::Fsync => Request::Sync { id },
+        StdFsCallKind::Ftruncate => Request::Truncate { id, len: first },
         // SAFETY: the payload is the request's.
         StdFsCallKind::Futimens => unsafe { times(id, lent)? },
-        StdFsCallKind::Unlinkat => Ask::Unlink {
+        StdFsCallKind::Unlinkat => Request::Unlink {
             dir: id,
             path: path()?,
             folder: first as usize & flag::AT_REMOVEDIR != 0,
             trusted: false,
         },
-        StdFsCallKind::Relpathat => Ask::RelativePath {
+        StdFsCallKind::Relpathat => Request::RelativePath {
             id,
             dir: other,
             to: lent,
         },
-        StdFsCallKind::Lock => Ask::Lock {
+        StdFsCallKind::Lock => Request::Lock {
             id,
             range: lock_range(first, last)?,
         },
-        StdFsCallKind::Unlock => Ask::Unlock {
+        StdFsCallKind::Unlock => Request::Unlock {
             id,
             range: lock_range(first, last)?,
         },
-        StdFsCallKind::GetLock => Ask::FindLock {
+        StdFsCallKind::GetLock => Request::FindLock {
             id,
             range: lock_range(first, last)?,
             to: exactly(lent, 2 * size_of::<u64>(), false)?,
@@ -256,14 +256,14 @@ unsafe fn std_fs_call(sqe: &Sqe, lent: Lent) -> Result<Ask, Errno> {
             if first & !(RENAME_NOREPLACE | RENAME_EXCHANGE) != 0 {
                 return Err(EINVAL);
             }
-            Ask::RenameAt {
+            Request::RenameAt {
                 from: (id, text(&both[..middle])?),
                 to: (other, text(&both[middle + 1..])?),
                 keep: first & RENAME_NOREPLACE != 0,
                 exchange: first & RENAME_EXCHANGE != 0,
             }
         }
-        StdFsCallKind::Flinkat => Ask::LinkAt {
+        StdFsCallKind::Flinkat => Request::LinkAt {
             id,
             dir: other,
             path: path()?,
@@ -323,9 +323,9 @@ fn is_nonblock(flags: u64) -> bool {
     flags as usize & flag::O_NONBLOCK != 0
 }
 
-fn chown(id: usize, uid: u64, gid: u64) -> Ask {
+fn chown(id: usize, uid: u64, gid: u64) -> Request {
     let changed = |number: u64| Some(number as u32).filter(|number| *number != UNCHANGED);
-    Ask::Chown {
+    Request::Chown {
         id,
         uid: changed(uid),
         gid: changed(gid),
@@ -334,10 +334,10 @@ fn chown(id: usize, uid: u64, gid: u64) -> Ask {
 
 /// # Safety
 /// As with [`decode`].
-unsafe fn times(id: usize, lent: Lent) -> Result<Ask, Errno> {
+unsafe fn times(id: usize, lent: Lent) -> Result<Request, Errno> {
     const LEN: usize = size_of::<TimeSpec>();
     if lent.len == 0 {
-        return Ok(Ask::Times {
+        return Ok(Request::Times {
             id,
             access: Time::Now,
             change: Time::Now,
@@ -358,7 +358,7 @@ unsafe fn times(id: usize, lent: Lent) -> Result<Ask, Errno> {
             _ => Err(EINVAL),
         }
     };
-    Ok(Ask::Times {
+    Ok(Request::Times {
         id,
         access: one(0)?,
         change: one(1)?,

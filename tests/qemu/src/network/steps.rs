@@ -217,7 +217,7 @@ fn from_the_screen(both: &mut Both) -> Result<String, String> {
     screen.write(NAME)?;
     desktop::goes_to(screen, Target::Places, Key::Tab)?;
     screen.press(Key::Enter)?;
-    desktop::goes_to(screen, Target::Place(Kind::Server), Key::Tab)?;
+    desktop::goes_to(screen, Target::AccountStore(Kind::Server), Key::Tab)?;
     screen.press(Key::Enter)?;
     desktop::goes_to(screen, Target::Server, Key::Tab)?;
     screen.write(URL)?;

@@ -210,7 +210,7 @@ impl Open<'_> {
                 data: Arc::new(data),
                 logged: false,
                 stored_len,
-                turn: None,
+                batch: None,
             },
         );
         Ok(())

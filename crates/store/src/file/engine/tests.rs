@@ -90,7 +90,7 @@ fn power_loss_at_any_moment_loses_nothing_that_was_acknowledged() {
     let path = folder.path().join("records.redb");
     drop(Engine::create(&path).unwrap());
     let file = File::options().read(true).write(true).open(&path).unwrap();
-    let mut blocks = Blocks::open(file).unwrap();
+    let mut blocks = ChecksummedFile::open(file).unwrap();
     let images = blocks.record();
     let engine = Engine::start(blocks).unwrap();
     // How many images there were when a step was acknowledged.

@@ -118,14 +118,14 @@ pub struct Price {
 impl Price {
     /// Asks for the price of a sign-up that the wallet of this private key pays; a head that is kept elsewhere costs
     /// nothing here.
-    pub fn of_sign_up(purse: &dyn Purse, key: &str, head_elsewhere: bool) -> Result<Self> {
-        let wallet = purse.fund(key)?;
+    pub fn of_sign_up(wallet: &dyn Wallet, key: &str, head_elsewhere: bool) -> Result<Self> {
+        let address = wallet.fund(key)?;
         let records = SIGN_UP_RECORDS - u64::from(head_elsewhere);
         Ok(Self {
             records,
-            cost: purse.estimate(records)?,
-            has: purse.balance()?,
-            wallet,
+            cost: wallet.estimate(records)?,
+            has: wallet.balance()?,
+            wallet: address,
         })
     }
 
@@ -146,12 +146,12 @@ impl Price {
 }
 
 /// How records are paid for: the side of a paid store that has to do with money. Every method may block.
-pub trait Purse: Send + Sync {
+pub trait Wallet: Send + Sync {
     /// Pays with the wallet of this private key (hexadecimal, with or without 0x) from now on; says its address.
     fn fund(&self, key: &str) -> Result<String>;
 
     /// The address of the wallet that pays.
-    fn wallet(&self) -> Option<String>;
+    fn address(&self) -> Option<String>;
 
     /// What the wallet holds.
     fn balance(&self) -> Result<Money>;
@@ -174,11 +174,11 @@ mod tests {
     /// Records cost a token and a tenth of gas each.
     struct Fixed(Money);
 
-    impl Purse for Fixed {
+    impl Wallet for Fixed {
         fn fund(&self, key: &str) -> Result<String> {
             Ok(format!("wallet of {key}"))
         }
-        fn wallet(&self) -> Option<String> {
+        fn address(&self) -> Option<String> {
             None
         }
         fn balance(&self) -> Result<Money> {
@@ -198,24 +198,27 @@ mod tests {
 
     #[test]
     fn a_sign_up_has_a_price_and_the_wallet_has_it_or_not() {
-        let purse = |tokens, gas| {
+        let wallet = |tokens, gas| {
             Fixed(Money {
                 tokens: Amount(tokens),
                 gas: Amount(gas),
             })
         };
-        let enough = purse(2 * WHOLE, WHOLE / 5);
+        let enough = wallet(2 * WHOLE, WHOLE / 5);
         let price = Price::of_sign_up(&enough, "k", false).unwrap();
         assert_eq!((price.records, price.wallet.as_str()), (2, "wallet of k"));
         assert_eq!(price.cost, enough.0);
         price.affordable("autonomi:").unwrap();
-        for poor in [purse(2 * WHOLE - 1, WHOLE), purse(5 * WHOLE, WHOLE / 5 - 1)] {
+        for poor in [
+            wallet(2 * WHOLE - 1, WHOLE),
+            wallet(5 * WHOLE, WHOLE / 5 - 1),
+        ] {
             let price = Price::of_sign_up(&poor, "k", false).unwrap();
             let error = price.affordable("autonomi:").unwrap_err();
             assert_eq!(error.code(), "wallet_empty");
             assert!(error.to_string().contains("nothing was paid"), "{error}");
         }
-        let elsewhere = Price::of_sign_up(&purse(WHOLE, WHOLE), "k", true).unwrap();
+        let elsewhere = Price::of_sign_up(&wallet(WHOLE, WHOLE), "k", true).unwrap();
         assert_eq!(elsewhere.records, 1);
         elsewhere.affordable("autonomi:").unwrap();
     }

@@ -6,11 +6,11 @@
 
 use safeos_control::ClientError;
 
-use crate::state::Place;
+use crate::state::AccountStore;
 
 /// What did not work, as the worker tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Trouble {
+pub struct UserError {
     /// A stable word: the daemon's, or one of the runner's own.
     pub code: String,
     /// The message that came with it.
@@ -19,7 +19,7 @@ pub struct Trouble {
     pub retry: bool,
 }
 
-impl Trouble {
+impl UserError {
     /// Of the runner's own.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Trouble {
     }
 }
 
-impl From<ClientError> for Trouble {
+impl From<ClientError> for UserError {
     fn from(error: ClientError) -> Self {
         Self {
             code: error.code().to_owned(),
@@ -59,7 +59,7 @@ pub enum Next {
     /// Accept the older state on purpose.
     AcceptOlder,
     /// Show where the account lives.
-    Place,
+    AccountStore,
     /// What was taken off the list comes back.
     PutBack,
 }
@@ -73,7 +73,7 @@ impl Next {
             Self::SignIn => "Sign in instead",
             Self::SecretKey => "Secret key",
             Self::AcceptOlder => "Open it",
-            Self::Place => "Look elsewhere",
+            Self::AccountStore => "Look elsewhere",
             Self::PutBack => "Put it back",
         }
     }
@@ -180,7 +180,7 @@ impl Notice {
 
 /// The sentence for a trouble with the account `name` at `place`; `key_shown`: the field for the secret key is
 /// on the screen.
-pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) -> Notice {
+pub fn explain(trouble: &UserError, name: &str, place: &AccountStore, key_shown: bool) -> Notice {
     let message = sentence(&trouble.message);
     match trouble.code.as_str() {
         "wrong_password" if key_shown => Notice::new(
@@ -250,14 +250,14 @@ pub fn explain(trouble: &Trouble, name: &str, place: &Place, key_shown: bool) ->
         "store_refused" => refused(&message),
         "bad_store_url" => Notice::new("No place for accounts", message)
             .at(Field::Server)
-            .then(Next::Place),
+            .then(Next::AccountStore),
         "wallet_empty" => Notice::new("The wallet has too little", message).then(Next::Again),
         "too_dear" => Notice::new(
             "It costs too much",
             format!("{message} Prices change: try again later, or choose another place."),
         )
-        .then(Next::Place),
-        "no_network_client" => Notice::new("This computer cannot reach the network itself", message).then(Next::Place),
+        .then(Next::AccountStore),
+        "no_network_client" => Notice::new("This computer cannot reach the network itself", message).then(Next::AccountStore),
         "bad_wallet_key" => Notice::new(
             "The wallet's key opens no wallet",
             "Compare it with the one that your wallet shows: 64 digits, 0 to 9 and a to f. Nothing was paid.",
@@ -325,7 +325,7 @@ fn refused(message: &str) -> Notice {
         ),
         false => ("The server refuses", without_variables(message)),
     };
-    Notice::new(title, text).then(Next::Place)
+    Notice::new(title, text).then(Next::AccountStore)
 }
 
 /// The sentences that name no variable of the environment: nobody can set one here.
@@ -414,9 +414,9 @@ mod tests {
             .iter()
             .map(|code| {
                 let notice = explain(
-                    &Trouble::new(code, "the message"),
+                    &UserError::new(code, "the message"),
                     "ana",
-                    &Place::default(),
+                    &AccountStore::default(),
                     false,
                 );
                 assert!(notice.text.ends_with('.'), "{code}: {}", notice.text);
@@ -433,8 +433,8 @@ mod tests {
     fn what_only_an_administrator_can_do_is_not_asked_of_anybody() {
         let says = |why: &str| {
             let message = format!("the store https://home.example refuses: {why}");
-            let trouble = Trouble::new("store_refused", message);
-            let notice = explain(&trouble, "ana", &Place::default(), false);
+            let trouble = UserError::new("store_refused", message);
+            let notice = explain(&trouble, "ana", &AccountStore::default(), false);
             assert!(!notice.text.contains("SAFE_"), "{}", notice.text);
             notice
         };
@@ -456,9 +456,9 @@ mod tests {
         assert_eq!(sentence(""), "");
         assert!(sentence(&"x".repeat(10_000)).len() < 700);
         let notice = explain(
-            &Trouble::new("new_code", "what the daemon says"),
+            &UserError::new("new_code", "what the daemon says"),
             "ana",
-            &Place::default(),
+            &AccountStore::default(),
             false,
         );
         assert_eq!(notice.text, "What the daemon says.");

@@ -1,6 +1,6 @@
 //! Connections: how many there are, and which one goes when there are too many.
 //!
-//! What always holds here: whoever comes finds a place, as long as there is a connection that does nothing or is slower
+//! What always holds here: whoever comes finds a slot, as long as there is a connection that does nothing or is slower
 //! than it may be; of these the one goes that has been so for longest. One client never has more than its share.
 
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ const WAIT: Duration = Duration::from_secs(3);
 const WAITING_MAX: usize = 128;
 
 /// What a connection is about, for who has to choose one.
-pub(crate) struct Line {
+pub(crate) struct Connection {
     state: Mutex<State>,
     end: Notify,
 }
@@ -58,7 +58,7 @@ struct State {
     since: Option<Instant>,
 }
 
-impl Line {
+impl Connection {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
@@ -119,7 +119,7 @@ impl Line {
 }
 
 /// The places for connections.
-pub(crate) struct Places {
+pub(crate) struct Connections {
     all: usize,
     each: usize,
     open: Mutex<Open>,
@@ -131,13 +131,13 @@ pub(crate) struct Places {
 struct Open {
     next: u64,
     /// Under a number, and the network of who has it, if that has a share.
-    lines: HashMap<u64, (Option<IpAddr>, Arc<Line>)>,
+    connections: HashMap<u64, (Option<IpAddr>, Arc<Connection>)>,
     counts: HashMap<IpAddr, usize>,
 }
 
 impl Open {
-    fn remove(&mut self, number: u64) -> Option<Arc<Line>> {
-        let (network, line) = self.lines.remove(&number)?;
+    fn remove(&mut self, number: u64) -> Option<Arc<Connection>> {
+        let (network, connection) = self.connections.remove(&number)?;
         if let Some(network) = network
             && let Some(count) = self.counts.get_mut(&network)
         {
@@ -146,51 +146,51 @@ impl Open {
                 self.counts.remove(&network);
             }
         }
-        Some(line)
+        Some(connection)
     }
 
     /// Ends the connection that has done nothing for longest, of those of `network` or of all.
     fn end_one(&mut self, network: Option<IpAddr>, grace: Grace) -> bool {
         let now = Instant::now();
         let oldest = self
-            .lines
+            .connections
             .iter()
             .filter(|(_, (of, _))| network.is_none() || *of == network)
             .filter_map(|(number, (_, line))| Some((line.idle_since(now, grace)?, *number)))
             .min();
-        let Some(line) = oldest.and_then(|(_, number)| self.remove(number)) else {
+        let Some(connection) = oldest.and_then(|(_, number)| self.remove(number)) else {
             return false;
         };
-        line.end.notify_one();
+        connection.end.notify_one();
         true
     }
 }
 
 /// A place that was taken; it is free again when this is dropped.
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct ConnectionSlot {
+    connections: Arc<Connections>,
     number: u64,
-    pub(crate) line: Arc<Line>,
+    pub(crate) connection: Arc<Connection>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        drop(self.places.open.lock().remove(self.number));
-        self.places.left.notify_one();
+        drop(self.connections.open.lock().remove(self.number));
+        self.connections.left.notify_one();
     }
 }
 
 /// What became of one who came.
-pub(crate) enum Came {
+pub(crate) enum Admission {
     /// There is a place for it.
-    In(Place),
+    In(ConnectionSlot),
     /// Its client has all it may have, and uses it.
     TooMany,
     /// All places are in use.
     Full,
 }
 
-impl Places {
+impl Connections {
     pub(crate) fn new(all: usize, each: usize) -> Arc<Self> {
         let all = all.max(1);
         Arc::new(Self {
@@ -203,19 +203,22 @@ impl Places {
     }
 
     /// A place for a connection of this network (`None`: one that has no share of its own). Waits as long as all are in
-    /// use; never [`Came::Full`].
-    pub(crate) async fn enter(self: &Arc<Self>, network: Option<IpAddr>) -> Came {
+    /// use; never [`Admission::Full`].
+    pub(crate) async fn enter(self: &Arc<Self>, network: Option<IpAddr>) -> Admission {
         loop {
             match self.come(network) {
                 // Either somebody leaves or somebody falls behind.
-                Came::Full => drop(timeout(ANEW_EVERY, self.left.notified()).await),
+                Admission::Full => drop(timeout(ANEW_EVERY, self.left.notified()).await),
                 came => return came,
             }
         }
     }
 
     /// The same for one whose client has all it may have: a little while, in which it falls behind with something.
-    pub(crate) async fn enter_later(self: &Arc<Self>, network: Option<IpAddr>) -> Option<Place> {
+    pub(crate) async fn enter_later(
+        self: &Arc<Self>,
+        network: Option<IpAddr>,
+    ) -> Option<ConnectionSlot> {
         struct Waits<'a>(&'a AtomicUsize);
         impl Drop for Waits<'_> {
             fn drop(&mut self) {
@@ -230,35 +233,36 @@ impl Places {
         let until = Instant::now() + WAIT;
         while Instant::now() < until {
             sleep(ANEW_EVERY).await;
-            if let Came::In(place) = self.come(network) {
-                return Some(place);
+            if let Admission::In(slot) = self.come(network) {
+                return Some(slot);
             }
         }
         None
     }
 
-    fn come(self: &Arc<Self>, network: Option<IpAddr>) -> Came {
+    fn come(self: &Arc<Self>, network: Option<IpAddr>) -> Admission {
         let mut open = self.open.lock();
         let count = |network| open.counts.get(&network).copied().unwrap_or(0);
         let has_all = self.each < self.all && network.is_some_and(|n| count(n) >= self.each);
         if has_all {
             if !open.end_one(network, OF_ONE) {
-                return Came::TooMany;
+                return Admission::TooMany;
             }
-        } else if open.lines.len() >= self.all && !open.end_one(None, OF_ALL) {
-            return Came::Full;
+        } else if open.connections.len() >= self.all && !open.end_one(None, OF_ALL) {
+            return Admission::Full;
         }
         let number = open.next;
         open.next += 1;
-        let line = Line::new();
-        open.lines.insert(number, (network, line.clone()));
+        let connection = Connection::new();
+        open.connections
+            .insert(number, (network, connection.clone()));
         if let Some(network) = network {
             *open.counts.entry(network).or_default() += 1;
         }
-        Came::In(Place {
-            places: self.clone(),
+        Admission::In(ConnectionSlot {
+            connections: self.clone(),
             number,
-            line,
+            connection,
         })
     }
 }
@@ -271,58 +275,69 @@ mod tests {
         Some(IpAddr::from([192, 0, 2, last]))
     }
 
-    fn is_ended(place: &Place) -> bool {
-        !place.places.open.lock().lines.contains_key(&place.number)
+    fn is_ended(slot: &ConnectionSlot) -> bool {
+        !slot
+            .connections
+            .open
+            .lock()
+            .connections
+            .contains_key(&slot.number)
     }
 
-    async fn enter(places: &Arc<Places>, network: Option<IpAddr>) -> Place {
-        match places.enter(network).await {
-            Came::In(place) => place,
+    async fn enter(connections: &Arc<Connections>, network: Option<IpAddr>) -> ConnectionSlot {
+        match connections.enter(network).await {
+            Admission::In(slot) => slot,
             _ => panic!("no place"),
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_one_that_does_nothing_for_longest_goes() {
-        let places = Places::new(4, 3);
+        let connections = Connections::new(4, 3);
         let mut open = Vec::new();
         for last in [1, 1, 2, 1] {
-            open.push(enter(&places, address(last)).await);
+            open.push(enter(&connections, address(last)).await);
             tokio::time::advance(Duration::from_millis(10)).await;
         }
         // One is at work; of its client's others the older one goes.
-        open[0].line.asks();
-        let fifth = enter(&places, address(1)).await;
+        open[0].connection.asks();
+        let fifth = enter(&connections, address(1)).await;
         let ended: Vec<bool> = open.iter().map(is_ended).collect();
         assert_eq!(ended, [false, true, false, false]);
-        open[1].line.ended().await;
+        open[1].connection.ended().await;
         // All places are taken: the oldest of all goes, whoever it is, when it has had a moment.
         let started = Instant::now();
-        let sixth = enter(&places, address(3)).await;
+        let sixth = enter(&connections, address(3)).await;
         assert!(is_ended(&open[2]) && !is_ended(&open[3]) && !is_ended(&fifth));
         assert!((Duration::from_millis(400)..OF_ALL.idle * 2).contains(&started.elapsed()));
         // What is at work does not go.
-        for line in [&open[3].line, &fifth.line, &sixth.line] {
-            line.asks();
+        for connection in [&open[3].connection, &fifth.connection, &sixth.connection] {
+            connection.asks();
         }
-        assert!(matches!(places.come(address(1)), Came::TooMany));
-        assert!(matches!(places.come(address(4)), Came::Full));
+        assert!(matches!(connections.come(address(1)), Admission::TooMany));
+        assert!(matches!(connections.come(address(4)), Admission::Full));
         // What falters does, after a while.
         let now = Instant::now();
-        sixth.line.waits(now);
-        drop(enter(&places, address(4)).await);
+        sixth.connection.waits(now);
+        drop(enter(&connections, address(4)).await);
         assert!(is_ended(&sixth) && (FALTER..FALTER * 2).contains(&now.elapsed()));
-        fifth.line.waits(Instant::now());
-        assert!(places.enter_later(address(1)).await.is_some());
+        fifth.connection.waits(Instant::now());
+        assert!(connections.enter_later(address(1)).await.is_some());
         assert!(is_ended(&fifth));
         drop(open);
-        assert_eq!(places.open.lock().counts.get(&address(2).unwrap()), None);
+        assert_eq!(
+            connections.open.lock().counts.get(&address(2).unwrap()),
+            None
+        );
     }
 
     #[tokio::test]
     async fn a_proxy_has_no_share() {
-        let places = Places::new(10, 2);
-        let open: Vec<_> = [(); 8].map(|()| places.come(None)).into_iter().collect();
-        assert!(open.iter().all(|came| matches!(came, Came::In(_))));
+        let connections = Connections::new(10, 2);
+        let open: Vec<_> = [(); 8]
+            .map(|()| connections.come(None))
+            .into_iter()
+            .collect();
+        assert!(open.iter().all(|came| matches!(came, Admission::In(_))));
     }
 }

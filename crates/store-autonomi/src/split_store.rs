@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, Pointer};
-use safeos_store::{Entry, Kind, Purse, Result, Stats, Store, Traits, Upload};
+use safeos_store::{Entry, Kind, Result, Stats, Store, Traits, Upload, Wallet};
 
 /// A store whose pointers are kept by another one.
-pub struct HeadsElsewhere {
+pub struct SplitStore {
     url: String,
     chunks: Arc<dyn Store>,
     pointers: Arc<dyn Store>,
 }
 
-impl HeadsElsewhere {
+impl SplitStore {
     /// `chunks` for chunks, `pointers` for pointers; `url` names both.
     pub fn new(url: &str, chunks: Arc<dyn Store>, pointers: Arc<dyn Store>) -> Self {
         Self {
@@ -24,7 +24,7 @@ impl HeadsElsewhere {
     }
 }
 
-impl Store for HeadsElsewhere {
+impl Store for SplitStore {
     fn url(&self) -> &str {
         &self.url
     }
@@ -41,8 +41,8 @@ impl Store for HeadsElsewhere {
         self.chunks.upload(addresses, from)
     }
 
-    fn purse(&self) -> Option<&dyn Purse> {
-        self.chunks.purse()
+    fn wallet(&self) -> Option<&dyn Wallet> {
+        self.chunks.wallet()
     }
 
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
@@ -114,7 +114,7 @@ mod tests {
             Arc::new(MemoryStore::default()),
             Arc::new(MemoryStore::default()),
         );
-        let store = HeadsElsewhere::new("memory:", chunks.clone(), pointers.clone());
+        let store = SplitStore::new("memory:", chunks.clone(), pointers.clone());
         let some: Vec<Chunk> = (0..5_u8).map(|n| Chunk::new(vec![n]).unwrap()).collect();
         store.put_chunks(&some).unwrap();
         let owner = OwnerKey::from_seed(&[1; 32]);

@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process, setsid};
-use safeos_mountpoint::{Place, entry, guard};
+use safeos_mountpoint::{MountPoint, entry, guard};
 use safeos_store::whose;
 use safeos_telemetry::event;
 
 use super::Wish;
 use crate::dead_mount::clear_dead;
+use crate::dirs::{self, Dirs};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
 use crate::password;
-use crate::places::{self, Places};
 use crate::signals;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -44,31 +44,31 @@ impl Daemon {
     /// Starts it with a mount as it is wished for, and waits until its control file is there. `bound`: it ends with this
     /// program.
     pub fn start_as(
-        places: &Places,
+        dirs: &Dirs,
         store: &str,
         mount: &Path,
         bound: bool,
         wish: Wish,
     ) -> Result<Self> {
         clear_dead(mount);
-        Self::run(places, store, mount, bound, Some(wish))
+        Self::run(dirs, store, mount, bound, Some(wish))
     }
 
     /// The same without a mount, for a command that only asks: its control file is a socket. It ends with this program.
-    pub fn start_unmounted(places: &Places, store: &str, place: &Path) -> Result<Self> {
-        Self::run(places, store, place, true, None)
+    pub fn start_unmounted(dirs: &Dirs, store: &str, place: &Path) -> Result<Self> {
+        Self::run(dirs, store, place, true, None)
     }
 
     fn run(
-        places: &Places,
+        dirs: &Dirs,
         store: &str,
         place: &Path,
         bound: bool,
         mounted: Option<Wish>,
     ) -> Result<Self> {
-        places::private_dir(&places.state).map_err(|e| {
+        dirs::private_dir(&dirs.state).map_err(|e| {
             Failure::system(
-                format!("the state folder {} cannot be made", places.state.display()),
+                format!("the state folder {} cannot be made", dirs.state.display()),
                 &e,
             )
         })?;
@@ -93,12 +93,11 @@ impl Daemon {
         };
         command
             .arg("--state")
-            .arg(&places.state)
+            .arg(&dirs.state)
             .arg("--store")
             .arg(store)
             .args(
-                places
-                    .log
+                dirs.log
                     .iter()
                     .flat_map(|file| [OsStr::new("--log"), file.as_os_str()]),
             )
@@ -158,7 +157,7 @@ impl Daemon {
 
     fn ready(&mut self) -> Result<()> {
         let start = Instant::now();
-        while !places::answers(&self.place) {
+        while !dirs::answers(&self.place) {
             let ended = self
                 .child
                 .try_wait()
@@ -270,7 +269,7 @@ pub fn end_other(pid: Option<i32>, mount: &Path) -> Result<()> {
     }
     let start = Instant::now();
     let mut forced = false;
-    while places::answers(mount) || !gone(pid) {
+    while dirs::answers(mount) || !gone(pid) {
         let waited = start.elapsed();
         if waited > ENDS_WITHIN && !forced {
             forced = true;
@@ -311,7 +310,7 @@ fn serves(pid: i32, mount: &Path) -> bool {
 /// Waits until a daemon that another run of `safe` started has ended by itself.
 pub fn wait_ended(mount: &Path) {
     let start = Instant::now();
-    while places::answers(mount) && start.elapsed() < ENDS_WITHIN {
+    while dirs::answers(mount) && start.elapsed() < ENDS_WITHIN {
         std::thread::sleep(LOOK_EVERY);
     }
     clear_dead(mount);
@@ -319,7 +318,7 @@ pub fn wait_ended(mount: &Path) {
 
 /// Unmounts at once, whoever still uses it; what is no home stays.
 fn unmount(mount: &Path) {
-    let Ok(place) = Place::open(mount) else {
+    let Ok(place) = MountPoint::open(mount) else {
         return;
     };
     let Ok(seen) = place.seen() else {
@@ -367,7 +366,7 @@ pub fn prepare(mount: &Path, output: Output) -> Result<bool> {
             "{} is not empty: name an empty folder with --mount",
             mount.display()
         ))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => places::private_dir(mount)
+        Err(error) if error.kind() == io::ErrorKind::NotFound => dirs::private_dir(mount)
             .map(|()| true)
             .map_err(|e| cannot(&e)),
         Err(error) => Err(cannot(&error)),
@@ -382,12 +381,12 @@ pub fn unprepare(mount: &Path) {
 
 /// Keeps other runs of `safe` from starting a daemon for this mount point, until it is dropped. Nothing where the state
 /// folder can only be read: two that start at once are told by the second daemon then.
-pub fn starting(places: &Places, mount: &Path) -> Result<Option<File>> {
-    let path = places.lock_path(mount);
+pub fn starting(dirs: &Dirs, mount: &Path) -> Result<Option<File>> {
+    let path = dirs.lock_path(mount);
     let failed = |e: &io::Error| Failure::system(format!("{} cannot be locked", path.display()), e);
     let open = || {
         if let Some(folder) = path.parent() {
-            places::private_dir(folder)?;
+            dirs::private_dir(folder)?;
         }
         fs::OpenOptions::new()
             .create(true)
@@ -417,8 +416,8 @@ pub fn starting(places: &Places, mount: &Path) -> Result<Option<File>> {
 }
 
 /// Whether another run of `safe` is about to sign in there.
-pub fn is_starting(places: &Places, mount: &Path) -> bool {
-    File::open(places.lock_path(mount))
+pub fn is_starting(dirs: &Dirs, mount: &Path) -> bool {
+    File::open(dirs.lock_path(mount))
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
 }
 

@@ -9,16 +9,16 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Air;
+use super::Netsim;
 
 /// One connection.
 pub(super) struct End {
-    air: Arc<Air>,
+    air: Arc<Netsim>,
     handle: SocketHandle,
 }
 
 impl End {
-    pub(super) fn new(air: &Arc<Air>, handle: SocketHandle) -> Self {
+    pub(super) fn new(air: &Arc<Netsim>, handle: SocketHandle) -> Self {
         Self {
             air: air.clone(),
             handle,

@@ -13,7 +13,7 @@ pub(super) const START_BYTES: usize = 64;
 
 /// What went wrong with one request at one gateway.
 #[derive(Clone, Debug)]
-pub(super) enum Trouble {
+pub(super) enum RequestError {
     /// No answer, or “later”: it may work again, here or at another gateway.
     Away {
         why: String,
@@ -40,7 +40,7 @@ pub(super) enum Trouble {
     Broken(String),
 }
 
-impl Trouble {
+impl RequestError {
     pub(super) fn away(why: impl Into<String>) -> Self {
         Self::Away {
             why: why.into(),
@@ -133,7 +133,7 @@ pub(super) fn of_status(
     after: Option<Duration>,
     has_token: bool,
     body: &[u8],
-) -> Trouble {
+) -> RequestError {
     let said = serde_json::from_slice::<Failure>(body).ok();
     let status = from.status;
     let Some(said) = said else {
@@ -143,71 +143,71 @@ pub(super) fn of_status(
     let message = one_line(&said.error.message);
     match status {
         300..400 => elsewhere(location),
-        401 if has_token => Trouble::Denied(
+        401 if has_token => RequestError::Denied(
             "it does not accept the token in the file that SAFE_TOKEN_FILE names: ask who runs it for a valid one".into(),
         ),
-        401 => Trouble::Denied(
+        401 => RequestError::Denied(
             "it wants a token: write the one you were given into a file that only you can read, and name the file in SAFE_TOKEN_FILE".into(),
         ),
-        403 => Trouble::Denied(message),
-        404 if code == "missing_record" => Trouble::Missing(said.error.address),
-        400 if matches!(code, "wrong_bytes" | "wrong_body" | "part_conflict") => Trouble::away(format!(
+        403 => RequestError::Denied(message),
+        404 if code == "missing_record" => RequestError::Missing(said.error.address),
+        400 if matches!(code, "wrong_bytes" | "wrong_body" | "part_conflict") => RequestError::away(format!(
             "what was sent did not arrive as it was sent ({message}); over https that could not be"
         )),
         400 if code == "missing_parts" => {
-            Trouble::away(format!("it has not kept what was sent to it in parts ({message})"))
+            RequestError::away(format!("it has not kept what was sent to it in parts ({message})"))
         }
-        408 => Trouble::Away {
+        408 => RequestError::Away {
             why: format!("it got no whole upload from here in time (HTTP 408: {message})"),
             after,
         },
         // Our requests are in order: this one was changed on the way, or whoever answers is no gateway.
-        400 | 404 | 405 | 411 | 413..=415 | 431 => Trouble::Stranger(format!(
+        400 | 404 | 405 | 411 | 413..=415 | 431 => RequestError::Stranger(format!(
             "it answers a request that is in order with {} (“{message}”): check host and port",
             from.shown()
         )),
-        416 => Trouble::Damaged("it has no such bytes".into()),
-        412 if code == "conflict" => Trouble::Conflict(said.error.current),
-        401..500 if !matches!(status, 408 | 425 | 429) => Trouble::Refused(message),
-        507 => Trouble::Full(message),
-        500 if code == "damaged_record" => Trouble::Damaged(message),
-        500 if code == "store_broken" => Trouble::Broken(message),
-        425 | 429 | 500..600 => Trouble::Away {
+        416 => RequestError::Damaged("it has no such bytes".into()),
+        412 if code == "conflict" => RequestError::Conflict(said.error.current),
+        401..500 if !matches!(status, 408 | 425 | 429) => RequestError::Refused(message),
+        507 => RequestError::Full(message),
+        500 if code == "damaged_record" => RequestError::Damaged(message),
+        500 if code == "store_broken" => RequestError::Broken(message),
+        425 | 429 | 500..600 => RequestError::Away {
             why: message,
             after,
         },
-        _ => Trouble::Lie(message),
+        _ => RequestError::Lie(message),
     }
 }
 
 /// The same without the words that a gateway finds for every failure: most often something between here and there says it.
-fn of_bare_status(from: &From, location: Option<&str>, after: Option<Duration>) -> Trouble {
+fn of_bare_status(from: &From, location: Option<&str>, after: Option<Duration>) -> RequestError {
     let shown = from.shown();
     match from.status {
         300..400 => elsewhere(location),
-        502..=504 => Trouble::Away {
+        502..=504 => RequestError::Away {
             why: format!(
                 "it answers with {shown}: what stands before the gateway does not reach it; see that the gateway runs"
             ),
             after,
         },
-        408 | 425 | 429 | 500..600 => Trouble::Away {
+        408 | 425 | 429 | 500..600 => RequestError::Away {
             why: format!("it answers with {shown}"),
             after,
         },
-        _ if from.marked => Trouble::Lie(format!("it answers with {shown}")),
-        404 => Trouble::Stranger(format!(
+        _ if from.marked => RequestError::Lie(format!("it answers with {shown}")),
+        404 => RequestError::Stranger(format!(
             "it answers with {shown}: there is nothing where a gateway has its records; check host and port"
         )),
-        413 => Trouble::Stranger(format!(
+        413 => RequestError::Stranger(format!(
             "it answers with {shown}: what stands before the gateway takes no body of this size; whoever runs it allows 8 MiB there (nginx: `client_max_body_size 9m;`)"
         )),
         _ => from.stranger(),
     }
 }
 
-fn elsewhere(location: Option<&str>) -> Trouble {
-    Trouble::Refused(format!(
+fn elsewhere(location: Option<&str>) -> RequestError {
+    RequestError::Refused(format!(
         "it sends us on to “{}”, and redirects are not followed: use that URL if it is the right one; it may also be a network's sign-in page",
         one_line(location.unwrap_or_default())
     ))
@@ -257,17 +257,17 @@ impl From {
     }
 
     /// What is wrong with a body that begins so: one that does not fit is damage only where a gateway sent it.
-    pub(super) fn explain(&self, trouble: Trouble, start: &[u8]) -> Trouble {
-        let does_not_fit = matches!(trouble, Trouble::Lie(_) | Trouble::Damaged(_));
+    pub(super) fn explain(&self, error: RequestError, start: &[u8]) -> RequestError {
+        let does_not_fit = matches!(error, RequestError::Lie(_) | RequestError::Damaged(_));
         if does_not_fit && !self.marked && (is_page(start) || !self.may_be_gateway()) {
             return self.stranger();
         }
-        trouble
+        error
     }
 
     /// The answer is somebody else's.
-    pub(super) fn stranger(&self) -> Trouble {
-        Trouble::Stranger(format!(
+    pub(super) fn stranger(&self) -> RequestError {
+        RequestError::Stranger(format!(
             "it answers with {}: perhaps a network's sign-in page (open one in a browser) or a proxy; else check host and port",
             self.shown()
         ))

@@ -97,7 +97,7 @@ pub struct LockRange {
 }
 
 /// What is asked.
-pub enum Ask {
+pub enum Request {
     Open {
         dir: usize,
         path: String,
@@ -241,7 +241,7 @@ pub struct Call {
     /// The caller, where the kernel says so; else whatever the caller likes to claim.
     pub uid: u32,
     pub gid: u32,
-    pub ask: Ask,
+    pub ask: Request,
 }
 
 /// What comes from the kernel.
@@ -259,7 +259,7 @@ pub enum Message {
     Nothing,
 }
 
-impl Ask {
+impl Request {
     /// The handle that it is about.
     pub fn handle(&self) -> Option<usize> {
         match self {

@@ -1,6 +1,6 @@
 //! Calls that would rather fail than wait, and calls that nobody waits for any more.
 //!
-//! What always holds here: only the thread that runs inside of [`without_waiting`] or [`while_wanted`] is concerned, and
+//! What always holds here: only the thread that runs inside of [`without_waiting`] or [`cancellable`] is concerned, and
 //! only until that returns.
 
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,7 @@ pub(crate) fn has_none() -> bool {
 
 /// Runs calls that are given up when `left` is set: what asks a store elsewhere fails then, soon, whatever the store does. One
 /// inside of another is given up with it.
-pub(crate) fn while_wanted<T>(left: &Arc<AtomicBool>, calls: impl FnOnce() -> T) -> T {
+pub(crate) fn cancellable<T>(left: &Arc<AtomicBool>, calls: impl FnOnce() -> T) -> T {
     struct Restore;
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -45,14 +45,14 @@ pub(crate) fn while_wanted<T>(left: &Arc<AtomicBool>, calls: impl FnOnce() -> T)
 }
 
 /// Whether somebody wants what this thread does; `None` where nobody can give it up.
-pub(crate) fn wanted() -> Option<Wanted> {
-    LEFT.with_borrow(|flags| (!flags.is_empty()).then(|| Wanted(flags.clone())))
+pub(crate) fn cancellation() -> Option<Cancellation> {
+    LEFT.with_borrow(|flags| (!flags.is_empty()).then(|| Cancellation(flags.clone())))
 }
 
 /// See [`wanted`].
-pub(crate) struct Wanted(Vec<Arc<AtomicBool>>);
+pub(crate) struct Cancellation(Vec<Arc<AtomicBool>>);
 
-impl Wanted {
+impl Cancellation {
     pub(crate) fn still(&self) -> bool {
         !self.0.iter().any(|left| left.load(Ordering::Acquire))
     }

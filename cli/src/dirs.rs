@@ -33,9 +33,9 @@ pub const LOST: &str = "daemon_gone";
 /// How the names of files end that are only locked.
 const LOCK: &str = "lock";
 
-/// The places of one run of `safe`.
+/// The dirs of one run of `safe`.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct Dirs {
     /// The folder for local state.
     pub state: PathBuf,
     /// The store used when none is named.
@@ -57,18 +57,18 @@ pub struct Note {
     pub pid: i32,
 }
 
-impl Places {
+impl Dirs {
     /// From the environment and `--mount`.
     pub fn new(mount: Option<PathBuf>) -> Result<Self> {
-        let places = Self::from(|name| env::var_os(name).filter(|v| !v.is_empty()), mount)?;
+        let dirs = Self::from(|name| env::var_os(name).filter(|v| !v.is_empty()), mount)?;
         // Notes of sessions, mount points and what is remembered lie there.
-        safeos_store::whose::check(&places.state).map_err(|stranger| {
+        safeos_store::whose::check(&dirs.state).map_err(|stranger| {
             Failure::new(
                 "not_yours",
                 format!("the state folder cannot be trusted: {stranger} with {STATE}"),
             )
         })?;
-        Ok(places)
+        Ok(dirs)
     }
 
     fn from(
@@ -341,12 +341,12 @@ mod tests {
 
     use super::*;
 
-    fn with(pairs: &[(&str, &str)]) -> Result<Places> {
+    fn with(pairs: &[(&str, &str)]) -> Result<Dirs> {
         let pairs: Vec<(String, OsString)> = pairs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
             .collect();
-        Places::from(
+        Dirs::from(
             move |name| {
                 pairs
                     .iter()
@@ -359,23 +359,23 @@ mod tests {
 
     #[test]
     fn places_follow_the_environment() {
-        let places = with(&[("HOME", "/h")]).unwrap();
-        assert_eq!(places.state, Path::new("/h/.local/state/safeos"));
-        assert_eq!(places.store, "file:///h/.local/share/safeos/store");
+        let dirs = with(&[("HOME", "/h")]).unwrap();
+        assert_eq!(dirs.state, Path::new("/h/.local/state/safeos"));
+        assert_eq!(dirs.store, "file:///h/.local/share/safeos/store");
 
-        let places = with(&[
+        let dirs = with(&[
             ("HOME", "/h"),
             ("XDG_STATE_HOME", "/x"),
             ("XDG_DATA_HOME", "relative"),
         ])
         .unwrap();
-        assert_eq!(places.state, Path::new("/x/safeos"));
-        assert_eq!(places.store, "file:///h/.local/share/safeos/store");
+        assert_eq!(dirs.state, Path::new("/x/safeos"));
+        assert_eq!(dirs.store, "file:///h/.local/share/safeos/store");
 
-        let places = with(&[("SAFE_STATE", "/s"), ("SAFE_STORE", "http://host:1")]).unwrap();
-        assert_eq!(places.state, Path::new("/s"));
-        assert_eq!(places.store, "http://host:1");
-        assert_eq!(places.store(Some("file:///y")), "file:///y");
+        let dirs = with(&[("SAFE_STATE", "/s"), ("SAFE_STORE", "http://host:1")]).unwrap();
+        assert_eq!(dirs.state, Path::new("/s"));
+        assert_eq!(dirs.store, "http://host:1");
+        assert_eq!(dirs.store(Some("file:///y")), "file:///y");
     }
 
     #[test]
@@ -393,19 +393,16 @@ mod tests {
         // A daemon of this user's, as far as one can see.
         let control = mount.join(safeos_control::FILE_NAME);
         let daemon = std::os::unix::net::UnixListener::bind(&control).unwrap();
-        let mut places = with(&[("SAFE_STATE", "/s"), ("HOME", "/h")]).unwrap();
-        places.state = folder.path().join("state");
+        let mut dirs = with(&[("SAFE_STATE", "/s"), ("HOME", "/h")]).unwrap();
+        dirs.state = folder.path().join("state");
         let note = Note {
             mount: mount.clone(),
             pid: 12,
         };
-        places.note(&note).unwrap();
-        assert_eq!(places.noted(&mount), Some(note));
+        dirs.note(&note).unwrap();
+        assert_eq!(dirs.noted(&mount), Some(note));
         drop(daemon);
-        assert_eq!(places.noted(&mount), None);
-        assert_eq!(
-            fs::read_dir(places.state.join("mounts")).unwrap().count(),
-            0
-        );
+        assert_eq!(dirs.noted(&mount), None);
+        assert_eq!(fs::read_dir(dirs.state.join("mounts")).unwrap().count(), 0);
     }
 }

@@ -42,7 +42,7 @@ pub(super) type Fault = Arc<Mutex<Option<(io::ErrorKind, String)>>>;
 
 /// The file under the engine.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(super) struct ChecksummedFile {
     file: File,
     state: Mutex<State>,
     fault: Fault,
@@ -58,7 +58,7 @@ pub(super) type Images = Arc<Mutex<Vec<Vec<u8>>>>;
 struct State {
     /// Length as the engine sees it: a multiple of a block.
     len: u64,
-    /// Blocks written since the last sync.
+    /// ChecksummedFile written since the last sync.
     unsynced: bool,
     header: Header,
     sums: HashMap<u64, Sums>,
@@ -73,14 +73,14 @@ struct Header {
     unsynced: bool,
 }
 
-impl Blocks {
+impl ChecksummedFile {
     /// An empty file, for a new engine.
     pub(super) fn create(file: File) -> io::Result<Self> {
         file.set_len(0)?;
         Ok(Self::with(file, 0, Header::none()))
     }
 
-    /// A file that [`Blocks`] wrote.
+    /// A file that [`ChecksummedFile`] wrote.
     pub(super) fn open(file: File) -> io::Result<Self> {
         // What a killed process wrote last may not be on the disk yet; the next commit builds on it.
         file.sync_data()?;
@@ -164,7 +164,7 @@ impl Blocks {
         Ok(bytes)
     }
 
-    /// Blocks from `first` on, all of one group, checked.
+    /// ChecksummedFile from `first` on, all of one group, checked.
     fn read_blocks(&self, first: u64, out: &mut [u8]) -> io::Result<()> {
         let sums = {
             let mut state = self.state.lock();
@@ -216,7 +216,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// Blocks from `first` on, all of one group, and their checksums.
+    /// ChecksummedFile from `first` on, all of one group, and their checksums.
     fn write_blocks(&self, first: u64, data: &[u8]) -> io::Result<()> {
         let fresh: Vec<u8> = (first..)
             .zip(data.chunks_exact(BLOCK as usize))
@@ -326,7 +326,7 @@ impl Header {
     }
 }
 
-impl StorageBackend for Blocks {
+impl StorageBackend for ChecksummedFile {
     fn len(&self) -> Result<u64, io::Error> {
         Ok(self.state.lock().len)
     }

@@ -19,7 +19,7 @@ const LINKS: &str = "links";
 
 /// Where what is fetched goes.
 #[derive(Debug)]
-pub struct Place {
+pub struct Destination {
     /// As a person calls it.
     pub path: PathBuf,
     /// The folder that is there already.
@@ -30,10 +30,10 @@ pub struct Place {
     above: Vec<PathBuf>,
 }
 
-impl Place {
+impl Destination {
     /// `dir` as it was named; or a place of its own in the current folder.
     pub fn choose(dir: Option<&Path>, source: &Source, inside: &Path, own: &str) -> Result<Self> {
-        let place = match (dir, source) {
+        let destination = match (dir, source) {
             (None, Source::One(_, name, _)) => Self {
                 path: Path::new(".").join(name),
                 into: ".".into(),
@@ -51,8 +51,8 @@ impl Place {
             }
             (Some(dir), _) => Self::named(dir)?,
         };
-        place.is_free(source)?;
-        Ok(place)
+        destination.is_free(source)?;
+        Ok(destination)
     }
 
     fn named(dir: &Path) -> Result<Self> {
@@ -126,7 +126,7 @@ impl Place {
     /// Makes the folder that everything is in until it is whole.
     pub fn stage(&self) -> Result<Staging> {
         let mut staging = Staging {
-            place: self.path.clone(),
+            destination: self.path.clone(),
             into: None,
             new: self.new.clone(),
             name: OsString::new(),
@@ -162,22 +162,22 @@ fn taken(path: &Path) -> Failure {
 }
 
 /// An error of the disk here, not of what is fetched.
-pub fn cannot_write(place: &Path, error: &io::Error) -> Failure {
-    let place = place.display();
+pub fn cannot_write(destination: &Path, error: &io::Error) -> Failure {
+    let shown = destination.display();
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Failure::new(
             "no_space",
             format!(
-                "{place} cannot be written, the disk here is full: free some, or name another folder"
+                "{shown} cannot be written, the disk here is full: free some, or name another folder"
             ),
         ),
-        _ => Failure::system(format!("{place} cannot be written"), error),
+        _ => Failure::system(format!("{shown} cannot be written"), error),
     }
 }
 
 /// The folder that everything is in until it is whole.
 pub struct Staging {
-    place: PathBuf,
+    destination: PathBuf,
     into: Option<Folder>,
     new: Option<OsString>,
     name: OsString,
@@ -190,12 +190,12 @@ pub struct Staging {
 }
 
 impl Staging {
-    fn make(&mut self, place: &Place) -> io::Result<()> {
-        for dir in &place.above {
+    fn make(&mut self, destination: &Destination) -> io::Result<()> {
+        for dir in &destination.above {
             std::fs::create_dir(dir)?;
             self.above.push(dir.clone());
         }
-        let into = self.into.insert(Folder::open(&place.into)?);
+        let into = self.into.insert(Folder::open(&destination.into)?);
         let number = std::process::id();
         let mut attempt = 0;
         let folder = loop {
@@ -219,7 +219,7 @@ impl Staging {
 
     /// The place that it is for.
     pub fn shown(&self) -> PathBuf {
-        self.place.clone()
+        self.destination.clone()
     }
 
     /// The top of what is fetched.
@@ -227,7 +227,7 @@ impl Staging {
         self.folder()
             .and_then(|folder| folder.child(OsStr::new(TREE)))
             .and_then(Way::new)
-            .map_err(|e| cannot_write(&self.place, &e))
+            .map_err(|e| cannot_write(&self.destination, &e))
     }
 
     /// Where files with several names have one more.
@@ -240,13 +240,13 @@ impl Staging {
         }
     }
 
-    /// Moves everything to its place.
+    /// Moves everything to its destination.
     pub fn move_in(&mut self, finish: &Finish) -> Result<()> {
-        let place = self.place.clone();
+        let destination = self.destination.clone();
         self.try_move_in(finish)
             .map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => taken(&place),
-                _ => cannot_write(&place, &error),
+                io::ErrorKind::AlreadyExists => taken(&destination),
+                _ => cannot_write(&destination, &error),
             })
     }
 

@@ -1,6 +1,6 @@
-//! Turns: which thread moves which blocks out of memory.
+//! FlushScheduler: which thread moves which blocks out of memory.
 //!
-//! What always holds here: a block is in one turn at most, so that nothing is packed twice; a turn that
+//! What always holds here: a block is in one batch at most, so that nothing is packed twice; a batch that
 //! ends, in whatever way, gives back what it has not moved.
 
 use std::collections::BTreeSet;
@@ -13,31 +13,31 @@ use safeos_tree::{BLOCK_BYTES, trim};
 use crate::Ino;
 use crate::worktree::files::{BlockAt, Files};
 
-/// How many packs a turn fills. While one thread waits for the disk another seals.
-pub(crate) const PACKS_PER_TURN: usize = 2;
-/// How many whole blocks a turn takes: as many as its packs hold, sealed and listed, and no more, which would make one
+/// How many packs a batch fills. While one thread waits for the disk another seals.
+pub(crate) const PACKS_PER_BATCH: usize = 2;
+/// How many whole blocks a batch takes: as many as its packs hold, sealed and listed, and no more, which would make one
 /// more pack, a small one. Every pack is a record, and where records are paid for that counts.
-pub(crate) const BLOCKS_PER_TURN: usize = PACKS_PER_TURN * 126;
+pub(crate) const BLOCKS_PER_BATCH: usize = PACKS_PER_BATCH * 126;
 /// What sealing and the pack's list add to an object, at most: its codec, a tag for every page, an entry.
 const SEALED_BYTES: usize = 1 + BLOCK_BYTES / 4096 * 16 + 21;
 /// The largest that a block gets in a pack.
 const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + SEALED_BYTES;
 /// The same in bytes: counted in blocks, small files would make small packs.
-const TURN_BYTES: usize = BLOCKS_PER_TURN * BLOCK_BYTES_MAX;
+const BATCH_BYTES: usize = BLOCKS_PER_BATCH * BLOCK_BYTES_MAX;
 // Room for what a pack cannot fill.
-const _: () = assert!(TURN_BYTES + BLOCK_BYTES_MAX < PACKS_PER_TURN * MAX_CHUNK_SIZE);
+const _: () = assert!(BATCH_BYTES + BLOCK_BYTES_MAX < PACKS_PER_BATCH * MAX_CHUNK_SIZE);
 
 /// A block on its way into a pack.
 pub(crate) struct Moving {
     pub(crate) ino: Ino,
     pub(crate) number: u64,
-    /// What it was when the turn began.
+    /// What it was when the batch began.
     pub(crate) data: Arc<Vec<u8>>,
 }
 
-/// Which turns are under way.
+/// Which batches are under way.
 #[derive(Default)]
-pub(crate) struct Turns {
+pub(crate) struct FlushScheduler {
     running: Mutex<Running>,
     ended: Condvar,
 }
@@ -48,22 +48,22 @@ struct Running {
     numbers: BTreeSet<u64>,
 }
 
-impl Turns {
-    /// A turn with as many of the blocks as it holds. Neighbours in a file stay neighbours.
+impl FlushScheduler {
+    /// A batch with as many of the blocks as it holds. Neighbours in a file stay neighbours.
     pub(crate) fn take<'a>(
         &'a self,
         files: &'a Files,
         from: &mut dyn Iterator<Item = BlockAt>,
-    ) -> Turn<'a> {
-        let mut turn = Turn {
-            turns: self,
+    ) -> FlushBatch<'a> {
+        let mut batch = FlushBatch {
+            scheduler: self,
             files,
             number: self.start(),
             blocks: Vec::new(),
             elsewhere: Vec::new(),
         };
-        turn.fill(from);
-        turn
+        batch.fill(from);
+        batch
     }
 
     fn start(&self) -> u64 {
@@ -79,7 +79,7 @@ impl Turns {
         self.ended.notify_all();
     }
 
-    /// Waits for the turns that are under way now. Whether there were any.
+    /// Waits for the batches that are under way now. Whether there were any.
     pub(crate) fn wait(&self) -> bool {
         let mut running = self.running.lock();
         let next = running.next;
@@ -93,19 +93,19 @@ impl Turns {
 }
 
 /// Blocks that one thread moves into packs.
-pub(crate) struct Turn<'a> {
-    turns: &'a Turns,
+pub(crate) struct FlushBatch<'a> {
+    scheduler: &'a FlushScheduler,
     files: &'a Files,
     number: u64,
     pub(crate) blocks: Vec<Moving>,
-    /// Blocks that were asked for and are in other turns.
+    /// Blocks that were asked for and are in other batches.
     pub(crate) elsewhere: Vec<BlockAt>,
 }
 
-impl Turn<'_> {
+impl FlushBatch<'_> {
     fn fill(&mut self, from: &mut dyn Iterator<Item = BlockAt>) {
         let mut bytes = 0;
-        while bytes + BLOCK_BYTES_MAX <= TURN_BYTES
+        while bytes + BLOCK_BYTES_MAX <= BATCH_BYTES
             && let Some((ino, number)) = from.next()
         {
             let Some(file) = self.files.get(ino) else {
@@ -115,11 +115,11 @@ impl Turn<'_> {
             let Some(block) = state.blocks.get_mut(&number) else {
                 continue;
             };
-            if block.turn.is_some() {
+            if block.batch.is_some() {
                 self.elsewhere.push((ino, number));
                 continue;
             }
-            block.turn = Some(self.number);
+            block.batch = Some(self.number);
             bytes += trim(&block.data).len() + SEALED_BYTES;
             let data = block.data.clone();
             self.blocks.push(Moving { ino, number, data });
@@ -127,19 +127,19 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for FlushBatch<'_> {
     fn drop(&mut self) {
         for Moving { ino, number, .. } in &self.blocks {
             if let Some(file) = self.files.get(*ino)
                 && let Some(block) = file.state.lock().blocks.get_mut(number)
-                // Written anew since, a block can be in a later turn.
-                && block.turn == Some(self.number)
+                // Written anew since, a block can be in a later batch.
+                && block.batch == Some(self.number)
             {
-                block.turn = None;
+                block.batch = None;
                 self.files.queue(*ino, *number);
             }
         }
-        self.turns.end(self.number);
+        self.scheduler.end(self.number);
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
             unlogged: 0,
             logged: false,
             stored_len: 0,
-            turn: None,
+            batch: None,
         };
         let file = files.get_or_make(AT.0);
         file.state.lock().blocks.insert(AT.1, dirty);
@@ -164,30 +164,30 @@ mod tests {
 
     #[test]
     fn a_turn_that_ends_leaves_a_block_that_is_in_another_alone() {
-        let (files, turns) = (Files::default(), Turns::default());
+        let (files, batches) = (Files::default(), FlushScheduler::default());
         write(&files);
-        let mut earlier = Some(turns.take(&files, &mut std::iter::once(AT)));
-        assert_eq!(earlier.as_ref().map(|turn| turn.blocks.len()), Some(1));
+        let mut earlier = Some(batches.take(&files, &mut std::iter::once(AT)));
+        assert_eq!(earlier.as_ref().map(|batch| batch.blocks.len()), Some(1));
 
-        // The file is cut and written to again, and the earlier turn ends while the later one is filled.
+        // The file is cut and written to again, and the earlier batch ends while the later one is filled.
         files.get_or_make(AT.0).state.lock().blocks.clear();
         write(&files);
         let mut from = std::iter::once(AT).chain(std::iter::once_with(|| {
             drop(earlier.take());
             AT
         }));
-        let later = turns.take(&files, &mut from);
-        assert_eq!(later.blocks.len(), 1, "a block is in one turn, and once");
+        let later = batches.take(&files, &mut from);
+        assert_eq!(later.blocks.len(), 1, "a block is in one batch, and once");
         assert_eq!(later.elsewhere, [AT]);
     }
 
     #[test]
     fn a_turn_that_ends_gives_back_what_it_has_not_moved() {
-        let (files, turns) = (Files::default(), Turns::default());
+        let (files, batches) = (Files::default(), FlushScheduler::default());
         write(&files);
-        drop(turns.take(&files, &mut std::iter::once(AT)));
+        drop(batches.take(&files, &mut std::iter::once(AT)));
         assert_eq!(files.oldest(), Some(AT));
-        let again = turns.take(&files, &mut std::iter::once(AT));
+        let again = batches.take(&files, &mut std::iter::once(AT));
         assert_eq!(again.blocks.len(), 1);
     }
 }

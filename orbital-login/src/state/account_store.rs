@@ -30,7 +30,7 @@ impl Kind {
 
 /// A place: its kind, and which server or network.
 #[derive(Debug)]
-pub struct Place {
+pub struct AccountStore {
     /// The kind.
     pub kind: Kind,
     /// The server's address as typed.
@@ -41,7 +41,7 @@ pub struct Place {
     pub own: Option<String>,
 }
 
-impl Default for Place {
+impl Default for AccountStore {
     fn default() -> Self {
         Self {
             kind: Kind::default(),
@@ -69,7 +69,7 @@ pub fn host(url: &str) -> &str {
     host.trim_end_matches('/')
 }
 
-impl Place {
+impl AccountStore {
     /// The same, on a computer whose own store is there.
     pub fn with_own(self, own: Option<&str>) -> Self {
         Self {
@@ -155,14 +155,18 @@ mod tests {
 
     #[test]
     fn a_place_is_told_as_people_know_it() {
-        let own = Place::default().with_own(Some("https://home.example,https://two.example"));
+        let own =
+            AccountStore::default().with_own(Some("https://home.example,https://two.example"));
         assert_eq!(own.short(), "at home.example");
         assert_eq!(own.words(), "The server home.example");
         assert_eq!(own.url(), None);
-        assert_eq!(Place::default().short(), "on this computer");
-        let server = Place::of(Some("http://10.0.2.2:8080/"));
+        assert_eq!(AccountStore::default().short(), "on this computer");
+        let server = AccountStore::of(Some("http://10.0.2.2:8080/"));
         assert_eq!(server.short(), "at 10.0.2.2:8080");
-        assert_eq!(Place::of(Some(NETWORK)).short(), "on the SAFE Network");
+        assert_eq!(
+            AccountStore::of(Some(NETWORK)).short(),
+            "on the SAFE Network"
+        );
         for odd in ["", "://", "x://", ",,"] {
             host(odd);
         }
@@ -171,28 +175,33 @@ mod tests {
     #[test]
     fn a_place_becomes_a_url_and_a_place_again() {
         for url in ["https://host:8443", "http://10.0.2.2:8080"] {
-            let place = Place::of(Some(url));
+            let place = AccountStore::of(Some(url));
             assert_eq!(place.kind, Kind::Server);
             assert_eq!(place.url().as_deref(), Some(url));
         }
-        assert_eq!(Place::of(None).url(), None);
-        assert_eq!(Place::of(Some("file:///x")).kind, Kind::Computer);
-        assert_eq!(Place::of(Some(NETWORK)).url().as_deref(), Some(NETWORK));
+        assert_eq!(AccountStore::of(None).url(), None);
+        assert_eq!(AccountStore::of(Some("file:///x")).kind, Kind::Computer);
+        assert_eq!(
+            AccountStore::of(Some(NETWORK)).url().as_deref(),
+            Some(NETWORK)
+        );
         // A local network, remembered or typed.
         let local = "autonomi:///run/net/manifest.json";
-        let place = Place::of(Some(local));
+        let place = AccountStore::of(Some(local));
         assert_eq!((place.kind, place.is_network()), (Kind::Network, true));
         assert_eq!(place.url().as_deref(), Some(local));
         assert!(place.words().contains(local));
         for typed in [local, NETWORK] {
-            let mut place = Place::of(Some("https://x"));
+            let mut place = AccountStore::of(Some("https://x"));
             assert!(!place.is_network());
             place.server = Typed::of(&format!(" {typed} "));
             assert!(place.is_network());
             assert_eq!(place.url().as_deref(), Some(typed));
         }
-        assert!(!is_network("autonom") && !is_network("é") && !Place::default().is_network());
-        let mut place = Place::of(Some("https://x"));
+        assert!(
+            !is_network("autonom") && !is_network("é") && !AccountStore::default().is_network()
+        );
+        let mut place = AccountStore::of(Some("https://x"));
         place.server = Typed::of(" example.org ");
         assert_eq!(place.url().as_deref(), Some("https://example.org"));
     }

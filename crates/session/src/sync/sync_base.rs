@@ -10,10 +10,10 @@ use crate::Result;
 use crate::sync::ancestry::State;
 
 /// What was published last.
-pub(crate) struct Line {
+pub(crate) struct SyncBase {
     pub(crate) head: Head,
     /// The tree that is the base of what is being worked on.
-    pub(crate) base: Tree,
+    pub(crate) tree: Tree,
     /// [`Home::changes`](crate::worktree::home::Home::changes) when that was.
     pub(crate) changes: u64,
     /// Bytes put when that was.
@@ -24,7 +24,7 @@ pub(crate) struct Line {
     pub(crate) apart: Option<Apart>,
 }
 
-/// See [`Line::apart`].
+/// See [`SyncBase::apart`].
 pub(crate) struct Apart {
     /// What was published here last. It is a parent of the next commit.
     pub(crate) ours: State,
@@ -92,8 +92,8 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    pub(crate) fn tree<'a>(&'a self, line: &'a Line) -> &'a Tree {
-        self.apart.as_ref().unwrap_or(&line.base)
+    pub(crate) fn tree<'a>(&'a self, sync_base: &'a SyncBase) -> &'a Tree {
+        self.apart.as_ref().unwrap_or(&sync_base.tree)
     }
 
     pub(crate) fn is_apart(&self) -> bool {

@@ -27,10 +27,10 @@ const PRESSED_AFTER: Duration = Duration::from_secs(1);
 const SHARES_KEPT: usize = 1024;
 
 /// What one request, or half a body, was given.
-pub(crate) type Rooms = Vec<Room>;
+pub(crate) type Permits = Vec<Permit>;
 
 /// Memory that can be had.
-pub(crate) struct Budget {
+pub(crate) struct MemoryLimiter {
     units: Arc<Semaphore>,
     all: usize,
     /// Most of them for one client.
@@ -46,32 +46,32 @@ struct Waiting {
     since: BTreeMap<u64, (Instant, Option<IpAddr>)>,
 }
 
-/// Room that was given.
-pub(crate) struct Room {
+/// Permit that was given.
+pub(crate) struct Permit {
     share: OwnedSemaphorePermit,
     all: OwnedSemaphorePermit,
 }
 
 /// One who waits.
 struct Waits<'a> {
-    budget: &'a Budget,
+    memory: &'a MemoryLimiter,
     number: u64,
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.budget.waiting.lock().since.remove(&self.number);
+        self.memory.waiting.lock().since.remove(&self.number);
     }
 }
 
-impl Budget {
+impl MemoryLimiter {
     pub(crate) fn new(bytes: usize) -> Self {
         let all = bytes.div_ceil(UNIT_BYTES).clamp(2, 1 << 24);
         let share = (all / 2).max(REQUEST_BYTES_MAX / UNIT_BYTES).min(all);
         Self::of(all, share)
     }
 
-    /// A budget of half of this one, and of each share of it: what takes room of both leaves the other half to others.
+    /// A memory of half of this one, and of each share of it: what takes room of both leaves the other half to others.
     pub(crate) fn half(&self) -> Self {
         Self::of(self.all / 2, self.share / 2)
     }
@@ -87,7 +87,7 @@ impl Budget {
     }
 
     /// Waits until `until` for room for this many bytes (never more than a client can have at all).
-    pub(crate) async fn room(&self, of: IpAddr, bytes: usize, until: Instant) -> Outcome<Room> {
+    pub(crate) async fn room(&self, of: IpAddr, bytes: usize, until: Instant) -> Outcome<Permit> {
         let units = self.units_of(bytes);
         let share = self.share(of);
         let given = async {
@@ -105,7 +105,7 @@ impl Budget {
                     self.units.clone().acquire_many_owned(units).await?
                 }
             };
-            Ok::<_, AcquireError>(Room { share, all })
+            Ok::<_, AcquireError>(Permit { share, all })
         };
         match timeout_at(until, given).await {
             Ok(Ok(room)) => Ok(room),
@@ -114,11 +114,11 @@ impl Budget {
     }
 
     /// The same without waiting.
-    pub(crate) fn room_now(&self, of: IpAddr, bytes: usize) -> Option<Room> {
+    pub(crate) fn room_now(&self, of: IpAddr, bytes: usize) -> Option<Permit> {
         let units = self.units_of(bytes);
         let share = self.share(of).try_acquire_many_owned(units).ok()?;
         let all = self.units.clone().try_acquire_many_owned(units).ok()?;
-        Some(Room { share, all })
+        Some(Permit { share, all })
     }
 
     fn share(&self, of: IpAddr) -> Arc<Semaphore> {
@@ -139,7 +139,7 @@ impl Budget {
         waiting.next += 1;
         waiting.since.insert(number, (Instant::now(), share));
         Waits {
-            budget: self,
+            memory: self,
             number,
         }
     }
@@ -172,7 +172,7 @@ impl Budget {
     }
 }
 
-impl Room {
+impl Permit {
     /// Gives back what is more than this.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let keep = bytes.div_ceil(UNIT_BYTES).max(1);
@@ -205,41 +205,41 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn room_is_given_in_turn_and_one_client_does_not_have_it_all() {
-        let budget = Budget::new(64 << 20);
+        let memory = MemoryLimiter::new(64 << 20);
         let soon = || Instant::now() + Duration::from_secs(5);
-        let one = budget.room(client(1), 32 << 20, soon()).await.unwrap();
+        let one = memory.room(client(1), 32 << 20, soon()).await.unwrap();
         // Its share is used up, the others' is not.
-        assert!(budget.room_now(client(1), 1).is_none());
-        let two = budget.room(client(2), 16 << 20, soon()).await.unwrap();
-        assert_eq!(budget.taken(), 48 << 20);
-        assert!(!budget.is_wanted_of(client(1)));
-        let refused = budget.room(client(1), 1, soon()).await;
+        assert!(memory.room_now(client(1), 1).is_none());
+        let two = memory.room(client(2), 16 << 20, soon()).await.unwrap();
+        assert_eq!(memory.taken(), 48 << 20);
+        assert!(!memory.is_wanted_of(client(1)));
+        let refused = memory.room(client(1), 1, soon()).await;
         assert!(refused.is_err());
         // While somebody waits for the whole, those who do nothing with theirs are looked for.
-        let waiting = async { budget.room(client(3), 32 << 20, soon()).await.map(drop) };
+        let waiting = async { memory.room(client(3), 32 << 20, soon()).await.map(drop) };
         let looking = async {
             tokio::time::sleep(PRESSED_AFTER / 2).await;
-            assert!(!budget.is_wanted_of(client(2)));
+            assert!(!memory.is_wanted_of(client(2)));
             tokio::time::sleep(PRESSED_AFTER).await;
-            assert!(budget.is_wanted_of(client(2)));
+            assert!(memory.is_wanted_of(client(2)));
             drop(two);
         };
         let (given, ()) = tokio::join!(waiting, looking);
-        assert!(given.is_ok() && !budget.is_wanted_of(client(1)));
+        assert!(given.is_ok() && !memory.is_wanted_of(client(1)));
         drop(one);
-        assert_eq!(budget.taken(), 0);
+        assert_eq!(memory.taken(), 0);
     }
 
     #[tokio::test]
     async fn little_memory_is_enough_for_one_request_at_a_time() {
-        let budget = Budget::new(1 << 20);
+        let memory = MemoryLimiter::new(1 << 20);
         let soon = Instant::now() + Duration::from_secs(5);
-        let mut room = budget
+        let mut room = memory
             .room(client(1), REQUEST_BYTES_MAX, soon)
             .await
             .unwrap();
-        assert_eq!(budget.taken(), 1 << 20);
+        assert_eq!(memory.taken(), 1 << 20);
         room.shrink(100);
-        assert_eq!(budget.taken(), UNIT_BYTES);
+        assert_eq!(memory.taken(), UNIT_BYTES);
     }
 }

@@ -15,7 +15,7 @@ use crate::{HELPER, entry};
 
 /// A folder to mount at.
 #[derive(Debug)]
-pub struct Place {
+pub struct MountPoint {
     above: OwnedFd,
     name: CString,
 }
@@ -28,7 +28,7 @@ pub struct Seen {
     device: (u32, u32),
 }
 
-impl Place {
+impl MountPoint {
     /// Holds the folder at `path`, which need not answer.
     pub fn open(path: &Path) -> io::Result<Self> {
         let whole = match path.canonicalize() {
@@ -145,7 +145,7 @@ pub fn clear_dead(path: &Path) -> io::Result<bool> {
     if !is_dead(path) {
         return Ok(false);
     }
-    let place = Place::open(path)?;
+    let place = MountPoint::open(path)?;
     let seen = place.seen()?;
     // Another dead file system is not ours to clear.
     if entry(seen.mount).is_some_and(|entry| !entry.is_home()) {
@@ -191,7 +191,7 @@ mod tests {
         for above in [&own, &other] {
             std::fs::create_dir_all(above.join("safe")).unwrap();
         }
-        let place = Place::open(&own.join("safe")).unwrap();
+        let place = MountPoint::open(&own.join("safe")).unwrap();
         // Needs the right to mount.
         if !mount(&own.join("safe")) {
             return;
@@ -201,12 +201,12 @@ mod tests {
         std::fs::rename(&own, folder.path().join("away")).unwrap();
         std::fs::rename(&other, &own).unwrap();
         assert_ne!(
-            Place::open(&own.join("safe")).unwrap().seen().unwrap(),
+            MountPoint::open(&own.join("safe")).unwrap().seen().unwrap(),
             seen
         );
 
         // By its path it would have been the other one.
-        let wrong = Place::open(&own.join("safe")).unwrap();
+        let wrong = MountPoint::open(&own.join("safe")).unwrap();
         assert!(wrong.unmount(&seen, true).is_err());
         place.unmount(&seen, false).unwrap();
         assert!(place.unmount(&seen, false).is_err(), "it is gone");
@@ -220,7 +220,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         std::fs::create_dir_all(folder.join("a/safe")).unwrap();
-        let place = Place::open(&folder.join("a/safe")).unwrap();
+        let place = MountPoint::open(&folder.join("a/safe")).unwrap();
         std::fs::rename(folder.join("a"), folder.join("b")).unwrap();
         assert_eq!(place.path_now().unwrap(), folder.join("b/safe"));
         assert!(place.path().is_dir());

@@ -14,11 +14,11 @@ const PREFIX: &str = "sfs-";
 
 /// A new folder for one test. Dropping it ends the daemons that work in it, unmounts what is
 /// mounted in it and removes it.
-pub struct Place {
+pub struct TestDir {
     path: PathBuf,
 }
 
-impl Place {
+impl TestDir {
     /// Makes one in the temporary folder.
     pub fn new() -> Self {
         static SWEEP: Once = Once::new();
@@ -63,13 +63,13 @@ impl Place {
     }
 }
 
-impl Default for Place {
+impl Default for TestDir {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDir {
     fn drop(&mut self) {
         remove(&self.path);
     }

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::places::MOUNT;
+use crate::dirs::MOUNT;
 
 /// A program that uses the mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct MountUser {
     /// Its process id.
     pub pid: i32,
     /// Its name.
@@ -23,7 +23,7 @@ pub struct Holder {
 }
 
 /// Every program of this user (of everybody, for root) that uses something under `mount`.
-pub fn holders(mount: &Path) -> Vec<Holder> {
+pub fn find(mount: &Path) -> Vec<MountUser> {
     let own = std::process::id();
     // As the kernel names it.
     let mount = &mount.canonicalize().unwrap_or_else(|_| mount.to_owned());
@@ -41,7 +41,7 @@ pub fn holders(mount: &Path) -> Vec<Holder> {
         }
         let process = entry.path();
         if uses(&process, mount) {
-            found.push(Holder {
+            found.push(MountUser {
                 pid,
                 writes: writes(&process, mount),
                 name: fs::read_to_string(process.join("comm"))
@@ -56,7 +56,7 @@ pub fn holders(mount: &Path) -> Vec<Holder> {
 }
 
 /// Sends a signal to those of them that were started inside the session.
-pub fn signal(holders: &[Holder], signal: Signal) {
+pub fn signal(holders: &[MountUser], signal: Signal) {
     for holder in holders.iter().filter(|holder| holder.ours) {
         if let Some(pid) = Pid::from_raw(holder.pid) {
             let _ = kill_process(pid, signal);
@@ -65,7 +65,7 @@ pub fn signal(holders: &[Holder], signal: Signal) {
 }
 
 /// “git (1234), bash (1250)”.
-pub fn names(holders: &[Holder]) -> String {
+pub fn names(holders: &[MountUser]) -> String {
     const SHOWN_MAX: usize = 5;
     let mut text = holders
         .iter()
@@ -132,7 +132,7 @@ mod tests {
     fn a_program_in_the_folder_is_found_and_can_be_ended() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
-        assert_eq!(holders(&folder), []);
+        assert_eq!(find(&folder), []);
         let mut child = Command::new("sleep")
             .arg("60")
             .current_dir(&folder)
@@ -142,7 +142,7 @@ mod tests {
             .unwrap();
         let until = Instant::now() + Duration::from_secs(10);
         let found = loop {
-            let found = holders(&folder);
+            let found = find(&folder);
             if found.first().is_some_and(|holder| holder.ours) || Instant::now() > until {
                 break found;
             }
@@ -165,7 +165,7 @@ mod tests {
             .env_remove(MOUNT)
             .spawn()
             .unwrap();
-        let found = holders(&folder);
+        let found = find(&folder);
         signal(&found, Signal::TERM);
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(found.iter().filter(|holder| holder.ours).count(), 0);

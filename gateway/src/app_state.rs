@@ -20,11 +20,11 @@ use tokio::time::timeout_at;
 
 use crate::answer::{Outcome, Refusal, address};
 use crate::bodies::{Incoming, too_large};
-use crate::budget::{Budget, Rooms};
 use crate::buffer_pool::BufferPool;
 use crate::clients::{Proxies, network};
 use crate::halves::Halves;
 use crate::lately::Lately;
+use crate::memory_limiter::{MemoryLimiter, Permits};
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::repeats::Repeats;
@@ -41,12 +41,12 @@ const VERIFIED_MAX: usize = 65_536;
 const BEGUN_BYTES: usize = 16 * 1024;
 
 /// What the handlers share.
-pub(crate) struct Gate {
+pub(crate) struct AppState {
     store: Arc<dyn Store>,
     pub(crate) lately: Arc<Lately>,
     calls: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
-    pub(crate) budget: Budget,
+    pub(crate) memory: MemoryLimiter,
     pub(crate) halves: Halves,
     pub(crate) buffers: BufferPool,
     pub(crate) rate: Rate,
@@ -63,9 +63,9 @@ pub(crate) struct Gate {
 }
 
 /// What handlers get.
-pub(crate) type Shared = axum::extract::State<Arc<Gate>>;
+pub(crate) type Shared = axum::extract::State<Arc<AppState>>;
 
-impl Gate {
+impl AppState {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         options: &Options,
@@ -84,14 +84,14 @@ impl Gate {
             }
             None => None,
         };
-        let budget = Budget::new(limits.memory_bytes);
+        let memory = MemoryLimiter::new(limits.memory_bytes);
         Ok(Self {
             store,
             lately: Arc::default(),
             calls: Arc::new(Semaphore::new(limits.store_calls.max(1))),
             requests: Semaphore::new(limits.requests.max(1)),
-            halves: Halves::new(&budget, &limits),
-            budget,
+            halves: Halves::new(&memory, &limits),
+            memory,
             buffers: BufferPool::default(),
             rate: Rate::new(limits.rate),
             metrics: Metrics::default(),
@@ -116,7 +116,7 @@ impl Gate {
 
     /// Whether others have waited for long for the memory that this address keeps.
     pub(crate) fn is_wanted_of(&self, address: IpAddr) -> bool {
-        self.budget.is_wanted_of(network(address))
+        self.memory.is_wanted_of(network(address))
     }
 
     /// Calls the store on a thread that may wait.
@@ -183,14 +183,14 @@ impl Gate {
     /// Reads a body of at most `max` bytes, and takes room for it and for `copies` copies of it. If the request names a
     /// body that was sent in parts, it is that.
     ///
-    /// Room is asked for when the body has begun to come in: who only announces one, or drips, keeps none from others.
+    /// Permit is asked for when the body has begun to come in: who only announces one, or drips, keeps none from others.
     pub(crate) async fn body(
         &self,
         visit: &Visit,
         body: Body,
         max: usize,
         copies: usize,
-    ) -> Outcome<(Bytes, Rooms)> {
+    ) -> Outcome<(Bytes, Permits)> {
         let hint = http_body::Body::size_hint(&body);
         if let Some(id) = &visit.body {
             if hint.exact() != Some(0) {
@@ -205,7 +205,7 @@ impl Gate {
             return Err(too_large(max));
         }
         let exact = hint.exact().map(|exact| exact as usize);
-        let mut incoming = Incoming::new(&self.limits, &self.budget, visit, body);
+        let mut incoming = Incoming::new(&self.limits, &self.memory, visit, body);
         let mut bytes = BytesMut::new();
         let mut room = None;
         loop {
@@ -214,7 +214,7 @@ impl Gate {
                 let needed = exact.unwrap_or(max) * (1 + copies);
                 // Something has come in since the request was made.
                 let until = visit.goes_on(&self.limits).until;
-                room = Some(self.budget.room(visit.network(), needed, until).await?);
+                room = Some(self.memory.room(visit.network(), needed, until).await?);
                 bytes.reserve(exact.map_or(0, |exact| exact.saturating_sub(bytes.len())));
                 incoming.keeps_room();
             }
@@ -231,7 +231,7 @@ impl Gate {
         let mut room = match room {
             Some(room) => room,
             None => {
-                let room = self.budget.room(visit.network(), needed, visit.until);
+                let room = self.memory.room(visit.network(), needed, visit.until);
                 room.await?
             }
         };
@@ -249,17 +249,17 @@ impl Gate {
         id: &str,
         max: usize,
         copies: usize,
-    ) -> Outcome<(Bytes, Rooms)> {
+    ) -> Outcome<(Bytes, Permits)> {
         let id = address(id)?;
         let key = (visit.client, id);
         let len = self.halves.len(&key)?;
         if len > max {
             return Err(too_large(max));
         }
-        let mut rooms = Rooms::new();
+        let mut rooms = Permits::new();
         if copies > 0 {
             let needed = (len * copies).min(self.halves.most());
-            let room = self.budget.room(visit.network(), needed, visit.until);
+            let room = self.memory.room(visit.network(), needed, visit.until);
             rooms.push(room.await?);
         }
         let (assembly, held) = self.halves.take(&key, len)?;
@@ -280,7 +280,7 @@ impl Gate {
     /// Reads a body that nobody wants, so that its sender gets to read the answer.
     pub(crate) async fn drain(&self, visit: &Visit, body: Body, max: usize) {
         let mut left = max;
-        let mut incoming = Incoming::new(&self.limits, &self.budget, visit, body);
+        let mut incoming = Incoming::new(&self.limits, &self.memory, visit, body);
         while let Ok(Some(part)) = incoming.next().await {
             match left.checked_sub(part.len()) {
                 Some(rest) => left = rest,

@@ -10,7 +10,7 @@ const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
 /// A network to connect to.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct NetworkConfig {
     /// Its URL, for messages.
     pub url: String,
     /// Peers to begin with.
@@ -21,7 +21,7 @@ pub(crate) struct Place {
     pub local: bool,
 }
 
-impl Place {
+impl NetworkConfig {
     /// Reads the manifest, or takes what is compiled in.
     pub fn find(url: &str, manifest: Option<&Path>) -> Result<Self> {
         let broken = |why: String| Error::Broken {

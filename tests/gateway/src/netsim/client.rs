@@ -12,14 +12,14 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
-use super::{Air, For, Wait};
+use super::{For, Netsim, Wait};
 
 thread_local! {
     static PRESENT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// This thread's presence: while it lasts, and the thread does not wait for the network, time stands still.
-pub struct Presence<'a>(&'a Air);
+pub struct Presence<'a>(&'a Netsim);
 
 impl Drop for Presence<'_> {
     fn drop(&mut self) {
@@ -28,13 +28,13 @@ impl Drop for Presence<'_> {
     }
 }
 
-impl fmt::Debug for Air {
+impl fmt::Debug for Netsim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Air")
+        f.write_str("Netsim")
     }
 }
 
-impl Air {
+impl Netsim {
     /// Says that this thread is part of the run.
     pub fn present(&self) -> Presence<'_> {
         assert!(!PRESENT.replace(true), "already present");
@@ -96,7 +96,7 @@ impl Air {
 
 /// The network, as the client has it.
 #[derive(Debug)]
-pub struct Ether(pub Arc<Air>);
+pub struct Ether(pub Arc<Netsim>);
 
 impl Network for Ether {
     fn resolve(&self, host: &str, port: u16, _: Duration) -> io::Result<Vec<SocketAddr>> {
@@ -143,7 +143,7 @@ impl Network for Ether {
 
 #[derive(Debug)]
 struct Wire {
-    air: Arc<Air>,
+    air: Arc<Netsim>,
     handle: SocketHandle,
 }
 

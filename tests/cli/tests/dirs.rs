@@ -9,9 +9,9 @@ use std::process::Command;
 
 use safeos_cli_tests::{Running, error, eventually, everything_in, limit_files, refused};
 use safeos_suite_tests::computer::{LIMIT, NAME};
-use safeos_suite_tests::{Computer, Place, binaries, place, run_for};
+use safeos_suite_tests::{Computer, TestDir, binaries, run_for, test_dir};
 
-fn computer(place: &Place) -> Computer {
+fn computer(place: &TestDir) -> Computer {
     let computer = Computer::new(place, "first");
     computer.sign_up();
     computer
@@ -32,7 +32,7 @@ fn in_shell(computer: &Computer, script: &str) -> Command {
 
 #[test]
 fn home_is_at_the_same_path_each_time() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let home = || {
         let done = run_for(
@@ -59,7 +59,7 @@ fn home_is_at_the_same_path_each_time() {
 
 #[test]
 fn a_mask_that_takes_the_owner_s_bits_locks_nobody_out() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let masked = |arguments: &str| {
         let mut command = plain(&computer);
@@ -92,7 +92,7 @@ fn a_mask_that_takes_the_owner_s_bits_locks_nobody_out() {
 
 #[test]
 fn a_path_that_was_written_down_leads_nowhere_while_nobody_is_signed_in() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let script = "echo \"$HOME/data\" > written-down; echo \"$HOME/data\"";
     let done = run_for(&mut in_shell(&computer, script), LIMIT).ok();
@@ -106,7 +106,7 @@ fn a_path_that_was_written_down_leads_nowhere_while_nobody_is_signed_in() {
 
 #[test]
 fn what_was_written_there_all_the_same_is_said_and_put_aside() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     computer.login();
     computer.logout();
@@ -133,7 +133,7 @@ fn what_was_written_there_all_the_same_is_said_and_put_aside() {
 
 #[test]
 fn the_second_run_joins_the_first_and_the_last_one_out_signs_out() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let script =
         "echo first > first; echo ready; while ! test -e go; do sleep 0.05; done; echo end > end";
@@ -168,7 +168,7 @@ fn the_second_run_joins_the_first_and_the_last_one_out_signs_out() {
     let (code, seen) = first.end();
     assert_eq!(code, Some(0), "{seen}");
     eventually("the daemon ends", || computer.daemon().is_none());
-    assert_eq!(place::mounts_in(place.path()), <[PathBuf; 0]>::default());
+    assert_eq!(test_dir::mounts_in(place.path()), <[PathBuf; 0]>::default());
     assert_eq!(
         other.safe(&["run", NAME, "--", "cat", "end"]).stdout,
         "end\n"
@@ -177,7 +177,7 @@ fn the_second_run_joins_the_first_and_the_last_one_out_signs_out() {
 
 #[test]
 fn the_first_run_may_be_killed_while_the_second_works() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let mut first = Running::start(&mut in_shell(&computer, "echo ready; sleep 300"));
     first.until("ready");
@@ -192,7 +192,7 @@ fn the_first_run_may_be_killed_while_the_second_works() {
     let (code, seen) = second.end();
     assert_eq!(code, Some(0), "{seen}");
     eventually("the daemon ends", || computer.daemon().is_none());
-    assert_eq!(place::mounts_in(place.path()), <[PathBuf; 0]>::default());
+    assert_eq!(test_dir::mounts_in(place.path()), <[PathBuf; 0]>::default());
     let other = Computer::new(&place, "other");
     assert_eq!(
         other.safe(&["run", NAME, "--", "cat", "second"]).stdout,
@@ -202,7 +202,7 @@ fn the_first_run_may_be_killed_while_the_second_works() {
 
 #[test]
 fn a_run_in_an_open_session_leaves_it_open() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let done = computer.safe(&["run", NAME, "--", "sh", "-c", "echo x > x; pwd"]);
     assert_eq!(done.stdout.trim(), computer.home().to_str().unwrap());
@@ -212,7 +212,7 @@ fn a_run_in_an_open_session_leaves_it_open() {
 
 #[test]
 fn sign_out_refuses_while_files_are_open_for_writing() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let mut file = fs::File::create(computer.home().join("letter")).unwrap();
     file.write_all(b"Dear").unwrap();
@@ -242,7 +242,7 @@ fn sign_out_refuses_while_files_are_open_for_writing() {
 
 #[test]
 fn after_a_crash_it_is_said_what_happened_and_what_waits() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     let kept = |computer: &Computer, name: &str| {
         let path = computer.home().join(name);
@@ -263,7 +263,7 @@ fn after_a_crash_it_is_said_what_happened_and_what_waits() {
             assert!(done.stderr.contains(word), "{command}: {}", done.stderr);
         }
         assert_eq!(
-            place::mounts_in(place.path()),
+            test_dir::mounts_in(place.path()),
             <[PathBuf; 0]>::default(),
             "{command} leaves the dead mount"
         );
@@ -280,7 +280,7 @@ fn after_a_crash_it_is_said_what_happened_and_what_waits() {
 
 #[test]
 fn secrets_places_reach_neither_the_daemon_nor_the_command() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = computer(&place);
     let names = [
         "SAFE_PASSWORD_FILE",
@@ -311,12 +311,12 @@ fn secrets_places_reach_neither_the_daemon_nor_the_command() {
 /// What root needs in an ordinary user's home: as that user, in a namespace of mounts whose fuse.conf allows it.
 #[test]
 fn root_gets_into_an_ordinary_users_home_when_asked_to() {
-    if !place::needs_root("letting root into an ordinary user's home") {
+    if !test_dir::needs_root("letting root into an ordinary user's home") {
         return;
     }
     use std::os::unix::fs::{PermissionsExt, chown};
     const NOBODY: u32 = 65_534;
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let folder = place.folder("user");
     for path in [
@@ -397,10 +397,10 @@ fn root_gets_into_an_ordinary_users_home_when_asked_to() {
 
 #[test]
 fn a_state_folder_that_can_only_be_read_opens_the_home_to_read() {
-    if !place::needs_root("a state folder on a disk that can only be read") {
+    if !test_dir::needs_root("a state folder on a disk that can only be read") {
         return;
     }
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     let script = "
         mount -t tmpfs -o size=64m,mode=700 none \"$SAFE_STATE\" || exit 99
@@ -431,7 +431,7 @@ fn a_state_folder_that_can_only_be_read_opens_the_home_to_read() {
 /// Whoever starts the daemon may have a limit on the size of files; what hits it fails, and ends nobody.
 #[test]
 fn a_limit_on_files_ends_no_daemon() {
-    let place = Place::new();
+    let place = TestDir::new();
     let computer = Computer::new(&place, "first");
     computer.sign_up();
     let mut command = computer.command();

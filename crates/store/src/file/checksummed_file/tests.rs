@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn fresh() -> (tempfile::NamedTempFile, Blocks) {
+fn fresh() -> (tempfile::NamedTempFile, ChecksummedFile) {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let blocks = Blocks::create(file.reopen().unwrap()).unwrap();
+    let blocks = ChecksummedFile::create(file.reopen().unwrap()).unwrap();
     (file, blocks)
 }
 
@@ -59,7 +59,10 @@ fn any_part_comes_back_also_after_a_reopen() {
         model[offset as usize..(offset + len) as usize].copy_from_slice(&data);
     }
     blocks.sync_data().unwrap();
-    for blocks in [blocks, Blocks::open(file.reopen().unwrap()).unwrap()] {
+    for blocks in [
+        blocks,
+        ChecksummedFile::open(file.reopen().unwrap()).unwrap(),
+    ] {
         assert_eq!(blocks.len().unwrap(), len);
         for (offset, len) in [(0, len), (1, 5000), (4095, 2), (BLOCK * 511, BLOCK * 4)] {
             let mut out = vec![0; len as usize];
@@ -104,7 +107,7 @@ fn a_torn_header_leaves_the_one_before() {
             let mut before = [0; 100];
             torn.read_exact_at(&mut before, slot).unwrap();
             torn.write_all_at(&[0xee; 100], slot).unwrap();
-            let header = Blocks::open(file.reopen().unwrap()).unwrap();
+            let header = ChecksummedFile::open(file.reopen().unwrap()).unwrap();
             let mut out = [0; 320];
             header.read(0, &mut out).unwrap();
             assert_eq!(out, [number - 1; 320]);
@@ -120,10 +123,10 @@ fn a_torn_header_leaves_the_one_before() {
         .unwrap()
         .write_all_at(&[0xee; 100], SLOT)
         .unwrap();
-    assert!(Blocks::open(file.reopen().unwrap()).is_err());
+    assert!(ChecksummedFile::open(file.reopen().unwrap()).is_err());
 }
 
-impl Blocks {
+impl ChecksummedFile {
     /// Records what is on the disk after each sync.
     pub(in crate::file) fn record(&mut self) -> Images {
         self.synced.insert(Images::default()).clone()

@@ -1,7 +1,7 @@
 //! A network in this process: two hosts with TCP/IP stacks of their own (smoltcp) and a bad line between
 //! them, in simulated time.
 //!
-//! What always holds here: time passes only while every thread that said it is [`Air::present`] waits for the
+//! What always holds here: time passes only while every thread that said it is [`Netsim::present`] waits for the
 //! network, and the fate of a packet depends on the seed and the packets before it alone. So a run with one
 //! present thread is the same every time.
 
@@ -40,7 +40,7 @@ const TICK: Duration = Duration::from_millis(1);
 const STALLED: Duration = Duration::from_millis(200);
 
 /// The network.
-pub struct Air {
+pub struct Netsim {
     state: Mutex<State>,
     /// A waiting thread may go on.
     woken: Condvar,
@@ -275,7 +275,7 @@ impl State {
     }
 }
 
-impl Air {
+impl Netsim {
     /// A line with this weather, and at its other end a gateway to `store` with these options.
     pub fn start(seed: u64, weather: Weather, store: Arc<dyn Store>, options: Options) -> Running {
         let state = State {
@@ -406,14 +406,14 @@ async fn until(began: tokio::time::Instant, next: Option<Duration>) {
 
 /// A network that ends when this is dropped.
 pub struct Running {
-    air: Arc<Air>,
+    air: Arc<Netsim>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl std::ops::Deref for Running {
-    type Target = Arc<Air>;
+    type Target = Arc<Netsim>;
 
-    fn deref(&self) -> &Arc<Air> {
+    fn deref(&self) -> &Arc<Netsim> {
         &self.air
     }
 }

@@ -47,14 +47,14 @@ impl Reply {
 }
 
 /// A running one.
-pub struct Liar {
+pub struct MaliciousServer {
     address: SocketAddr,
     end: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
     written: Arc<AtomicU64>,
 }
 
-impl Liar {
+impl MaliciousServer {
     /// Starts one that answers with `reply`.
     pub fn start(reply: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -102,7 +102,7 @@ impl Liar {
     }
 }
 
-impl Drop for Liar {
+impl Drop for MaliciousServer {
     fn drop(&mut self) {
         self.end.store(true, Ordering::Relaxed);
         drop(TcpStream::connect(self.address));

@@ -1,0 +1,12 @@
+use crate::Secret;
+
+/// What a person signs in with.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The account's name as typed.
+    pub name: String,
+    /// The password.
+    pub password: Secret,
+    /// The optional 128-bit secret key, as typed from the sheet.
+    pub secret_key: Option<Secret>,
+}
