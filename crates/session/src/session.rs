@@ -8,7 +8,7 @@ pub(crate) mod open;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -71,18 +71,18 @@ impl Session {
 
     /// The account's name as it was given.
     pub fn account(&self) -> String {
-        self.sync.account.read().name().to_owned()
+        self.sync.account().read().name().to_owned()
     }
 
     /// The home.
     pub fn home(&self) -> Result<Arc<dyn Volume>> {
-        self.sync.home.alive()?;
-        Ok(self.sync.home.clone())
+        self.sync.home().alive()?;
+        Ok(self.sync.home().clone())
     }
 
     /// Every published state, oldest first.
     pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
-        let mut snapshots = self.sync.home.look(|look| {
+        let mut snapshots = self.sync.home().look(|look| {
             let mut found = Vec::new();
             look.scan(Key::snapshot(0), Tag::Snapshot, &mut |key, value| {
                 if let Value::Snapshot(item) = value {
@@ -97,7 +97,7 @@ impl Session {
             })?;
             Ok(found)
         })?;
-        let newest = self.sync.facts.lock().newest.clone();
+        let newest = self.sync.facts().newest.clone();
         if !snapshots
             .iter()
             .any(|snapshot| snapshot.head == newest.head)
@@ -113,7 +113,7 @@ impl Session {
     /// computer is not known.
     pub fn look_at_root(&self, progress: &dyn Progress) -> Result<()> {
         let looked = self.sync.accompanied(progress, |_| {
-            self.read_root(!self.sync.facts.lock().offline, |look| {
+            self.read_root(!self.sync.facts().offline, |look| {
                 look.directory(safeos_tree::ROOT)?;
                 look.entries(safeos_tree::ROOT, None, 1).map(drop)
             })?;
@@ -143,18 +143,18 @@ impl Session {
         far: bool,
         read: impl Fn(&TreeView<'_>) -> Result<(), Fault>,
     ) -> Result<()> {
-        let home = &self.sync.home;
-        let tree = home.work.read().tree.clone();
+        let home = self.sync.home();
+        let tree = home.tree().0;
         loop {
             let look = TreeView {
                 tree: &tree,
-                source: &home.reader.cached(),
+                source: &home.reader().cached(),
             };
             match read(&look) {
                 Ok(()) => return Ok(()),
-                Err(Fault::Missing(at)) if !far && !home.packs.is_here(&at.pack) => return Ok(()),
+                Err(Fault::Missing(at)) if !far && !home.packs().is_here(&at.pack) => return Ok(()),
                 Err(Fault::Missing(at)) => {
-                    safeos_tree::Source::node(&*home.reader, &at)?;
+                    safeos_tree::Source::node(&**home.reader(), &at)?;
                 }
                 Err(Fault::Failed(error)) => return Err(error),
             }
@@ -173,32 +173,34 @@ impl Session {
             .find(|snapshot| snapshot.name == name)
             .ok_or(Error::NotFound)?;
         let address = snapshot.head.parse().map_err(|_| Error::NotFound)?;
-        let chunk = self.sync.home.packs.store().get_chunk(&address)?;
-        let commit = self.sync.account.read().open_head(&chunk)?;
+        let chunk = self.sync.home().packs().store().get_chunk(&address)?;
+        let commit = self.sync.account().read().open_head(&chunk)?;
         Ok(Arc::new(Frozen {
             tree: Commit::decode(&commit)?.tree()?,
-            reader: self.sync.home.reader.clone(),
-            owners: self.sync.home.owners.of_another_tree(),
+            reader: self.sync.home().reader().clone(),
+            owners: self.sync.home().owners_of_another_tree(),
             ended: Some(self.ended.clone()),
         }))
     }
 
     /// How things stand.
     pub fn status(&self) -> Status {
-        let packs = &self.sync.home.packs;
-        let totals = self.sync.home.work.read().tree.totals();
+        let packs = self.sync.home().packs();
+        let totals = self.sync.home().tree().0.totals();
         self.sync.look_at_backlog(None);
-        let facts = self.sync.facts.lock();
+        let facts = self.sync.facts();
         let (records, _) = packs.counted();
-        let unpublished = if facts.are_newest(self.sync.home.changes()) {
+        let unpublished = if facts.are_newest(self.sync.home().changes()) {
             0
         } else {
-            (self.sync.home.unpublished() + self.sync.home.stage.bytes() + packs.waiting_bytes())
-                .max(1)
+            (self.sync.home().unpublished()
+                + self.sync.home().stage().bytes()
+                + packs.waiting_bytes())
+            .max(1)
         };
-        self.sync.home.forget_solved();
-        let mut problems = self.sync.home.problems.list();
-        let stage = &self.sync.home.stage;
+        self.sync.home().forget_solved();
+        let mut problems = self.sync.home().problems().list();
+        let stage = self.sync.home().stage();
         problems.extend(match (stage.refusal(), stage.failure()) {
             (Some(why), _) => Some(format!(
                 "this home can only be read until the next sign-in: {why}"
@@ -213,11 +215,10 @@ impl Session {
             account: self.account(),
             store: packs.store().url().to_owned(),
             offline: facts.offline,
-            used_bytes: totals.bytes + self.sync.home.files.dirty_bytes() as u64,
+            used_bytes: totals.bytes + self.sync.home().unpublished(),
             nodes: totals.nodes,
             unpublished_bytes: unpublished,
-            waiting: (unpublished > 0)
-                .then(|| self.sync.backlog.report(unpublished, self.sync.trouble())),
+            waiting: (unpublished > 0).then(|| self.sync.report_backlog(unpublished)),
             records,
             cost: packs.cost(),
             published: utc(facts.published),
@@ -250,7 +251,7 @@ impl Session {
         progress: &dyn Progress,
     ) -> Result<()> {
         // Stretching takes longer than others need to publish: it comes before.
-        let new = self.sync.account.read().clone().new_password(old, new)?;
+        let new = self.sync.account().read().clone().new_password(old, new)?;
         self.sync.accompanied(progress, |told| {
             let mut sync_base = self.sync.sync_base(told)?;
             let (account, head) =
@@ -258,17 +259,17 @@ impl Session {
                     .on_newest(&mut sync_base, told, |account, store, head| {
                         account.set_password(store, &new, head)
                     })?;
-            let old = self.sync.account.read().address();
+            let old = self.sync.account().read().address();
             sync_base.head = head;
-            *self.sync.account.write() = Arc::new(account);
-            self.sync.local.forget(&old)?;
+            *self.sync.account().write() = Arc::new(account);
+            self.sync.local().forget(&old)?;
             self.sync.note(&sync_base.head)
         })
     }
 
     /// Whether this is the password that holds.
     pub fn check_password(&self, typed: &Secret) -> Result<()> {
-        let account = self.sync.account.read().clone();
+        let account = self.sync.account().read().clone();
         Ok(account.check_password(typed)?)
     }
 
@@ -294,7 +295,7 @@ impl Session {
 
     /// The secret key that the account needs besides the password, if it has one.
     pub fn secret_key(&self) -> Option<Secret> {
-        self.sync.account.read().secret_key()
+        self.sync.account().read().secret_key()
     }
 
     /// Publishes, ends the session and wipes what it left on this computer (what is needed to sign in
@@ -308,7 +309,7 @@ impl Session {
         progress: &dyn Progress,
     ) -> Result<Published> {
         let _leaving = self.leaving(progress)?;
-        self.sync.home.alive()?;
+        self.sync.home().alive()?;
         let mut published = self.publish(progress);
         if published.is_ok() || keep_stage {
             let background = self.background.lock().take();
@@ -316,7 +317,7 @@ impl Session {
                 background.stop();
             }
             self.sync.flush();
-            self.sync.home.close();
+            self.sync.home().close();
         }
         if published.is_ok() {
             // Somebody may have written after that, and nobody publishes by itself any more.
@@ -328,12 +329,12 @@ impl Session {
             return published;
         }
         if published.is_err()
-            && let Err(error) = self.sync.home.log_all()
+            && let Err(error) = self.sync.home().log_all()
         {
             self.go_on()?;
             return Err(error);
         }
-        self.sync.home.end();
+        self.sync.home().end();
         self.ended.store(true, Ordering::SeqCst);
         if published.is_err() {
             return Ok(Published {
@@ -341,30 +342,32 @@ impl Session {
                 ..Published::default()
             });
         }
-        if self.sync.home.stage.refusal().is_some() {
+        if self.sync.home().stage().refusal().is_some() {
             // What waits here waits on, and on a disk that can only be read nothing is removed.
             return published;
         }
         // Nobody writes any more, and nothing of it waits.
-        self.sync.home.packs.unpublished().published();
-        self.sync.home.packs.unpublished().published();
-        self.sync.home.packs.let_needless_go();
+        self.sync.home().packs().unpublished().published();
+        self.sync.home().packs().unpublished().published();
+        self.sync.home().packs().let_needless_go();
         // Nothing that only this computer knows of is on the store any more. Where that cannot be said now, the next
         // session on this computer does.
-        drop(self.sync.lease.release(self.sync.lease.uses()));
-        if !self.sync.remember || wipe {
+        drop(self.sync.lease().release(self.sync.lease().uses()));
+        if !self.sync.remembers() || wipe {
             self.sync
-                .local
-                .forget(&self.sync.account.read().address())?;
+                .local()
+                .forget(&self.sync.account().read().address())?;
         }
-        self.sync.local.clean(!self.sync.remember || wipe, wipe)?;
+        self.sync
+            .local()
+            .clean(!self.sync.remembers() || wipe, wipe)?;
         published
     }
 
     /// One upload may cost so much from now on, where records are paid for.
     pub fn spend_at_most(&self, tokens: safeos_store::Amount) -> Result<()> {
-        self.sync.home.alive()?;
-        match self.sync.home.packs.store().wallet() {
+        self.sync.home().alive()?;
+        match self.sync.home().packs().store().wallet() {
             Some(wallet) => {
                 wallet.set_limit(Some(tokens));
                 Ok(())
@@ -389,27 +392,20 @@ impl Session {
     /// Ends the session without publishing: what is not published stays, encrypted, on this computer and goes on from
     /// the next sign-in on it. Whatever waits for the store, a sign-out too, is given up.
     pub fn sign_out_later(self: &Arc<Self>) -> Result<Published> {
-        struct Leaves<'a>(&'a AtomicUsize);
-        impl Drop for Leaves<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::AcqRel);
-            }
-        }
-        self.sync.left.fetch_add(1, Ordering::AcqRel);
-        let _leaves = Leaves(&self.sync.left);
+        let _left = self.sync.leave();
         let _leaving = self.leaving.lock();
-        self.sync.home.alive()?;
+        self.sync.home().alive()?;
         let background = self.background.lock().take();
         if let Some(background) = background {
             background.stop();
         }
         self.sync.flush();
-        self.sync.home.close();
-        if let Err(error) = self.sync.home.log_all() {
+        self.sync.home().close();
+        if let Err(error) = self.sync.home().log_all() {
             self.go_on()?;
             return Err(error);
         }
-        self.sync.home.end();
+        self.sync.home().end();
         self.ended.store(true, Ordering::SeqCst);
         Ok(Published {
             changed: true,
@@ -419,7 +415,7 @@ impl Session {
 
     /// Is a session as before: it was not to be ended.
     fn go_on(self: &Arc<Self>) -> Result<()> {
-        self.sync.home.reopen();
+        self.sync.home().reopen();
         let mut background = self.background.lock();
         if background.is_none() {
             *background = Some(Background::start(&self.sync)?);
@@ -428,7 +424,7 @@ impl Session {
     }
 
     pub(crate) fn reader(&self) -> &Arc<Reader> {
-        &self.sync.home.reader
+        self.sync.home().reader()
     }
 }
 

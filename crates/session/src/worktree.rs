@@ -2,17 +2,21 @@
 
 mod ahead;
 mod attr;
+mod checkpoint;
 pub(crate) mod content;
-pub(crate) mod files;
-pub(crate) mod flush;
-pub(crate) mod flush_scheduler;
+mod files;
+mod flush;
+mod flush_scheduler;
 pub(crate) mod frozen;
 mod graft;
 pub(crate) mod home;
-pub(crate) mod names;
+mod names;
 pub(crate) mod owners;
 mod ownership;
 pub(crate) mod problems;
 mod redo;
 pub(crate) mod tree_view;
 pub(crate) mod volume;
+
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use names::{root_batch, root_inode};

@@ -74,14 +74,14 @@ impl Session {
     ) -> Result<Collected> {
         // Nothing is published while the store is looked through.
         let mut sync_base = self.sync.sync_base(progress)?;
-        let watch = self.sync.home.packs.watch();
+        let watch = self.sync.home().packs().watch();
         // A thread that has put or found a pack before that has told the tree then.
-        self.sync.home.scheduler.wait();
+        self.sync.home().wait_for_flushes();
         // Where nothing can be listed nothing else is begun.
-        self.sync.home.packs.store().list(None, 1)?;
+        self.sync.home().packs().store().list(None, 1)?;
         // Who writes here meanwhile is on the list already. A store that is full is collected without.
         if !dry_run {
-            self.sync.home.packs.hold_anyway()?;
+            self.sync.home().packs().hold_anyway()?;
         }
         let mut collected = Collected::default();
         for _ in 0..ROUNDS_MAX {
@@ -97,13 +97,13 @@ impl Session {
             };
             failpoint!("collect: claiming", Error::injected);
             let claim = Claim::take(
-                &self.sync.lease,
-                self.sync.home.packs.store(),
+                self.sync.lease(),
+                self.sync.home().packs().store(),
                 dry_run,
                 lost,
             )?;
             failpoint!("collect: claimed", Error::injected);
-            let account = self.sync.account.read().clone();
+            let account = self.sync.account().read().clone();
             let sweep = Sweep {
                 session: self,
                 account: &account,
@@ -239,7 +239,7 @@ enum Found {
 
 impl Sweep<'_> {
     fn store(&self) -> &dyn Store {
-        self.session.sync.home.packs.store()
+        self.session.sync.home().packs().store()
     }
 
     fn is_still_newest(&self) -> Result<bool> {
@@ -254,10 +254,10 @@ impl Sweep<'_> {
         let session = self.session;
         let mut reached = session.reach(self.progress)?;
         // Files without a name that are in use, and what has been written since.
-        let working = session.sync.home.work.read().tree.clone();
+        let working = session.sync.home().tree().0;
         reached.add(&working, &**session.reader(), "what is not published")?;
         if !self.is_all_published {
-            let packs = &session.sync.home.packs;
+            let packs = session.sync.home().packs();
             let mut unpublished = packs.unpublished().all();
             // What is on this computer can be brought there again, if it is needed.
             unpublished.retain(|pack| match self.claim.only_looks {
@@ -277,8 +277,8 @@ impl Sweep<'_> {
                 reached.add(&commit.tree()?, &**session.reader(), "what was merged")?;
             }
         }
-        if session.sync.home.stage.refusal().is_some() {
-            let waiting = waiting_packs(&session.sync.local, self.account)?;
+        if session.sync.home().stage().refusal().is_some() {
+            let waiting = waiting_packs(session.sync.local(), self.account)?;
             reached.packs.extend(waiting);
         }
         if !reached.damaged.is_empty() {

@@ -75,7 +75,7 @@ impl Session {
             damaged: Vec::new(),
             seen: HashSet::new(),
         };
-        let account = self.sync.account.read().clone();
+        let account = self.sync.account().read().clone();
         let snapshots = self.snapshots()?;
         let total = snapshots.len() as u64;
         for (done, snapshot) in snapshots.into_iter().enumerate() {
@@ -94,8 +94,8 @@ impl Session {
             reached.heads.insert(address);
             let state = self
                 .sync
-                .home
-                .packs
+                .home()
+                .packs()
                 .store()
                 .get_chunk(&address)
                 .map_err(Error::from)
@@ -129,7 +129,7 @@ impl Session {
     }
 
     fn check_all(&self, progress: &Told<'_>) -> Result<Checked> {
-        let store = self.sync.home.packs.store();
+        let store = self.sync.home().packs().store();
         let reached = self.reach(progress)?;
         let mut checked = Checked {
             records: reached.heads.len() as u64,
@@ -164,7 +164,7 @@ impl Session {
             }
         }
         if store
-            .get_pointer(&self.sync.account.read().address())?
+            .get_pointer(&self.sync.account().read().address())?
             .is_none()
         {
             checked
@@ -173,7 +173,7 @@ impl Session {
         }
         checked.records += 1;
         let head = self.sync.sync_base(progress)?.head.clone();
-        let account = self.sync.account.read().clone();
+        let account = self.sync.account().read().clone();
         match account.check_recovery(store, &head) {
             Err(error) if error.retry() => return Err(error.into()),
             Err(error) => checked.damaged.push(format!("the recovery sheet: {error}")),
@@ -272,7 +272,7 @@ impl Session {
                 "the copy would not be whole: {damage}"
             )));
         }
-        let from = self.sync.home.packs.store();
+        let from = self.sync.home().packs().store();
         let all: Vec<Address> = reached
             .packs
             .iter()
@@ -281,12 +281,12 @@ impl Session {
             .collect();
         if let (Some(wallet), Some(key)) = (
             to.wallet(),
-            self.sync.account.read().settings(&head)?.wallet,
+            self.sync.account().read().settings(&head)?.wallet,
         ) {
             wallet.fund(key.expose())?;
         }
         let mut copied = copy(from, to, &all, progress)?;
-        let account = self.sync.account.read().clone();
+        let account = self.sync.account().read().clone();
         account.mark_name(to)?;
         account.copy_recovery(from, to, &head)?;
         let pointer = head.pointer();
@@ -322,7 +322,7 @@ impl Session {
         let Target::Chunk(address) = there.target() else {
             return Ok(());
         };
-        let account = self.sync.account.read().clone();
+        let account = self.sync.account().read().clone();
         let ancestry = |store| Ancestry {
             account: &account,
             store,
@@ -334,7 +334,7 @@ impl Session {
         };
         // The other way round the copy would be the older one, which is said where the pointer is set.
         let ours = Published::of(head)?;
-        if ancestry(self.sync.home.packs.store()).comes_from(&ours, &other)? {
+        if ancestry(self.sync.home().packs().store()).comes_from(&ours, &other)? {
             return Ok(());
         }
         Err(Error::Apart {

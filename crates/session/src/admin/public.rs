@@ -23,8 +23,8 @@ use crate::clock::precise;
 use crate::packs::Packs;
 use crate::worktree::frozen::Frozen;
 use crate::worktree::home::put_inode;
-use crate::worktree::names::root_inode;
 use crate::worktree::owners::Owners;
+use crate::worktree::root_inode;
 use crate::worktree::tree_view::TreeView;
 use crate::{Error, Ino, Progress, Result, Session, Step, Volume};
 
@@ -45,15 +45,15 @@ impl Session {
     }
 
     fn publish_tree(&self, path: &[u8], progress: &dyn Progress) -> Result<String> {
-        self.sync.home.flush_all()?;
-        let tree = self.sync.home.look(|look| Ok(look.tree.clone()))?;
+        self.sync.home().flush_all()?;
+        let tree = self.sync.home().look(|look| Ok(look.tree.clone()))?;
         let look = TreeView {
             tree: &tree,
             source: &**self.reader(),
         };
         let ino = look.walk(path)?;
         let secret = Secret::random()?;
-        let store = self.sync.home.packs.shared_store();
+        let store = self.sync.home().packs().shared_store();
         let keys = Keys::of_public(&secret);
         let packs = Packs::new(store, None, keys.clone());
         let mut writer = Writer {
@@ -94,7 +94,7 @@ impl Session {
         packs.sync()?;
         packs.store().put_chunks(std::slice::from_ref(&chunk))?;
         packs.count(std::slice::from_ref(&chunk));
-        self.sync.home.packs.count_others(packs.counted());
+        self.sync.home().packs().count_others(packs.counted());
         Ok(format!(
             "safe://{}",
             write_address(&chunk.address(), &secret)

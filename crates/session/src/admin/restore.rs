@@ -44,30 +44,36 @@ impl Session {
         let to = to.unwrap_or(path);
         let (dir, name) = split_path(to)?;
         // In this order, as whoever merges takes them.
-        let _building = self.sync.home.building.read();
-        let _changing = self.sync.home.growing()?;
-        let dir = self.sync.home.look(|look| look.walk(dir))?;
-        if self.sync.home.look(|look| look.entry(dir, name))?.is_some() && !replace {
+        let _building = self.sync.home().building();
+        let _changing = self.sync.home().growing()?;
+        let dir = self.sync.home().look(|look| look.walk(dir))?;
+        if self
+            .sync
+            .home()
+            .look(|look| look.entry(dir, name))?
+            .is_some()
+            && !replace
+        {
             return Err(Error::Exists);
         }
-        let top = self.sync.home.number()?;
+        let top = self.sync.home().number()?;
         let built = self
             .sync
-            .home
+            .home()
             .graft((look, &from.owners), ino, (top, dir), progress);
-        let done = built.and_then(|links| self.sync.home.adopt(top, links, dir, name, replace));
+        let done = built.and_then(|links| self.sync.home().adopt(top, links, dir, name, replace));
         self.sync.tell(Change::Entry(dir, name.to_vec()));
         let left = match &done {
             Ok(replaced) => *replaced,
             Err(_) => Some(top),
         };
         if let Some(left) = left
-            && let Err(error) = self.sync.home.clear(left)
+            && let Err(error) = self.sync.home().clear(left)
         {
             // It is never published, and is gone with the session.
             self.sync
-                .home
-                .problems
+                .home()
+                .problems()
                 .add(format!("what was replaced could not be freed: {error}"));
         }
         done.map(drop)

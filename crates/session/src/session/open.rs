@@ -25,8 +25,8 @@ use crate::sync::publisher::Publisher;
 use crate::sync::sync_base::{Ours, SyncBase};
 use crate::sync::synchronizer::Synchronizer;
 use crate::worktree::home::Home;
-use crate::worktree::names::root_batch;
 use crate::worktree::owners::Owners;
+use crate::worktree::root_batch;
 use crate::{Error, Options, Progress, Result, Session, Step};
 
 const STAGE_CONTEXT: &str = "safeos 2026 stage v1";
@@ -97,7 +97,7 @@ impl Session {
         let state = options.state.clone();
         let session = open(account, head, options, false, progress)?;
         // What this computer remembers opens with the old password.
-        if before != session.sync.account.read().address() {
+        if before != session.sync.account().read().address() {
             forget(&state, &before)?;
         }
         Ok(session)
@@ -296,7 +296,7 @@ fn open_in(
         Err(why) if why.is_of_disk() => opening.to_read(why)?,
         opened => opened?,
     };
-    sync.facts.lock().offline = offline;
+    sync.set_offline(offline);
     let session = Session::begin(sync)?;
     session.sync.look_at_backlog(waits_since);
     Ok(session)
@@ -422,10 +422,10 @@ impl Opening<'_> {
         let sync = self.synchronizer(home, sync_base)?;
         {
             let publisher = Publisher::new(&sync, self.options.accept_older);
-            let mut sync_base = sync.sync_base.lock();
+            let mut sync_base = sync.first_sync_base();
             if let Some(interrupted) = interrupted {
                 step("bringing back what was not published");
-                interrupted.replay(&sync.home, local, &key, self.options.accept_older)?;
+                interrupted.replay(sync.home(), local, &key, self.options.accept_older)?;
             }
             if base.address != head.address() {
                 step("merging what other computers published");
@@ -448,7 +448,7 @@ impl Opening<'_> {
         self.seen(&reader)?;
         let home = self.home(packs, reader, stage, tree.clone());
         if self.local.has_stage() {
-            home.problems.add(
+            home.problems().add(
                 "what was written here before and is not published is kept on this computer; it comes back at the next sign-in for which the disk has room"
                     .into(),
             );
@@ -595,7 +595,7 @@ impl Interrupted {
                 "{why}. What was written here before the crash goes into it and is kept on this computer; to go on without, sign in with --accept-older"
             ))),
             Err(Error::Damaged(why)) => {
-                home.problems
+                home.problems()
                     .add(format!("not brought back after the crash: {why}"));
                 Ok(())
             }
@@ -603,7 +603,7 @@ impl Interrupted {
         };
         let old = Stage::open(&local.old_stage(), key, local.reserve(), &mut |event| {
             // All of it is in memory until the disk has it.
-            home.stage.accept(1)?;
+            home.stage().accept(1)?;
             match event {
                 Event::Segment { number, .. } => {
                     skipping = self.published.is_some_and(|published| number <= published);
@@ -615,7 +615,7 @@ impl Interrupted {
                         Some(Value::Block(Block::Stored { at, .. })) => Some(at.pack),
                         _ => None,
                     });
-                    home.packs.unpublished().add(packs);
+                    home.packs().unpublished().add(packs);
                     touched.extend(batch.iter().map(|(key, _)| key.ino));
                     told(home.redo(batch))?;
                 }
@@ -634,12 +634,11 @@ impl Interrupted {
             Ok(())
         })?;
         if let Some(damage) = old.as_ref().and_then(Stage::damage) {
-            home.problems
+            home.problems()
                 .add(format!("the stage of the last session: {damage}"));
         }
         drop(old);
-        let orphans: Vec<_> = home.work.read().orphans.iter().copied().collect();
-        for ino in orphans {
+        for ino in home.orphans() {
             told(home.clear(ino))?;
         }
         for ino in touched {
@@ -650,7 +649,7 @@ impl Interrupted {
         }
         match home.log_all() {
             // It is still in the old stage, and may be published from memory.
-            Err(Error::Full(_)) => home.stage.replaces(&local.old_stage()),
+            Err(Error::Full(_)) => home.stage().replaces(&local.old_stage()),
             done => {
                 done?;
                 Stage::destroy(&local.old_stage())?;

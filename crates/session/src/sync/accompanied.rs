@@ -34,7 +34,7 @@ impl Synchronizer {
         work: impl FnOnce(&Told<'_>) -> Result<T>,
         on_stuck: impl FnOnce(&Error),
     ) -> Result<T> {
-        let store = self.home.packs.store();
+        let store = self.home.packs().store();
         let attempt = Attempt::new(true, store);
         let told = Told {
             to,
@@ -70,7 +70,7 @@ impl Synchronizer {
         to: &dyn Progress,
         work: impl FnOnce(&Told<'_>) -> Result<T>,
     ) -> Result<T> {
-        let store = self.home.packs.store();
+        let store = self.home.packs().store();
         let attempt = Attempt::new(false, store);
         let told = Told {
             to,
@@ -87,7 +87,7 @@ impl Synchronizer {
 
     /// The right to publish. Who has it already is watched meanwhile: a person's own wait is as long as that goes on.
     pub(crate) fn sync_base(&self, told: &Told<'_>) -> Result<MutexGuard<'_, SyncBase>> {
-        let store = self.home.packs.store();
+        let store = self.home.packs().store();
         loop {
             if let Some(sync_base) = self.sync_base_now(told) {
                 return Ok(sync_base);

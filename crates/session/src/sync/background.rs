@@ -79,15 +79,15 @@ impl Background {
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }
-        sync.home.packs.downloads().begin();
-        for _ in 0..if sync.home.packs.is_remote() {
+        sync.home.packs().downloads().begin();
+        for _ in 0..if sync.home.packs().is_remote() {
             FETCHERS
         } else {
             0
         } {
             let home = sync.home.clone();
             let left = left.clone();
-            let fetch = move || home.packs.fetch_wished();
+            let fetch = move || home.packs().fetch_wished();
             let thread = std::thread::Builder::new()
                 .name("fetcher".into())
                 .spawn(move || cancellation::cancellable(&left, fetch))
@@ -116,7 +116,7 @@ impl Background {
         self.left.store(true, Ordering::Release);
         *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.1.notify_all();
-        self.home.packs.downloads().end();
+        self.home.packs().downloads().end();
     }
 }
 
@@ -160,16 +160,15 @@ fn packer(sync: &Weak<Synchronizer>, stop: &Stop) {
         };
         let home = &sync.home;
         pause = Duration::from_millis(20);
-        let is_much = home.files.dirty_bytes() * 3 > home.limits.dirty_bytes_max;
-        if is_much && !home.files.is_being_emptied() {
+        if home.is_to_be_flushed() {
             match home.flush_oldest() {
                 Ok(more) => {
-                    home.problems.solved("packing");
+                    home.problems().solved("packing");
                     pause = if more { Duration::ZERO } else { TICK };
                 }
                 Err(error) => {
-                    home.problems.solved("packing");
-                    home.problems.add(format!("packing: {error}"));
+                    home.problems().solved("packing");
+                    home.problems().add(format!("packing: {error}"));
                     pause = RETRY_FIRST;
                 }
             }
@@ -188,14 +187,14 @@ fn keeper(sync: &Weak<Synchronizer>, stop: &Stop) {
             return;
         };
         let home = &sync.home;
-        pause = TICK.min(home.limits.log_after);
+        pause = TICK.min(home.log_after());
         home.look_for_room();
         sync.look_at_backlog(None);
         let changes = home.changes();
         if changes == kept {
             continue;
         }
-        if since.get_or_insert_with(Instant::now).elapsed() < home.limits.log_after {
+        if since.get_or_insert_with(Instant::now).elapsed() < home.log_after() {
             continue;
         }
         since = None;
@@ -203,13 +202,13 @@ fn keeper(sync: &Weak<Synchronizer>, stop: &Stop) {
             // What was changed meanwhile has its own time.
             Ok(()) => {
                 kept = changes;
-                home.problems.solved(WHAT);
+                home.problems().solved(WHAT);
             }
             // The stage says so by itself.
-            Err(_) if home.stage.failure().is_some() => {}
+            Err(_) if home.stage().failure().is_some() => {}
             Err(error) => {
-                home.problems.solved(WHAT);
-                home.problems.add(format!("{WHAT}: {error}"));
+                home.problems().solved(WHAT);
+                home.problems().add(format!("{WHAT}: {error}"));
             }
         }
     }
@@ -222,7 +221,7 @@ fn listener(sync: &Weak<Synchronizer>, stop: &Stop) {
     while !stop.wait(pause) {
         let Some((store, address)) = sync.upgrade().map(|sync| {
             let address = sync.account.read().address();
-            (sync.home.packs.shared_store(), address)
+            (sync.home.packs().shared_store(), address)
         }) else {
             return;
         };
@@ -293,7 +292,7 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
             return;
         };
         let home = &sync.home;
-        let paid = home.packs.store().traits().paid;
+        let paid = home.packs().store().traits().paid;
         let now = Instant::now();
         let changes = home.changes();
         if changes != seen {
@@ -309,7 +308,7 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
         let due = first_change.is_some_and(|first| {
             now - last_change >= quiet
                 || now - first >= latest
-                || paid && home.unpublished() + home.packs.waiting_bytes() >= PAID_BYTES
+                || paid && home.unpublished() + home.packs().waiting_bytes() >= PAID_BYTES
         });
         // Publishing looks too: changes that wait for it are not to go early for that.
         let every = if sync.news.is_told() {

@@ -4,7 +4,7 @@
 //! stage's segments go only when the store has what they say. A head that another computer has moved
 //! is merged first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,19 +13,18 @@ use safeos_record::{Address, Chunk};
 use safeos_telemetry::metrics::{SESSIONS, Work};
 use safeos_telemetry::{event, failpoint, span};
 use safeos_tree::{
-    BLOCK_BYTES, Batch, Commit, FileKind, Key, Naming, PackSink, PackedObject, SnapshotItem, Tag,
-    Tree, Value, diff, merge, seal_tree,
+    Batch, Commit, Key, Naming, PackSink, PackedObject, SnapshotItem, Tag, Tree, Value, diff,
+    merge, seal_tree,
 };
 
 use crate::clock::precise;
-use crate::failure::Fault;
 use crate::local::Seen;
 use crate::packs::Packs;
 use crate::sync::publisher::Publisher;
 use crate::sync::sync_base::{Ours, SyncBase};
 use crate::time::utc;
-use crate::worktree::files::State;
-use crate::worktree::home::{Home, leaves_nameless, put_inode};
+use crate::worktree::Checkpoint;
+use crate::worktree::home::Home;
 use crate::{Change, Error, Ino, Progress, Published, Result, Step};
 
 /// How often a head that keeps moving is merged before the next timer has its turn.
@@ -39,21 +38,6 @@ const SEALS_MAX: usize = 3;
 
 /// What is told when it fails.
 const NOTING: &str = "noting on this computer what is published";
-
-/// The home at one moment.
-struct Checkpoint {
-    tree: Tree,
-    /// The nodes that had no name then. Those of a later moment have one in this tree.
-    orphans: Vec<Ino>,
-    /// The files that were in memory.
-    in_memory: Vec<Ino>,
-    /// The stage's segment that ends there.
-    segment: u64,
-    /// [`Home::changes`] when that was.
-    changes: u64,
-    /// Whether the tree had everything then that the stage says up to that segment.
-    whole: bool,
-}
 
 impl Publisher<'_> {
     /// Merges what others published and publishes what is new here.
@@ -81,8 +65,8 @@ impl Publisher<'_> {
     }
 
     fn publish_now(&self, sync_base: &mut SyncBase, progress: &dyn Progress) -> Result<Published> {
-        let store = self.sync.home.packs.store();
-        let before = self.sync.home.packs.counted();
+        let store = self.sync.home.packs().store();
+        let before = self.sync.home.packs().counted();
         let mut published = Published::default();
         let say = |what: &str| {
             progress.step(Step {
@@ -104,13 +88,13 @@ impl Publisher<'_> {
                 self.sync.flush();
                 published.conflicts.extend(self.absorb(sync_base, theirs)?);
                 failpoint!("publish: merged", Error::injected);
-                self.sync.home.packs.bring_back_own()?;
-                self.sync.home.packs.upload(&BTreeSet::new(), progress)?;
+                self.sync.home.packs().bring_back_own()?;
+                self.sync.home.packs().upload(&BTreeSet::new(), progress)?;
             }
             moved = None;
             if sync_base.apart.is_none()
                 && self.sync.home.changes() == sync_base.changes
-                && self.sync.home.files.dirty_bytes() == 0
+                && self.sync.home.is_flushed()
             {
                 break;
             }
@@ -127,7 +111,7 @@ impl Publisher<'_> {
         if let Some(moved) = moved {
             return Err(moved.into());
         }
-        let after = self.sync.home.packs.counted();
+        let after = self.sync.home.packs().counted();
         published.records = after.0 - before.0;
         published.bytes = after.1 - before.1;
         Ok(published)
@@ -141,7 +125,7 @@ impl Publisher<'_> {
         progress: &dyn Progress,
     ) -> Result<Published> {
         let mut published = self.publish(sync_base, progress)?;
-        if !published.changed && self.sync.home.stage.bytes() > 0 {
+        if !published.changed && self.sync.home.stage().bytes() > 0 {
             published.changed = self.commit_always(sync_base, progress)?;
         }
         Ok(published)
@@ -154,11 +138,8 @@ impl Publisher<'_> {
             return self.commit_always(sync_base, progress);
         }
         home.flush_all()?;
-        let (now_tree, now_changes) = {
-            let work = home.work.read();
-            (work.tree.clone(), home.changes())
-        };
-        if home.files.dirty_bytes() == 0 && !self.differs(&sync_base.tree, &now_tree)? {
+        let (now_tree, now_changes) = home.tree();
+        if home.is_flushed() && !self.differs(&sync_base.tree, &now_tree)? {
             sync_base.changes = now_changes;
             return Ok(false);
         }
@@ -169,45 +150,28 @@ impl Publisher<'_> {
     fn commit_always(&self, sync_base: &mut SyncBase, progress: &dyn Progress) -> Result<bool> {
         let home = &*self.sync.home;
         // Also a head is a record to which nothing refers until the pointer moves.
-        home.packs.hold_anyway()?;
+        home.packs().hold_anyway()?;
         for _ in 0..SEALS_MAX {
             // What is still in memory then is in this commit by its length only: as little as can be.
             for _ in 0..FLUSHES_MAX {
-                if home.files.dirty_bytes() == 0 {
+                if home.is_flushed() {
                     break;
                 }
                 home.flush_all()?;
             }
-            let Checkpoint {
-                mut tree,
-                orphans,
-                in_memory,
-                segment,
-                changes,
-                whole,
-            } = self.freeze(sync_base)?;
+            let checkpoint = self.freeze(sync_base)?;
             failpoint!("publish: frozen", Error::injected);
-            // What is in memory only was synced, perhaps, into the segment that ends here. When the head has
-            // moved nobody reads that any more: the new one must have it before.
-            home.unlog_all();
-            let kept = home.stage.complete(segment).and_then(|()| home.log_all());
-            if let Err(error) = kept
-                && !whole
-            {
-                return Err(error);
-            }
-            // Nothing was in memory only: what the disk does not take is published all the same, and then the stage does
-            // without it. That is how a full disk is left.
-            self.leave_out(orphans, &mut tree)?;
-            self.cover(in_memory, &mut tree)?;
+            home.keep_after(&checkpoint)?;
+            let (segment, changes) = (checkpoint.segment(), checkpoint.changes());
+            let tree = checkpoint.into_tree(home.reader())?;
             failpoint!("publish: sealing", Error::injected);
-            let root = seal_tree(&tree, home.reader.keys(), &mut Sink(&home.packs))?;
+            let root = seal_tree(&tree, home.reader().keys(), &mut Sink(home.packs()))?;
             let new = self.new_packs(sync_base, &tree)?;
             if !self.see_that_all_is_there(sync_base, &tree, &new)? {
                 continue;
             }
             failpoint!("publish: uploading", Error::injected);
-            home.packs.upload(&new.all(), progress)?;
+            home.packs().upload(&new.all(), progress)?;
             failpoint!("publish: uploaded", Error::injected);
             let mut parents = vec![sync_base.head.address()];
             parents.extend(sync_base.merged.filter(|merged| !parents.contains(merged)));
@@ -215,18 +179,18 @@ impl Publisher<'_> {
                 time: precise().max(0) as u64,
                 computer: self.sync.computer.clone(),
                 parents,
-                stage: home.stage.id(),
+                stage: home.stage().id(),
                 stage_segment: segment,
-                added_bytes: home.packs.counted().1 - sync_base.bytes,
+                added_bytes: home.packs().counted().1 - sync_base.bytes,
                 totals: tree.totals(),
                 root,
             };
             let head = self.set_head(sync_base, &commit.encode())?;
             failpoint!("publish: the head is set", Error::injected);
-            home.packs.count(std::slice::from_ref(head.chunk()));
+            home.packs().count(std::slice::from_ref(head.chunk()));
             self.moved(sync_base, head, tree, changes)?;
             failpoint!("publish: noted", Error::injected);
-            home.stage.forget(segment)?;
+            home.stage().forget(segment)?;
             return Ok(true);
         }
         Err(Error::Damaged(
@@ -235,7 +199,7 @@ impl Publisher<'_> {
     }
 
     fn set_head(&self, sync_base: &SyncBase, commit: &[u8]) -> Result<Head> {
-        let (account, store) = (&self.account, self.sync.home.packs.store());
+        let (account, store) = (&self.account, self.sync.home.packs().store());
         Ok(match &sync_base.apart {
             None => account.publish_head(store, commit, &sync_base.head)?,
             Some(apart) => {
@@ -248,7 +212,7 @@ impl Publisher<'_> {
     /// Whether anything a person can see differs.
     fn differs(&self, base: &Tree, now: &Tree) -> Result<bool> {
         let mut found = false;
-        let outcome = diff(base, now, &*self.sync.home.reader, &mut |key, _, _| {
+        let outcome = diff(base, now, &**self.sync.home.reader(), &mut |key, _, _| {
             found = !matches!(key.tag, Tag::Snapshot | Tag::Range);
             // An error ends the walk; there is nothing more to learn.
             if found {
@@ -267,18 +231,18 @@ impl Publisher<'_> {
     /// Takes note of a new head.
     fn moved(&self, sync_base: &mut SyncBase, head: Head, tree: Tree, changes: u64) -> Result<()> {
         let home = &*self.sync.home;
-        home.work.write().tree.release_stored(&home.reader);
-        home.packs.published();
+        home.release_stored();
+        home.packs().published();
         // Open files without a name are in no tree that is published.
-        if home.work.read().orphans.is_empty() {
-            home.packs.let_needless_go();
+        if !home.has_orphans() {
+            home.packs().let_needless_go();
         }
         sync_base.merged = None;
         sync_base.apart = None;
         sync_base.head = head;
         sync_base.tree = tree;
         sync_base.changes = changes;
-        sync_base.bytes = home.packs.counted().1;
+        sync_base.bytes = home.packs().counted().1;
         self.note(&sync_base.head)
     }
 
@@ -297,7 +261,7 @@ impl Publisher<'_> {
                 true => self.sync.local.remember(head.pointer(), head.chunk()),
                 false => Ok(()),
             });
-        let problems = &self.sync.home.problems;
+        let problems = self.sync.home.problems();
         problems.solved(NOTING);
         match noted {
             // What is published is so without a note of it here, and a home that can only be read is open.
@@ -321,27 +285,7 @@ impl Publisher<'_> {
         {
             self.list_state(apart.ours.address, &apart.ours.commit)?;
         }
-        // What is being built goes with a later commit, as a whole.
-        let _whole = home.building.write();
-        loop {
-            let work = home.work.write();
-            // Who has the list may wait for the tree.
-            let Some(in_memory) = home.files.try_all() else {
-                drop(work);
-                std::thread::yield_now();
-                continue;
-            };
-            let segment = home.stage.cut(&sync_base.head.address().0)?;
-            return Ok(Checkpoint {
-                tree: work.tree.clone(),
-                orphans: work.orphans.iter().copied().collect(),
-                in_memory,
-                segment,
-                changes: home.changes(),
-                // After the cut: content is in memory before it is appended, and is put into the tree under its lock.
-                whole: home.files.dirty_bytes() == 0,
-            });
-        }
+        home.checkpoint(&sync_base.head.address())
     }
 
     /// Has the home's list of states name this one.
@@ -365,70 +309,6 @@ impl Publisher<'_> {
             }
             Ok((vec![(Key::snapshot(time), Some(item.clone()))], ()))
         })
-    }
-
-    /// A file of which the end is in packs and something before it still in memory gets its length: what is not there
-    /// reads as zeros, and nothing lies beyond the end.
-    fn cover(&self, in_memory: Vec<Ino>, tree: &mut Tree) -> Result<()> {
-        let reader = &*self.sync.home.reader;
-        for ino in in_memory {
-            let Some(Value::Inode(inode)) = tree.get(reader, &Key::inode(ino))? else {
-                continue;
-            };
-            let mut end = inode.size;
-            let last = Key::block(ino, inode.size / BLOCK_BYTES as u64);
-            tree.scan(reader, &last, &Key::inode(ino + 1), &mut |key, value| {
-                if let Value::Block(block) = value {
-                    end = end.max(key.number * BLOCK_BYTES as u64 + block.len() as u64);
-                }
-                std::ops::ControlFlow::Continue(())
-            })?;
-            if end > inode.size {
-                let mut inode = inode.as_ref().clone();
-                inode.size = end;
-                tree.apply(reader, vec![put_inode(ino, inode)])?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Nodes without names are this session's alone, with what has a name in them only.
-    fn leave_out(&self, mut orphans: Vec<Ino>, tree: &mut Tree) -> Result<()> {
-        let reader = &*self.sync.home.reader;
-        let mut named: HashMap<Ino, u32> = HashMap::new();
-        loop {
-            while let Some(ino) = orphans.pop() {
-                let mut batch = Batch::new();
-                let (from, to) = (Key::inode(ino), Key::inode(ino + 1));
-                tree.scan(reader, &from, &to, &mut |key, value| {
-                    batch.push((key.clone(), None));
-                    match value {
-                        Value::Entry { ino, kind } if *kind == FileKind::Directory => {
-                            orphans.push(*ino);
-                        }
-                        Value::Entry { ino, .. } => *named.entry(*ino).or_insert(0) += 1,
-                        _ => {}
-                    }
-                    std::ops::ControlFlow::Continue(())
-                })?;
-                tree.apply(reader, batch)?;
-            }
-            for (ino, lost) in named.drain() {
-                let Some(Value::Inode(inode)) = tree.get(reader, &Key::inode(ino))? else {
-                    continue;
-                };
-                if inode.nlink <= lost {
-                    orphans.push(ino);
-                    continue;
-                }
-                let mut inode = inode.as_ref().clone();
-                inode.nlink -= lost;
-                tree.apply(reader, vec![put_inode(ino, inode)])?;
-            }
-            if orphans.is_empty() {
-                return Ok(());
-            }
-        }
     }
 
     /// Merges a head that another computer has published. The names of conflicting versions.
@@ -456,24 +336,21 @@ impl Publisher<'_> {
         failpoint!("merge: beginning", Error::injected);
         let their_tree = Commit::decode(theirs.commit())?.tree()?;
         let base = self.base(sync_base, &own, &theirs)?;
-        let _whole = home.building.write();
+        let _whole = home.hold_building();
         let started = Instant::now();
         let (mut conflicts, changed, local);
         let mut tries = 0;
         loop {
-            // Who is always faster waits at last; what the merge reads is in memory by then.
+            // After QUICK_TRIES_MAX attempts writers are blocked; what the merge reads is in memory by then.
             let _waiting = (tries >= QUICK_TRIES_MAX).then(|| home.hold_changes());
             tries += 1;
             home.flush_all()?;
-            let (ours, changes) = {
-                let work = home.work.read();
-                (work.tree.clone(), home.changes())
-            };
+            let (ours, changes) = home.tree();
             let merged = merge(
                 base.tree(sync_base),
                 &ours,
                 &their_tree,
-                &*home.reader,
+                &**home.reader(),
                 &mut Names {
                     home,
                     computer: &self.sync.computer,
@@ -493,7 +370,7 @@ impl Publisher<'_> {
             failpoint!("merge: taking over", Error::injected);
             let more = sync_base.changes != changes || base.is_apart();
             let whole = (!more).then_some(&their_tree);
-            if !self.take_over(&ours, &merged.batch, whole)? {
+            if !home.take_over(&ours, &merged.batch, whole)? {
                 if started.elapsed().as_secs() > 60 {
                     return Err(Error::TooQuick);
                 }
@@ -503,7 +380,7 @@ impl Publisher<'_> {
                 // Taking over is a change too. What came after it counts as new.
                 sync_base.changes = changes + 1;
             }
-            home.owners.forget();
+            home.forget_owners();
             (changed, local) = (changes_of(&merged.batch), more);
             break;
         }
@@ -513,61 +390,11 @@ impl Publisher<'_> {
         }
         self.follow(sync_base, own, theirs, their_tree, &base, local)?;
         for conflict in &conflicts {
-            home.problems.add(format!(
+            home.problems().add(format!(
                 "changed here and on another computer; both versions are kept: {conflict}"
             ));
         }
         Ok(conflicts)
-    }
-
-    /// Makes the merged tree the one that is worked on. Not if that has changed since `ours`, or somebody has written
-    /// to a file that the batch changes: what is in memory of it is of the old content.
-    fn take_over(&self, ours: &Tree, batch: &Batch, whole: Option<&Tree>) -> Result<bool> {
-        let home = &*self.sync.home;
-        let content = |(key, _): &(Key, Option<Value>)| {
-            matches!(key.tag, Tag::Inode | Tag::Block).then_some(key.ino)
-        };
-        let inos: BTreeSet<Ino> = batch.iter().filter_map(content).collect();
-        loop {
-            let files = home.files.of(&inos);
-            let mut states: Vec<_> = files.iter().map(|file| file.state.lock()).collect();
-            if states.iter().any(|state| state.is_pending()) {
-                return Ok(false);
-            }
-            let missing = {
-                let mut work = home.work.write();
-                if !work.tree.is_same(ours) || !home.files.are(&inos, &files) {
-                    return Ok(false);
-                }
-                let mut bytes = Vec::new();
-                safeos_tree::encode_batch(batch, &mut bytes);
-                let applied = match whole {
-                    // Nothing of ours is new, and nothing without a name is in use: theirs is the answer,
-                    // stored as it is.
-                    Some(theirs) if work.orphans.is_empty() && !leaves_nameless(batch) => {
-                        work.tree = theirs.clone();
-                        Ok(())
-                    }
-                    _ => work.apply(&home.reader.cached(), batch.clone()),
-                };
-                match applied {
-                    Ok(()) => {
-                        home.stage.append(crate::journal::Frame::Batch(&bytes));
-                        home.touched();
-                        for state in &mut states {
-                            **state = State::default();
-                        }
-                        return Ok(true);
-                    }
-                    Err(error) => match Fault::from(error) {
-                        Fault::Missing(at) => at,
-                        Fault::Failed(error) => return Err(error),
-                    },
-                }
-            };
-            drop(states);
-            safeos_tree::Source::node(&*home.reader, &missing)?;
-        }
     }
 }
 
@@ -614,7 +441,7 @@ impl Naming for Names<'_> {
     fn suffix(&self) -> String {
         let time = utc(precise()).replace(':', ".");
         // Computers may have one host name, as copies of one installation have; sessions never have one stage.
-        let id = self.home.stage.id();
+        let id = self.home.stage().id();
         format!(
             "conflict, {} {:02x}{:02x}, {}",
             self.computer,

@@ -23,10 +23,10 @@ impl Synchronizer {
 
     /// Takes note of a try that has failed.
     pub(crate) fn not_published(&self, error: &Error) {
-        let problems = &self.home.problems;
+        let problems = &self.home.problems();
         problems.solved("publishing");
         problems.add(format!("publishing: {error}"));
-        self.backlog.failed(error, self.home.packs.counted().0);
+        self.backlog.failed(error, self.home.packs().counted().0);
     }
 
     /// The same where nobody waits for it.
@@ -56,7 +56,7 @@ impl Synchronizer {
         self.show(sync_base, offline)?;
         match &published {
             Ok(_) => {
-                self.home.problems.solved("publishing");
+                self.home.problems().solved("publishing");
                 self.backlog.published(began);
                 self.look_at_backlog(None);
             }
@@ -79,9 +79,9 @@ impl Synchronizer {
             self.publish_from(sync_base, |publisher, sync_base| {
                 publisher.publish(sync_base, progress)
             })?;
-            self.home.packs.hold()?;
+            self.home.packs().hold()?;
             let account = self.account.read().clone();
-            match way(&account, self.home.packs.store(), &sync_base.head) {
+            match way(&account, self.home.packs().store(), &sync_base.head) {
                 Err(safeos_account::Error::HeadMoved { .. }) if tries < NEWEST_TRIES_MAX => {}
                 done => return Ok(done?),
             }
@@ -109,22 +109,22 @@ impl Synchronizer {
         let (home, lease) = (&self.home, &self.lease);
         let uses = lease.uses();
         // Some of it may be collected from now on.
-        home.packs.forget_known();
-        home.packs.unpublished().published();
+        home.packs().forget_known();
+        home.packs().unpublished().published();
         // What was put before that is in the tree then.
-        home.scheduler.wait();
+        home.wait_for_flushes();
         let is_all_published = sync_base.apart.is_none()
-            && home.stage.refusal().is_none()
+            && home.stage().refusal().is_none()
             && home.changes() == sync_base.changes
-            && home.files.dirty_bytes() == 0
-            && home.stage.bytes() == 0
-            && home.work.read().orphans.is_empty();
+            && home.is_flushed()
+            && home.stage().bytes() == 0
+            && !home.has_orphans();
         if !is_all_published {
             return Ok(());
         }
-        home.packs.unpublished().published();
-        home.packs.let_needless_go();
-        if home.packs.waiting_bytes() == 0 {
+        home.packs().unpublished().published();
+        home.packs().let_needless_go();
+        if home.packs().waiting_bytes() == 0 {
             lease.release(uses)?;
         }
         Ok(())

@@ -27,8 +27,8 @@ impl Publisher<'_> {
     fn ancestry(&self) -> Ancestry<'_> {
         Ancestry {
             account: &self.account,
-            store: self.sync.home.packs.store(),
-            source: &*self.sync.home.reader,
+            store: self.sync.home.packs().store(),
+            source: &**self.sync.home.reader(),
         }
     }
 
@@ -49,7 +49,7 @@ impl Publisher<'_> {
             return Ok(Base { apart: None });
         }
         // A network may answer what it had before for a while; publishing over that would be paid for.
-        let paid = self.sync.home.packs.store().traits().paid;
+        let paid = self.sync.home.packs().store().traits().paid;
         if paid && !is_before {
             return Err(Error::RolledBack);
         }
@@ -90,7 +90,7 @@ impl Publisher<'_> {
     }
 
     fn note_apart(&self, sync_base: &mut SyncBase, ours: Ours, theirs: &Head) -> Result<()> {
-        let problems = &self.sync.home.problems;
+        let problems = self.sync.home.problems();
         let Ours { state, head } = ours;
         if head
             .as_ref()
@@ -108,7 +108,13 @@ impl Publisher<'_> {
                 sync_base.merged = Some(state.address);
                 let chunk = match &head {
                     Some(head) => Some(head.chunk().clone()),
-                    None => self.sync.home.packs.store().get_chunk(&state.address).ok(),
+                    None => self
+                        .sync
+                        .home
+                        .packs()
+                        .store()
+                        .get_chunk(&state.address)
+                        .ok(),
                 };
                 // A state of which something is lost would be damage in the history for good.
                 let chunk = match chunk {
@@ -134,7 +140,7 @@ impl Publisher<'_> {
             apart.counter = apart.counter.max(seen.counter);
         }
         // Where content was seen may be gone with the rest.
-        self.sync.home.packs.forget_known();
+        self.sync.home.packs().forget_known();
         let kept = apart.chunk.as_ref().map(Chunk::address);
         self.forget_lost_states(&State::of(theirs)?, kept)
     }
@@ -142,7 +148,7 @@ impl Publisher<'_> {
     /// Takes those states from the home's list that the store has lost: what lists them would count as damaged for good.
     fn forget_lost_states(&self, theirs: &State, kept: Option<Address>) -> Result<()> {
         let ancestry = self.ancestry();
-        let tree = self.sync.home.work.read().tree.clone();
+        let tree = self.sync.home.tree().0;
         let Some(own) = unless_lost(ancestry.list(&tree))? else {
             return Ok(());
         };
@@ -157,7 +163,7 @@ impl Publisher<'_> {
             })
             .collect();
         let heads: Vec<Address> = only.iter().map(|(_, head)| *head).collect();
-        let there = self.sync.home.packs.has(&heads)?;
+        let there = self.sync.home.packs().has(&heads)?;
         let lost: Vec<(u64, Address)> = only
             .into_iter()
             .zip(there)
@@ -178,7 +184,7 @@ impl Publisher<'_> {
             }
             Ok((batch, ()))
         })?;
-        self.sync.home.problems.add(format!(
+        self.sync.home.problems().add(format!(
             "{} states of the history are gone from the store, which was put back",
             lost.len()
         ));
@@ -189,7 +195,7 @@ impl Publisher<'_> {
     /// each other, all of them: what the other head refers to may be lost too, and be here.
     pub(crate) fn new_packs(&self, sync_base: &SyncBase, tree: &Tree) -> Result<NewPacks> {
         let mut new = NewPacks {
-            nodes: self.sync.home.packs.fresh_nodes(),
+            nodes: self.sync.home.packs().fresh_nodes(),
             blocks: BTreeSet::new(),
         };
         if sync_base.apart.is_some() {
@@ -199,7 +205,7 @@ impl Publisher<'_> {
         diff(
             &sync_base.tree,
             tree,
-            &*self.sync.home.reader,
+            &**self.sync.home.reader(),
             &mut |_, _, now| {
                 if let Some(Value::Block(Block::Stored { at, .. })) = now {
                     new.blocks.insert(at.pack);
@@ -219,7 +225,7 @@ impl Publisher<'_> {
         tree: &Tree,
         new: &NewPacks,
     ) -> Result<bool> {
-        let packs = &self.sync.home.packs;
+        let packs = self.sync.home.packs();
         // Nothing is ever taken from a store where records are paid for.
         if packs.store().traits().paid {
             return Ok(true);
@@ -252,7 +258,7 @@ impl Publisher<'_> {
         let mut seen = HashSet::new();
         references(
             tree,
-            &*self.sync.home.reader,
+            &**self.sync.home.reader(),
             &mut seen,
             &mut |kind, at| {
                 match kind {
@@ -274,18 +280,17 @@ impl Publisher<'_> {
             return Ok(false);
         }
         nodes.append(&mut blocks);
-        Ok(self.sync.home.packs.bring_back(&nodes)?.is_empty())
+        Ok(self.sync.home.packs().bring_back(&nodes)?.is_empty())
     }
 
     /// Has the nodes that were in these packs stored again.
     fn store_again(&self, lost: &BTreeSet<Address>) -> Result<()> {
         for _ in 0..TRIES_MAX {
-            let before = self.sync.home.work.read().tree.clone();
+            let home = &self.sync.home;
+            let (before, _) = home.tree();
             let mut again = before.clone();
-            again.store_again(&*self.sync.home.reader, &|pack| lost.contains(pack))?;
-            let mut work = self.sync.home.work.write();
-            if work.tree.is_same(&before) {
-                work.tree = again;
+            again.store_again(&**home.reader(), &|pack| lost.contains(pack))?;
+            if home.replace_tree(&before, again) {
                 return Ok(());
             }
         }
@@ -295,7 +300,7 @@ impl Publisher<'_> {
     }
 
     fn name_lost(&self, sync_base: &SyncBase, tree: &Tree, lost: &BTreeSet<Address>) -> Result<()> {
-        let reader = &*self.sync.home.reader;
+        let reader = &**self.sync.home.reader();
         let mut hurt: BTreeSet<Ino> = BTreeSet::new();
         diff(&sync_base.tree, tree, reader, &mut |key, _, now| {
             if let Some(Value::Block(Block::Stored { at, .. })) = now
@@ -314,12 +319,12 @@ impl Publisher<'_> {
                 |_| format!("inode {ino}"),
                 |path| String::from_utf8_lossy(&path).into_owned(),
             );
-            self.sync.home.problems.add(format!(
+            self.sync.home.problems().add(format!(
                 "{path}: content of it is gone from the store and not on this computer; an older version may be in snapshots/"
             ));
         }
         if hurt.len() > NAMED_MAX {
-            self.sync.home.problems.add(format!(
+            self.sync.home.problems().add(format!(
                 "content of {} more files is gone from the store",
                 hurt.len() - NAMED_MAX
             ));

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use safeos_account::Account;
 use safeos_tree::Commit;
 
@@ -19,30 +19,39 @@ use crate::sync::news::News;
 use crate::sync::sync_base::SyncBase;
 use crate::time::snapshot_name;
 use crate::worktree::home::Home;
-use crate::{Change, Nanos, Result, Snapshot};
+use crate::{Change, Nanos, Result, Snapshot, Waiting};
 
 type Listener = Box<dyn Fn(Change) + Send + Sync>;
 type Flusher = Box<dyn Fn() + Send + Sync>;
 
 /// A home that is kept the same as the account's on the store.
 pub(crate) struct Synchronizer {
-    pub(crate) account: RwLock<Arc<Account>>,
-    pub(crate) home: Arc<Home>,
-    pub(crate) sync_base: Mutex<SyncBase>,
-    pub(crate) local: Arc<Local>,
-    pub(crate) lease: Arc<Lease>,
-    pub(crate) computer: String,
-    pub(crate) remember: bool,
+    pub(super) account: RwLock<Arc<Account>>,
+    pub(super) home: Arc<Home>,
+    pub(super) sync_base: Mutex<SyncBase>,
+    pub(super) local: Arc<Local>,
+    pub(super) lease: Arc<Lease>,
+    pub(super) computer: String,
+    pub(super) remember: bool,
     /// What `status` shows without waiting for a publish that is going on.
-    pub(crate) facts: Mutex<Facts>,
+    pub(super) facts: Mutex<Facts>,
     listeners: RwLock<Vec<Listener>>,
     flushers: RwLock<Vec<Flusher>>,
     /// The attempt of the thread that holds the sync base.
-    pub(crate) trying: Mutex<Option<Arc<Attempt>>>,
-    pub(crate) backlog: Backlog,
-    pub(crate) news: News,
+    pub(super) trying: Mutex<Option<Arc<Attempt>>>,
+    pub(super) backlog: Backlog,
+    pub(super) news: News,
     /// How many want to leave without waiting for anything.
-    pub(crate) left: AtomicUsize,
+    pub(super) left: AtomicUsize,
+}
+
+/// See [`Synchronizer::leave`].
+pub(crate) struct Leave<'a>(&'a AtomicUsize);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// See [`Synchronizer::facts`].
@@ -106,6 +115,57 @@ impl Synchronizer {
         }))
     }
 
+    /// The home that is kept the same.
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    /// Whose home it is.
+    pub(crate) fn account(&self) -> &RwLock<Arc<Account>> {
+        &self.account
+    }
+
+    /// What keeps records of this computer from being collected.
+    pub(crate) fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    /// What this computer keeps.
+    pub(crate) fn local(&self) -> &Arc<Local> {
+        &self.local
+    }
+
+    /// What `status` shows without waiting for a publish that is going on.
+    pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock()
+    }
+
+    /// Takes note of whether the store is out of reach.
+    pub(crate) fn set_offline(&self, offline: bool) {
+        self.facts.lock().offline = offline;
+    }
+
+    /// What `status` tells of what waits to be published.
+    pub(crate) fn report_backlog(&self, bytes: u64) -> Waiting {
+        self.backlog.report(bytes, self.trouble())
+    }
+
+    /// Whether this computer keeps what signs in without the store.
+    pub(crate) fn remembers(&self) -> bool {
+        self.remember
+    }
+
+    /// Has everything that waits for the store be given up, as long as the answer is held.
+    pub(crate) fn leave(&self) -> Leave<'_> {
+        self.left.fetch_add(1, Ordering::AcqRel);
+        Leave(&self.left)
+    }
+
+    /// What was published last, before anybody else can publish.
+    pub(crate) fn first_sync_base(&self) -> MutexGuard<'_, SyncBase> {
+        self.sync_base.lock()
+    }
+
     /// Calls `listener` for every change that did not come through the home's own methods.
     pub(crate) fn on_change(&self, listener: Box<dyn Fn(Change) + Send + Sync>) {
         self.listeners.write().push(listener);
@@ -140,7 +200,7 @@ impl Synchronizer {
     /// What keeps the publish that is under way, if one is and something does.
     pub(crate) fn trouble(&self) -> Option<String> {
         let trying = self.trying.lock().clone();
-        trying.and_then(|attempt| attempt.why_it_waits(self.home.packs.store()))
+        trying.and_then(|attempt| attempt.why_it_waits(self.home.packs().store()))
     }
 
     /// Whether somebody wants to leave without waiting for what is under way.
@@ -151,7 +211,7 @@ impl Synchronizer {
     /// Asks the store for something small; whether it was spoken to.
     pub(crate) fn is_store_there(&self) -> bool {
         let address = self.account.read().address();
-        let answer = self.home.packs.store().get_pointer(&address);
+        let answer = self.home.packs().store().get_pointer(&address);
         let is_there = !matches!(answer, Err(error) if error.is_away());
         self.facts.lock().offline = !is_there;
         is_there

@@ -153,6 +153,16 @@ impl Home {
         Ok(())
     }
 
+    /// Whether enough is in memory to fill packs, and nobody does.
+    pub(crate) fn is_to_be_flushed(&self) -> bool {
+        self.files.dirty_bytes() * 3 > self.limits.dirty_bytes_max && !self.files.is_being_emptied()
+    }
+
+    /// Waits for the flushes that are under way.
+    pub(crate) fn wait_for_flushes(&self) {
+        self.scheduler.wait();
+    }
+
     /// Moves the blocks that were written first into packs. Whether there were any.
     pub(crate) fn flush_oldest(&self) -> Result<bool> {
         let mut oldest = iter::from_fn(|| self.files.oldest());

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use safeos_record::random_bytes;
@@ -61,16 +62,16 @@ impl Work {
 
 /// A home that is open for reading and writing.
 pub(crate) struct Home {
-    pub(crate) reader: Arc<Reader>,
-    pub(crate) packs: Arc<Packs>,
-    pub(crate) owners: Owners,
-    pub(crate) stage: Stage,
-    pub(crate) work: RwLock<Work>,
-    pub(crate) files: Files,
-    pub(crate) scheduler: FlushScheduler,
-    pub(crate) problems: Problems,
-    pub(crate) ahead: ReadAhead,
-    pub(crate) limits: Limits,
+    pub(super) reader: Arc<Reader>,
+    pub(super) packs: Arc<Packs>,
+    pub(super) owners: Owners,
+    pub(super) stage: Stage,
+    pub(super) work: RwLock<Work>,
+    pub(super) files: Files,
+    pub(super) scheduler: FlushScheduler,
+    pub(super) problems: Problems,
+    pub(super) ahead: ReadAhead,
+    pub(super) limits: Limits,
     /// What is kept back on the disk that holds the stage.
     reserve: Arc<Reserve>,
     /// Whether only what is kept back is left of a disk that this home is on.
@@ -82,8 +83,8 @@ pub(crate) struct Home {
     closed: AtomicBool,
     /// Held by those who make one.
     changing: RwLock<()>,
-    /// Held while a part of the home is built that has no name yet: it is neither published nor merged before it has.
-    pub(crate) building: RwLock<()>,
+    /// See [`Home::building`].
+    pub(super) building: RwLock<()>,
     ended: AtomicBool,
     /// Grows with every change.
     changes: AtomicU64,
@@ -131,6 +132,51 @@ impl Home {
             ended: AtomicBool::new(false),
             changes: AtomicU64::new(0),
         }
+    }
+
+    /// Reads what is stored.
+    pub(crate) fn reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
+    /// Where packs come from and go to.
+    pub(crate) fn packs(&self) -> &Arc<Packs> {
+        &self.packs
+    }
+
+    /// What is synced and not published.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// What `status` tells.
+    pub(crate) fn problems(&self) -> &Problems {
+        &self.problems
+    }
+
+    /// To be held while a part of the home is built that has no name yet: it is neither published nor merged before.
+    pub(crate) fn building(&self) -> RwLockReadGuard<'_, ()> {
+        self.building.read()
+    }
+
+    /// Has what is being built wait, when it has a name.
+    pub(crate) fn hold_building(&self) -> RwLockWriteGuard<'_, ()> {
+        self.building.write()
+    }
+
+    /// The owners that another tree of this person shows.
+    pub(crate) fn owners_of_another_tree(&self) -> Owners {
+        self.owners.of_another_tree()
+    }
+
+    /// Looks up anew who owns what.
+    pub(crate) fn forget_owners(&self) {
+        self.owners.forget();
+    }
+
+    /// After how long what was written is logged unasked.
+    pub(crate) fn log_after(&self) -> Duration {
+        self.limits.log_after
     }
 
     /// Refuses changes from now on, and waits for those that are under way: what is published after this has
