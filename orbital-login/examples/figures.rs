@@ -32,7 +32,7 @@ fn main() {
         let mut timed = |painter: &mut Painter, state: &State| {
             let view = view(state);
             let start = processor_time();
-            painter.paint(&mut frame, width, shape, &view, true);
+            painter.paint(&mut frame, width, shape, &view);
             processor_time() - start
         };
         first += timed(&mut painter, &state);

@@ -68,10 +68,8 @@ pub fn draw(view: &View, layout: &Layout, text: &mut Text, theme: &Theme) -> Vec
         view,
         scale: layout.card_scale,
     };
-    for (index, placed) in layout.placed.iter().enumerate() {
-        if index == layout.corner_from {
-            pen.scale = layout.scale;
-        }
+    for placed in &layout.placed {
+        pen.scale = placed.scale;
         pen.part(placed);
     }
     pen.ops
@@ -98,6 +96,23 @@ impl Pen<'_> {
     fn ring(&mut self, rect: Rect, radius: f32, width: f32, colour: Rgba) {
         let (radius, width) = (self.px(radius), self.px(width).max(1.0));
         self.ops.push(Op::Ring(rect, radius, width, colour));
+    }
+
+    /// What begins where a line does, so far in and so wide.
+    fn at_start(&self, rect: Rect, inset: i32, wide: i32) -> Rect {
+        let x = match self.view.right_to_left {
+            true => rect.right() - inset - wide,
+            false => rect.x + inset,
+        };
+        Rect { x, w: wide, ..rect }
+    }
+
+    /// Where a line begins.
+    fn start(&self) -> Align {
+        match self.view.right_to_left {
+            true => Align::Right,
+            false => Align::Left,
+        }
     }
 
     /// A line of text, centred in height by its capitals.

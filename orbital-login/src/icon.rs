@@ -25,6 +25,18 @@ pub enum Icon {
     Fine,
     /// Something is good to know.
     Info,
+    /// Languages.
+    Globe,
+    /// What makes the screen easier to read.
+    Access,
+    /// There is a network.
+    Online,
+    /// There is none.
+    Offline,
+    /// A battery that is so full, in quarters.
+    Battery(u8),
+    /// The keyboard.
+    Keyboard,
     /// SafeOS's mark: a shield with a keyhole.
     Mark,
 }
@@ -68,6 +80,28 @@ fn line(x1: f32, y1: f32, x2: f32, y2: f32) -> Option<Path> {
         p.move_to(x1, y1);
         p.line_to(x2, y2);
     })
+}
+
+/// What goes out from a point.
+fn waves() -> Vec<Option<Path>> {
+    let wave = |width: f32, top: f32, y: f32| {
+        path(|p| {
+            p.move_to(12.0 - width, y);
+            p.cubic_to(
+                12.0 - width * 0.55,
+                top,
+                12.0 + width * 0.55,
+                top,
+                12.0 + width,
+                y,
+            );
+        })
+    };
+    vec![
+        wave(9.4, 3.6, 10.0),
+        wave(5.8, 9.2, 13.6),
+        path(|p| p.push_circle(12.0, 17.6, 1.0)),
+    ]
 }
 
 fn eye() -> [Option<Path>; 2] {
@@ -119,6 +153,55 @@ fn lines(icon: Icon) -> Vec<Option<Path>> {
             p.cubic_to(15.6, 20.4, 18.8, 18.0, 20.0, 14.2);
             p.close();
         })],
+        Icon::Globe => vec![
+            path(|p| p.push_circle(12.0, 12.0, 9.0)),
+            line(3.0, 12.0, 21.0, 12.0),
+            path(|p| {
+                p.move_to(12.0, 3.0);
+                p.cubic_to(6.8, 8.0, 6.8, 16.0, 12.0, 21.0);
+                p.cubic_to(17.2, 16.0, 17.2, 8.0, 12.0, 3.0);
+            }),
+        ],
+        Icon::Access => vec![
+            path(|p| p.push_circle(12.0, 12.0, 9.2)),
+            line(7.4, 9.6, 16.6, 9.6),
+            line(12.0, 9.6, 12.0, 13.4),
+            path(|p| {
+                p.move_to(9.2, 17.8);
+                p.line_to(12.0, 13.0);
+                p.line_to(14.8, 17.8);
+            }),
+        ],
+        Icon::Keyboard => vec![
+            path(|p| {
+                p.move_to(2.6, 6.4);
+                p.line_to(21.4, 6.4);
+                p.line_to(21.4, 17.6);
+                p.line_to(2.6, 17.6);
+                p.close();
+            }),
+            line(6.4, 10.2, 6.5, 10.2),
+            line(10.2, 10.2, 10.3, 10.2),
+            line(13.9, 10.2, 14.0, 10.2),
+            line(17.6, 10.2, 17.7, 10.2),
+            line(8.4, 14.0, 15.6, 14.0),
+        ],
+        Icon::Online => waves(),
+        Icon::Offline => {
+            let mut paths = waves();
+            paths.push(line(4.0, 20.0, 20.0, 4.0));
+            paths
+        }
+        Icon::Battery(_) => vec![
+            path(|p| {
+                p.move_to(2.6, 7.6);
+                p.line_to(19.0, 7.6);
+                p.line_to(19.0, 16.4);
+                p.line_to(2.6, 16.4);
+                p.close();
+            }),
+            line(21.6, 10.8, 21.6, 13.2),
+        ],
         Icon::Tick => vec![path(|p| {
             p.move_to(5.6, 12.6);
             p.line_to(10.2, 17.2);
@@ -154,6 +237,16 @@ fn lines(icon: Icon) -> Vec<Option<Path>> {
 }
 
 fn areas(icon: Icon) -> Vec<Option<Path>> {
+    if let Icon::Battery(quarters) = icon {
+        let full = f32::from(quarters.min(4)) / 4.0;
+        return vec![path(|p| {
+            p.move_to(4.6, 9.6);
+            p.line_to(4.6 + 12.4 * full, 9.6);
+            p.line_to(4.6 + 12.4 * full, 14.4);
+            p.line_to(4.6, 14.4);
+            p.close();
+        })];
+    }
     if icon != Icon::Mark {
         return Vec::new();
     }
@@ -185,6 +278,13 @@ mod tests {
             Icon::Warning,
             Icon::Fine,
             Icon::Info,
+            Icon::Globe,
+            Icon::Access,
+            Icon::Online,
+            Icon::Offline,
+            Icon::Battery(0),
+            Icon::Battery(4),
+            Icon::Keyboard,
             Icon::Mark,
         ] {
             let glyph = draw(icon, 48).unwrap();

@@ -86,4 +86,6 @@ pub struct Opened {
     pub recovery_key: Option<Secret>,
     /// From this computer's memory: the store is out of reach.
     pub offline: bool,
+    /// The language that is kept in the home, by its code.
+    pub language: Option<String>,
 }

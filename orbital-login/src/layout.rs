@@ -1,10 +1,12 @@
 //! Where everything stands: from the items to rectangles of pixels.
 //!
 //! What always holds here: the card fits on the screen at any size, if need be smaller than its scale says;
-//! whatever can be done has a place that can be pointed at.
+//! whatever can be done has a place that can be pointed at. Where a language is written from right to left, everything
+//! stands as in a mirror.
 
 mod card;
 mod corner;
+mod notice;
 mod part;
 
 pub use part::{Align, Look, Part, Placed};
@@ -22,7 +24,7 @@ pub struct Layout {
     pub card_scale: f32,
     /// From back to front.
     pub placed: Vec<Placed>,
-    /// From here on things belong to the corner and the menu, whose scale is `scale`.
+    /// From here on things stand around the card.
     pub corner_from: usize,
 }
 
@@ -39,6 +41,9 @@ impl Layout {
     }
 }
 
+/// How much larger large text is.
+const LARGE: f32 = 1.3;
+
 /// The scale for a screen: one at the size of a laptop's, and as much larger as the screen is.
 pub fn scale_for(width: i32, height: i32) -> f32 {
     let fits = (width as f32 / 1400.0).min(height as f32 / 860.0);
@@ -47,10 +52,23 @@ pub fn scale_for(width: i32, height: i32) -> f32 {
 
 /// Places everything on a screen of this size.
 pub fn layout(view: &View, text: &mut Text, width: i32, height: i32) -> Layout {
-    let scale = scale_for(width, height);
+    let mut scale = scale_for(width, height);
+    if view.access.large {
+        // As far as the smallest screen that things are made for has room for it.
+        let room = (width as f32 / 640.0).min(height as f32 / 480.0);
+        scale = (scale * LARGE).min(room).max(scale);
+    }
     let (mut placed, card_scale, middle) = card::place(view, text, width, height, scale);
     let corner_from = placed.len();
     corner::place(view, text, (width, height), scale, middle, &mut placed);
+    if view.right_to_left {
+        for one in &mut placed {
+            one.rect.x = width - one.rect.right();
+            if let Part::Words(.., align) = &mut one.part {
+                *align = align.mirrored();
+            }
+        }
+    }
     Layout {
         scale,
         card_scale,

@@ -14,12 +14,15 @@
 pub mod again;
 pub mod canvas;
 pub mod clock;
+pub mod computer;
 pub mod draw;
 pub mod geometry;
 pub mod icon;
 pub mod job;
 pub mod keyboard;
+pub mod language;
 pub mod layout;
+pub mod message;
 pub mod paint;
 pub mod picture;
 pub mod session;

@@ -29,7 +29,7 @@ pub struct Painter {
     text: Text,
     icons: HashMap<(Icon, i32), Option<Rc<Glyph>>>,
     behind: Vec<u32>,
-    made_for: (i32, i32, bool),
+    made_for: Option<(i32, i32, Theme)>,
     shown: Vec<Op>,
     layout: Option<Layout>,
 }
@@ -38,6 +38,16 @@ impl Painter {
     /// Nothing is drawn yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether there are letters for a text.
+    pub fn can_show(&mut self, text: &str) -> bool {
+        self.text.can_show(text)
+    }
+
+    /// How many texts were shortened since the last time this was asked.
+    pub fn take_cuts(&mut self) -> usize {
+        self.text.take_cuts()
     }
 
     /// The frame was lost: the next time everything is drawn.
@@ -51,9 +61,14 @@ impl Painter {
     }
 
     /// What there is to draw.
-    pub fn ops(&mut self, view: &View, width: i32, height: i32, dark: bool) -> Vec<Op> {
+    pub fn ops(&mut self, view: &View, width: i32, height: i32) -> Vec<Op> {
         let layout = layout(view, &mut self.text, width, height);
-        let ops = draw(view, &layout, &mut self.text, &Theme::of(dark));
+        let ops = draw(
+            view,
+            &layout,
+            &mut self.text,
+            &Theme::of(view.dark, view.access.contrast),
+        );
         self.layout = Some(layout);
         ops
     }
@@ -65,20 +80,21 @@ impl Painter {
         stride: usize,
         (width, height): (i32, i32),
         view: &View,
-        dark: bool,
     ) -> Vec<Rect> {
         if width <= 0 || height <= 0 || width as usize * height as usize > PIXELS_MAX {
             return Vec::new();
         }
-        let ops = self.ops(view, width, height, dark);
-        let parts = if self.made_for == (width, height, dark) && !self.shown.is_empty() {
+        let ops = self.ops(view, width, height);
+        let theme = Theme::of(view.dark, view.access.contrast);
+        let wanted = Some((width, height, theme));
+        let parts = if self.made_for == wanted && !self.shown.is_empty() {
             changed(&self.shown, &ops)
         } else {
             vec![Rect::new(0, 0, width, height)]
         };
-        if self.made_for != (width, height, dark) {
-            self.behind = picture(width as usize, height as usize, dark);
-            self.made_for = (width, height, dark);
+        if self.made_for != wanted {
+            self.behind = picture(width as usize, height as usize, &theme);
+            self.made_for = wanted;
         }
         let screen = Rect::new(0, 0, width, height);
         let parts: Vec<Rect> = parts
@@ -97,7 +113,8 @@ impl Painter {
 
     /// Draws the picture and everything on it into the canvas' clip.
     pub fn draw(&mut self, canvas: &mut Canvas<'_>, ops: &[Op]) {
-        canvas.copy(&self.behind, self.made_for.0.max(0) as usize);
+        let width = self.made_for.map_or(0, |(width, ..)| width.max(0));
+        canvas.copy(&self.behind, width as usize);
         let part = canvas.clip_rect();
         for op in ops {
             if !op.bounds().intersect(part).is_empty() {

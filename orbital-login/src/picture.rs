@@ -3,6 +3,8 @@
 //! What always holds here: the same size and theme give the same pixels everywhere; it is made once for a size
 //! and then only copied.
 
+use crate::theme::Theme;
+
 /// A soft light: where (of the width and height), how far it reaches (of the height), its colour and strength.
 type Glow = (f32, f32, f32, [f32; 3], f32);
 /// A hill: its height (of the height), its waves (amplitude, length, shift), its colour and opacity.
@@ -92,11 +94,12 @@ const LIGHT: Scene = Scene {
 /// Pixels between two places where the glows are computed; they are soft, so between them is enough.
 const STEP: usize = 16;
 
-/// Makes the picture, row by row.
-pub fn picture(width: usize, height: usize, dark: bool) -> Vec<u32> {
-    let scene = if dark { &DARK } else { &LIGHT };
-    let mut pixels = vec![0xff00_0000; width * height];
-    if pixels.is_empty() {
+/// Makes the picture, row by row. With high contrast there is none, only its ground.
+pub fn picture(width: usize, height: usize, theme: &Theme) -> Vec<u32> {
+    let scene = if theme.dark { &DARK } else { &LIGHT };
+    let [r, g, b] = theme.ground.rgb.map(u32::from);
+    let mut pixels = vec![0xff00_0000 | r << 16 | g << 8 | b; width * height];
+    if pixels.is_empty() || theme.contrast {
         return pixels;
     }
     let (columns, rows) = (width / STEP + 2, height / STEP + 2);
@@ -182,10 +185,12 @@ mod tests {
     #[test]
     fn it_fills_any_size() {
         for (width, height) in [(0, 0), (1, 1), (17, 3), (64, 48)] {
-            let pixels = picture(width, height, true);
+            let pixels = picture(width, height, &Theme::of(true, false));
             assert_eq!(pixels.len(), width * height);
             assert!(pixels.iter().all(|pixel| pixel >> 24 == 255));
         }
-        assert_ne!(picture(64, 48, true), picture(64, 48, false));
+        let of = |dark, contrast| picture(64, 48, &Theme::of(dark, contrast));
+        assert_ne!(of(true, false), of(false, false));
+        assert!(of(true, true).iter().all(|pixel| *pixel == 0xff00_0000));
     }
 }

@@ -4,6 +4,7 @@
 //! fails, `clean` is called and leaves neither programs nor folders of the session behind.
 
 mod environment;
+mod language;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "redox")]
@@ -40,6 +41,12 @@ pub trait Host: Send {
     /// Takes away what was made for the session. With `broken` the daemon is ended too, where it is ours:
     /// it keeps what is not published.
     fn clean(&mut self, broken: bool);
+    /// The language that is kept in the home of whoever entered, by its code.
+    fn language(&mut self) -> Option<String> {
+        None
+    }
+    /// Keeps another one there.
+    fn keep_language(&mut self, _code: &str) {}
     /// The keyboard layouts there are.
     fn keymaps(&mut self) -> Vec<String> {
         Vec::new()

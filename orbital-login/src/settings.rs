@@ -25,6 +25,21 @@ pub struct Remembered {
     /// Its store; the computer's own when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// The language that its owner chose, by its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+/// What makes the screen easier to read.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Access {
+    /// High contrast.
+    pub contrast: bool,
+    /// Large text.
+    pub large: bool,
+    /// Nothing moves.
+    pub calm: bool,
 }
 
 /// What is kept.
@@ -38,6 +53,11 @@ pub struct Settings {
     /// The keyboard layout's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keymap: Option<String>,
+    /// The language that was chosen on this computer, by its code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// What makes the screen easier to read.
+    pub access: Access,
 }
 
 impl Settings {
@@ -78,9 +98,15 @@ mod tests {
             accounts: vec![Remembered {
                 name: "ana".to_owned(),
                 store: Some("https://x".to_owned()),
+                language: Some("he".to_owned()),
             }],
             light: true,
             keymap: Some("de".to_owned()),
+            language: Some("fr".to_owned()),
+            access: Access {
+                contrast: true,
+                ..Access::default()
+            },
         };
         settings.save(&path).unwrap();
         settings.save(&path).unwrap();

@@ -10,6 +10,7 @@ mod action;
 mod choose;
 mod edit;
 mod form;
+mod language;
 mod order;
 mod people;
 mod screen;
@@ -28,7 +29,9 @@ pub use target::Target;
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
 use crate::keyboard::Input;
-use crate::settings::{REMEMBERED_MAX, Remembered, Settings};
+use crate::language::{Language, Locale};
+use crate::message::Message;
+use crate::settings::{Access, REMEMBERED_MAX, Remembered, Settings};
 use crate::user_error::{Notice, UserError, explain};
 
 /// The keyboard layout that Redox starts with.
@@ -58,6 +61,8 @@ pub enum Event {
     Tick,
     /// The minute has changed.
     Clock(Clock),
+    /// The computer is otherwise than before.
+    Computer(Computer),
     /// A job's program is on the screen now.
     Started(JobId),
     /// How far a job is.
@@ -82,21 +87,42 @@ pub enum Effect {
     },
     /// Keep these settings.
     Save(Settings),
+    /// Keep this language, by its code, in the home that is open.
+    KeepLanguage(&'static str),
     /// Nothing that the session copied may be pasted by the next one.
     ClearClipboard,
     /// Hand in what was copied.
     Paste,
 }
 
-/// The time as it is shown.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+/// The time, as it is where the computer is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Clock {
-    /// `17:05`
-    pub time: String,
-    /// `Tuesday, 24 November`
-    pub date: String,
-    /// Why it cannot be right, if it cannot.
-    pub wrong: Option<String>,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 is Sunday.
+    pub weekday: u8,
+    /// From 1 on.
+    pub day: u8,
+    /// From 1 on.
+    pub month: u8,
+    /// As it is counted.
+    pub year: u16,
+    /// It cannot be right.
+    pub is_wrong: bool,
+}
+
+/// How this computer is, as far as it can be told.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Computer {
+    /// Its name in the network.
+    pub name: String,
+    /// Whether it is connected.
+    pub online: Option<bool>,
+    /// How full its battery is, in percent.
+    pub battery: Option<u8>,
 }
 
 /// What this computer can do.
@@ -110,6 +136,8 @@ pub struct Abilities {
     pub only_network: bool,
     /// The URL of its own store, where that is on a server.
     pub server: Option<String>,
+    /// What it is set up for.
+    pub locale: Locale,
 }
 
 impl Abilities {
@@ -148,8 +176,20 @@ pub struct State {
     pub dark: bool,
     /// Counts the pictures of what moves.
     pub tick: u32,
+    /// What makes the screen easier to read.
+    pub access: Access,
+    /// The language of the screen.
+    pub language: Language,
+    /// The languages that can be shown.
+    pub languages: Vec<Language>,
+    /// The language that was chosen on this computer.
+    chosen_language: Option<Language>,
+    /// It was chosen since the last session: whoever opens the next one keeps it.
+    keeps_language: bool,
     /// The time.
     pub clock: Clock,
+    /// How the computer is.
+    pub computer: Computer,
     /// The remembered accounts, the last used first.
     pub accounts: Vec<Remembered>,
     /// The keyboard layouts there are.
@@ -172,6 +212,7 @@ impl State {
         // Nobody can be asked for the layout in use; until one is chosen it is the system's.
         let in_use = settings.keymap.as_deref().unwrap_or(SYSTEM_KEYMAP);
         let keymap = keymaps.iter().position(|name| name == in_use).unwrap_or(0);
+        let chosen_language = settings.language.as_deref().and_then(Language::of);
         let mut state = Self {
             screen: Screen::Form(Form::sign_in()),
             focus: Target::Name,
@@ -183,7 +224,13 @@ impl State {
             caps: false,
             dark: !settings.light,
             tick: 0,
+            access: settings.access,
+            language: chosen_language.unwrap_or(abilities.locale.language),
+            languages: Language::ALL.into(),
+            chosen_language,
+            keeps_language: false,
             clock: Clock::default(),
+            computer: Computer::default(),
             accounts: settings.accounts,
             keymaps,
             keymap,
@@ -205,7 +252,7 @@ impl State {
 
     /// Whether something moves.
     pub fn is_moving(&self) -> bool {
-        self.is_shown() && self.job.is_some()
+        self.is_shown() && self.job.is_some() && !self.access.calm
     }
 
     /// Whether a session is open or being opened or ended.
@@ -259,10 +306,7 @@ impl State {
             _ => false,
         };
         if typed {
-            self.notice = Some(Notice::plain(
-                "Nobody typed for a minute",
-                "What stood in the fields was taken away.",
-            ));
+            self.notice = Some(Notice::plain("idle-title", Message::new("idle-text")));
         }
     }
 
@@ -290,6 +334,7 @@ impl State {
                 }
             }
             Event::Clock(clock) => self.clock = clock,
+            Event::Computer(computer) => self.computer = computer,
             Event::Started(job) => {
                 if let (true, Screen::Running(running)) = (self.job == Some(job), &mut self.screen)
                 {
@@ -316,6 +361,10 @@ impl State {
             accounts: self.accounts.clone(),
             light: !self.dark,
             keymap: self.keymaps.get(self.keymap).cloned(),
+            language: self
+                .chosen_language
+                .map(|language| language.code().to_owned()),
+            access: self.access,
         })
     }
 
@@ -336,6 +385,7 @@ impl State {
             0 => self.show_someone(),
             1 => self.show_account(0),
             _ => {
+                self.speak(None);
                 self.focus = Target::Account(0);
                 self.show(Screen::People(People::default()));
             }
@@ -347,6 +397,8 @@ impl State {
         if let Some(account) = self.accounts.get(index) {
             let mut form = Form::at(self.abilities.place_of(account));
             form.choose(index, account);
+            let theirs = account.language.as_deref().and_then(Language::of);
+            self.speak(theirs);
             self.focus = Target::Password;
             self.show(Screen::Form(form));
         }
@@ -354,6 +406,7 @@ impl State {
 
     /// The form of whoever has not been here.
     fn show_someone(&mut self) {
+        self.speak(None);
         self.focus = Target::Name;
         self.show(Screen::Form(Form::at(self.abilities.place())));
     }
@@ -470,18 +523,27 @@ impl State {
         }
         if form.remember && !guest {
             let store = form.place.url();
-            self.accounts
-                .retain(|known| known.name != opened.account || known.store != store);
+            let is_theirs =
+                |known: &Remembered| known.name == opened.account && known.store == store;
+            let known = self.accounts.iter().find(|known| is_theirs(known));
+            let language = match self.keeps_language {
+                true => Some(self.language.code().to_owned()),
+                false => opened.language.clone(),
+            };
+            let language = language.or_else(|| known?.language.clone());
+            self.accounts.retain(|known| !is_theirs(known));
             self.accounts.insert(
                 0,
                 Remembered {
                     name: opened.account.clone(),
                     store,
+                    language,
                 },
             );
             self.accounts.truncate(REMEMBERED_MAX);
             effects.push(self.save());
         }
+        self.language_of_session(opened.language.as_deref().filter(|_| !guest), effects);
         // The form goes here, and its secrets with it.
         drop(form);
         self.notice = None;
@@ -533,14 +595,9 @@ impl State {
         let account = &leaving.account;
         self.notice = match trouble {
             Some(trouble) => Some(explain(trouble, account, &AccountStore::default(), false)),
-            None if leaving.keep => Some(Notice::calm(
-                "Signed out",
-                "What is not saved to the account yet waits on this computer, encrypted, until you sign in here again.",
-            )),
-            None if account.is_empty() => {
-                Some(Notice::calm("Signed out", "Nothing of the guest is left."))
-            }
-            None => Some(Notice::calm("Signed out", "All your files are saved.")),
+            None if leaving.keep => Some(Notice::calm("signed-out", "out-kept")),
+            None if account.is_empty() => Some(Notice::calm("signed-out", "out-guest")),
+            None => Some(Notice::calm("signed-out", "out-saved")),
         };
         // Nothing to do about it from here but to sign in again.
         if let Some(notice) = &mut self.notice {
@@ -558,16 +615,11 @@ impl State {
         if trouble.code == "stopped" {
             let kept = form.kept != Keys::default();
             form.wipe();
-            notice.text = match form.mode {
-                Mode::Recover => {
-                    "The new password may hold already: try it, or use the sheet once more."
-                }
-                Mode::Create if kept => {
-                    "If the account was made all the same, it opens with the password and what you have written down."
-                }
-                Mode::SignIn | Mode::Create => &notice.text,
+            match form.mode {
+                Mode::Recover => notice.text = Message::new("stopped-maybe-set"),
+                Mode::Create if kept => notice.text = Message::new("stopped-maybe-made"),
+                Mode::SignIn | Mode::Create => {}
             }
-            .to_owned();
         }
         self.focus = form.after_refusal(&notice);
         self.show(Screen::Form(form));

@@ -11,8 +11,8 @@ const CHARS_MAX: usize = 72;
 pub struct Strength {
     /// 0 (hopeless) to 4 (very strong).
     pub score: u8,
-    /// In a few words.
-    pub words: &'static str,
+    /// In a few words: a text of `lang/`.
+    pub id: &'static str,
 }
 
 /// Estimates a password of the account `name`.
@@ -23,14 +23,14 @@ pub fn estimate(password: &str, name: &str) -> Strength {
         .map_or(password.len(), |(end, _)| end);
     let score =
         u8::from(zxcvbn::zxcvbn(&password[..end], &[name, "safeos", "safe", "redox"]).score());
-    let words = match score {
-        0 => "Guessed at once",
-        1 => "Very weak: guessed within hours",
-        2 => "Weak: some words more would help",
-        3 => "Good",
-        _ => "Very good",
+    let id = match score {
+        0 => "strength-0",
+        1 => "strength-1",
+        2 => "strength-2",
+        3 => "strength-3",
+        _ => "strength-4",
     };
-    Strength { score, words }
+    Strength { score, id }
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@
 //! [`KEPT_MAX`] of them; which ones says nothing about their order, so a password that was shown leaves its letters here, not
 //! itself.
 
+pub mod direction;
+mod lines;
 mod others;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use self::others::Others;
-use harfrust::{Buffer, Feature, Font, GlyphId, ShapeOptions, ShaperFont, Tag, shape};
+use harfrust::{Buffer, Direction, Feature, Font, GlyphId, ShapeOptions, ShaperFont, Tag, shape};
 use skrifa::{DrawMemory, PathSink, ScalerFont};
 use tiny_skia::{FillRule, Mask, PathBuilder, Transform};
 
@@ -69,6 +72,24 @@ enum Which {
 /// Which font, the size's bits, the letter's number, and where between two pixels it begins.
 type Key = (Which, u32, u32, u8);
 
+/// A part of a text in one font and one direction: the font, where it is, and whether it runs from right to left.
+type Run = (Which, Range<usize>, bool);
+
+/// A letter of a text with its place.
+struct Shaped {
+    which: Which,
+    id: u32,
+    /// From the start of the text, and up from the base line.
+    x: f32,
+    y: f32,
+    /// The left edge, and how far the pen moves.
+    pen: f32,
+    advance: f32,
+    /// Where its characters begin in the text.
+    start: usize,
+    turned: bool,
+}
+
 /// The fonts and the letters drawn with them.
 pub struct Text {
     fonts: [Option<Font>; 2],
@@ -77,6 +98,8 @@ pub struct Text {
     homes: HashMap<char, Option<usize>>,
     glyphs: HashMap<Key, Option<Rc<Glyph>>>,
     buffer: Buffer,
+    /// How many texts were shortened.
+    cuts: usize,
 }
 
 impl Text {
@@ -89,6 +112,7 @@ impl Text {
             homes: HashMap::new(),
             glyphs: HashMap::new(),
             buffer: Buffer::new(),
+            cuts: 0,
         }
     }
 
@@ -119,62 +143,90 @@ impl Text {
         home
     }
 
-    /// The parts of a text that are of one font each, from left to right.
-    fn runs<'a>(&mut self, face: Face, text: &'a str) -> Vec<(Which, &'a str)> {
+    /// The name of the system's font file that a character is taken from; `None`: it is not.
+    pub fn font_file(&mut self, character: char) -> Option<String> {
+        let home = self.home(character)?;
+        self.others.name(home).map(str::to_owned)
+    }
+
+    /// Whether there are fonts for every letter of a text.
+    pub fn can_show(&mut self, text: &str) -> bool {
+        text.chars().all(|character| {
+            self.home(character).is_some()
+                || (self.fonts.iter().flatten())
+                    .all(|font| font.charmap().map_unicode(character).is_some())
+        })
+    }
+
+    /// The parts of a text that are of one font and one direction each, from left to right.
+    fn runs(&mut self, face: Face, text: &str) -> Vec<Run> {
         let own = Which::Own(face);
-        if text.bytes().all(|byte| byte < 0x80) {
-            return vec![(own, text)];
+        if text.is_ascii() {
+            return vec![(own, 0..text.len(), false)];
         }
-        let mut runs: Vec<(Which, usize)> = Vec::new();
-        for (at, character) in text.char_indices() {
-            let which = match self.home(character) {
-                Some(number) => Which::Other(number),
-                // What joins letters, or stands between them, belongs to them.
-                None if !character.is_alphanumeric() && !runs.is_empty() => continue,
-                None => own,
-            };
-            if runs.last().is_none_or(|(last, _)| *last != which) {
-                runs.push((which, at));
+        let mut runs = Vec::new();
+        for (part, turned) in direction::parts(text) {
+            let of_part = self.runs_of_part(own, text, part);
+            let of_part = of_part.into_iter().map(|(which, at)| (which, at, turned));
+            if turned {
+                runs.extend(of_part.rev());
+            } else {
+                runs.extend(of_part);
             }
-        }
-        let ends = runs.iter().skip(1).map(|(_, at)| *at).chain([text.len()]);
-        let mut runs: Vec<_> = (runs.iter().zip(ends))
-            .filter_map(|((which, at), end)| Some((*which, text.get(*at..end)?)))
-            .collect();
-        if text
-            .chars()
-            .find(|character| character.is_alphabetic())
-            .is_some_and(others::is_from_the_right)
-        {
-            runs.reverse();
         }
         runs
     }
 
-    /// Calls `each` with every letter's number and where its pen stands, from 0 on; the whole width.
-    fn shape(
+    /// The parts of one font each, in the order of the text.
+    fn runs_of_part(
         &mut self,
-        style: Style,
+        own: Which,
         text: &str,
-        mut each: impl FnMut(Which, u32, f32, f32),
-    ) -> f32 {
-        let mut pen = 0.0;
-        for (which, part) in self.runs(style.face, text) {
-            self.shape_run((which, style.size), part, &mut pen, &mut each);
+        part: Range<usize>,
+    ) -> Vec<(Which, Range<usize>)> {
+        let mut runs: Vec<(Which, Range<usize>)> = Vec::new();
+        for (at, character) in text.get(part.clone()).unwrap_or_default().char_indices() {
+            let (start, end) = (part.start + at, part.start + at + character.len_utf8());
+            let which = match character.is_ascii() || direction::is_mark(character) {
+                true => None,
+                false => self.home(character),
+            };
+            // What joins letters, or stands between them, belongs to them.
+            let joins = which.is_none() && !character.is_alphanumeric();
+            let which = which.map_or(own, Which::Other);
+            match runs.last_mut() {
+                Some((last, range)) if joins || *last == which => range.end = end,
+                _ => runs.push((which, start..end)),
+            }
         }
-        pen
+        runs
+    }
+
+    /// The letters of a text with their places, from left to right; the whole width.
+    fn shape(&mut self, style: Style, text: &str) -> (Vec<Shaped>, f32) {
+        let mut shaped = Vec::with_capacity(text.len());
+        let mut pen = 0.0;
+        for run in self.runs(style.face, text) {
+            self.shape_run(style.size, text, run, &mut pen, &mut shaped);
+        }
+        (shaped, pen)
     }
 
     fn shape_run(
         &mut self,
-        (which, size): (Which, f32),
+        size: f32,
         text: &str,
+        (which, range, turned): Run,
         pen: &mut f32,
-        each: &mut impl FnMut(Which, u32, f32, f32),
+        shaped: &mut Vec<Shaped>,
     ) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.reset();
-        buffer.push_str(text);
+        buffer.push_str(text.get(range.clone()).unwrap_or_default());
+        buffer.set_direction(match turned {
+            true => Direction::RightToLeft,
+            false => Direction::LeftToRight,
+        });
         buffer.guess_segment_properties();
         if let Some(font) = self.font(which) {
             let scale = size / f32::from(font.units_per_em().max(1));
@@ -184,8 +236,18 @@ impl Text {
             if shape(&ShaperFont::new(font), &mut buffer, options).is_ok() {
                 for (info, place) in buffer.glyph_infos().iter().zip(buffer.glyph_positions()) {
                     let (x, y) = (place.x_offset as f32, place.y_offset as f32);
-                    each(which, info.glyph_id, *pen + x * scale, y * scale);
-                    *pen += place.x_advance as f32 * scale;
+                    let advance = place.x_advance as f32 * scale;
+                    shaped.push(Shaped {
+                        which,
+                        id: info.glyph_id,
+                        x: *pen + x * scale,
+                        y: y * scale,
+                        pen: *pen,
+                        advance,
+                        start: range.start + info.cluster as usize,
+                        turned,
+                    });
+                    *pen += advance;
                 }
             }
         }
@@ -195,7 +257,29 @@ impl Text {
 
     /// How wide a text is.
     pub fn width(&mut self, style: Style, text: &str) -> f32 {
-        self.shape(style, text, |_, _, _, _| ())
+        self.shape(style, text).1
+    }
+
+    /// Where the caret stands before the character of this number, from the left edge of the text; `turned`: how the line
+    /// runs as long as no letter says so.
+    pub fn caret(&mut self, style: Style, text: &str, before: usize, turned: bool) -> f32 {
+        let (shaped, width) = self.shape(style, text);
+        let turned = direction::of_line(text).unwrap_or(turned);
+        let Some((at, _)) = text.char_indices().nth(before) else {
+            return if turned { 0.0 } else { width };
+        };
+        // The letter that it is in, where several are drawn as one.
+        let letter = (shaped.iter())
+            .filter(|letter| letter.start <= at)
+            .max_by_key(|letter| letter.start);
+        match letter {
+            Some(letter) if letter.turned => letter.pen + letter.advance,
+            Some(letter) if letter.start < at => letter.pen + letter.advance,
+            // Nothing but dots: they run as the line does.
+            Some(letter) if turned && direction::of_line(text).is_none() => width - letter.pen,
+            Some(letter) => letter.pen,
+            None => 0.0,
+        }
     }
 
     /// Hands out the letters of a text whose pen starts at `x` on the base line `y`: each with the pixel its
@@ -208,11 +292,9 @@ impl Text {
         y: f32,
         mut each: impl FnMut(&Glyph, i32, i32),
     ) {
-        let mut placed = Vec::new();
-        self.shape(style, text, |which, id, dx, dy| {
-            placed.push((which, id, x + dx, y - dy));
-        });
-        for (which, id, x, y) in placed {
+        for letter in self.shape(style, text).0 {
+            let (which, id) = (letter.which, letter.id);
+            let (x, y) = (x + letter.x, y - letter.y);
             let whole = x.floor();
             let fraction = ((x - whole) * FRACTIONS) as u8;
             let key = (which, style.size.to_bits(), id, fraction);
@@ -239,48 +321,6 @@ impl Text {
         }
         self.glyphs.insert(key, glyph.clone());
         glyph
-    }
-
-    /// Breaks a text into lines no wider than `width`; a word that is too long stands alone.
-    pub fn lines(&mut self, style: Style, text: &str, width: f32) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
-        for word in text.split_whitespace() {
-            match lines.last_mut() {
-                Some(line) => {
-                    let longer = format!("{line} {word}");
-                    if self.width(style, &longer) <= width {
-                        *line = longer;
-                    } else {
-                        lines.push(word.to_owned());
-                    }
-                }
-                None => lines.push(word.to_owned()),
-            }
-        }
-        lines
-            .into_iter()
-            .map(|line| self.fit(style, &line, width))
-            .collect()
-    }
-
-    /// The text, or as much of it as fits, with “…” behind.
-    pub fn fit(&mut self, style: Style, text: &str, width: f32) -> String {
-        if self.width(style, text) <= width {
-            return text.to_owned();
-        }
-        let characters: Vec<char> = text.chars().collect();
-        let (mut fits, mut over) = (0, characters.len());
-        let shortened =
-            |count: usize| -> String { characters[..count].iter().chain(&['…']).collect() };
-        while over - fits > 1 {
-            let middle = fits.midpoint(over);
-            if self.width(style, &shortened(middle)) <= width {
-                fits = middle;
-            } else {
-                over = middle;
-            }
-        }
-        shortened(fits)
     }
 }
 
@@ -391,9 +431,9 @@ mod tests {
                 .filter(|letter| letter.is_alphabetic() || letter.is_ascii())
             {
                 let style = Style { face, size: 16.0 };
-                text.shape(style, &letter.to_string(), |_, id, _, _| {
-                    assert_ne!(id, 0, "{letter}")
-                });
+                for shaped in text.shape(style, &letter.to_string()).0 {
+                    assert_ne!(shaped.id, 0, "{letter}");
+                }
             }
         }
     }
@@ -410,6 +450,41 @@ mod tests {
         assert!(text.fit(STYLE, long, 100.0).ends_with('…'));
         assert_eq!(text.fit(STYLE, "Ana", 100.0), "Ana");
         assert_eq!(text.lines(STYLE, "", 100.0), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_caret_stands_where_the_next_letter_goes() {
+        let mut text = Text::new();
+        let width = text.width(STYLE, "ana");
+        assert_eq!(text.caret(STYLE, "ana", 0, false), 0.0);
+        assert_eq!(text.caret(STYLE, "ana", 3, true), width);
+        let first = text.width(STYLE, "a");
+        assert!((text.caret(STYLE, "ana", 1, true) - first).abs() < 0.01);
+        // From right to left.
+        let width = text.width(STYLE, "שלום");
+        assert_eq!(text.caret(STYLE, "שלום", 0, false), width);
+        assert_eq!(text.caret(STYLE, "שלום", 4, false), 0.0);
+        // Dots run as the screen does.
+        let width = text.width(STYLE, "••");
+        assert_eq!(text.caret(STYLE, "••", 2, true), 0.0);
+        assert_eq!(text.caret(STYLE, "••", 0, true), width);
+        assert_eq!(text.caret(STYLE, "••", 2, false), width);
+        assert_eq!(text.caret(STYLE, "", 0, true), 0.0);
+    }
+
+    #[test]
+    fn lines_break_where_their_script_lets_them() {
+        let mut text = Text::new();
+        let chinese = "此帐户已在这台计算机上登录，可能在终端中。请先在那里注销，然后重试。";
+        let lines = text.lines(STYLE, chinese, 150.0);
+        assert!(lines.len() > 2, "{lines:?}");
+        assert_eq!(lines.concat(), chinese);
+        assert!(!lines.iter().any(|line| line.starts_with(['，', '。'])));
+        // Each line of a text from right to left runs so, whatever it begins with.
+        let lines = text.lines(STYLE, "שלום לך SafeOS SafeOS SafeOS SafeOS", 90.0);
+        let turned = |line: &String| direction::of_line(line) == Some(true);
+        assert!(lines.len() > 2 && lines.iter().all(turned), "{lines:?}");
+        assert_eq!(text.take_cuts(), 0);
     }
 
     #[test]

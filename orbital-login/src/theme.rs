@@ -1,7 +1,7 @@
 //! Colours, light and dark.
 //!
 //! What always holds here: text on what it stands on has at least the contrast that WCAG 2 asks for at level
-//! AA; `tests/pictures.rs` checks it on the pixels of every screen.
+//! AA, and with high contrast at level AAA; `tests/pictures.rs` checks it on the pixels of every screen.
 
 /// A colour with its opacity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +30,10 @@ pub const fn rgba(hex: u32, a: u8) -> Rgba {
 pub struct Theme {
     /// Dark instead of light.
     pub dark: bool,
+    /// High contrast: nothing shines through, and what can be done has an edge.
+    pub contrast: bool,
+    /// Behind everything, where there is no picture.
+    pub ground: Rgba,
     /// The card and menus.
     pub card: Rgba,
     /// Around the card.
@@ -75,6 +79,8 @@ pub struct Theme {
 /// The dark colours.
 pub const DARK: Theme = Theme {
     dark: true,
+    contrast: false,
+    ground: rgb(0x08_0c1e),
     card: rgba(0x10_1525, 226),
     edge: rgba(0xff_ffff, 30),
     shadow: rgba(0x00_0000, 120),
@@ -100,6 +106,8 @@ pub const DARK: Theme = Theme {
 /// The light colours.
 pub const LIGHT: Theme = Theme {
     dark: false,
+    contrast: false,
+    ground: rgb(0xde_eafc),
     card: rgba(0xff_ffff, 236),
     edge: rgba(0x1b_2a55, 26),
     shadow: rgba(0x1c_2c60, 60),
@@ -122,14 +130,77 @@ pub const LIGHT: Theme = Theme {
     corner: rgba(0xff_ffff, 150),
 };
 
+/// White and yellow on black.
+pub const DARK_CONTRAST: Theme = Theme {
+    dark: true,
+    contrast: true,
+    ground: rgb(0x00_0000),
+    card: rgb(0x00_0000),
+    edge: rgb(0xff_ffff),
+    shadow: rgba(0x00_0000, 0),
+    text: rgb(0xff_ffff),
+    muted: rgb(0xff_ffff),
+    on_picture: rgb(0xff_ffff),
+    link: rgb(0xff_e14d),
+    accent: rgb(0xff_e14d),
+    accent_hover: rgb(0xff_f09a),
+    on_accent: rgb(0x00_0000),
+    ring: rgb(0xff_e14d),
+    field: rgb(0x00_0000),
+    field_edge: rgb(0xff_ffff),
+    hover: rgb(0x33_3a50),
+    wrong: rgb(0xff_c9c4),
+    wrong_ground: rgb(0x00_0000),
+    good: rgb(0xb4_f5d2),
+    good_ground: rgb(0x00_0000),
+    chosen: rgb(0x33_3a50),
+    corner: rgb(0x00_0000),
+};
+
+/// Black and dark blue on white.
+pub const LIGHT_CONTRAST: Theme = Theme {
+    dark: false,
+    contrast: true,
+    ground: rgb(0xff_ffff),
+    card: rgb(0xff_ffff),
+    edge: rgb(0x00_0000),
+    shadow: rgba(0x00_0000, 0),
+    text: rgb(0x00_0000),
+    muted: rgb(0x00_0000),
+    on_picture: rgb(0x00_0000),
+    link: rgb(0x00_2a8f),
+    accent: rgb(0x00_2a8f),
+    accent_hover: rgb(0x00_1c62),
+    on_accent: rgb(0xff_ffff),
+    ring: rgb(0x00_2a8f),
+    field: rgb(0xff_ffff),
+    field_edge: rgb(0x00_0000),
+    hover: rgb(0xdc_e4f7),
+    wrong: rgb(0x8a_0010),
+    wrong_ground: rgb(0xff_ffff),
+    good: rgb(0x00_4d2c),
+    good_ground: rgb(0xff_ffff),
+    chosen: rgb(0xdc_e4f7),
+    corner: rgb(0xff_ffff),
+};
+
 impl Theme {
-    /// The light or the dark one.
-    pub const fn of(dark: bool) -> Self {
-        if dark { DARK } else { LIGHT }
+    /// The light or the dark one, with high contrast or without.
+    pub const fn of(dark: bool, contrast: bool) -> Self {
+        match (dark, contrast) {
+            (true, false) => DARK,
+            (false, false) => LIGHT,
+            (true, true) => DARK_CONTRAST,
+            (false, true) => LIGHT_CONTRAST,
+        }
     }
 
-    /// The colour of a person: dark enough for white initials in both themes.
-    pub const fn person(number: u32) -> Rgba {
+    /// The colour of a person: dark enough for white initials in every theme.
+    pub const fn person(self, number: u32) -> Rgba {
+        if self.contrast {
+            // Of the contrast that text has there; the ring around it does the rest.
+            return rgb(0x1d_2f6f);
+        }
         const COLOURS: [u32; 8] = [
             0x2f_5bd7, 0x0f_7285, 0x7a_3fd1, 0xa8_2f73, 0x9a_4a12, 0x2b_6f3e, 0x8f_2d2d, 0x45_4fb5,
         ];
@@ -166,7 +237,7 @@ mod tests {
         assert!((contrast([118; 3], [255; 3]) - 4.54).abs() < 0.01);
         for number in 0..8 {
             assert!(
-                contrast(Theme::person(number).rgb, [255; 3]) >= 4.5,
+                contrast(LIGHT.person(number).rgb, [255; 3]) >= 4.5,
                 "{number}"
             );
         }

@@ -4,8 +4,12 @@
 //! a code nobody has heard of shows the message that came with it. No sentence repeats what was typed into a
 //! secret field.
 
+mod reason;
+
 use safeos_control::ClientError;
 
+pub(crate) use self::reason::{reason, reason_of};
+use crate::message::Message;
 use crate::state::AccountStore;
 
 /// What did not work, as the worker tells it.
@@ -66,16 +70,16 @@ pub enum Next {
 
 impl Next {
     /// The words on the button.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Again => "Try again",
-            Self::Create => "Create it",
-            Self::SignIn => "Sign in instead",
-            Self::SecretKey => "Secret key",
-            Self::AcceptOlder => "Open it",
-            Self::AccountStore => "Look elsewhere",
-            Self::PutBack => "Put it back",
-        }
+    pub const fn label(self) -> Message {
+        Message::new(match self {
+            Self::Again => "try-again",
+            Self::Create => "create-it",
+            Self::SignIn => "sign-in-instead",
+            Self::SecretKey => "secret-key",
+            Self::AcceptOlder => "open-it",
+            Self::AccountStore => "look-elsewhere",
+            Self::PutBack => "put-back",
+        })
     }
 }
 
@@ -100,9 +104,9 @@ pub enum Field {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Notice {
     /// In a few words.
-    pub title: String,
+    pub title: Message,
     /// What happened and what helps.
-    pub text: String,
+    pub text: Message,
     /// The next step offered.
     pub next: Option<Next>,
     /// The field to go to.
@@ -123,26 +127,31 @@ pub enum Mood {
 }
 
 impl Notice {
-    fn new(title: &str, text: impl Into<String>) -> Self {
+    const fn new(title: &'static str, text: Message) -> Self {
         Self {
-            title: title.to_owned(),
-            text: text.into(),
+            title: Message::new(title),
+            text,
             next: None,
             field: None,
             mood: Mood::Wrong,
         }
     }
 
+    /// With a text that nothing is put into.
+    const fn of(title: &'static str, text: &'static str) -> Self {
+        Self::new(title, Message::new(text))
+    }
+
     /// Good news.
-    pub fn calm(title: &str, text: impl Into<String>) -> Self {
+    pub fn calm(title: &'static str, text: &'static str) -> Self {
         Self {
             mood: Mood::Good,
-            ..Self::new(title, text)
+            ..Self::of(title, text)
         }
     }
 
     /// What is neither good nor bad.
-    pub fn plain(title: &str, text: impl Into<String>) -> Self {
+    pub fn plain(title: &'static str, text: Message) -> Self {
         Self {
             mood: Mood::Plain,
             ..Self::new(title, text)
@@ -150,166 +159,160 @@ impl Notice {
     }
 
     /// An account is not on the list any more. Its address is said, for nobody knows it by heart.
-    pub fn taken_off(name: &str, place: &str) -> Self {
-        Self::plain(
-            &format!("{name} is off this computer’s list"),
-            format!("The account itself is where it was, {place}. With its name and password it opens here again."),
-        )
+    pub fn taken_off(name: &str, place: Message) -> Self {
+        let text = Message::new("taken-off-text").with("place", place);
+        Self {
+            title: Message::new("taken-off-title").with("name", name),
+            ..Self::plain("taken-off-title", text)
+        }
         .then(Next::PutBack)
     }
 
     /// The network cannot be reached from here, a server that hands records on to it can.
     pub fn no_network() -> Self {
-        Self::new(
-            "The SAFE Network cannot be reached from here",
-            "Its program does not run on this computer. Choose a server, and type the address of a gateway to the network.",
-        )
-        .at(Field::Server)
+        Self::of("no-network", "no-network-text").at(Field::Server)
     }
 
-    const fn then(mut self, next: Next) -> Self {
-        self.next = Some(next);
-        self
+    #[must_use]
+    fn then(self, next: Next) -> Self {
+        Self {
+            next: Some(next),
+            ..self
+        }
     }
 
-    const fn at(mut self, field: Field) -> Self {
-        self.field = Some(field);
-        self
+    #[must_use]
+    fn at(self, field: Field) -> Self {
+        Self {
+            field: Some(field),
+            ..self
+        }
     }
 }
 
 /// The sentence for a trouble with the account `name` at `place`; `key_shown`: the field for the secret key is
 /// on the screen.
 pub fn explain(trouble: &UserError, name: &str, place: &AccountStore, key_shown: bool) -> Notice {
-    let message = sentence(&trouble.message);
-    match trouble.code.as_str() {
-        "wrong_password" if key_shown => Notice::new(
-            "Wrong password",
-            "Type it again, and compare the secret key with your sheet. Caps Lock and the keyboard layout matter.",
-        )
-        .at(Field::Password),
-        "wrong_password" => Notice::new(
-            "Wrong password",
-            "Type it again; Caps Lock and the keyboard layout matter. If this account has a secret key, it is needed too.",
-        )
-        .at(Field::Password)
-        .then(Next::SecretKey),
+    let code = trouble.code.as_str();
+    of_typing(code, &trouble.message, name, place, key_shown)
+        .or_else(|| of_store(code, &trouble.message))
+        .unwrap_or_else(|| of_computer(code, &trouble.message))
+}
+
+/// Of what was typed, and the account that it is about.
+fn of_typing(
+    code: &str,
+    message: &str,
+    name: &str,
+    place: &AccountStore,
+    key_shown: bool,
+) -> Option<Notice> {
+    let named = |id| Message::new(id).with("name", name);
+    Some(match code {
+        "wrong_password" if key_shown => {
+            Notice::of("wrong-password", "wrong-password-key").at(Field::Password)
+        }
+        "wrong_password" => Notice::of("wrong-password", "wrong-password-text")
+            .at(Field::Password)
+            .then(Next::SecretKey),
         "unknown_name" => Notice::new(
-            "There is no such account here",
-            format!("{} has no account “{name}”. Check the spelling, look where the account lives, or create it.", place.words()),
+            "unknown-name",
+            named("unknown-name-text").with("place", place.words()),
         )
         .at(Field::Name)
         .then(Next::Create),
-        "wrong_or_unknown" => Notice::new(
-            "Nothing opens with this name and password",
-            "Check both. There, nobody can tell a wrong password from a name that does not exist.",
-        )
-        .at(Field::Password),
-        "account_exists" => Notice::new(
-            "This name is taken",
-            format!("Somebody has the account “{name}” already. If it is yours, sign in; else choose another name."),
-        )
-        .at(Field::Name)
-        .then(Next::SignIn),
-        "bad_name" => Notice::new("This cannot be a name", message).at(Field::Name),
-        "weak_password" => Notice::new("This password will not do", message).at(Field::Password),
-        "password_used" | "password_in_use" | "retired" => {
-            Notice::new("This password holds no more", message).at(Field::Password)
+        "wrong_or_unknown" => {
+            Notice::of("wrong-or-unknown", "wrong-or-unknown-text").at(Field::Password)
         }
-        "bad_secret_key" => Notice::new("The secret key is mistyped", message).at(Field::SecretKey),
-        "bad_recovery_key" => Notice::new("Look at the sheet again", message).at(Field::Words),
+        "account_exists" => Notice::new("account-exists", named("account-exists-text"))
+            .at(Field::Name)
+            .then(Next::SignIn),
+        "bad_name" => Notice::new("bad-name", reason(message)).at(Field::Name),
+        "weak_password" => Notice::new("weak-password", reason(message)).at(Field::Password),
+        "retired" => Notice::of("retired", "retired-text").at(Field::Password),
+        "password_used" => Notice::of("retired", "password-used-text").at(Field::Password),
+        "password_in_use" => Notice::of("retired", "password-in-use-text").at(Field::Password),
+        "bad_secret_key" => Notice::new("bad-secret-key", reason(message)).at(Field::SecretKey),
+        "bad_recovery_key" => Notice::new("sheet-again", reason(message)).at(Field::Words),
         "unknown_recovery_key" => Notice::new(
-            "This sheet opens nothing here",
-            format!("{} has no account with it. Look where the account lives, and whether there is a newer sheet.", place.words()),
+            "unknown-sheet",
+            Message::new("unknown-sheet-text").with("place", place.words()),
         )
         .at(Field::Words),
-        "recovery_key_of_another" => Notice::new(
-            "This sheet is another account's",
-            format!("It does not open “{name}”. Type the name of the account it was made for."),
-        )
-        .at(Field::Name),
-        "recovery_key_replaced" => Notice::new(
-            "This sheet was replaced",
-            "It opens nothing any more. Look for the newer one.",
-        )
-        .at(Field::Words),
+        "recovery_key_of_another" => {
+            Notice::new("sheet-of-another", named("sheet-of-another-text")).at(Field::Name)
+        }
+        "recovery_key_replaced" => {
+            Notice::of("sheet-replaced", "sheet-replaced-text").at(Field::Words)
+        }
+        "bad_wallet_key" => Notice::of("bad-wallet-key", "bad-wallet-key-text").at(Field::Wallet),
+        _ => return None,
+    })
+}
+
+/// A text into which what the daemon says is put.
+fn with_message(title: &'static str, text: &'static str, message: &str) -> Notice {
+    Notice::new(title, Message::new(text).with("message", sentence(message)))
+}
+
+/// Of where accounts are kept.
+fn of_store(code: &str, message: &str) -> Option<Notice> {
+    let told = |title, text| with_message(title, text, message);
+    Some(match code {
         "store_unreachable" => {
             // Which store it is, the screen says by itself.
-            let why = message.split_once("is out of reach: ").map_or(message.as_str(), |(_, why)| why);
-            Notice::new(
-                "The account is out of reach",
-                format!("{} Check the cable or the wireless network. Whoever is remembered here can sign in offline.", sentence(why)),
-            )
-            .then(Next::Again)
+            let why = message
+                .split_once("is out of reach: ")
+                .map_or(message, |(_, why)| why);
+            let text = Message::new("unreachable-text").with("why", sentence(why));
+            Notice::new("unreachable", text).then(Next::Again)
         }
-        "not_a_gateway" => Notice::new(
-            "Something else answers there",
-            "Perhaps this network wants a sign-in of its own: do that first, then try again. Else check the address. Whoever is remembered here can sign in offline.",
-        )
-        .then(Next::Again),
-        "store_refused" => refused(&message),
-        "bad_store_url" => Notice::new("No place for accounts", message)
+        "not_a_gateway" => Notice::of("no-gateway", "no-gateway-text").then(Next::Again),
+        "store_refused" => refused(message),
+        "bad_store_url" => told("bad-store", "bad-store-text")
             .at(Field::Server)
             .then(Next::AccountStore),
-        "wallet_empty" => Notice::new("The wallet has too little", message).then(Next::Again),
-        "too_dear" => Notice::new(
-            "It costs too much",
-            format!("{message} Prices change: try again later, or choose another place."),
-        )
-        .then(Next::AccountStore),
-        "no_network_client" => Notice::new("This computer cannot reach the network itself", message).then(Next::AccountStore),
-        "bad_wallet_key" => Notice::new(
-            "The wallet's key opens no wallet",
-            "Compare it with the one that your wallet shows: 64 digits, 0 to 9 and a to f. Nothing was paid.",
-        )
-        .at(Field::Wallet),
-        "store_full" | "disk_full" => Notice::new("There is no room left", message).then(Next::Again),
-        "store_broken" | "state_unusable" => Notice::new("The place cannot be used", message).then(Next::Again),
-        "rolled_back" => Notice::new(
-            "An older state of your home",
-            "Somebody has put an old state of your home back in place of the newest. If the store was restored on purpose, open it; else ask who runs it.",
-        )
-        .then(Next::AcceptOlder),
-        "damaged_packet" | "damaged_record" | "missing_record" | "damaged" => {
-            Notice::new("A part of the account is damaged", message).then(Next::Again)
+        "wallet_empty" => told("wallet-poor", "wallet-poor-text").then(Next::Again),
+        "too_dear" => told("too-dear", "too-dear-text").then(Next::AccountStore),
+        "no_network_client" => {
+            told("no-network-client", "no-network-client-text").then(Next::AccountStore)
         }
-        "in_use" => Notice::new(
-            "This account is open already",
-            "It is signed in on this computer, perhaps in a terminal. Sign it out there, then try again.",
-        )
-        .then(Next::Again),
-        "head_moved" | "conflict" => Notice::new(
-            "Another computer was quicker",
-            "The account is in use on another computer, which has just published. Nothing is lost: try again, and both are brought together.",
-        )
-        .then(Next::Again),
-        "no_memory" => Notice::new("Not enough memory", message).then(Next::Again),
-        "no_randomness" => Notice::new(
-            "No random numbers",
-            "This computer offers no source of random numbers, so no safe keys can be made on it. In a virtual machine, choose a processor that has one.",
-        ),
-        "wrong_clock" => Notice::new(
-            "The clock is wrong",
-            format!("{message} Servers are not trusted with a wrong clock: set it, then try again."),
-        )
-        .then(Next::Again),
-        "stopped" => Notice::plain("Stopped", "Nothing was changed."),
-        "account_made" => Notice::plain("Stopped", "The account is made already: sign in to it."),
-        "password_set" => Notice::plain("Stopped", "The new password holds already: sign in with it."),
-        "no_daemon" | "daemon_gone" | "daemon_failed" | "daemon_missing" => Notice::new(
-            "SafeOS does not answer",
-            format!("{message} What was saved is not lost. It is started again when you try again."),
-        )
-        .then(Next::Again),
-        "forbidden" => Notice::new("This SafeOS belongs to another user", message),
-        "protocol" | "bad_request" => Notice::new("The parts do not fit together", message).then(Next::Again),
-        "launcher_missing" | "launcher_failed" => Notice::new("The desktop did not start", message),
-        "launcher_brief" => Notice::new("The desktop ended at once", message),
-        "launcher_crashed" => Notice::new("The desktop broke off", message),
-        "user_failed" => Notice::new("No place for you on this computer", message).then(Next::Again),
-        "namespace_failed" => Notice::new("Your home cannot be shown", message).then(Next::Again),
-        "not_published" => Notice::new("Not everything is published yet", message),
-        _ => Notice::new("It did not work", message).then(Next::Again),
+        "store_full" | "disk_full" => told("full", "full-text").then(Next::Again),
+        "store_broken" | "state_unusable" => {
+            told("store-broken", "store-broken-text").then(Next::Again)
+        }
+        "rolled_back" => Notice::of("rolled-back", "rolled-back-text").then(Next::AcceptOlder),
+        "damaged_packet" | "damaged_record" | "missing_record" | "damaged" => {
+            told("damaged", "damaged-text").then(Next::Again)
+        }
+        "in_use" => Notice::of("in-use", "in-use-text").then(Next::Again),
+        "head_moved" | "conflict" => Notice::of("head-moved", "head-moved-text").then(Next::Again),
+        "not_published" => told("not-published", "not-published-text"),
+        _ => return None,
+    })
+}
+
+/// Of this computer and its programs; and whatever nobody has heard of.
+fn of_computer(code: &str, message: &str) -> Notice {
+    let told = |title, text| with_message(title, text, message);
+    match code {
+        "no_memory" => told("no-memory", "no-memory-text").then(Next::Again),
+        "no_randomness" => Notice::of("no-randomness", "no-randomness-text"),
+        "wrong_clock" => told("wrong-clock", "wrong-clock-text").then(Next::Again),
+        "stopped" => Notice::plain("stopped", Message::new("nothing-changed")),
+        "account_made" => Notice::plain("stopped", Message::new("stopped-made")),
+        "password_set" => Notice::plain("stopped", Message::new("stopped-set")),
+        "no_daemon" | "daemon_gone" | "daemon_failed" | "daemon_missing" => {
+            told("no-daemon", "no-daemon-text").then(Next::Again)
+        }
+        "forbidden" => told("forbidden", "forbidden-text"),
+        "protocol" | "bad_request" => told("protocol", "protocol-text").then(Next::Again),
+        "launcher_missing" | "launcher_failed" => told("desktop-failed", "desktop-failed-text"),
+        "launcher_brief" => told("desktop-brief", "desktop-brief-text"),
+        "launcher_crashed" => told("desktop-crashed", "desktop-crashed-text"),
+        "user_failed" => told("no-user", "no-user-text").then(Next::Again),
+        "namespace_failed" => told("no-home", "no-home-text").then(Next::Again),
+        _ => told("unknown-error", "unknown-error-text").then(Next::Again),
     }
 }
 
@@ -318,14 +321,11 @@ fn refused(message: &str) -> Notice {
     let is_unknown = ["nobody vouches", "nobody's but its own"]
         .iter()
         .any(|words| message.contains(words));
-    let (title, text) = match is_unknown {
-        true => (
-            "The server cannot prove who it is",
-            "Its certificate was made by nobody whom this computer trusts, so nothing was sent to it. Check the address, or ask whoever runs the server.".to_owned(),
-        ),
-        false => ("The server refuses", without_variables(message)),
+    let notice = match is_unknown {
+        true => Notice::of("bad-certificate", "bad-certificate-text"),
+        false => with_message("refused", "refused-text", &without_variables(message)),
     };
-    Notice::new(title, text).then(Next::AccountStore)
+    notice.then(Next::AccountStore)
 }
 
 /// The sentences that name no variable of the environment: nobody can set one here.
@@ -364,6 +364,11 @@ pub fn sentence(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::Language;
+
+    fn say(message: &Message) -> String {
+        Language::English.say(message)
+    }
 
     /// Every code that the daemon's crates and the runner give.
     const CODES: &[&str] = &[
@@ -419,9 +424,11 @@ mod tests {
                     &AccountStore::default(),
                     false,
                 );
-                assert!(notice.text.ends_with('.'), "{code}: {}", notice.text);
-                assert_ne!(notice.title, "It did not work", "{code}");
-                notice.title
+                let text = say(&notice.text);
+                assert!(text.ends_with('.'), "{code}: {text}");
+                let title = say(&notice.title);
+                assert_ne!(title, "It did not work", "{code}");
+                title
             })
             .collect();
         titles.sort();
@@ -435,19 +442,20 @@ mod tests {
             let message = format!("the store https://home.example refuses: {why}");
             let trouble = UserError::new("store_refused", message);
             let notice = explain(&trouble, "ana", &AccountStore::default(), false);
-            assert!(!notice.text.contains("SAFE_"), "{}", notice.text);
-            notice
+            let text = say(&notice.text);
+            assert!(!text.contains("SAFE_"), "{text}");
+            (say(&notice.title), text)
         };
         let unknown = says(
             "its certificate is nobody's but its own: check the URL; for a certificate of your own name its file in SAFE_CA_FILE",
         );
-        assert!(unknown.title.contains("prove"));
+        assert!(unknown.0.contains("prove"));
         let expired = says("its certificate has expired: whoever runs it must renew it");
-        assert!(expired.text.contains("expired"), "{}", expired.text);
+        assert!(expired.1.contains("expired"), "{}", expired.1);
         let token = says(
             "it wants a token: write the one you were given into a file that only you can read, and name the file in SAFE_TOKEN_FILE",
         );
-        assert!(token.text.contains("it wants a token"), "{}", token.text);
+        assert!(token.1.contains("it wants a token"), "{}", token.1);
     }
 
     #[test]
@@ -461,6 +469,6 @@ mod tests {
             &AccountStore::default(),
             false,
         );
-        assert_eq!(notice.text, "What the daemon says.");
+        assert_eq!(say(&notice.text), "What the daemon says.");
     }
 }

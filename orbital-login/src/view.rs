@@ -10,14 +10,28 @@ mod wait;
 
 pub use self::item::{Choice, Field, Hint, Item, Tone, colour_of, initials};
 pub(crate) use self::wait::WAITING;
+use crate::clock;
+use crate::icon::Icon;
+use crate::message::Message;
+use crate::settings::Access;
 use crate::state::{Menu, Screen, State, Target};
-use crate::user_error::Notice;
-
-/// What a sign-in screen says of an image with a console for developers.
-pub const CONSOLE: &str = "This image has a developer's console (Super+F2). Whoever gets in there can read what is open here.";
+use crate::user_error::{self, Mood};
 
 /// An entry of a menu: its words, and whether it is chosen.
 pub type Entry = (Target, String, bool);
+
+/// What went wrong or well, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice {
+    /// In a few words.
+    pub title: String,
+    /// What happened and what helps.
+    pub text: String,
+    /// The words on the button that does the next step.
+    pub next: Option<String>,
+    /// How it is meant.
+    pub mood: Mood,
+}
 
 /// The whole screen.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,10 +48,18 @@ pub struct View {
     pub corner: Vec<(Target, Corner)>,
     /// The open menu: what it hangs on, and its entries with whether they are chosen.
     pub menu: Option<(Target, Vec<Entry>)>,
-    /// The time and the date.
-    pub clock: (String, String),
+    /// The time, the date, and the day of the week where there is no room for more.
+    pub clock: (String, String, String),
     /// What must be known of this computer before somebody signs in.
-    pub warning: Option<&'static str>,
+    pub warning: Option<String>,
+    /// How the computer is: an icon, if it has one, and words.
+    pub status: Vec<(Option<Icon>, String)>,
+    /// Everything runs from right to left.
+    pub right_to_left: bool,
+    /// What makes the screen easier to read.
+    pub access: Access,
+    /// Dark instead of light.
+    pub dark: bool,
     /// What the keyboard goes to.
     pub focus: Target,
     /// What the pointer is over.
@@ -51,6 +73,10 @@ pub struct View {
 /// A button in the corner.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Corner {
+    /// Languages.
+    Language,
+    /// What makes the screen easier to read.
+    Access,
     /// Light or dark: shows what it leads to.
     Appearance(bool),
     /// The keyboard layout's name.
@@ -61,22 +87,25 @@ pub enum Corner {
 
 /// What the screen shows for this state.
 pub fn view(state: &State) -> View {
+    let language = state.language;
     let card = match &state.screen {
         Screen::People(people) => people::card(state, people),
         Screen::Form(form) => form::card(state, form),
         Screen::Ways(form) => form::ways(state, form),
         Screen::Asked(asked) => wait::asked(state, asked),
-        Screen::Working(working) => wait::working(working),
-        Screen::Offer(offer) => wait::offer(offer),
-        Screen::Sheet(sheet) => wait::sheet(sheet),
-        Screen::Running(running) => wait::running(running),
-        Screen::Leaving(leaving) => wait::leaving(leaving),
+        Screen::Working(working) => wait::working(language, working),
+        Screen::Offer(offer) => wait::offer(language, offer),
+        Screen::Sheet(sheet) => wait::sheet(language, sheet),
+        Screen::Running(running) => wait::running(language, running),
+        Screen::Leaving(leaving) => wait::leaving(language, leaving),
     };
     let corner = state
         .corner()
         .into_iter()
         .filter_map(|target| {
             let corner = match target {
+                Target::Language => Corner::Language,
+                Target::Access => Corner::Access,
                 Target::Appearance => Corner::Appearance(state.dark),
                 Target::Keyboard => Corner::Keyboard(
                     state
@@ -92,7 +121,16 @@ pub fn view(state: &State) -> View {
         })
         .collect();
     let menu = state.menu.map(|menu| {
+        let entry = |target, id, chosen| (target, language.text(id), chosen);
         let entries = match menu {
+            Menu::Language => (state.languages.iter())
+                .map(|one| (Target::Speak(*one), one.name().to_owned(), *one == language))
+                .collect(),
+            Menu::Access => vec![
+                entry(Target::Contrast, "high-contrast", state.access.contrast),
+                entry(Target::Large, "large-text", state.access.large),
+                entry(Target::Calm, "reduced-motion", state.access.calm),
+            ],
             Menu::Keyboard => state
                 .keymaps
                 .iter()
@@ -100,8 +138,8 @@ pub fn view(state: &State) -> View {
                 .map(|(index, name)| (Target::Keymap(index), name.clone(), index == state.keymap))
                 .collect(),
             Menu::Power => vec![
-                (Target::ShutDown, "Shut down…".to_owned(), false),
-                (Target::Restart, "Restart…".to_owned(), false),
+                entry(Target::ShutDown, "shut-down-menu", false),
+                entry(Target::Restart, "restart-menu", false),
             ],
         };
         (menu.target(), entries)
@@ -112,12 +150,21 @@ pub fn view(state: &State) -> View {
             state.screen,
             Screen::Sheet(_) | Screen::Offer(_) | Screen::Ways(_)
         ),
-        notice: state.notice.clone().or_else(|| wrong_clock(state)),
+        notice: (state.notice.as_ref().map(|notice| told(state, notice)))
+            .or_else(|| wrong_clock(state)),
         has_notices: state.is_at_rest(),
         corner,
         menu,
-        clock: (state.clock.time.clone(), state.clock.date.clone()),
-        warning: (state.console && state.is_at_rest()).then_some(CONSOLE),
+        clock: (
+            clock::time(&state.clock, language, state.abilities.locale),
+            clock::date(&state.clock, language, state.abilities.locale),
+            language.say(&clock::weekday(&state.clock)),
+        ),
+        warning: (state.console && state.is_at_rest()).then(|| language.text("console")),
+        status: status(state),
+        right_to_left: language.is_right_to_left(),
+        access: state.access,
+        dark: state.dark,
         focus: state.focus,
         hover: state.hover,
         pressed: state.pressed,
@@ -125,12 +172,56 @@ pub fn view(state: &State) -> View {
     }
 }
 
+/// The computer's name, whether it is connected, its battery and its keyboard layout, as far as they are known.
+fn status(state: &State) -> Vec<(Option<Icon>, String)> {
+    let computer = &state.computer;
+    let mut status = Vec::new();
+    if !computer.name.is_empty() {
+        status.push((None, computer.name.clone()));
+    }
+    if let Some(online) = computer.online {
+        let (icon, id) = match online {
+            true => (Icon::Online, "online"),
+            false => (Icon::Offline, "offline"),
+        };
+        status.push((Some(icon), state.language.text(id)));
+    }
+    if let Some(percent) = computer.battery {
+        let quarters = percent.saturating_add(12) / 25;
+        let message = Message::new("battery").with("percent", u64::from(percent));
+        status.push((Some(Icon::Battery(quarters)), state.language.say(&message)));
+    }
+    // Of several, the one in use stands on the button that changes it.
+    if let [only] = state.keymaps.as_slice() {
+        status.push((Some(Icon::Keyboard), only.to_uppercase()));
+    }
+    status
+}
+
+/// In the language of the screen.
+fn told(state: &State, notice: &user_error::Notice) -> Notice {
+    Notice {
+        title: state.language.say(&notice.title),
+        text: state.language.say(&notice.text),
+        next: notice.next.map(|next| state.language.say(&next.label())),
+        mood: notice.mood,
+    }
+}
+
 /// Said for as long as nothing else is.
 fn wrong_clock(state: &State) -> Option<Notice> {
-    let wrong = state.clock.wrong.as_ref().filter(|_| state.is_at_rest())?;
+    if !state.clock.is_wrong || !state.is_at_rest() {
+        return None;
+    }
+    let date = clock::date(&state.clock, state.language, state.abilities.locale);
+    let text = Message::new("clock-says")
+        .with("date", date)
+        .with("year", state.clock.year.to_string());
     Some(Notice {
-        mood: crate::user_error::Mood::Wrong,
-        ..Notice::plain("The clock is wrong", wrong.clone())
+        title: state.language.text("wrong-clock"),
+        text: state.language.say(&text),
+        next: None,
+        mood: Mood::Wrong,
     })
 }
 

@@ -22,14 +22,15 @@ use desktop as system;
 use orbital as system;
 
 use self::heard::Heard;
-use crate::clock;
 use crate::keyboard::{Input, Keyboard};
+use crate::language::Locale;
 use crate::paint::Painter;
 use crate::session::{Host, Options, System};
 use crate::settings::Settings;
 use crate::state::{Abilities, Effect, Event, Screen, State};
 use crate::view::view;
-use crate::worker::Worker;
+use crate::worker::{Tell, Worker};
+use crate::{clock, computer};
 
 /// The time between two pictures of something that moves.
 const FRAME: Duration = Duration::from_millis(40);
@@ -51,34 +52,41 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
     let server = options.server();
     let console = options.console;
     let mut host = System::new(options);
-    let keymaps = host.keymaps();
+    let mut keymaps = host.keymaps();
     let abilities = Abilities {
         power: host.has_power(),
         network,
         only_network,
         server,
+        locale: Locale::of_environment(),
     };
     if let Some(keymap) = &settings.keymap {
         host.set_keymap(keymap);
     }
     let mut shell = system::Shell::open(look.size)?;
+    if keymaps.is_empty() {
+        keymaps = shell.keymaps();
+        if let Some(keymap) = &settings.keymap {
+            shell.set_keymap(keymap);
+        }
+    }
     let (tell, events) = mpsc::channel();
     let waker = shell.waker();
-    let worker = Worker::start(
-        Box::new(host),
-        settings_path,
-        Arc::new(move |event| {
-            if tell.send(event).is_ok() {
-                waker.wake();
-            }
-        }),
-    )
-    .map_err(|error| format!("no thread can be started: {error}"))?;
+    let tell: Tell = Arc::new(move |event| {
+        if tell.send(event).is_ok() {
+            waker.wake();
+        }
+    });
+    let no_thread = |error: std::io::Error| format!("no thread can be started: {error}");
+    computer::watch(Arc::clone(&tell)).map_err(no_thread)?;
+    let worker = Worker::start(Box::new(host), settings_path, tell).map_err(no_thread)?;
     let mut state = State::new(settings, keymaps, abilities);
     state.console = console;
+    let mut painter = Painter::new();
+    state.offer_languages(|language| painter.can_show(language.name()));
     let mut screen = Running {
         state,
-        painter: Painter::new(),
+        painter,
         keyboard: Keyboard::default(),
         pointer: (0, 0),
         last_key: Instant::now(),
@@ -159,6 +167,10 @@ impl Running {
         for effect in self.state.update(event) {
             match effect {
                 Effect::ClearClipboard => shell.clear_clipboard(),
+                Effect::Keymap(name) => {
+                    shell.set_keymap(&name);
+                    worker.carry_out(Effect::Keymap(name));
+                }
                 Effect::Paste => {
                     if let Some(text) = shell.clipboard() {
                         self.update(Event::Pasted(Zeroizing::new(text)), shell, worker);
@@ -236,9 +248,7 @@ impl Running {
         let pixels = as_numbers(window.data_mut());
         let stride = pixels.len() / (height as usize).max(1);
         let size = (width as i32, height as i32);
-        let parts = self
-            .painter
-            .paint(pixels, stride, size, &view, self.state.dark);
+        let parts = self.painter.paint(pixels, stride, size, &view);
         if !parts.is_empty() {
             let parts: Vec<_> = parts
                 .iter()

@@ -35,6 +35,7 @@ pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
 enum Order {
     Job(JobId, Job),
     Keymap(String),
+    Language(&'static str),
     Power(bool),
     Save(Settings),
 }
@@ -81,6 +82,7 @@ impl Worker {
             Effect::Start(id, job) => Order::Job(id, job),
             Effect::Stop(id) => return self.stop.store(id, Ordering::Release),
             Effect::Keymap(name) => Order::Keymap(name),
+            Effect::KeepLanguage(code) => Order::Language(code),
             Effect::Power { restart } => Order::Power(restart),
             Effect::Save(settings) => Order::Save(settings),
             Effect::ClearClipboard | Effect::Paste => return,
@@ -109,6 +111,7 @@ impl Working {
                     (self.tell)(Event::Done(id, outcome));
                 }
                 Order::Keymap(name) => self.host.set_keymap(&name),
+                Order::Language(code) => self.host.keep_language(code),
                 Order::Power(restart) => self.host.power(restart),
                 // What cannot be kept is asked for again next time; nobody is disturbed for it.
                 Order::Save(settings) => drop(settings.save(&self.settings)),
@@ -235,10 +238,12 @@ impl Working {
                     secret_key: text("secret_key").map(Secret::new),
                     recovery_key: text("recovery_key").map(Secret::new),
                     offline: false,
+                    language: None,
                 };
                 if !online && let Ok(status) = self.ask(id, Request::Status) {
                     opened.offline = status.get("offline") == Some(&Value::Bool(true));
                 }
+                opened.language = (!opened.offline).then(|| self.host.language()).flatten();
                 Outcome::Opened(opened)
             }
             Err(trouble) => {

@@ -4,9 +4,10 @@
 mod screens;
 
 use orbital_login::geometry::Rect;
+use orbital_login::language::Language;
 use orbital_login::layout::{Layout, Look, Part, layout};
 use orbital_login::text::Text;
-use orbital_login::view::{CONSOLE, view};
+use orbital_login::view::view;
 
 const SIZES: [(i32, i32); 6] = [
     (640, 480),
@@ -48,7 +49,7 @@ fn a_console_is_told_wherever_somebody_may_sign_in() {
             }
             told += 1;
             let words: Vec<&str> = lines.iter().map(|(_, words)| words.as_str()).collect();
-            assert_eq!(words.join(" "), CONSOLE, "{at}");
+            assert_eq!(words.join(" "), Language::English.text("console"), "{at}");
             // Everything else is where it was, and nothing of it is covered.
             let others: Vec<Rect> = without.placed.iter().map(|one| one.rect).collect();
             assert_eq!(with.placed.len(), others.len() + lines.len(), "{at}");
@@ -100,7 +101,7 @@ fn a_notice_is_whole() {
         for (width, height) in SIZES {
             let state = screens::refused(code, "what the daemon says", true);
             let placed = layout(&view(&state), &mut text, width, height);
-            let notice = state.notice.as_ref().unwrap();
+            let notice = view(&state).notice.unwrap();
             let words: Vec<&str> = (placed.placed.iter())
                 .filter_map(|one| match &one.part {
                     Part::Words(words, ..) => Some(words.as_str()),

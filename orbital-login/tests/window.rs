@@ -212,6 +212,7 @@ fn sign_up_run_end_and_sign_in_again() {
         )
         .env("TMPDIR", &temporary)
         .env("SDL_VIDEODRIVER", "x11")
+        .env("LC_ALL", "C")
         .env_remove("XDG_RUNTIME_DIR")
         .process_group(0);
     let login = Program(command.spawn().unwrap());
@@ -353,6 +354,7 @@ fn the_window_tells_of_a_console() {
             .env("SAFE_STATE", place.path().join("state"))
             .env("SAFE_STORE", "file:///nowhere")
             .env("SDL_VIDEODRIVER", "x11")
+            .env("LC_ALL", "C")
             .process_group(0);
         let login = Program(command.spawn().unwrap());
         eventually("the window opens", || screen.shows_something());
@@ -387,7 +389,7 @@ fn drawn(console: bool) -> (Vec<Rect>, Vec<u8>) {
     let mut painter = Painter::new();
     let mut frame = vec![0; SIZE.0 * SIZE.1];
     state.console = true;
-    painter.paint(&mut frame, SIZE.0, size, &view(&state), state.dark);
+    painter.paint(&mut frame, SIZE.0, size, &view(&state));
     let layout = painter.layout().unwrap();
     let lines: Vec<Rect> = layout.placed[layout.corner_from..]
         .iter()
@@ -396,7 +398,7 @@ fn drawn(console: bool) -> (Vec<Rect>, Vec<u8>) {
         .collect();
     assert!(!lines.is_empty());
     state.console = console;
-    painter.paint(&mut frame, SIZE.0, size, &view(&state), state.dark);
+    painter.paint(&mut frame, SIZE.0, size, &view(&state));
     let pixels = frame
         .iter()
         .flat_map(|pixel| [(pixel >> 16) as u8, (pixel >> 8) as u8, *pixel as u8])

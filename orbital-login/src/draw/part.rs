@@ -4,7 +4,7 @@ use super::{Op, Pen};
 use crate::geometry::Rect;
 use crate::icon::Icon;
 use crate::layout::{Align, Look, Part, Placed};
-use crate::theme::{Rgba, Theme, rgb};
+use crate::theme::{Rgba, rgb};
 use crate::user_error::Mood;
 use crate::view::Tone;
 
@@ -25,13 +25,13 @@ impl Pen<'_> {
                 12.0,
                 28.0,
                 Rgba {
-                    a: 250,
+                    a: theme.card.a.max(250),
                     ..theme.card
                 },
             ),
             Part::Person(initials, colour, look) => {
                 self.ops
-                    .push(Op::Round(rect, rect.h as f32 / 2.0, Theme::person(*colour)));
+                    .push(Op::Round(rect, rect.h as f32 / 2.0, theme.person(*colour)));
                 self.words(rect, initials, *look, rgb(0xff_ffff), Align::Middle);
             }
             Part::Mark => self.ops.push(Op::Icon(rect, Icon::Mark, theme.link)),
@@ -49,6 +49,7 @@ impl Pen<'_> {
                 text,
                 placeholder,
                 caret,
+                wide,
                 taken,
                 moved,
             } => {
@@ -58,7 +59,9 @@ impl Pen<'_> {
                 } else {
                     self.ring(rect, BOX_RADIUS, 1.0, theme.field_edge);
                 }
-                self.input(rect, (text, placeholder), (*caret, *taken), *moved, focused);
+                let words = (text.as_str(), placeholder.as_str());
+                let spans = (*caret, *wide, *taken);
+                self.input(rect, words, spans, *moved, focused);
             }
             Part::Reveal(shows) => {
                 let icon = if *shows { Icon::Eye } else { Icon::EyeOff };
@@ -69,8 +72,11 @@ impl Pen<'_> {
                     .push(Op::Icon(rect.grow(-inset), icon, theme.muted));
             }
             Part::Meter(score) => self.meter(rect, *score),
-            Part::Tick(ticked) => {
-                let square = Rect { w: rect.h, ..rect };
+            Part::Tick(ticked, size) => {
+                let square = Rect {
+                    h: *size,
+                    ..self.at_start(rect, 0, *size)
+                };
                 if *ticked {
                     self.round(square, 6.0, theme.accent);
                     let inset = self.px(3.0) as i32;
@@ -107,7 +113,7 @@ impl Pen<'_> {
             Part::Link(words) => {
                 let around = rect.grow(self.px(5.0) as i32);
                 self.lit(around, 7.0, focused, hovered);
-                self.words(rect, words, Look::Link, theme.link, Align::Left);
+                self.words(rect, words, Look::Link, theme.link, self.start());
             }
             Part::Notice(mood) => self.notice(rect, *mood),
             Part::Row => self.lit(rect, BOX_RADIUS, focused, hovered),
@@ -130,6 +136,7 @@ impl Pen<'_> {
                 self.ops
                     .push(Op::Icon(rect.grow(-inset), *icon, theme.on_picture));
             }
+            Part::Status(icon) => self.ops.push(Op::Icon(rect, *icon, theme.on_picture)),
             Part::CornerWords(words) => {
                 self.corner(rect, focused, hovered);
                 self.words(rect, words, Look::Label, theme.on_picture, Align::Middle);
@@ -139,13 +146,18 @@ impl Pen<'_> {
                     self.round(rect, 8.0, theme.hover);
                 }
                 self.lit(rect, 8.0, focused, hovered);
-                let left = self.px(14.0) as i32;
-                let inner = Rect {
-                    x: rect.x + left,
-                    w: rect.w - 2 * left,
-                    ..rect
-                };
-                self.words(inner, words, Look::Body, theme.text, Align::Left);
+                let (inset, size) = (self.px(14.0) as i32, self.px(16.0) as i32);
+                let inner = self.at_start(rect, inset, rect.w - 2 * inset);
+                self.words(inner, words, Look::Body, theme.text, self.start());
+                if *chosen {
+                    let at = self.at_start(rect, rect.w - inset - size, size);
+                    let at = Rect {
+                        y: rect.y + (rect.h - size) / 2,
+                        h: size,
+                        ..at
+                    };
+                    self.ops.push(Op::Icon(at, Icon::Tick, theme.text));
+                }
             }
         }
     }
@@ -185,6 +197,9 @@ impl Pen<'_> {
     fn corner(&mut self, rect: Rect, focused: bool, hovered: bool) {
         let radius = 12.0;
         self.round(rect, radius, self.theme.corner);
+        if self.theme.contrast {
+            self.ring(rect, radius, 1.0, self.theme.edge);
+        }
         self.lit(rect, radius, focused, hovered);
     }
 
@@ -192,7 +207,7 @@ impl Pen<'_> {
         &mut self,
         rect: Rect,
         (text, placeholder): (&str, &str),
-        (caret, taken): (i32, i32),
+        (caret, wide, taken): (i32, i32, bool),
         moved: i32,
         focused: bool,
     ) {
@@ -205,19 +220,25 @@ impl Pen<'_> {
         };
         let style = Look::Input.style(self.scale);
         let y = (rect.y as f32 + (rect.h as f32 + style.capital()) / 2.0).round();
-        let (words, colour) = if text.is_empty() {
-            (placeholder, theme.muted)
+        let (words, colour, wide) = if text.is_empty() {
+            let wide = self.text.width(style, placeholder).ceil() as i32;
+            (placeholder, theme.muted, wide)
         } else {
-            (text, theme.text)
+            (text, theme.text, wide)
         };
-        if taken > 0 {
+        // The left edge of the text.
+        let left = match self.view.right_to_left {
+            true => inner.right() - wide + moved,
+            false => inner.x - moved,
+        };
+        if taken {
             let high = self.px(26.0) as i32;
-            let ground = Rect::new(inner.x - moved, rect.y + (rect.h - high) / 2, taken, high);
+            let ground = Rect::new(left, rect.y + (rect.h - high) / 2, wide, high);
             self.round(ground.intersect(inner), 3.0, theme.chosen);
         }
         if !words.is_empty() {
             self.ops.push(Op::Text {
-                at: ((inner.x - moved) as f32, y),
+                at: (left as f32, y),
                 style,
                 colour,
                 words: words.to_owned().into(),
@@ -227,12 +248,13 @@ impl Pen<'_> {
         if focused {
             let thick = self.px(2.0).max(1.0) as i32;
             let high = self.px(22.0) as i32;
-            let line = Rect::new(
-                inner.x + caret - moved,
-                rect.y + (rect.h - high) / 2,
-                thick,
-                high,
-            );
+            // A field with nothing in it begins where its text will.
+            let edge = match (text.is_empty(), self.view.right_to_left) {
+                (true, true) => inner.right() - thick,
+                (true, false) => inner.x,
+                _ => left + caret,
+            };
+            let line = Rect::new(edge, rect.y + (rect.h - high) / 2, thick, high);
             self.ops.push(Op::Caret(line, theme.ring));
         }
     }
@@ -247,11 +269,7 @@ impl Pen<'_> {
         let gap = self.px(6.0) as i32;
         let each = (rect.w - 3 * gap) / 4;
         for index in 0..4 {
-            let bar = Rect {
-                x: rect.x + index * (each + gap),
-                w: each,
-                ..rect
-            };
+            let bar = self.at_start(rect, index * (each + gap), each);
             let on = score.is_some_and(|score| index < i32::from(score.max(1)));
             self.round(bar, 2.0, if on { lit } else { theme.field_edge });
         }
@@ -260,7 +278,7 @@ impl Pen<'_> {
     fn button(
         &mut self,
         rect: Rect,
-        words: &str,
+        lines: &[String],
         matters: bool,
         (focused, hovered, down): (bool, bool, bool),
     ) {
@@ -280,7 +298,6 @@ impl Pen<'_> {
                 theme.accent
             };
             self.round(rect, BOX_RADIUS, ground);
-            self.words(rect, words, Look::Button, theme.on_accent, Align::Middle);
         } else {
             self.round(
                 rect,
@@ -288,7 +305,17 @@ impl Pen<'_> {
                 if hovered { theme.hover } else { theme.field },
             );
             self.ring(rect, BOX_RADIUS, 1.0, theme.field_edge);
-            self.words(rect, words, Look::Button, theme.text, Align::Middle);
+        }
+        let ink = if matters { theme.on_accent } else { theme.text };
+        let high = self.px(19.0) as i32;
+        let top = rect.y + (rect.h - high * lines.len() as i32) / 2;
+        for (index, words) in (0..).zip(lines) {
+            let line = Rect {
+                y: top + index * high,
+                h: high,
+                ..rect
+            };
+            self.words(line, words, Look::Button, ink, Align::Middle);
         }
         if focused {
             self.focus_around(rect, BOX_RADIUS);
@@ -306,12 +333,11 @@ impl Pen<'_> {
         self.sheet(rect, 12.0, 20.0, theme.card);
         self.round(rect, 12.0, ground);
         let size = self.px(20.0) as i32;
-        let at = Rect::new(
-            rect.x + self.px(12.0) as i32,
-            rect.y + self.px(12.0) as i32,
-            size,
-            size,
-        );
+        let at = Rect {
+            y: rect.y + self.px(12.0) as i32,
+            h: size,
+            ..self.at_start(rect, self.px(12.0) as i32, size)
+        };
         self.ops.push(Op::Icon(at, icon, ink));
     }
 
@@ -320,6 +346,8 @@ impl Pen<'_> {
         self.round(rect, 3.0, theme.field_edge);
         let (from, to) = match fraction {
             Some(fraction) => (0.0, fraction.clamp(0.02, 1.0)),
+            // Not known, and nothing moves.
+            None if self.view.access.calm => (0.35, 0.65),
             None => {
                 // There and back, slower at the ends.
                 let phase = (self.view.tick % CROSSING) as f32 / CROSSING as f32;
@@ -328,11 +356,7 @@ impl Pen<'_> {
             }
         };
         let wide = rect.w as f32;
-        let lit = Rect {
-            x: rect.x + (from * wide) as i32,
-            w: ((to - from) * wide) as i32,
-            ..rect
-        };
+        let lit = self.at_start(rect, (from * wide) as i32, ((to - from) * wide) as i32);
         let ink = if theme.dark { theme.ring } else { theme.accent };
         self.round(lit, 3.0, ink);
     }

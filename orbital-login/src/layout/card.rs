@@ -2,18 +2,20 @@
 
 use zeroize::Zeroizing;
 
+use super::notice;
 use super::part::{Align, Look, Part, Placed};
 use crate::geometry::Rect;
 use crate::state::Target;
 use crate::text::Text;
-use crate::user_error::{Mood, Notice};
-use crate::view::{Field, Hint, Item, Tone, View};
+use crate::view::{Choice, Field, Hint, Item, Tone, View};
 
 const WIDTH: f32 = 400.0;
 const WIDE: f32 = 520.0;
 const PADDING: f32 = 32.0;
 /// Left free above and below.
 const MARGIN: f32 = 12.0;
+/// Left free at either side.
+const BESIDE: f32 = 104.0;
 /// However small the screen is.
 const SCALE_MIN: f32 = 0.25;
 /// The least room between two links.
@@ -34,15 +36,17 @@ pub(super) fn place(
     height: i32,
     scale: f32,
 ) -> (Vec<Placed>, f32, Rect) {
+    // Beside it there is room for the time and the corner's buttons.
+    let most = width - 2 * (BESIDE * scale) as i32;
     let mut scale = scale;
     // What is too high gets smaller; lines break otherwise then, so a few times.
     for _ in 0..4 {
         let (_, card) = flow(view, text, width, scale);
         let room = height as f32 - 2.0 * MARGIN * scale - below(view, scale);
-        if card.h as f32 <= room && card.w <= width || scale <= SCALE_MIN {
+        if card.h as f32 <= room && card.w <= most || scale <= SCALE_MIN {
             break;
         }
-        let smaller = (room / card.h as f32).min(width as f32 / card.w as f32);
+        let smaller = (room / card.h as f32).min(most as f32 / card.w as f32);
         scale = (scale * smaller * 0.99).max(SCALE_MIN);
     }
     let (placed, card) = flow(view, text, width, scale);
@@ -58,7 +62,7 @@ pub(super) fn place(
         let above = all.bottom() + (NOTICE_GAP * scale) as i32;
         let ground = Rect::new((width - wide) / 2, above, wide, height - margin - above);
         if let Some(notice) = &view.notice {
-            place_notice(notice, text, scale, ground, &mut placed);
+            notice::place(notice, text, scale, ground, &mut placed);
         }
         all = all.union(Rect {
             h: room.min(ground.h),
@@ -87,72 +91,6 @@ fn notice_width(width: i32, scale: f32) -> i32 {
     ((wide * scale) as i32).min(width)
 }
 
-/// Places a notice: a title and what it offers, and its sentences below, as many lines of them as there is room.
-fn place_notice(
-    notice: &Notice,
-    text: &mut Text,
-    scale: f32,
-    room: Rect,
-    placed: &mut Vec<Placed>,
-) {
-    let px = |units: f32| (units * scale).round() as i32;
-    let tone = match notice.mood {
-        Mood::Wrong => Tone::Wrong,
-        Mood::Plain => Tone::Plain,
-        Mood::Good => Tone::Good,
-    };
-    let ground = placed.len();
-    let mut put = |rect, part, target| placed.push(Placed { rect, part, target });
-    put(Rect::default(), Part::Notice(notice.mood), None);
-    let (left, right) = (room.x + px(44.0), room.right() - px(14.0));
-    let top = room.y + px(8.0);
-    let mut end = right;
-    if let Some(next) = notice.next {
-        let style = Look::Label.style(scale);
-        let wide = (text.width(style, next.label()).ceil() as i32 + px(24.0)).min(right - left);
-        let rect = Rect::new(right - wide, top, wide, px(28.0));
-        end = rect.x - px(8.0);
-        put(
-            rect,
-            Part::SmallButton(next.label().to_owned()),
-            Some(Target::Next),
-        );
-    }
-    let mut words = |look: Look, words: &str, rect: Rect| {
-        put(
-            rect,
-            Part::Words(Zeroizing::new(words.to_owned()), look, tone, Align::Left),
-            None,
-        );
-    };
-    let title = text.fit(Look::Label.style(scale), &notice.title, (end - left) as f32);
-    words(
-        Look::Label,
-        &title,
-        Rect::new(left, top, end - left, px(28.0)),
-    );
-    let (line, mut y) = (px(18.0), top + px(30.0));
-    let style = Look::Small.style(scale);
-    let lines = text.lines(style, &notice.text, (right - left) as f32);
-    let fitting = ((room.bottom() - px(10.0) - y) / line.max(1)).max(1) as usize;
-    let cut = lines.len() > fitting;
-    for (index, one) in lines.iter().take(fitting).enumerate() {
-        let rect = Rect::new(left, y, right - left, line);
-        if cut && index + 1 == fitting {
-            // There is more of it than there is room.
-            let more = text.fit(style, &format!("{one} …"), rect.w as f32);
-            words(Look::Small, &more, rect);
-        } else {
-            words(Look::Small, one, rect);
-        }
-        y += line;
-    }
-    placed[ground].rect = Rect {
-        h: y + px(10.0) - room.y,
-        ..room
-    };
-}
-
 fn down(mut placed: Vec<Placed>, by: i32) -> Vec<Placed> {
     for one in &mut placed {
         one.rect.y += by;
@@ -171,10 +109,12 @@ fn flow(view: &View, text: &mut Text, width: i32, scale: f32) -> (Vec<Placed>, R
         x: x + padding,
         width: card_width - 2 * padding,
         y: 28.0 * scale,
+        right_to_left: view.right_to_left,
         placed: vec![Placed {
             rect: Rect::default(),
             part: Part::Card,
             target: None,
+            scale,
         }],
     };
     for (index, item) in view.card.iter().enumerate() {
@@ -198,6 +138,7 @@ struct Flow<'a> {
     x: i32,
     width: i32,
     y: f32,
+    right_to_left: bool,
     placed: Vec<Placed>,
 }
 
@@ -227,7 +168,13 @@ impl Flow<'_> {
     }
 
     fn put(&mut self, rect: Rect, part: Part, target: Option<Target>) {
-        self.placed.push(Placed { rect, part, target });
+        let scale = self.scale;
+        self.placed.push(Placed {
+            rect,
+            part,
+            target,
+            scale,
+        });
     }
 
     /// A rectangle over the whole width, and the pen below it.
@@ -266,16 +213,7 @@ impl Flow<'_> {
                 self.put(rect, Part::Mark, None);
             }
             Item::Title(title) => {
-                let style = Look::Title.style(self.scale);
-                let title = self.text.fit(style, title, self.width as f32);
-                let rect = self.row(32.0);
-                let part = Part::Words(
-                    Zeroizing::new(title),
-                    Look::Title,
-                    Tone::Plain,
-                    Align::Middle,
-                );
-                self.put(rect, part, None);
+                self.words(title, Look::Title, Tone::Plain, Align::Middle, 32.0);
             }
             Item::Text(tone, text) => self.words(text, Look::Body, *tone, Align::Middle, 20.0),
             Item::Field(field) => self.field(field),
@@ -285,45 +223,10 @@ impl Flow<'_> {
                 self.y += 4.0 * self.scale;
                 self.words(words, Look::Small, Tone::Muted, Align::Left, 18.0);
             }
-            Item::Check(target, words, ticked) => {
-                let row = self.row(22.0);
-                let tick = Rect::new(row.x, row.y, row.h, row.h);
-                self.put(row, Part::Tick(*ticked), Some(*target));
-                let left = tick.right() + self.px(10.0);
-                let rect = Rect::new(left, row.y, row.right() - left, row.h);
-                let fitting = self
-                    .text
-                    .fit(Look::Body.style(self.scale), words, rect.w as f32);
-                let part = Part::Words(
-                    Zeroizing::new(fitting),
-                    Look::Body,
-                    Tone::Plain,
-                    Align::Left,
-                );
-                self.put(rect, part, None);
-            }
-            Item::Choices(choices) => {
-                let row = self.row(36.0);
-                self.put(row, Part::Choices, None);
-                let count = choices.len().max(1) as i32;
-                for (index, choice) in (0..).zip(choices) {
-                    let left = row.x + row.w * index / count;
-                    let right = row.x + row.w * (index + 1) / count;
-                    self.put(
-                        Rect::new(left, row.y, right - left, row.h),
-                        Part::Choice(choice.label, choice.chosen),
-                        Some(choice.target),
-                    );
-                }
-            }
-            Item::Button(target, words) => {
-                let rect = self.row(46.0);
-                self.put(rect, Part::Button(words.clone(), true), Some(*target));
-            }
-            Item::Quiet(target, words) => {
-                let rect = self.row(42.0);
-                self.put(rect, Part::Button(words.clone(), false), Some(*target));
-            }
+            Item::Check(target, words, ticked) => self.check(*target, words, *ticked),
+            Item::Choices(choices) => self.choices(choices),
+            Item::Button(target, words) => self.button(*target, words, true, 46.0),
+            Item::Quiet(target, words) => self.button(*target, words, false, 42.0),
             Item::Links(links) => self.links(links),
             Item::Person(target, initials, colour, name, place) => {
                 self.person(*target, (initials, *colour), name, place);
@@ -333,7 +236,12 @@ impl Flow<'_> {
             Item::NoRows(count) => {
                 self.y += (PERSON + 4.0) * self.scale * *count as f32 - 4.0 * self.scale;
             }
-            Item::Further(above, below) => self.further(*above, *below),
+            Item::Further(words) => {
+                let row = self.row(20.0);
+                let words = Zeroizing::new(words.clone());
+                let part = Part::Words(words, Look::Small, Tone::Muted, Align::Middle);
+                self.put(row, part, None);
+            }
             Item::Progress(fraction) => {
                 self.y += 6.0 * self.scale;
                 let rect = self.row(6.0);
@@ -388,14 +296,14 @@ impl Flow<'_> {
     fn field(&mut self, field: &Field) {
         let rect = self.row(20.0);
         let label = Part::Words(
-            Zeroizing::new(field.label.to_owned()),
+            Zeroizing::new(field.label.clone()),
             Look::Label,
             Tone::Muted,
             Align::Left,
         );
         self.put(rect, label, None);
         if let Hint::Beside(Some((tone, hint))) = &field.hint {
-            let label = self.text.width(Look::Label.style(self.scale), field.label) as i32;
+            let label = self.text.width(Look::Label.style(self.scale), &field.label) as i32;
             let left = rect.x + label + self.px(12.0);
             let beside = Rect::new(left, rect.y, rect.right() - left, rect.h);
             let style = Look::Small.style(self.scale);
@@ -406,23 +314,26 @@ impl Flow<'_> {
         self.y += 2.0 * self.scale;
         let rect = self.row(44.0);
         let style = Look::Input.style(self.scale);
-        let before: Zeroizing<String> =
-            Zeroizing::new(field.text.chars().take(field.caret).collect());
-        let caret = self.text.width(style, &before).round() as i32;
+        let caret = self
+            .text
+            .caret(style, &field.text, field.caret, self.right_to_left)
+            .round() as i32;
+        let wide = self.text.width(style, &field.text).ceil() as i32;
         let button = if field.reveal.is_some() { rect.h } else { 0 };
         let room = rect.w - self.px(28.0) - button;
-        let taken = match field.taken {
-            true => self.text.width(style, &field.text).ceil() as i32,
-            false => 0,
+        let from_start = match self.right_to_left {
+            true => wide - caret,
+            false => caret,
         };
         self.put(
             rect,
             Part::Input {
                 text: field.text.clone(),
-                placeholder: field.placeholder,
+                placeholder: field.placeholder.clone(),
                 caret,
-                taken,
-                moved: (caret - room).max(0),
+                wide,
+                taken: field.taken,
+                moved: (from_start - room).max(0),
             },
             Some(field.target),
         );
@@ -432,12 +343,19 @@ impl Flow<'_> {
         }
         if let Hint::Below(hint) = &field.hint {
             self.y += 2.0 * self.scale;
-            let rect = self.row(18.0);
-            if let Some((tone, hint)) = hint {
-                let style = Look::Small.style(self.scale);
-                let hint = self.text.fit(style, hint, rect.w as f32);
-                let part = Part::Words(Zeroizing::new(hint), Look::Small, *tone, Align::Left);
+            let room = self.row(36.0);
+            let Some((tone, hint)) = hint else {
+                return;
+            };
+            let style = Look::Small.style(self.scale);
+            let mut rect = Rect {
+                h: self.px(18.0),
+                ..room
+            };
+            for line in self.text.lines(style, hint, rect.w as f32) {
+                let part = Part::Words(Zeroizing::new(line), Look::Small, *tone, Align::Left);
                 self.put(rect, part, None);
+                rect.y += rect.h;
             }
         }
     }
@@ -490,14 +408,77 @@ impl Flow<'_> {
 
     /// A way to choose, with what it is for.
     fn way(&mut self, target: Target, words: &str, what: &str) {
-        let row = self.row(52.0);
-        self.put(row, Part::Row, Some(target));
         let inset = self.px(12.0);
-        self.two_lines(
-            Rect::new(row.x + inset, row.y, row.w - 2 * inset, row.h),
-            (Look::Button, words),
-            what,
-        );
+        let wide = (self.width - 2 * inset) as f32;
+        let mut lines: Vec<(Look, Tone, String)> = Vec::new();
+        for (look, tone, words) in [
+            (Look::Button, Tone::Plain, words),
+            (Look::Small, Tone::Muted, what),
+        ] {
+            let broken = self.text.lines(look.style(self.scale), words, wide);
+            lines.extend(broken.into_iter().map(|line| (look, tone, line)));
+        }
+        let row = self.row(12.0 + 20.0 * lines.len() as f32);
+        self.put(row, Part::Row, Some(target));
+        let (half, mut y) = (self.px(20.0), row.y + self.px(6.0));
+        for (look, tone, line) in lines {
+            let part = Part::Words(Zeroizing::new(line), look, tone, Align::Left);
+            let rect = Rect::new(row.x + inset, y, row.w - 2 * inset, half);
+            self.put(rect, part, None);
+            y += half;
+        }
+    }
+
+    /// A box to tick, with what it is for beside it.
+    fn check(&mut self, target: Target, words: &str, ticked: bool) {
+        let (square, gap) = (self.px(22.0), self.px(10.0));
+        let left = square + gap;
+        let style = Look::Body.style(self.scale);
+        let lines = self.text.lines(style, words, (self.width - left) as f32);
+        let row = self.row(22.0 + 20.0 * lines.len().saturating_sub(1) as f32);
+        self.put(row, Part::Tick(ticked, square), Some(target));
+        let mut y = row.y;
+        for line in lines {
+            let rect = Rect::new(row.x + left, y, row.w - left, square);
+            let part = Part::Words(Zeroizing::new(line), Look::Body, Tone::Plain, Align::Left);
+            self.put(rect, part, None);
+            y += self.px(20.0);
+        }
+    }
+
+    /// Choices beside each other, or below each other where their words are too long for that.
+    fn choices(&mut self, choices: &[Choice]) {
+        let count = choices.len().max(1) as i32;
+        let style = Look::Small.style(self.scale);
+        let inset = self.px(8.0);
+        let fits = choices.iter().all(|choice| {
+            self.text.width(style, &choice.label) as i32 <= self.width / count - 2 * inset
+        });
+        let rows = if fits { 1 } else { count };
+        let ground = self.row(36.0 * rows as f32);
+        self.put(ground, Part::Choices, None);
+        let columns = count / rows;
+        for (index, choice) in (0..).zip(choices) {
+            let (row, column) = (index / columns, index % columns);
+            let (left, right) = (
+                ground.w * column / columns,
+                ground.w * (column + 1) / columns,
+            );
+            let (top, bottom) = (ground.h * row / rows, ground.h * (row + 1) / rows);
+            let rect = Rect::new(ground.x + left, ground.y + top, right - left, bottom - top);
+            let part = Part::Choice(choice.label.clone(), choice.chosen);
+            self.put(rect, part, Some(choice.target));
+        }
+    }
+
+    /// A button, as high as its words need.
+    fn button(&mut self, target: Target, words: &str, matters: bool, height: f32) {
+        let style = Look::Button.style(self.scale);
+        let wide = self.width - self.px(24.0);
+        let lines = self.text.lines(style, words, wide as f32);
+        let more = lines.len().saturating_sub(1) as f32;
+        let rect = self.row(height + 19.0 * more);
+        self.put(rect, Part::Button(lines, matters), Some(target));
     }
 
     /// Two lines of text, the lower one in the background.
@@ -514,34 +495,21 @@ impl Flow<'_> {
         }
     }
 
-    /// Where something is, as much of it as there is room for, and what changes that.
+    /// Where something is, and beside it what changes that.
     fn place_line(&mut self, target: Target, words: &str, change: &str) {
-        let row = self.row(24.0);
         let style = Look::Link.style(self.scale);
-        let wide = (self.text.width(style, change).ceil() as i32).min(row.w);
-        let link = Rect::new(row.right() - wide, row.y, wide, row.h);
+        let wide = (self.text.width(style, change).ceil() as i32).min(self.width);
+        let rest = (self.width - wide - self.px(LINK_GAP)).max(0);
+        let lines = self.text.lines(style, words, rest as f32);
+        let row = self.row(24.0 + 20.0 * lines.len().saturating_sub(1) as f32);
+        let high = self.px(24.0);
+        let link = Rect::new(row.right() - wide, row.y, wide, high);
         self.put(link, Part::Link(change.to_owned()), Some(target));
-        let rest = (row.w - wide - self.px(LINK_GAP)).max(0);
-        let words = self.text.fit(style, words, rest as f32);
-        let part = Part::Words(Zeroizing::new(words), Look::Link, Tone::Muted, Align::Left);
-        self.put(Rect { w: rest, ..row }, part, None);
-    }
-
-    /// How many more there are.
-    fn further(&mut self, above: usize, below: usize) {
-        let row = self.row(20.0);
-        let words = match (above, below) {
-            (0, 0) => String::new(),
-            (above, 0) => format!("↑ {above} more"),
-            (0, below) => format!("↓ {below} more"),
-            (above, below) => format!("↑ {above} more   ↓ {below} more"),
-        };
-        let part = Part::Words(
-            Zeroizing::new(words),
-            Look::Small,
-            Tone::Muted,
-            Align::Middle,
-        );
-        self.put(row, part, None);
+        let mut y = row.y;
+        for line in lines {
+            let part = Part::Words(Zeroizing::new(line), Look::Link, Tone::Muted, Align::Left);
+            self.put(Rect::new(row.x, y, rest, high), part, None);
+            y += self.px(20.0);
+        }
     }
 }

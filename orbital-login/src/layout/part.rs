@@ -37,6 +37,17 @@ pub enum Look {
     InitialsSmall,
 }
 
+impl Align {
+    /// The same in a mirror.
+    pub const fn mirrored(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Middle => Self::Middle,
+            Self::Right => Self::Left,
+        }
+    }
+}
+
 impl Look {
     /// The font and size at a scale.
     pub fn style(self, scale: f32) -> Style {
@@ -84,31 +95,33 @@ pub enum Part {
     Mark,
     /// A line of text.
     Words(Zeroizing<String>, Look, Tone, Align),
-    /// A field's box with its text and caret; the last is how far the text is moved to the left.
+    /// A field's box with its text and caret.
     Input {
         /// The text.
         text: Zeroizing<String>,
         /// What stands there while it is empty.
-        placeholder: &'static str,
+        placeholder: String,
         /// Where the caret is, from the left edge of the text.
         caret: i32,
-        /// How wide the text is that what is typed next replaces; 0 if it replaces nothing.
-        taken: i32,
-        /// How far the text is moved to the left.
+        /// How wide the text is.
+        wide: i32,
+        /// What is typed next replaces it.
+        taken: bool,
+        /// How far the text is moved out at the side where it begins.
         moved: i32,
     },
     /// Shows (`true`) or hides a password.
     Reveal(bool),
     /// How good a password is: which of the four bars are lit.
     Meter(Option<u8>),
-    /// A box to tick.
-    Tick(bool),
+    /// A box to tick, so high, where a row begins.
+    Tick(bool, i32),
     /// The ground of a row of choices.
     Choices,
     /// A choice: its words, and whether it is chosen.
-    Choice(&'static str, bool),
-    /// A button; whether it is the one that matters.
-    Button(String, bool),
+    Choice(String, bool),
+    /// A button with its lines; whether it is the one that matters.
+    Button(Vec<String>, bool),
     /// A link.
     Link(String),
     /// The ground of a notice.
@@ -123,6 +136,8 @@ pub enum Part {
     Code(Zeroizing<String>),
     /// A round button in the corner with an icon.
     Corner(crate::icon::Icon),
+    /// An icon that says how the computer is.
+    Status(crate::icon::Icon),
     /// One with words.
     CornerWords(String),
     /// An entry of a menu, and whether it is chosen.
@@ -138,4 +153,6 @@ pub struct Placed {
     pub part: Part,
     /// What it does.
     pub target: Option<Target>,
+    /// Pixels a unit.
+    pub scale: f32,
 }

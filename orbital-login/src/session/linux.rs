@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use safeos_control::{Client, FILE_NAME};
 use safeos_store::whose;
 
-use super::{Host, Options, Session, ended, not_started, variables};
+use super::{Host, Options, Session, ended, language, not_started, variables};
 use crate::user_error::UserError;
 use daemon::Daemon;
 
@@ -36,6 +36,8 @@ pub struct Linux {
     folder: Option<PathBuf>,
     daemon: Option<Daemon>,
     person: Option<Person>,
+    /// The language of whoever is in, by its code.
+    language: Option<String>,
 }
 
 impl Linux {
@@ -49,6 +51,7 @@ impl Linux {
             folder: None,
             daemon: None,
             person: None,
+            language: None,
         }
     }
 
@@ -88,6 +91,14 @@ impl Linux {
         }
         let above = self.options.state.canonicalize()?;
         Ok(above.join("mnt"))
+    }
+
+    /// The home of the account that is open.
+    fn home(&mut self) -> Option<PathBuf> {
+        match &self.person {
+            Some(Person::Account(_)) => Some(self.mount().ok()?.join("home")),
+            _ => None,
+        }
     }
 
     /// The mount point of a daemon that answers.
@@ -169,6 +180,10 @@ impl Host for Linux {
             variables.insert("SAFE_STATE".into(), self.options.state.clone().into());
             variables.insert("SAFE_STORE".into(), self.options.store.clone().into());
         }
+        let own = std::env::var("LANG").ok();
+        for (name, value) in language::variables(self.language.as_deref(), own.as_deref()) {
+            variables.insert(name.into(), value.into());
+        }
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -189,7 +204,23 @@ impl Host for Linux {
         programs::end_all(self.daemon.as_ref().map(Daemon::pid));
     }
 
+    fn language(&mut self) -> Option<String> {
+        let home = self.home()?;
+        self.language = language::soon(move || language::read(&home)).flatten();
+        self.language.clone()
+    }
+
+    fn keep_language(&mut self, code: &str) {
+        self.language = Some(code.to_owned());
+        // A home that takes no more is told of elsewhere.
+        if let Some(home) = self.home() {
+            let code = code.to_owned();
+            let _ = language::soon(move || language::write(&home, &code));
+        }
+    }
+
     fn clean(&mut self, broken: bool) {
+        self.language = None;
         if let Some(Person::Guest(home)) = self.person.take() {
             // Never the home of an account: that one is not in this folder but mounted beside it.
             let _ = fs::remove_dir_all(home);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use safeos_control::Client;
 
-use super::{Host, Options, Session, ended, not_started, tables, variables};
+use super::{Host, Options, Session, ended, language, not_started, tables, variables};
 use crate::user_error::UserError;
 use users::{Person, failed};
 
@@ -36,6 +36,8 @@ pub struct Redox {
     person: Option<Person>,
     /// The folder of a guest.
     guest: Option<PathBuf>,
+    /// The language of whoever is in, by its code.
+    language: Option<String>,
 }
 
 impl Redox {
@@ -45,6 +47,7 @@ impl Redox {
             options,
             person: None,
             guest: None,
+            language: None,
         }
     }
 
@@ -107,6 +110,10 @@ impl Host for Redox {
             .args(arguments)
             .env_clear()
             .envs(variables(&session, std::env::vars_os()))
+            .envs(language::variables(
+                self.language.as_deref(),
+                std::env::var("LANG").ok().as_deref(),
+            ))
             .env("UID", uid.to_string())
             .env("GROUPS", gid.to_string())
             .stdin(Stdio::null());
@@ -158,7 +165,26 @@ impl Host for Redox {
         }
     }
 
+    fn language(&mut self) -> Option<String> {
+        let person = self.person.as_ref().filter(|_| self.guest.is_none())?;
+        let home = Path::new(SAFE).join("home");
+        self.language = users::acting_as(person, || language::read(&home))
+            .ok()
+            .flatten();
+        self.language.clone()
+    }
+
+    fn keep_language(&mut self, code: &str) {
+        self.language = Some(code.to_owned());
+        let home = Path::new(SAFE).join("home");
+        if let Some(person) = self.person.as_ref().filter(|_| self.guest.is_none()) {
+            // A home that takes no more is told of elsewhere.
+            let _ = users::acting_as(person, || language::write(&home, code));
+        }
+    }
+
     fn clean(&mut self, _broken: bool) {
+        self.language = None;
         if let Some(home) = self.guest.take() {
             let _ = fs::remove_dir_all(home);
         }

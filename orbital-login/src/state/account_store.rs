@@ -1,5 +1,6 @@
 //! Where an account lives.
 
+use crate::message::Message;
 use crate::typed::Typed;
 
 /// The kinds of places.
@@ -19,12 +20,12 @@ impl Kind {
     pub const ALL: [Self; 3] = [Self::Computer, Self::Server, Self::Network];
 
     /// A short name.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Computer => "This computer",
-            Self::Server => "A server",
-            Self::Network => "SAFE Network",
-        }
+    pub const fn label(self) -> Message {
+        Message::new(match self {
+            Self::Computer => "kind-computer",
+            Self::Server => "kind-server",
+            Self::Network => "kind-network",
+        })
     }
 }
 
@@ -78,15 +79,18 @@ impl AccountStore {
         }
     }
 
-    /// In a few words.
-    pub fn short(&self) -> String {
+    /// Where an account is, as it stands inside of a sentence.
+    pub fn short(&self) -> Message {
+        let server = self.server.as_str().trim();
         match (self.kind, &self.own) {
-            (Kind::Computer, None) => "on this computer".to_owned(),
-            (Kind::Computer, Some(own)) => format!("at {}", host(own)),
-            (Kind::Server, _) if self.server.as_str().trim().is_empty() => "on a server".to_owned(),
-            (Kind::Server, _) => format!("at {}", host(self.server.as_str())),
-            (Kind::Network, _) if self.network == NETWORK => "on the SAFE Network".to_owned(),
-            (Kind::Network, _) => format!("on the network {}", self.network),
+            (Kind::Computer, None) => Message::new("at-computer"),
+            (Kind::Computer, Some(own)) => Message::new("at-host").with("host", host(own)),
+            (Kind::Server, _) if server.is_empty() => Message::new("at-server"),
+            (Kind::Server, _) => Message::new("at-host").with("host", host(server)),
+            (Kind::Network, _) if self.network == NETWORK => Message::new("at-network"),
+            (Kind::Network, _) => {
+                Message::new("at-local-network").with("url", self.network.as_str())
+            }
         }
     }
 
@@ -131,20 +135,21 @@ impl AccountStore {
         self.url().is_some_and(|url| is_network(&url))
     }
 
-    /// The place inside a sentence.
-    pub fn words(&self) -> String {
+    /// The place by its name, at the beginning of a sentence.
+    pub fn words(&self) -> Message {
+        let server = self.server.as_str().trim();
+        let local = |url: &str| Message::new("the-local-network").with("url", url);
+        let named = |url: &str| Message::new("the-host").with("host", host(url));
         match self.kind {
             Kind::Computer => match &self.own {
-                Some(own) => format!("The server {}", host(own)),
-                None => "This computer".to_owned(),
+                Some(own) => named(own),
+                None => Message::new("the-computer"),
             },
-            Kind::Server if self.server.as_str().trim().is_empty() => "The server".to_owned(),
-            Kind::Server if self.is_network() => {
-                format!("The network {}", self.server.as_str().trim())
-            }
-            Kind::Server => format!("The server {}", host(self.server.as_str())),
-            Kind::Network if self.network == NETWORK => "The SAFE Network".to_owned(),
-            Kind::Network => format!("The network {}", self.network),
+            Kind::Server if server.is_empty() => Message::new("the-server"),
+            Kind::Server if self.is_network() => local(server),
+            Kind::Server => named(server),
+            Kind::Network if self.network == NETWORK => Message::new("the-network"),
+            Kind::Network => local(&self.network),
         }
     }
 }
@@ -152,19 +157,24 @@ impl AccountStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::Language;
+
+    fn say(message: &Message) -> String {
+        Language::English.say(message)
+    }
 
     #[test]
     fn a_place_is_told_as_people_know_it() {
         let own =
             AccountStore::default().with_own(Some("https://home.example,https://two.example"));
-        assert_eq!(own.short(), "at home.example");
-        assert_eq!(own.words(), "The server home.example");
+        assert_eq!(say(&own.short()), "at home.example");
+        assert_eq!(say(&own.words()), "The server home.example");
         assert_eq!(own.url(), None);
-        assert_eq!(AccountStore::default().short(), "on this computer");
+        assert_eq!(say(&AccountStore::default().short()), "on this computer");
         let server = AccountStore::of(Some("http://10.0.2.2:8080/"));
-        assert_eq!(server.short(), "at 10.0.2.2:8080");
+        assert_eq!(say(&server.short()), "at 10.0.2.2:8080");
         assert_eq!(
-            AccountStore::of(Some(NETWORK)).short(),
+            say(&AccountStore::of(Some(NETWORK)).short()),
             "on the SAFE Network"
         );
         for odd in ["", "://", "x://", ",,"] {
@@ -190,7 +200,7 @@ mod tests {
         let place = AccountStore::of(Some(local));
         assert_eq!((place.kind, place.is_network()), (Kind::Network, true));
         assert_eq!(place.url().as_deref(), Some(local));
-        assert!(place.words().contains(local));
+        assert!(say(&place.words()).contains(local));
         for typed in [local, NETWORK] {
             let mut place = AccountStore::of(Some("https://x"));
             assert!(!place.is_network());

@@ -12,6 +12,8 @@ impl Menu {
     /// What opens it.
     pub(crate) const fn target(self) -> Target {
         match self {
+            Self::Language => Target::Language,
+            Self::Access => Target::Access,
             Self::Keyboard => Target::Keyboard,
             Self::Power => Target::Power,
         }
@@ -43,6 +45,23 @@ impl State {
         match target {
             Target::Appearance => {
                 self.dark = !self.dark;
+                effects.push(self.save());
+            }
+            Target::Language => self.open(Menu::Language, Target::Speak(self.language)),
+            Target::Speak(language) => {
+                self.choose_language(language);
+                effects.push(self.save());
+                self.close();
+            }
+            Target::Access => self.open(Menu::Access, Target::Contrast),
+            Target::Contrast | Target::Large | Target::Calm => {
+                let access = &mut self.access;
+                let switch = match target {
+                    Target::Contrast => &mut access.contrast,
+                    Target::Large => &mut access.large,
+                    _ => &mut access.calm,
+                };
+                *switch = !*switch;
                 effects.push(self.save());
             }
             Target::Keyboard => self.open(Menu::Keyboard, Target::Keymap(self.keymap)),
@@ -135,7 +154,7 @@ impl State {
                 effects.push(self.save());
                 self.show_sign_in();
                 let place = self.abilities.place_of(&account).short();
-                self.notice = Some(Notice::taken_off(&account.name, &place));
+                self.notice = Some(Notice::taken_off(&account.name, place));
                 self.forgotten = Some((index, account));
             }
             Question::Forget(_) => {}

@@ -8,10 +8,11 @@ use safeos_control::{Keys, Price, Recover, SignIn, SignUp};
 
 use super::{AccountStore, Target};
 use crate::job::Job;
+use crate::message::Message;
 use crate::settings::Remembered;
 use crate::strength::{Strength, estimate};
 use crate::typed::Typed;
-use crate::user_error::{Field, Notice, sentence};
+use crate::user_error::{Field, Notice, reason_of};
 
 /// What the form is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,15 +45,13 @@ impl WalletKey {
     }
 
     /// In a sentence.
-    pub fn words(self) -> String {
+    pub fn words(self) -> Message {
         match self {
-            Self::Strange(place) => {
-                format!("Character {place} is none of 0 to 9 and a to f.")
-            }
+            Self::Strange(place) => Message::new("wallet-strange").with("position", place),
             Self::Digits(count) if count > WALLET_DIGITS => {
-                format!("{count} digits; it has {WALLET_DIGITS}.")
+                Message::new("wallet-many").with("count", count)
             }
-            Self::Digits(count) => format!("{count} of {WALLET_DIGITS} digits."),
+            Self::Digits(count) => Message::new("wallet-few").with("count", count),
         }
     }
 }
@@ -246,20 +245,19 @@ impl Form {
     }
 
     /// What is wrong with the name so far; nothing while it is empty.
-    pub fn name_hint(&self) -> Option<String> {
+    pub fn name_hint(&self) -> Option<Message> {
         if self.name.is_empty() || self.chosen.is_some() {
             return None;
         }
         check_name(self.name.as_str())
             .err()
-            .map(|error| sentence(&error.to_string()))
+            .map(|error| reason_of(&error))
     }
 
     /// What is wrong with the second password so far.
-    pub fn again_hint(&self) -> Option<&'static str> {
+    pub fn again_hint(&self) -> Option<Message> {
         let (first, second) = (self.password.as_str(), self.again.as_str());
-        (!second.is_empty() && !first.starts_with(second))
-            .then_some("This differs from the password above.")
+        (!second.is_empty() && !first.starts_with(second)).then_some(Message::new("differs"))
     }
 
     /// What the wallet's key lacks: its digits are counted, never repeated.
@@ -284,71 +282,45 @@ impl Form {
     }
 
     /// What is wrong with the words of the sheet; nothing while there are too few.
-    pub fn words_hint(&self) -> Option<String> {
+    pub fn words_hint(&self) -> Option<Message> {
         let typed = self.words.as_str().split_whitespace().count();
         if typed < safeos_account::RECOVERY_WORDS {
             return None;
         }
-        let error = self.recovery_key().err()?.to_string();
-        // What is wrong; that something is, its colour says.
-        let why = error
-            .split_once(": ")
-            .map_or(error.as_str(), |(_, why)| why);
-        Some(sentence(why))
+        self.recovery_key().err().map(|error| reason_of(&error))
     }
 
     /// The job, or what is missing and where.
     pub fn submit(&self) -> Result<Job, Notice> {
-        let missing = |field, title: &str, text: &str| {
+        let unfit = |field, title, text| {
             Err(Notice {
                 field: Some(field),
                 ..Notice::plain(title, text)
             })
         };
+        let missing = |field, title, text| unfit(field, title, Message::new(text));
         if self.name.as_str().trim().is_empty() {
-            return missing(
-                Field::Name,
-                "Who are you?",
-                "Type the name of your account.",
-            );
+            return missing(Field::Name, "who", "type-name");
         }
         if let Some(hint) = self.name_hint() {
-            return missing(Field::Name, "This cannot be a name", &hint);
+            return unfit(Field::Name, "bad-name", hint);
         }
         if self.place.kind == super::Kind::Server && self.place.server.as_str().trim().is_empty() {
-            return missing(
-                Field::Server,
-                "Which server?",
-                "Type its address, for instance https://home.example.",
-            );
+            return missing(Field::Server, "which-server", "type-server");
         }
         if self.mode == Mode::Recover
             && let Err(error) = self.recovery_key()
         {
-            return missing(
-                Field::Words,
-                "Look at the sheet again",
-                &sentence(&error.to_string()),
-            );
+            return unfit(Field::Words, "sheet-again", reason_of(&error));
         }
         if self.password.is_empty() {
-            return missing(
-                Field::Password,
-                "The password is missing",
-                "Type it, then press Enter.",
-            );
+            return missing(Field::Password, "password-missing", "type-password");
         }
         if self.needs_wallet()
             && let Err(wrong) = self.wallet_key()
         {
-            return missing(
-                Field::Wallet,
-                "The wallet's private key is needed",
-                &format!(
-                    "It pays for the account, and has 64 digits, 0 to 9 and a to f. {}",
-                    wrong.words()
-                ),
-            );
+            let text = Message::new("wallet-pays").with("wrong", wrong.words());
+            return unfit(Field::Wallet, "wallet-needed", text);
         }
         let name = self.name.as_str().trim().to_owned();
         if self.mode == Mode::SignIn {
@@ -363,18 +335,10 @@ impl Form {
             }));
         }
         if let Err(error) = check_new_password(&Secret::new(self.password.as_str().to_owned())) {
-            return missing(
-                Field::Password,
-                "This password will not do",
-                &sentence(&error.to_string()),
-            );
+            return unfit(Field::Password, "weak-password", reason_of(&error));
         }
         if self.password.as_str() != self.again.as_str() {
-            return missing(
-                Field::Password,
-                "The passwords differ",
-                "Type the same password twice.",
-            );
+            return missing(Field::Password, "passwords-differ", "type-twice");
         }
         if self.mode == Mode::Recover {
             return Ok(Job::Recover(Recover {

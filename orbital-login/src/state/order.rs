@@ -9,6 +9,8 @@ impl State {
     /// Everything that can be done now, in reading order.
     pub fn order(&self) -> Vec<Target> {
         match self.menu {
+            Some(Menu::Language) => self.languages.iter().copied().map(Target::Speak).collect(),
+            Some(Menu::Access) => vec![Target::Contrast, Target::Large, Target::Calm],
             Some(Menu::Keyboard) => (0..self.keymaps.len()).map(Target::Keymap).collect(),
             Some(Menu::Power) => vec![Target::ShutDown, Target::Restart],
             None => {
@@ -39,7 +41,11 @@ impl State {
 
     /// What stands in the corner of every screen.
     pub fn corner(&self) -> Vec<Target> {
-        let mut corner = vec![Target::Appearance];
+        let mut corner = Vec::new();
+        if self.languages.len() > 1 {
+            corner.push(Target::Language);
+        }
+        corner.extend([Target::Access, Target::Appearance]);
         if self.keymaps.len() > 1 {
             corner.push(Target::Keyboard);
         }

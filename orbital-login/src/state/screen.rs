@@ -11,6 +11,10 @@ use crate::user_error::UserError;
 /// What is chosen from in a corner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Menu {
+    /// Languages.
+    Language,
+    /// What makes the screen easier to read.
+    Access,
     /// Keyboard layouts.
     Keyboard,
     /// Shutting down.

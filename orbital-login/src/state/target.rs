@@ -1,6 +1,7 @@
 //! What a person can reach on the screens.
 
 use super::Kind;
+use crate::language::Language;
 
 /// What can be pointed at, focused and done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -70,6 +71,18 @@ pub enum Target {
     Continue,
     /// Back from the price or the sheet to the form.
     Back,
+    /// The menu of languages.
+    Language,
+    /// One of the languages.
+    Speak(Language),
+    /// The menu of what makes the screen easier to read.
+    Access,
+    /// High contrast.
+    Contrast,
+    /// Large text.
+    Large,
+    /// Reduced motion.
+    Calm,
     /// Light or dark.
     Appearance,
     /// The menu of keyboard layouts.

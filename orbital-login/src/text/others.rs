@@ -28,20 +28,26 @@ const MISSING_MAX: usize = 1024;
 #[derive(Default)]
 pub(super) struct Others {
     files: Option<Vec<PathBuf>>,
-    fonts: Vec<Font>,
+    /// With the names of their files.
+    fonts: Vec<(Font, String)>,
     missing: HashSet<char>,
 }
 
 impl Others {
     /// One of those that were found.
     pub(super) fn font(&self, number: usize) -> Option<&Font> {
-        self.fonts.get(number)
+        self.fonts.get(number).map(|(font, _)| font)
+    }
+
+    /// The name of its file.
+    pub(super) fn name(&self, number: usize) -> Option<&str> {
+        self.fonts.get(number).map(|(_, name)| name.as_str())
     }
 
     /// The number of a font that has this character.
     pub(super) fn with(&mut self, character: char) -> Option<usize> {
         let has = |font: &Font| font.charmap().map_unicode(character).is_some();
-        if let Some(number) = self.fonts.iter().position(has) {
+        if let Some(number) = self.fonts.iter().position(|(font, _)| has(font)) {
             return Some(number);
         }
         if self.missing.contains(&character) || self.fonts.len() >= FONTS_MAX {
@@ -62,10 +68,11 @@ impl Others {
         let found = order
             .into_iter()
             .take(READ_MAX)
-            .filter_map(|(_, file)| read(file))
-            .find(has);
-        if let Some(font) = found {
-            self.fonts.push(font);
+            .filter_map(|(_, file)| Some((read(file)?, file)))
+            .find(|(font, _)| has(font));
+        if let Some((font, file)) = found {
+            let name = file.file_name().unwrap_or_default();
+            self.fonts.push((font, name.to_string_lossy().into_owned()));
             return Some(self.fonts.len() - 1);
         }
         if self.missing.len() < MISSING_MAX {
@@ -141,13 +148,6 @@ fn rank(file: &Path, character: char) -> usize {
     hint * 10 + odd
 }
 
-/// Whether a character is of a script that is written from the right to the left.
-pub(super) const fn is_from_the_right(character: char) -> bool {
-    matches!(character,
-        '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'
-        | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +158,6 @@ mod tests {
         assert!(rank("/f/NotoSansHebrew-Regular.ttf", 'ש') < rank("/f/DejaVuSans.ttf", 'ש'));
         assert!(rank("/f/DejaVuSans.ttf", 'ש') < rank("/f/DejaVuSans-Bold.ttf", 'ש'));
         assert!(rank("/f/NotoSansCJK-Regular.ttc", '日') < rank("/f/DejaVuSans.ttf", '日'));
-        assert!(is_from_the_right('ש') && is_from_the_right('م') && !is_from_the_right('日'));
     }
 
     #[test]

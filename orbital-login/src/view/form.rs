@@ -3,6 +3,8 @@
 use zeroize::Zeroizing;
 
 use super::item::{Choice, Field, Hint, Item, Tone, colour_of, initials};
+use crate::language::Language;
+use crate::message::Message;
 use crate::state::{Form, Kind, Mode, State, Target, host};
 use crate::typed::Typed;
 
@@ -10,6 +12,7 @@ const DOT: &str = "•";
 
 /// The card with the form.
 pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
+    let words = state.language;
     let mut items = Vec::new();
     let create = form.mode == Mode::Create;
     let recover = form.mode == Mode::Recover;
@@ -22,44 +25,43 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
             ));
             items.push(Item::Title(account.name.clone()));
             if !recover {
-                let place = state.abilities.place_of(account).short();
+                let place = words.say(&state.abilities.place_of(account).short());
                 items.push(Item::Text(Tone::Muted, place));
             }
         }
         None => {
             items.push(Item::Mark);
             let title = match form.mode {
-                Mode::SignIn => "Sign in",
-                Mode::Create => "Create an account",
-                Mode::Recover => "Set a new password",
+                Mode::SignIn => "sign-in",
+                Mode::Create => "create-title",
+                Mode::Recover => "recover-title",
             };
-            items.push(Item::Title(title.to_owned()));
+            items.push(Item::Title(words.text(title)));
         }
     }
     if recover {
-        let text = "Type the twelve words of your recovery sheet. The forgotten password opens nothing any more then.";
-        items.push(Item::Text(Tone::Muted, text.to_owned()));
+        items.push(Item::Text(Tone::Muted, words.text("recover-help")));
     }
     if form.chosen.is_none() {
-        items.push(name(form));
+        items.push(name(words, form));
     }
     if recover {
-        items.push(words(form));
+        items.push(sheet_words(words, form));
     }
     items.push(password(state, form));
     if form.sets_password() {
         items.push(match form.strength {
-            Some(strength) => Item::Meter(Some(strength.score), strength.words.to_owned()),
-            None => Item::Meter(None, "Several words are better than one.".to_owned()),
+            Some(strength) => Item::Meter(Some(strength.score), words.text(strength.id)),
+            None => Item::Meter(None, words.text("strength-none")),
         });
         items.push(again(state, form));
     }
     if form.key_shown {
         items.push(Item::Field(Field {
             target: Target::SecretKey,
-            label: "Secret key, from its sheet",
+            label: words.text("secret-key-label"),
             text: Zeroizing::new(form.key.as_str().to_owned()),
-            placeholder: "XXXXX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX",
+            placeholder: "XXXXX-XXXXX-XXXXX-XXXXX-XXXXX-XXXXX".to_owned(),
             caret: form.key.caret(),
             taken: form.key.is_taken(),
             hint: Hint::Beside(None),
@@ -70,35 +72,34 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
         places(state, form, &mut items);
     }
     if form.needs_wallet() {
-        items.push(wallet(form));
+        items.push(wallet(words, form));
     }
     if create {
         items.push(Item::Check(
             Target::WithSheet,
-            "Recovery sheet, in case I forget the password",
+            words.text("with-sheet"),
             form.with_sheet,
         ));
         items.push(Item::Check(
             Target::WithKey,
-            "A secret key besides the password",
+            words.text("with-key"),
             form.with_key,
         ));
     }
     if chosen.is_none() || form.mode != Mode::SignIn {
         items.push(Item::Check(
             Target::Remember,
-            "Remember me on this computer",
+            words.text("remember"),
             form.remember,
         ));
     }
     items.push(Item::Button(
         Target::Submit,
-        match form.mode {
-            Mode::SignIn => "Sign in",
-            Mode::Create => "Create account",
-            Mode::Recover => "Set it and sign in",
-        }
-        .to_owned(),
+        words.text(match form.mode {
+            Mode::SignIn => "sign-in",
+            Mode::Create => "create-button",
+            Mode::Recover => "recover-button",
+        }),
     ));
     links(state, form, &mut items);
     items
@@ -106,72 +107,56 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
 
 /// The other ways to get in.
 pub(super) fn ways(state: &State, form: &Form) -> Vec<Item> {
-    let way = |target, words: &str, what| Item::Way(target, words.to_owned(), what);
+    let words = state.language;
+    let way = |target, id, what| Item::Way(target, words.text(id), words.text(what));
     let key = match form.key_shown {
-        true => "My account has no secret key",
-        false => "My account has a secret key",
+        true => "no-key",
+        false => "has-key",
     };
     let mut items = vec![
-        Item::Title("More ways in".to_owned()),
-        way(
-            Target::OtherForm,
-            "Create an account",
-            "You are new here. It takes a name and a password.",
-        ),
-        way(
-            Target::Forgotten,
-            "I forgot my password",
-            "Set a new one with the twelve words of your recovery sheet.",
-        ),
-        way(
-            Target::Places,
-            "My account is on another server",
-            "Type the address of the computer that keeps it.",
-        ),
-        way(
-            Target::UseKey,
-            key,
-            "It is asked for besides the password; it is on a sheet of its own.",
-        ),
-        way(
-            Target::Guest,
-            "Continue as a guest",
-            "No account is needed. Everything is gone when you sign out.",
-        ),
+        Item::Title(words.text("more-ways")),
+        way(Target::OtherForm, "create-title", "way-create"),
+        way(Target::Forgotten, "forgot", "way-forgot"),
+        way(Target::Places, "other-server", "way-server"),
+        way(Target::UseKey, key, "way-key"),
+        way(Target::Guest, "guest", "way-guest"),
     ];
     if let Some(account) = form.chosen.and_then(|index| state.accounts.get(index)) {
-        items.push(way(
+        let take_off = Message::new("take-off-list").with("name", account.name.as_str());
+        items.push(Item::Way(
             Target::Forget,
-            &format!("Take {} off this computer’s list", account.name),
-            "The account stays. Only this computer no longer shows it.",
+            words.say(&take_off),
+            words.text("way-take-off"),
         ));
     }
-    items.push(Item::Quiet(Target::Back, "Back".to_owned()));
+    items.push(Item::Quiet(Target::Back, words.text("back")));
     items
 }
 
-fn name(form: &Form) -> Item {
+fn name(words: Language, form: &Form) -> Item {
+    let hint = form.name_hint();
     Item::Field(Field {
         target: Target::Name,
-        label: "Name",
+        label: words.text("name"),
         text: Zeroizing::new(form.name.as_str().to_owned()),
-        placeholder: "",
+        placeholder: String::new(),
         caret: form.name.caret(),
         taken: form.name.is_taken(),
-        hint: Hint::Beside(form.name_hint().map(|hint| (Tone::Wrong, hint))),
+        hint: Hint::Beside(hint.map(|hint| (Tone::Wrong, words.say(&hint)))),
         reveal: None,
     })
 }
 
-fn words(form: &Form) -> Item {
+fn sheet_words(words: Language, form: &Form) -> Item {
+    let hint = form.words_hint();
     Item::Field(Field {
         target: Target::Words,
-        label: "Recovery sheet",
+        label: words.text("recovery-sheet"),
         text: Zeroizing::new(form.words.as_str().to_owned()),
-        placeholder: "its twelve words",
+        placeholder: words.text("twelve-words"),
         caret: form.words.caret(),
         taken: form.words.is_taken(),
-        hint: Hint::Below(form.words_hint().map(|hint| (Tone::Wrong, hint))),
+        hint: Hint::Below(hint.map(|hint| (Tone::Wrong, words.say(&hint)))),
         reveal: None,
     })
 }
@@ -187,19 +172,18 @@ fn shown(typed: &Typed, reveal: bool) -> Zeroizing<String> {
 
 /// Said where it matters: beside the field that is typed into.
 fn caps(state: &State, target: Target) -> Option<(Tone, String)> {
-    (state.caps && state.focus == target).then(|| (Tone::Plain, "Caps Lock is on".to_owned()))
+    (state.caps && state.focus == target).then(|| (Tone::Plain, state.language.text("caps-lock")))
 }
 
 fn password(state: &State, form: &Form) -> Item {
     Item::Field(Field {
         target: Target::Password,
-        label: if form.mode == Mode::Recover {
-            "New password"
-        } else {
-            "Password"
-        },
+        label: state.language.text(match form.mode {
+            Mode::Recover => "new-password",
+            Mode::SignIn | Mode::Create => "password",
+        }),
         text: shown(&form.password, form.reveal),
-        placeholder: "",
+        placeholder: String::new(),
         caret: form.password.caret(),
         taken: form.password.is_taken(),
         hint: Hint::Beside(caps(state, Target::Password)),
@@ -211,14 +195,14 @@ fn again(state: &State, form: &Form) -> Item {
     let same = !form.again.is_empty() && form.again.as_str() == form.password.as_str();
     Item::Field(Field {
         target: Target::Again,
-        label: "Password again",
+        label: state.language.text("password-again"),
         text: shown(&form.again, form.reveal),
-        placeholder: "",
+        placeholder: String::new(),
         caret: form.again.caret(),
         taken: form.again.is_taken(),
         hint: Hint::Beside(match form.again_hint() {
-            Some(hint) => Some((Tone::Wrong, hint.to_owned())),
-            None if same => Some((Tone::Good, "The same".to_owned())),
+            Some(hint) => Some((Tone::Wrong, state.language.say(&hint))),
+            None if same => Some((Tone::Good, state.language.text("same"))),
             None => caps(state, Target::Again),
         }),
         reveal: None,
@@ -226,76 +210,68 @@ fn again(state: &State, form: &Form) -> Item {
 }
 
 fn places(state: &State, form: &Form, items: &mut Vec<Item>) {
+    let words = state.language;
+    let muted = |message: Message| Item::Text(Tone::Muted, words.say(&message));
     if !form.places_shown {
-        let place = form.place.short();
+        let id = match form.mode {
+            Mode::Create => "will-be-kept",
+            Mode::SignIn | Mode::Recover => "account-at",
+        };
+        let place = Message::new(id).with("place", form.place.short());
         items.push(Item::Where(
             Target::Places,
-            match form.mode {
-                Mode::Create => format!("It will be kept {place}"),
-                Mode::SignIn | Mode::Recover => format!("Account {place}"),
-            },
-            "Change",
+            words.say(&place),
+            words.text("change"),
         ));
         return;
     }
     items.push(Item::Where(
         Target::Places,
-        "Where is the account kept?".to_owned(),
-        "Done",
+        words.text("where-kept"),
+        words.text("done"),
     ));
     let choice = |kind: Kind| Choice {
         target: Target::AccountStore(kind),
         label: match kind {
             // Its own store is on a server.
-            Kind::Computer if form.place.own.is_some() => "As usual here",
-            kind => kind.label(),
+            Kind::Computer if form.place.own.is_some() => words.text("usual"),
+            kind => words.say(&kind.label()),
         },
         chosen: form.place.kind == kind,
     };
     items.push(Item::Choices(state.places().map(choice).collect()));
-    match form.place.kind {
-        Kind::Server => items.push(Item::Field(Field {
+    items.push(match (form.place.kind, &form.place.own) {
+        (Kind::Server, _) => Item::Field(Field {
             target: Target::Server,
-            label: "The server's address",
+            label: words.text("server-address"),
             text: Zeroizing::new(form.place.server.as_str().to_owned()),
-            placeholder: "https://home.example",
+            placeholder: "https://home.example".to_owned(),
             caret: form.place.server.caret(),
             taken: form.place.server.is_taken(),
             hint: Hint::Beside(None),
             reveal: None,
-        })),
-        Kind::Network => items.push(Item::Text(
-            Tone::Muted,
-            "Keeping records there costs money, once; the account needs a wallet key.".to_owned(),
-        )),
-        Kind::Computer => items.push(Item::Text(
-            Tone::Muted,
-            match &form.place.own {
-                Some(own) => format!("On the server {}, as this computer is set up.", host(own)),
-                None => "On this computer's disk, and nowhere else.".to_owned(),
-            },
-        )),
-    }
+        }),
+        (Kind::Network, _) => muted(Message::new("keeping-costs")),
+        (Kind::Computer, Some(own)) => muted(Message::new("on-own-server").with("host", host(own))),
+        (Kind::Computer, None) => muted(Message::new("on-disk")),
+    });
     if state.abilities.network.is_none() {
-        items.push(Item::Text(
-            Tone::Muted,
-            "From here the SAFE Network is reached through a server, a gateway to it.".to_owned(),
-        ));
+        items.push(muted(Message::new("through-gateway")));
     }
 }
 
-fn wallet(form: &Form) -> Item {
+fn wallet(words: Language, form: &Form) -> Item {
     let hint = match form.wallet_key() {
         _ if form.wallet.is_empty() => None,
-        Ok(()) => Some((Tone::Good, "64 digits: complete".to_owned())),
-        Err(wrong) if wrong.is_wrong() => Some((Tone::Wrong, wrong.words())),
-        Err(short) => Some((Tone::Plain, short.words())),
+        Ok(()) => Some((Tone::Good, words.text("wallet-complete"))),
+        Err(wrong) if wrong.is_wrong() => Some((Tone::Wrong, words.say(&wrong.words()))),
+        Err(short) => Some((Tone::Plain, words.say(&short.words()))),
     };
     Item::Field(Field {
         target: Target::Wallet,
-        label: "Private key of the wallet that pays",
+        label: words.text("wallet-label"),
         text: shown(&form.wallet, form.reveal),
-        placeholder: "64 hexadecimal digits",
+        placeholder: words.text("wallet-empty-field"),
         caret: form.wallet.caret(),
         taken: form.wallet.is_taken(),
         hint: Hint::Below(hint),
@@ -304,18 +280,18 @@ fn wallet(form: &Form) -> Item {
 }
 
 fn links(state: &State, form: &Form, items: &mut Vec<Item>) {
-    let link = |target, words: &str| Item::Links(vec![(target, words.to_owned())]);
+    let link = |target, id| Item::Links(vec![(target, state.language.text(id))]);
     match form.mode {
         Mode::SignIn => {}
         Mode::Create => {
-            return items.push(link(Target::OtherForm, "I have an account already"));
+            return items.push(link(Target::OtherForm, "have-account"));
         }
-        Mode::Recover => return items.push(link(Target::OtherForm, "Back to signing in")),
+        Mode::Recover => return items.push(link(Target::OtherForm, "back-to-sign-in")),
     }
     items.push(match (form.chosen, state.accounts.len()) {
-        (Some(_), 1) => link(Target::Someone, "Somebody else"),
-        (_, 1..) => link(Target::Others, "Back to the names"),
-        (_, 0) => link(Target::OtherForm, "New here? Create an account"),
+        (Some(_), 1) => link(Target::Someone, "somebody-else"),
+        (_, 1..) => link(Target::Others, "back-to-names"),
+        (_, 0) => link(Target::OtherForm, "new-here"),
     });
-    items.push(link(Target::More, "More ways in"));
+    items.push(link(Target::More, "more-ways"));
 }

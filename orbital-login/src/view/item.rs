@@ -10,11 +10,11 @@ pub struct Field {
     /// What it is for.
     pub target: Target,
     /// What stands above it.
-    pub label: &'static str,
+    pub label: String,
     /// What stands in it: the text, or dots.
     pub text: Zeroizing<String>,
     /// What stands in it while it is empty.
-    pub placeholder: &'static str,
+    pub placeholder: String,
     /// Characters before the caret.
     pub caret: usize,
     /// All of it is taken: what is typed next replaces it.
@@ -53,7 +53,7 @@ pub struct Choice {
     /// What it chooses.
     pub target: Target,
     /// Its words.
-    pub label: &'static str,
+    pub label: String,
     /// It is chosen.
     pub chosen: bool,
 }
@@ -74,7 +74,7 @@ pub enum Item {
     /// How good a password is: 0 to 4, if there is one, and in words.
     Meter(Option<u8>, String),
     /// A box to tick.
-    Check(Target, &'static str, bool),
+    Check(Target, String, bool),
     /// A row of choices.
     Choices(Vec<Choice>),
     /// The button that matters.
@@ -86,11 +86,11 @@ pub enum Item {
     /// A person to choose: initials, colour, name, where the account lives.
     Person(Target, String, u32, String, String),
     /// A way to choose: its name, and what it is for.
-    Way(Target, String, &'static str),
+    Way(Target, String, String),
     /// Where something is, and what changes that.
-    Where(Target, String, &'static str),
+    Where(Target, String, String),
     /// How many more there are above and below of what is shown.
-    Further(usize, usize),
+    Further(String),
     /// Room for so many rows of people that are not there, so that nothing moves.
     NoRows(usize),
     /// How far something is, of one; `None`: nobody knows.

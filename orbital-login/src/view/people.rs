@@ -1,6 +1,7 @@
 //! The list of remembered people.
 
 use super::item::{Item, Tone, colour_of, initials};
+use crate::message::Message;
 use crate::state::{PEOPLE_SHOWN, People, State, Target};
 
 /// The card with the people.
@@ -12,14 +13,20 @@ pub(super) fn card(state: &State, people: &People) -> Vec<Item> {
         None => 0,
     };
     let below = found.len() - above - shown.len();
-    let mut items = vec![Item::Mark, Item::Title("Who are you?".to_owned())];
+    let words = state.language;
+    let mut items = vec![Item::Mark, Item::Title(words.text("who"))];
     items.push(Item::Text(
         Tone::Muted,
         match people.find.as_str() {
-            "" if state.accounts.len() > PEOPLE_SHOWN => "Type a name to find it".to_owned(),
-            "" => "Choose your name".to_owned(),
-            wanted if found.is_empty() => format!("Nobody here is called “{wanted}”"),
-            wanted => format!("Names with “{wanted}”"),
+            "" if state.accounts.len() > PEOPLE_SHOWN => words.text("type-to-find"),
+            "" => words.text("choose-name"),
+            wanted => {
+                let id = match found.is_empty() {
+                    true => "nobody-called",
+                    false => "names-with",
+                };
+                words.say(&Message::new(id).with("name", wanted))
+            }
         },
     ));
     // The room of the longest list that there can be here: nothing moves while one types.
@@ -31,7 +38,7 @@ pub(super) fn card(state: &State, people: &People) -> Vec<Item> {
                 initials(&account.name),
                 colour_of(&account.name),
                 account.name.clone(),
-                state.abilities.place_of(account).short(),
+                words.say(&state.abilities.place_of(account).short()),
             ));
         }
     }
@@ -39,11 +46,22 @@ pub(super) fn card(state: &State, people: &People) -> Vec<Item> {
         items.push(Item::NoRows(rows - shown.len()));
     }
     if state.accounts.len() > PEOPLE_SHOWN {
-        items.push(Item::Further(above, below));
+        items.push(Item::Further(further(state, above, below)));
     }
     items.push(Item::Links(vec![
-        (Target::Someone, "Somebody else".to_owned()),
-        (Target::More, "More ways in".to_owned()),
+        (Target::Someone, words.text("somebody-else")),
+        (Target::More, words.text("more-ways")),
     ]));
     items
+}
+
+/// How many more there are.
+fn further(state: &State, above: usize, below: usize) -> String {
+    let parts = [("more-above", above), ("more-below", below)];
+    let told: Vec<String> = parts
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(id, count)| state.language.say(&Message::new(id).with("count", count)))
+        .collect();
+    told.join("   ")
 }

@@ -116,6 +116,21 @@ impl Shell {
         self.window.sync_path();
     }
 
+    /// The keyboard layouts of the display.
+    pub fn keymaps(&self) -> Vec<String> {
+        self.x11.as_ref().map(X11::layouts).unwrap_or_default()
+    }
+
+    /// Uses one of them.
+    pub fn set_keymap(&self, name: &str) {
+        let Some(x11) = &self.x11 else {
+            return;
+        };
+        if let Some(number) = x11.layouts().iter().position(|layout| layout == name) {
+            x11.use_layout(number);
+        }
+    }
+
     /// Forgets what was copied.
     pub fn clear_clipboard(&mut self) {
         self.window.set_clipboard("", MediaKind::Text);

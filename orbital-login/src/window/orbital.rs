@@ -102,6 +102,14 @@ impl Shell {
         }
     }
 
+    /// The layouts are the system's, not the window's.
+    pub fn keymaps(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Nothing to do here.
+    pub fn set_keymap(&self, _name: &str) {}
+
     /// Forgets what was copied.
     pub fn clear_clipboard(&mut self) {
         // The clipboard is reached through a window.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cases;
+mod language;
 mod network;
 mod people;
 mod random;
@@ -29,6 +30,7 @@ fn remembering(names: &[&str]) -> State {
             .map(|name| Remembered {
                 name: (*name).to_owned(),
                 store: None,
+                language: None,
             })
             .collect(),
         ..Settings::default()
@@ -36,8 +38,7 @@ fn remembering(names: &[&str]) -> State {
     let abilities = Abilities {
         power: true,
         network: Some(NETWORK.to_owned()),
-        only_network: false,
-        server: None,
+        ..Abilities::default()
     };
     State::new(settings, vec!["us".to_owned(), "de".to_owned()], abilities)
 }
@@ -50,6 +51,12 @@ fn write(state: &mut State, text: &str) {
     for character in text.chars() {
         assert_eq!(state.update(Event::Input(Input::Text(character))), []);
     }
+}
+
+/// What is said below the card.
+fn says(state: &State) -> String {
+    let notice = orbital_login::view::view(state).notice.unwrap();
+    notice.text
 }
 
 fn click(state: &mut State, target: Target) -> Vec<Effect> {

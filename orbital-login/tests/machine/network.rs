@@ -10,7 +10,9 @@ use orbital_login::user_error::UserError;
 use orbital_login::view::{Item, view};
 use safeos_control::Secret;
 
-use super::{KEY, PASSWORD, click, form, fresh, opened, press, priced, sign_in, started, write};
+use super::{
+    KEY, PASSWORD, click, form, fresh, opened, press, priced, says, sign_in, started, write,
+};
 
 /// Types everything for an account on the network, and goes.
 fn sign_up_there(state: &mut State) -> (JobId, Job) {
@@ -172,12 +174,7 @@ fn where_there_is_no_network_a_server_is_offered() {
     write(&mut state, "autonomi:");
     assert_eq!(click(&mut state, Target::Submit), []);
     assert_eq!(state.focus, Target::Server);
-    assert!(
-        state
-            .notice
-            .as_ref()
-            .is_some_and(|notice| notice.text.contains("gateway"))
-    );
+    assert!(says(&state).contains("gateway"));
 }
 
 #[test]

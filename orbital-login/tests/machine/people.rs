@@ -128,6 +128,7 @@ fn at(names: &[(&str, Option<&str>)], server: Option<&str>) -> State {
     let accounts = names.iter().map(|(name, store)| Remembered {
         name: (*name).to_owned(),
         store: store.map(str::to_owned),
+        language: None,
     });
     let settings = Settings {
         accounts: accounts.collect(),
@@ -174,7 +175,7 @@ fn this_computer_is_not_named_where_a_server_keeps_the_accounts() {
     click(&mut state, Target::Places);
     let card = shown(&state);
     assert!(card.contains("On the server box:8420"), "{card}");
-    assert!(!card.contains("his computer's disk"), "{card}");
+    assert!(!card.contains("his computer’s disk"), "{card}");
     assert!(!card.contains("This computer"), "{card}");
 }
 

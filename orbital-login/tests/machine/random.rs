@@ -2,6 +2,7 @@
 
 use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::{Input, Key};
+use orbital_login::language::Language;
 use orbital_login::layout::layout;
 use orbital_login::state::{Effect, Event, Kind, Mode, Screen, State, Target};
 use orbital_login::text::Text;
@@ -29,6 +30,8 @@ enum Happening {
     Caps(bool),
     Started,
     Step(u64),
+    /// A language is chosen, or a switch of the accessibility corner.
+    Chosen(usize),
     /// The pending job ends in this way.
     Done(usize),
     /// An answer to a job that is not pending.
@@ -99,6 +102,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => prop::sample::select(vec!["autonomi:", "https://x"]).prop_map(Happening::Server),
         1 => Just(Happening::Wallet),
         1 => Just(Happening::WithKeys),
+        1 => (0..18_usize).prop_map(Happening::Chosen),
         2 => Just(Happening::Started),
         1 => (0..9_u64).prop_map(Happening::Step),
         5 => (0..40_usize).prop_map(Happening::Done),
@@ -319,6 +323,16 @@ proptest! {
                 Happening::Idle => vec![Event::Idle],
                 Happening::Pasted(text) => vec![Event::Pasted(zeroize::Zeroizing::new(text.to_owned()))],
                 Happening::Tick => vec![Event::Tick],
+                Happening::Chosen(number) => {
+                    let switches = [Target::Contrast, Target::Large, Target::Calm];
+                    match switches.get(number) {
+                        Some(switch) => typed(&[(Target::Access, ""), (*switch, "")]),
+                        None => typed(&[
+                            (Target::Language, ""),
+                            (Target::Speak(Language::ALL[number - switches.len()]), ""),
+                        ]),
+                    }
+                }
                 Happening::Caps(on) => vec![Event::Input(Input::Caps(on))],
                 Happening::Started => world.pending.map(|(id, _)| Event::Started(id)).into_iter().collect(),
                 Happening::Step(done) => {

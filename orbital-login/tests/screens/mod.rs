@@ -4,7 +4,9 @@
 use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::{Input, Key};
 use orbital_login::settings::{Remembered, Settings};
-use orbital_login::state::{Abilities, Clock, Effect, Event, Kind, NETWORK, State, Target};
+use orbital_login::state::{
+    Abilities, Clock, Computer, Effect, Event, Kind, NETWORK, State, Target,
+};
 use orbital_login::user_error::UserError;
 use safeos_control::{Priced, Secret, Sum};
 
@@ -23,23 +25,33 @@ fn new(names: &[&str], dark: bool) -> State {
             .map(|(name, store)| Remembered {
                 name: (*name).to_owned(),
                 store: store.map(str::to_owned),
+                language: None,
             })
             .collect(),
         light: !dark,
-        keymap: None,
+        ..Settings::default()
     };
     let abilities = Abilities {
         power: true,
         network: Some(NETWORK.to_owned()),
         only_network: false,
-        server: None,
+        ..Abilities::default()
     };
     let keymaps = ["us", "de", "fr", "es", "gb", "dvorak"].map(str::to_owned);
     let mut state = State::new(settings, keymaps.into(), abilities);
     state.update(Event::Clock(Clock {
-        time: "17:05".to_owned(),
-        date: "Tuesday, 24 November".to_owned(),
-        wrong: None,
+        hour: 17,
+        minute: 5,
+        weekday: 2,
+        day: 24,
+        month: 11,
+        year: 2026,
+        is_wrong: false,
+    }));
+    state.update(Event::Computer(Computer {
+        name: "kitchen".to_owned(),
+        online: Some(true),
+        battery: Some(84),
     }));
     state
 }
@@ -89,7 +101,7 @@ fn opened(state: &mut State, id: JobId, key: Option<&str>, words: Option<&str>) 
         store: "file:///var/lib/safeos/store".to_owned(),
         secret_key: key.map(|key| Secret::new(key.to_owned())),
         recovery_key: words.map(|words| Secret::new(words.to_owned())),
-        offline: false,
+        ..Opened::default()
     };
     job(state.update(Event::Done(id, Outcome::Opened(opened)))).map_or(0, |(id, _)| id)
 }

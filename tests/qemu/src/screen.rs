@@ -50,9 +50,7 @@ impl Screen {
     pub fn new(monitor: Monitor, pictures: &Path) -> Self {
         let abilities = Abilities {
             power: true,
-            network: None,
-            only_network: false,
-            server: None,
+            ..Abilities::default()
         };
         let layouts = LAYOUTS.map(str::to_owned).into();
         Self {
@@ -83,9 +81,8 @@ impl Screen {
             self.painter.lose_frame();
         }
         let view = view(&self.state);
-        let dark = self.state.dark;
         self.painter
-            .paint(&mut self.frame, size.0, (width, height), &view, dark);
+            .paint(&mut self.frame, size.0, (width, height), &view);
         Picture::of_numbers(&self.frame, size)
     }
 

@@ -1,8 +1,8 @@
-//! What SDL does not tell of an X display: the lock of Caps Lock, and the size of the screen as it is now.
+//! What SDL does not tell of an X display: the lock of Caps Lock, the size of the screen as it is now, and the keyboard layouts.
 //!
 //! What always holds here: the library is the one that SDL uses, taken where it is; where there is none, nothing is told.
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::ptr::NonNull;
 
 /// The bit that stands for Caps Lock, whatever key it is on.
@@ -34,12 +34,50 @@ type GetGeometry = unsafe extern "C" fn(
     *mut c_uint,
 ) -> c_int;
 
+type InternAtom = unsafe extern "C" fn(Display, *const c_char, c_int) -> c_ulong;
+type GetWindowProperty = unsafe extern "C" fn(
+    Display,
+    c_ulong,
+    c_ulong,
+    c_long,
+    c_long,
+    c_int,
+    c_ulong,
+    *mut c_ulong,
+    *mut c_int,
+    *mut c_ulong,
+    *mut c_ulong,
+    *mut *mut u8,
+) -> c_int;
+type Free = unsafe extern "C" fn(*mut c_void) -> c_int;
+type LockGroup = unsafe extern "C" fn(Display, c_uint, c_uint) -> c_int;
+type Flush = unsafe extern "C" fn(Display) -> c_int;
+
+/// The layouts of the keyboard: where the display has them, and what chooses one.
+const RULES: &CStr = c"_XKB_RULES_NAMES";
+/// More than anybody has.
+const RULES_MAX: c_long = 256;
+/// The keyboard that all others come together in.
+const CORE_KEYBOARD: c_uint = 0x100;
+/// The type of a property with text, among those that are always there.
+const STRING: c_ulong = 31;
+
 /// A connection of our own to the display. It is used on the thread that opened it, and stays until the program ends.
 pub(super) struct X11 {
     display: Display,
     root: c_ulong,
     query_pointer: QueryPointer,
     get_geometry: GetGeometry,
+    keyboard: Keyboard,
+}
+
+/// What the layouts are asked with.
+struct Keyboard {
+    intern_atom: InternAtom,
+    get_property: GetWindowProperty,
+    free: Free,
+    lock_group: LockGroup,
+    flush: Flush,
 }
 
 impl X11 {
@@ -62,6 +100,22 @@ impl X11 {
                 std::mem::transmute::<NonNull<c_void>, GetGeometry>(find(c"XGetGeometry")?),
             )
         };
+        // SAFETY: as above.
+        let keyboard = unsafe {
+            Keyboard {
+                intern_atom: std::mem::transmute::<NonNull<c_void>, InternAtom>(find(
+                    c"XInternAtom",
+                )?),
+                get_property: std::mem::transmute::<NonNull<c_void>, GetWindowProperty>(find(
+                    c"XGetWindowProperty",
+                )?),
+                free: std::mem::transmute::<NonNull<c_void>, Free>(find(c"XFree")?),
+                lock_group: std::mem::transmute::<NonNull<c_void>, LockGroup>(find(
+                    c"XkbLockGroup",
+                )?),
+                flush: std::mem::transmute::<NonNull<c_void>, Flush>(find(c"XFlush")?),
+            }
+        };
         // SAFETY: without a name it is the display that DISPLAY names.
         let display = unsafe { open(std::ptr::null()) }?;
         Some(Self {
@@ -70,6 +124,7 @@ impl X11 {
             root: unsafe { root(display) },
             query_pointer,
             get_geometry,
+            keyboard,
         })
     }
 
@@ -114,5 +169,78 @@ impl X11 {
             )
         };
         (known != 0 && width > 0 && height > 0).then_some((width, height))
+    }
+
+    /// The keyboard layouts, in the order of their numbers.
+    pub(super) fn layouts(&self) -> Vec<String> {
+        let (mut kind, mut format, mut length, mut rest) = (0, 0, 0, 0);
+        let mut bytes: *mut u8 = std::ptr::null_mut();
+        // SAFETY: the display is open; the name ends with a zero; the numbers live until the call returns.
+        let read = unsafe {
+            let rules = (self.keyboard.intern_atom)(self.display, RULES.as_ptr(), 1);
+            rules != 0
+                && (self.keyboard.get_property)(
+                    self.display,
+                    self.root,
+                    rules,
+                    0,
+                    RULES_MAX,
+                    0,
+                    STRING,
+                    &raw mut kind,
+                    &raw mut format,
+                    &raw mut length,
+                    &raw mut rest,
+                    &raw mut bytes,
+                ) == 0
+        };
+        let Some(text) = NonNull::new(bytes).filter(|_| read) else {
+            return Vec::new();
+        };
+        let layouts = match format {
+            8 => {
+                // SAFETY: so many bytes were handed out.
+                let text = unsafe { std::slice::from_raw_parts(text.as_ptr(), length as usize) };
+                layouts_of(text)
+            }
+            _ => Vec::new(),
+        };
+        // SAFETY: it was handed out by this library, and is not used any more.
+        unsafe { (self.keyboard.free)(bytes.cast()) };
+        layouts
+    }
+
+    /// Uses the layout of this number.
+    pub(super) fn use_layout(&self, number: usize) {
+        // SAFETY: the display is open.
+        unsafe {
+            (self.keyboard.lock_group)(self.display, CORE_KEYBOARD, number as c_uint);
+            (self.keyboard.flush)(self.display);
+        }
+    }
+}
+
+/// Of the rules, the model, the layouts and their variants, each with a zero behind it, the layouts.
+fn layouts_of(rules: &[u8]) -> Vec<String> {
+    let names = rules.split(|byte| *byte == 0).nth(2).unwrap_or_default();
+    String::from_utf8_lossy(names)
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_the_third_of_the_rules() {
+        assert_eq!(
+            layouts_of(b"evdev\0pc105\0us,de\0,nodeadkeys\0\0"),
+            ["us", "de"]
+        );
+        assert_eq!(layouts_of(b"evdev\0pc105\0il\0\0\0"), ["il"]);
+        assert!(layouts_of(b"evdev\0pc105").is_empty() && layouts_of(b"").is_empty());
     }
 }

@@ -1,0 +1,182 @@
+//! Languages, and what makes the screen easier to read: chosen, kept, and left again.
+
+use orbital_login::job::{Opened, Outcome, Step};
+use orbital_login::keyboard::{Input, Key};
+use orbital_login::language::{Language, Locale};
+use orbital_login::settings::{Remembered, Settings};
+use orbital_login::state::{Abilities, Effect, Event, Menu, Screen, State, Target};
+use orbital_login::view::view;
+
+use super::{PASSWORD, click, fresh, press, remembering, started, write};
+
+/// The settings that are to be kept.
+#[track_caller]
+fn saved(effects: Vec<Effect>) -> Settings {
+    let mut saved = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Save(settings) => Some(settings),
+        _ => None,
+    });
+    saved.next().unwrap()
+}
+
+fn choose(state: &mut State, language: Language) -> Settings {
+    click(state, Target::Language);
+    assert_eq!(state.focus, Target::Speak(state.language));
+    saved(click(state, Target::Speak(language)))
+}
+
+fn title(state: &State) -> String {
+    format!("{:?}", view(state).card)
+}
+
+#[test]
+fn a_language_is_chosen_on_the_screen_and_kept_by_the_computer() {
+    let mut state = fresh();
+    assert!(title(&state).contains("Sign in"));
+    let settings = choose(&mut state, Language::German);
+    assert_eq!((state.menu, state.focus), (None, Target::Language));
+    assert!(title(&state).contains("Anmelden"));
+    assert_eq!(settings.language.as_deref(), Some("de"));
+    let again = State::new(settings, Vec::new(), Abilities::default());
+    assert_eq!(again.language, Language::German);
+    // What was said is said in it too.
+    click(&mut state, Target::Submit);
+    assert_eq!(view(&state).notice.unwrap().title, "Wer sind Sie?");
+    choose(&mut state, Language::French);
+    assert_eq!(view(&state).notice.unwrap().title, "Qui êtes-vous ?");
+}
+
+#[test]
+fn without_a_choice_it_is_the_computers() {
+    let abilities = |language| Abilities {
+        locale: Locale {
+            language,
+            ..Locale::default()
+        },
+        ..Abilities::default()
+    };
+    let new = |settings| State::new(settings, Vec::new(), abilities(Language::Polish));
+    assert_eq!(new(Settings::default()).language, Language::Polish);
+    let chosen = Settings {
+        language: Some("he".to_owned()),
+        ..Settings::default()
+    };
+    let mut state = new(chosen);
+    assert_eq!(state.language, Language::Hebrew);
+    // One without letters here is not offered, and not spoken.
+    state.offer_languages(|language| !language.is_right_to_left());
+    assert_eq!(state.language, Language::English);
+    assert!(!state.languages.contains(&Language::Hebrew));
+    let unknown = Settings {
+        language: Some("klingon".to_owned()),
+        ..Settings::default()
+    };
+    assert_eq!(new(unknown).language, Language::Polish);
+}
+
+fn open(state: &mut State, name: &str, language: Option<&str>) -> Vec<Effect> {
+    if !matches!(&state.screen, Screen::Form(form) if form.chosen.is_some()) {
+        write(state, name);
+        press(state, Key::Enter);
+    }
+    write(state, PASSWORD);
+    let (id, _) = started(press(state, Key::Enter));
+    state.update(Event::Done(
+        id,
+        Outcome::Opened(Opened {
+            account: name.to_owned(),
+            language: language.map(str::to_owned),
+            ..Opened::default()
+        }),
+    ))
+}
+
+/// Leaves the session that is open.
+fn leave(state: &mut State, effects: Vec<Effect>) {
+    let (id, _) = started(effects);
+    let (id, _) = started(state.update(Event::Done(id, Outcome::LauncherEnded(None))));
+    state.update(Event::Step(id, Step::default()));
+    state.update(Event::Done(id, Outcome::Left(None)));
+}
+
+#[test]
+fn what_is_chosen_goes_home_with_the_person() {
+    let mut state = fresh();
+    choose(&mut state, Language::Turkish);
+    let effects = open(&mut state, "ana", Some("fr"));
+    assert!(effects.contains(&Effect::KeepLanguage("tr")), "{effects:?}");
+    leave(&mut state, effects);
+    // Once: the next person brings their own.
+    let effects = open(&mut state, "ben", Some("fr"));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::KeepLanguage(_))));
+    assert_eq!(state.language, Language::French);
+    leave(&mut state, effects);
+    assert_eq!(state.language, Language::Turkish);
+}
+
+#[test]
+fn a_person_who_is_remembered_is_spoken_to_in_their_language() {
+    let mut settings = Settings::default();
+    for (name, language) in [("ana", None), ("ben", Some("ja"))] {
+        settings.accounts.push(Remembered {
+            name: name.to_owned(),
+            store: None,
+            language: language.map(str::to_owned),
+        });
+    }
+    let mut state = State::new(settings, Vec::new(), Abilities::default());
+    assert_eq!(state.language, Language::English);
+    click(&mut state, Target::Account(1));
+    assert_eq!(state.language, Language::Japanese);
+    press(&mut state, Key::Escape);
+    assert_eq!(state.language, Language::English);
+    click(&mut state, Target::Account(0));
+    assert_eq!(state.language, Language::English);
+    // What the home has is remembered with the person.
+    let effects = open(&mut state, "ana", Some("uk"));
+    let accounts = saved(effects).accounts;
+    assert_eq!(accounts[0].language.as_deref(), Some("uk"));
+    assert_eq!(accounts[1].language.as_deref(), Some("ja"));
+    // And what they choose on their own card.
+    let mut state = remembering(&["ana"]);
+    let settings = choose(&mut state, Language::Italian);
+    assert_eq!(settings.accounts[0].language.as_deref(), Some("it"));
+}
+
+#[test]
+fn switches_stay_open_and_are_kept() {
+    let mut state = remembering(&["ana", "ben"]);
+    press(&mut state, Key::Tab);
+    let before = std::mem::discriminant(&state.screen);
+    click(&mut state, Target::Access);
+    assert_eq!(state.menu, Some(Menu::Access));
+    for target in [Target::Contrast, Target::Large, Target::Calm] {
+        let settings = saved(click(&mut state, target));
+        assert_eq!(settings.access, state.access);
+        assert_eq!(state.menu, Some(Menu::Access));
+    }
+    assert!(state.access.contrast && state.access.large && state.access.calm);
+    let entries = view(&state).menu.unwrap().1;
+    assert!(entries.iter().all(|(_, _, chosen)| *chosen), "{entries:?}");
+    press(&mut state, Key::Escape);
+    assert_eq!((state.menu, state.focus), (None, Target::Access));
+    assert_eq!(std::mem::discriminant(&state.screen), before);
+    // By the keyboard alone: a space switches it.
+    press(&mut state, Key::Enter);
+    state.update(Event::Input(Input::Text(' ')));
+    assert!(!state.access.contrast);
+}
+
+#[test]
+fn nothing_moves_where_motion_is_reduced() {
+    let mut state = fresh();
+    state.access.calm = true;
+    write(&mut state, "ana");
+    press(&mut state, Key::Enter);
+    write(&mut state, PASSWORD);
+    started(press(&mut state, Key::Enter));
+    assert!(state.is_busy() && !state.is_moving());
+    let before = view(&state);
+    state.update(Event::Tick);
+    assert_eq!(view(&state), before);
+}
