@@ -7,12 +7,14 @@
 pub(crate) mod cache;
 pub(crate) mod cancellation;
 pub(crate) mod downloads;
+pub(crate) mod extent;
 pub(crate) mod leavable;
 pub(crate) mod readahead;
 mod suspects;
 mod unpublished;
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +29,7 @@ use safeos_tree::{
 use crate::lease::Lease;
 use crate::packs::cache::PackCache;
 use crate::packs::downloads::Downloads;
+use crate::packs::extent::{Extent, Piece, Wish};
 use crate::packs::suspects::Suspects;
 use crate::packs::unpublished::Unpublished;
 use crate::{Progress, Result, Step};
@@ -411,9 +414,15 @@ impl Packs {
 
     /// Whether a pack is on this computer.
     pub(crate) fn is_here(&self, pack: &Address) -> bool {
+        self.cache.as_ref().is_none_or(|cache| cache.has(pack))
+    }
+
+    /// Whether these bytes of a pack are.
+    pub(crate) fn has_part(&self, pack: &Address, range: &Range<u32>) -> bool {
+        let len = range.end.saturating_sub(range.start);
         self.cache
             .as_ref()
-            .is_none_or(|cache| cache.part(pack, 0, 1).is_some())
+            .is_none_or(|cache| cache.has_part(pack, range.start, len))
     }
 
     /// What is fetched from a store elsewhere, and what is to be.
@@ -421,14 +430,26 @@ impl Packs {
         &self.downloads
     }
 
-    /// Fetches packs into the cache that nobody waits for yet, until the session ends.
+    /// Has these bytes of a pack fetched that somebody comes to, and of the pack no more than `extent` says.
+    pub(crate) fn wish_ahead(&self, pack: Address, extent: Extent, wanted: Range<u32>) {
+        // What does not open is asked for with its whole pack.
+        let extent = match self.suspects.has(&pack) || !self.store.reads_parts() {
+            true => Extent::Whole,
+            false => extent,
+        };
+        self.downloads.wish_ahead(Wish {
+            pack,
+            extent,
+            wanted,
+        });
+    }
+
+    /// Fetches into the cache what nobody waits for yet, until the session ends.
     pub(crate) fn fetch_wished(&self) {
         let Some(cache) = &self.cache else { return };
-        while let Some(pack) = self.downloads.next() {
-            if !self.is_here(&pack) {
-                self.downloads.fetch(&pack, || self.download(cache, &pack));
-            }
-            self.downloads.done();
+        while let Some(job) = self.downloads.next() {
+            let Wish { pack, extent, .. } = job.wish.clone();
+            job.run(|| self.fetch(cache, &pack, extent));
         }
     }
 
@@ -444,21 +465,130 @@ impl Packs {
         }
     }
 
-    /// An object of a pack that is not here, where it can be had without its pack.
-    fn apart(&self, at: &ObjectRef) -> Option<Result<Vec<u8>, TreeError>> {
+    /// The sealed bytes of an object that is not here, with what is `around` it where that costs no more.
+    fn far(
+        &self,
+        cache: &PackCache,
+        at: &ObjectRef,
+        around: Range<u32>,
+    ) -> Result<Vec<u8>, TreeError> {
+        let range = at.offset..at.offset.saturating_add(at.len);
+        let fetch = |extent| self.fetch(cache, &at.pack, extent);
         // What does not open is asked for once more, and then with its whole pack.
-        if !self.store.reads_parts() || self.suspects.has(&at.pack) {
-            return None;
-        }
-        let read = || self.store.read_part(&at.pack, at.offset, at.len);
-        match self.downloads.get_apart(&at.pack, at.len, read)? {
-            Ok(part) => {
-                self.downloads.wish_behind(at.pack);
-                Some(Ok(part.into()))
+        if self.store.reads_parts() && !self.suspects.has(&at.pack) {
+            let coming = self.downloads.get_coming(&at.pack, &range, fetch);
+            match coming.or_else(|| self.apart(cache, at, around)) {
+                None => {}
+                Some(Ok(piece)) => {
+                    if let Some(part) = piece.part(&range) {
+                        return Ok(part.to_vec());
+                    }
+                }
+                // The whole tells what is wrong.
+                Some(Err(StoreError::Missing { .. } | StoreError::Damaged { .. })) => {}
+                Some(Err(error)) => return Err(error.into()),
             }
-            // The whole tells what is wrong.
-            Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => None,
-            Err(error) => Some(Err(error.into())),
+        }
+        let piece = self.downloads.get(&at.pack, Extent::Whole, fetch)?;
+        piece
+            .part(&range)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| no_bytes(at))
+    }
+
+    /// A few bytes of a pack that is not here, where they can be had without it.
+    fn apart(
+        &self,
+        cache: &PackCache,
+        at: &ObjectRef,
+        around: Range<u32>,
+    ) -> Option<Result<Piece, StoreError>> {
+        let range = at.offset..at.offset.saturating_add(at.len);
+        let fetch = |extent| self.fetch_apart(cache, &at.pack, extent, &range);
+        let piece = self
+            .downloads
+            .get_apart(&at.pack, around, fetch)
+            .or_else(|| self.downloads.get_apart(&at.pack, range.clone(), fetch))?;
+        if piece.is_ok() && !self.downloads.is_wished(&at.pack) {
+            self.downloads.wish_behind(at.pack);
+        }
+        Some(piece)
+    }
+
+    fn fetch_apart(
+        &self,
+        cache: &PackCache,
+        pack: &Address,
+        extent: Extent,
+        object: &Range<u32>,
+    ) -> Result<Piece, StoreError> {
+        let piece = self.fetch_span(cache, pack, extent)?;
+        // A single object comes with its pack soon, if that is to follow.
+        if extent != Extent::of(object) || self.downloads.is_wished(pack) {
+            cache.put_span(pack, piece.start, &piece.bytes);
+        }
+        Ok(piece)
+    }
+
+    /// What the store has, into the cache.
+    fn fetch(
+        &self,
+        cache: &PackCache,
+        pack: &Address,
+        extent: Extent,
+    ) -> Result<Piece, StoreError> {
+        if extent == Extent::Whole {
+            // It may have come while somebody made up his mind.
+            let chunk = match cache.get(pack) {
+                Some(chunk) => chunk,
+                None => self.download(cache, pack)?,
+            };
+            let bytes = chunk.into_bytes();
+            return Ok(Piece { start: 0, bytes });
+        }
+        let piece = self.fetch_span(cache, pack, extent)?;
+        cache.put_span(pack, piece.start, &piece.bytes);
+        Ok(piece)
+    }
+
+    fn fetch_span(
+        &self,
+        cache: &PackCache,
+        pack: &Address,
+        extent: Extent,
+    ) -> Result<Piece, StoreError> {
+        let (start, len) = match extent {
+            Extent::Whole => (0, extent.len()),
+            Extent::Span(start, _) => (start, extent.len()),
+        };
+        let bytes = match cache.part(pack, start, len) {
+            Some(here) => here.into(),
+            None => self.store.read_part(pack, start, len)?,
+        };
+        Ok(Piece { start, bytes })
+    }
+
+    fn sealed_in(
+        &self,
+        cache: &PackCache,
+        at: &ObjectRef,
+        around: Range<u32>,
+    ) -> Result<Vec<u8>, TreeError> {
+        if let Some(part) = cache.part(&at.pack, at.offset, at.len) {
+            return Ok(part);
+        }
+        match cache.get(&at.pack) {
+            Some(chunk) => {
+                let piece = Piece {
+                    start: 0,
+                    bytes: chunk.into_bytes(),
+                };
+                let range = at.offset..at.offset.saturating_add(at.len);
+                let part = piece.part(&range).map(<[u8]>::to_vec);
+                part.ok_or_else(|| no_bytes(at))
+            }
+            None if cancellation::has_none() => Err(TreeError::NotCached(*at)),
+            None => self.far(cache, at, around),
         }
     }
 
@@ -549,6 +679,14 @@ impl Upload for Waiting<'_> {
     }
 }
 
+fn no_bytes(at: &ObjectRef) -> TreeError {
+    TreeError::Store(StoreError::Damaged {
+        kind: Kind::Chunk,
+        address: at.pack,
+        why: format!("it has no bytes {}+{}", at.offset, at.len),
+    })
+}
+
 impl Objects for Packs {
     fn sealed(&self, at: &ObjectRef) -> Result<Vec<u8>, TreeError> {
         let Some(cache) = &self.cache else {
@@ -556,31 +694,14 @@ impl Objects for Packs {
             let whole = || self.is_whole(&at.pack);
             return Ok(self.suspects.saw(&at.pack, part, whole)?.into());
         };
-        if let Some(part) = cache.part(&at.pack, at.offset, at.len) {
-            return Ok(part);
+        self.sealed_in(cache, at, at.offset..at.offset.saturating_add(at.len))
+    }
+
+    fn sealed_node(&self, at: &ObjectRef, around: Range<u32>) -> Result<Vec<u8>, TreeError> {
+        match &self.cache {
+            Some(cache) => self.sealed_in(cache, at, around),
+            None => self.sealed(at),
         }
-        let chunk = match cache.get(&at.pack) {
-            Some(chunk) => chunk,
-            None if cancellation::has_none() => return Err(TreeError::NotCached(*at)),
-            None => match self.apart(at) {
-                Some(part) => return part,
-                None => self
-                    .downloads
-                    .get(&at.pack, || self.download(cache, &at.pack))?,
-            },
-        };
-        let start = at.offset as usize;
-        start
-            .checked_add(at.len as usize)
-            .and_then(|end| chunk.bytes().get(start..end))
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| {
-                TreeError::Store(StoreError::Damaged {
-                    kind: Kind::Chunk,
-                    address: at.pack,
-                    why: format!("it has no bytes {}+{}", at.offset, at.len),
-                })
-            })
     }
 
     fn sealed_once(&self, at: &ObjectRef) -> Result<Vec<u8>, TreeError> {
@@ -604,6 +725,7 @@ impl Objects for Packs {
     fn suspect(&self, at: &ObjectRef) {
         self.suspects.add(&at.pack);
         if let Some(cache) = &self.cache {
+            cache.remove_spans(&at.pack);
             // Checks the whole pack: a damaged file goes, and the store is asked for it.
             drop(cache.get(&at.pack));
         }

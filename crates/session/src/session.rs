@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use safeos_account::{RecoveryKey, Secret};
 use safeos_store::Store;
-use safeos_tree::{Commit, Key, Reader, Tag, Value};
+use safeos_tree::{Commit, Key, ObjectRef, Reader, Tag, Value};
 
 use crate::failure::Fault;
 use crate::sync::background::Background;
@@ -145,6 +145,10 @@ impl Session {
     ) -> Result<()> {
         let home = self.sync.home();
         let tree = home.tree().0;
+        let is_here = |at: &ObjectRef| {
+            let range = at.offset..at.offset.saturating_add(at.len);
+            home.packs().has_part(&at.pack, &range)
+        };
         loop {
             let look = TreeView {
                 tree: &tree,
@@ -152,7 +156,7 @@ impl Session {
             };
             match read(&look) {
                 Ok(()) => return Ok(()),
-                Err(Fault::Missing(at)) if !far && !home.packs().is_here(&at.pack) => return Ok(()),
+                Err(Fault::Missing(at)) if !far && !is_here(&at) => return Ok(()),
                 Err(Fault::Missing(at)) => {
                     safeos_tree::Source::node(&**home.reader(), &at)?;
                 }

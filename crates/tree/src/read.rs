@@ -26,6 +26,13 @@ pub trait Objects: Send + Sync {
         self.sealed(at)
     }
 
+    /// The same for a node, with the bytes `around` it that have its neighbours in the tree: they are likely to be asked
+    /// for soon.
+    fn sealed_node(&self, at: &ObjectRef, around: Range<u32>) -> Result<Vec<u8>> {
+        let _ = around;
+        self.sealed(at)
+    }
+
     /// Is told of a node that was read: the others around it are likely to be asked for soon.
     fn near(&self, at: &ObjectRef) {
         let _ = at;
@@ -46,6 +53,12 @@ pub trait Objects: Send + Sync {
 pub trait Source {
     /// The node that `at` refers to.
     fn node(&self, at: &ObjectRef) -> Result<Arc<Node>>;
+
+    /// The same for a child of a node; `around` tells which bytes of its pack have its neighbours too.
+    fn child(&self, at: &ObjectRef, around: &dyn Fn() -> Range<u32>) -> Result<Arc<Node>> {
+        let _ = around;
+        self.node(at)
+    }
 }
 
 /// Opens objects of one home and keeps the last used in memory.
@@ -56,6 +69,8 @@ pub struct Reader {
     blocks: Mutex<Weighted<ObjectRef, Bytes>>,
     /// Blocks of which a part was read lately.
     parted: Mutex<LruCache<ObjectRef, ()>>,
+    /// Nodes that were missed, and what is around them.
+    around: Mutex<LruCache<ObjectRef, Range<u32>>>,
 }
 
 impl Reader {
@@ -67,6 +82,7 @@ impl Reader {
             nodes: Mutex::new(Weighted::new(memory_bytes_max / 2)),
             blocks: Mutex::new(Weighted::new(memory_bytes_max / 2)),
             parted: Mutex::new(LruCache::new(PARTED_MAX)),
+            around: Mutex::new(LruCache::new(AROUND_MAX)),
         }
     }
 
@@ -196,6 +212,12 @@ impl Reader {
         })
     }
 
+    /// Which bytes of its pack have a node and its neighbours, as far as that is known.
+    pub fn around(&self, at: &ObjectRef) -> Range<u32> {
+        let known = self.around.lock().get(at).cloned();
+        known.unwrap_or(at.offset..at.offset.saturating_add(at.len))
+    }
+
     /// Puts a node that was just stored into the cache.
     pub fn keep(&self, node: &Arc<Node>) {
         if let Some(at) = node.stored.get() {
@@ -214,7 +236,8 @@ impl Source for Reader {
         if let Some(node) = self.nodes.lock().get(at) {
             return Ok(node);
         }
-        let sealed = self.objects.sealed(at)?;
+        let sealed = self.objects.sealed_node(at, self.around(at))?;
+        self.around.lock().remove(at);
         self.objects.near(at);
         let content = self.open(ObjectKind::Node, at, sealed)?;
         let node = Node::decode(&content, Some(at.pack)).map_err(|error| Error::Object {
@@ -236,6 +259,14 @@ impl Source for Reader {
         self.keep(&node);
         Ok(node)
     }
+
+    fn child(&self, at: &ObjectRef, around: &dyn Fn() -> Range<u32>) -> Result<Arc<Node>> {
+        if let Some(node) = self.nodes.lock().get(at) {
+            return Ok(node);
+        }
+        self.around.lock().insert(*at, around());
+        self.node(at)
+    }
 }
 
 /// See [`Reader::cached`].
@@ -245,7 +276,17 @@ impl Source for Cached<'_> {
     fn node(&self, at: &ObjectRef) -> Result<Arc<Node>> {
         self.0.nodes.lock().get(at).ok_or(Error::NotCached(*at))
     }
+
+    fn child(&self, at: &ObjectRef, around: &dyn Fn() -> Range<u32>) -> Result<Arc<Node>> {
+        self.node(at).inspect_err(|_| {
+            // Whoever fetches it is told.
+            self.0.around.lock().insert(*at, around());
+        })
+    }
 }
+
+/// Of how many nodes that were missed is known what is around them.
+const AROUND_MAX: usize = 256;
 
 /// Of how many blocks is known that a part was read: 32 MiB of content.
 const PARTED_MAX: usize = 1024;

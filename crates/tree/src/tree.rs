@@ -4,7 +4,7 @@
 //! touch; changing an item copies one path at most; nodes that were not changed since they were stored
 //! stay known as stored. Nothing here waits for a store unless the [`Source`] that is given does.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use safeos_record::Address;
@@ -14,8 +14,13 @@ use crate::item::{Key, Value};
 use crate::node::{
     Body, Child, HEIGHT_MAX, Link, NODE_BYTES_MAX, NODE_BYTES_MIN, Node, child_weight, item_weight,
 };
+use crate::object_ref::ObjectRef;
 use crate::read::{Reader, Source};
 use crate::{Error, Result};
+
+/// How much after the start of a node, in its pack, may come along when it is fetched from afar, and how much before it.
+const AFTER_BYTES: u32 = 48 * 1024;
+const BEFORE_BYTES: u32 = 16 * 1024;
 
 /// How much a tree holds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -65,24 +70,28 @@ impl Tree {
 
     /// The value at `key`.
     pub fn get(&self, source: &dyn Source, key: &Key) -> Result<Option<Value>> {
-        fn find(node: &Node, key: &Key) -> Result<Option<Value>, Link> {
+        fn find<'a>(node: &'a Node, key: &Key) -> Result<Option<Value>, (&'a [Child], usize)> {
             match &node.body {
                 Body::Leaf(items) => Ok(items
                     .binary_search_by(|(probe, _)| probe.cmp(key))
                     .ok()
                     .map(|index| items[index].1.clone())),
-                Body::Branch(children) => match &children[child_for(children, key)].link {
-                    Link::Memory(child) => find(child, key),
-                    stored => Err(stored.clone()),
-                },
+                Body::Branch(children) => {
+                    let index = child_for(children, key);
+                    match &children[index].link {
+                        Link::Memory(child) => find(child, key),
+                        Link::Stored(_) => Err((children, index)),
+                    }
+                }
             }
         }
+        let mut node;
         let mut next = find(&self.root, key);
         for _ in 0..HEIGHT_MAX {
             match next {
                 Ok(value) => return Ok(value),
-                Err(link) => {
-                    let node = load(source, &link)?;
+                Err((children, index)) => {
+                    node = load_child(source, children, index)?;
                     next = find(&node, key);
                 }
             }
@@ -213,6 +222,39 @@ pub(crate) fn load(source: &dyn Source, link: &Link) -> Result<Arc<Node>> {
     }
 }
 
+/// One of the children of a node; where it has to be fetched, with those around it.
+fn load_child(source: &dyn Source, children: &[Child], index: usize) -> Result<Arc<Node>> {
+    match &children[index].link {
+        Link::Memory(node) => Ok(node.clone()),
+        Link::Stored(at) => source.child(at, &|| around(children, index, at)),
+    }
+}
+
+/// The bytes of a pack that have a child and its neighbours, of which more are those that come after it: what was made
+/// later.
+fn around(children: &[Child], index: usize, at: &ObjectRef) -> Range<u32> {
+    let mut range = at.offset..at.offset.saturating_add(at.len);
+    let in_pack = |child: &Child| match &child.link {
+        Link::Stored(other) if other.pack == at.pack => {
+            Some(other.offset..other.offset.checked_add(other.len)?)
+        }
+        _ => None,
+    };
+    for next in children[index + 1..].iter().map_while(in_pack) {
+        if next.start != range.end || next.end - at.offset > AFTER_BYTES {
+            break;
+        }
+        range.end = next.end;
+    }
+    for before in children[..index].iter().rev().map_while(in_pack) {
+        if before.end != range.start || at.offset - before.start > BEFORE_BYTES {
+            break;
+        }
+        range.start = before.start;
+    }
+    range
+}
+
 /// Whether something was taken into memory at or under the node, which counts as changed then.
 fn store_again(
     node: &mut Arc<Node>,
@@ -291,11 +333,11 @@ fn scan(
         }
         Body::Branch(children) => {
             let height_left = lower(height_left)?;
-            for child in &children[child_for(children, from)..] {
-                if child.first >= *to {
+            for index in child_for(children, from)..children.len() {
+                if children[index].first >= *to {
                     return Ok(ControlFlow::Break(()));
                 }
-                let node = load(source, &child.link)?;
+                let node = load_child(source, children, index)?;
                 if scan(&node, source, from, to, visit, height_left)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod homes;
 pub mod lossy;
 pub mod malicious_server;
 pub mod netsim;

@@ -6,13 +6,14 @@
 //! bytes are what the store gets: encrypted. No lock is held while the disk works. Cached packs never take the last
 //! of a disk, and make room for pinned ones.
 //!
-//! In the folder: `ab/ADDRESS` cached packs, by the first byte of the address; `pinned/ADDRESS` packs
-//! that wait for their upload; `incoming/` files that are being written.
+//! In the folder: `ab/ADDRESS` cached packs, by the first byte of the address; `ab/ADDRESS.OFFSET` spans of packs of which
+//! not everything was wanted, by their first byte; `pinned/ADDRESS` packs that wait for their upload; `incoming/` files that
+//! are being written.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -51,12 +52,17 @@ struct Shared {
     count: AtomicU64,
 }
 
+/// A file of the cache: a pack, or a span of it from a byte on.
+type Cached = (Address, Option<u32>);
+
 /// What is on the disk, as far as has been looked. The disk is right where they differ.
 #[derive(Default)]
 struct Index {
-    /// Cached packs and their lengths, least recently used first.
-    cached: LinkedHashMap<Address, u64>,
+    /// Cached packs and spans and their lengths, least recently used first.
+    cached: LinkedHashMap<Cached, u64>,
     cached_bytes: u64,
+    /// Of packs, the spans among them: first byte and length.
+    spans: HashMap<Address, BTreeMap<u32, u64>>,
     pinned: BTreeMap<Address, u64>,
     pinned_bytes: u64,
 }
@@ -95,7 +101,7 @@ impl PackCache {
         let chunk = read(&path, address);
         match &chunk {
             Ok(_) => {
-                self.shared.used(address);
+                self.shared.used(&(*address, None));
             }
             Err(_) if pinned => {}
             Err(error) => {
@@ -103,7 +109,7 @@ impl PackCache {
                     // If it stays, it is found to be damaged again.
                     drop(remove(&path));
                 }
-                self.shared.index.lock().remove_cached(address);
+                self.shared.index.lock().remove_cached(&(*address, None));
             }
         }
         chunk.ok()
@@ -112,22 +118,59 @@ impl PackCache {
     /// A part of a pack, not checked: objects authenticate themselves. When one does not, `get` finds
     /// out whether the file is damaged, and removes it then.
     pub(crate) fn part(&self, address: &Address, offset: u32, len: u32) -> Option<Vec<u8>> {
-        let len = usize::try_from(len)
+        let count = usize::try_from(len)
             .ok()
             .filter(|len| *len <= MAX_CHUNK_SIZE)?;
         let (path, _) = self.shared.find(address);
-        let file = File::open(path).ok()?;
-        let mut bytes = vec![0; len];
-        file.read_exact_at(&mut bytes, u64::from(offset)).ok()?;
-        self.shared.used(address);
+        let (file, start, span) = match File::open(path) {
+            Ok(file) => (file, 0, None),
+            Err(_) => {
+                let start = self.shared.index.lock().span(address, offset, len)?;
+                let path = self.shared.span_path(address, start);
+                (File::open(path).ok()?, start, Some(start))
+            }
+        };
+        let mut bytes = vec![0; count];
+        file.read_exact_at(&mut bytes, u64::from(offset - start))
+            .ok()?;
+        self.shared.used(&(*address, span));
         Some(bytes)
+    }
+
+    /// Whether all of a pack is here.
+    pub(crate) fn has(&self, address: &Address) -> bool {
+        self.shared.find(address).0.exists()
+    }
+
+    /// Whether these bytes of a pack are.
+    pub(crate) fn has_part(&self, address: &Address, offset: u32, len: u32) -> bool {
+        self.has(address)
+            || self
+                .shared
+                .index
+                .lock()
+                .span(address, offset, len)
+                .is_some()
     }
 
     /// Keeps a pack as long as there is room; the least recently used ones make it.
     pub(crate) fn put(&self, chunk: &Chunk) {
         let address = chunk.address();
-        let len = chunk.bytes().len() as u64;
-        if len > self.shared.bytes_max || self.shared.used(&address) {
+        self.keep((address, None), chunk.bytes());
+        if self.has(&address) {
+            // They are in it.
+            self.remove_spans(&address);
+        }
+    }
+
+    /// The same for a span of a pack. Not checked; see [`PackCache::part`].
+    pub(crate) fn put_span(&self, address: &Address, start: u32, bytes: &[u8]) {
+        self.keep((*address, Some(start)), bytes);
+    }
+
+    fn keep(&self, file: Cached, bytes: &[u8]) {
+        let len = bytes.len() as u64;
+        if len > self.shared.bytes_max || self.shared.used(&file) {
             return;
         }
         if self
@@ -141,11 +184,20 @@ impl PackCache {
         // Without the copy on disk the store is asked again.
         if self
             .shared
-            .write(chunk, &self.shared.cached_path(&address), false)
+            .write(bytes, &self.shared.path(&file), false)
             .is_ok()
         {
-            self.shared.index.lock().add_cached(address, len);
+            self.shared.index.lock().add_cached(file, len);
             self.shared.evict();
+        }
+    }
+
+    /// Removes the spans of a pack: it is here, or something in them does not open.
+    pub(crate) fn remove_spans(&self, address: &Address) {
+        let spans = self.shared.index.lock().remove_spans(address);
+        for start in spans {
+            // One that stays is found to be damaged again.
+            drop(remove(&self.shared.span_path(address, start)));
         }
     }
 
@@ -157,7 +209,7 @@ impl PackCache {
         if self.shared.index.lock().pinned.contains_key(&address) && read(&path, &address).is_ok() {
             return Ok(());
         }
-        let write = || self.shared.write(chunk, &path, true);
+        let write = || self.shared.write(chunk.bytes(), &path, true);
         let mut written = write();
         while written.as_ref().is_err_and(is_full) && self.shared.evict_one() {
             written = write();
@@ -169,7 +221,7 @@ impl PackCache {
         let was_cached = {
             let mut index = self.shared.index.lock();
             index.add_pinned(address, chunk.bytes().len() as u64);
-            index.remove_cached(&address)
+            index.remove_cached(&(address, None))
         };
         if was_cached {
             // A second copy takes room, no more.
@@ -207,7 +259,7 @@ impl PackCache {
             let mut index = self.shared.index.lock();
             let len = index.remove_pinned(address);
             if moved {
-                index.add_cached(*address, len);
+                index.add_cached((*address, None), len);
             }
             len
         };
@@ -246,6 +298,18 @@ impl Shared {
         self.dir
             .join(format!("{:02x}", address.as_bytes()[0]))
             .join(address.to_string())
+    }
+
+    fn span_path(&self, address: &Address, start: u32) -> PathBuf {
+        self.cached_path(address)
+            .with_file_name(format!("{address}.{start:x}"))
+    }
+
+    fn path(&self, (address, start): &Cached) -> PathBuf {
+        match start {
+            None => self.cached_path(address),
+            Some(start) => self.span_path(address, *start),
+        }
     }
 
     fn pinned_path(&self, address: &Address) -> PathBuf {
@@ -297,7 +361,7 @@ impl Shared {
 
     /// Counts what earlier sessions left, the oldest file as the least recently used.
     fn look(&self) {
-        let mut found: Vec<(SystemTime, Address, u64)> = Vec::new();
+        let mut found: Vec<(SystemTime, Cached, u64)> = Vec::new();
         for first in 0..=u8::MAX {
             if self.stop.load(Ordering::Relaxed) {
                 return;
@@ -308,36 +372,36 @@ impl Shared {
             found.extend(entries.flatten().filter_map(|entry| {
                 let about = entry.metadata().ok()?;
                 let when = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                Some((when, address_of(&entry)?, about.len()))
+                Some((when, cached_of(&entry)?, about.len()))
             }));
         }
         found.sort_unstable();
         {
             let mut index = self.index.lock();
             // Newest first, each to the front: what this session has used stays behind them all.
-            for (_, address, len) in found.into_iter().rev() {
-                if !index.cached.contains_key(&address) && !index.pinned.contains_key(&address) {
-                    index.add_cached(address, len);
-                    index.cached.to_front(&address);
+            for (_, file, len) in found.into_iter().rev() {
+                if !index.cached.contains_key(&file) && !index.pinned.contains_key(&file.0) {
+                    index.add_cached(file, len);
+                    index.cached.to_front(&file);
                 }
             }
         }
         self.evict();
     }
 
-    /// Notes that a pack is used; whether it is there.
-    fn used(&self, address: &Address) -> bool {
+    /// Notes that a file is used; whether it is there.
+    fn used(&self, file: &Cached) -> bool {
         let mut index = self.index.lock();
-        index.cached.to_back(address).is_some() || index.pinned.contains_key(address)
+        index.cached.to_back(file).is_some() || index.pinned.contains_key(&file.0)
     }
 
-    /// Writes a pack under another name, then gives it its own.
-    fn write(&self, chunk: &Chunk, path: &Path, durable: bool) -> io::Result<()> {
+    /// Writes a file under another name, then gives it its own.
+    fn write(&self, bytes: &[u8], path: &Path, durable: bool) -> io::Result<()> {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let incoming = self.dir.join("incoming").join(format!("{count:x}"));
         let written = (|| {
             let mut file = create(&incoming)?;
-            file.write_all(chunk.bytes())?;
+            file.write_all(bytes)?;
             if durable {
                 file.sync_data()?;
             }
@@ -354,7 +418,7 @@ impl Shared {
         written
     }
 
-    /// Removes the least recently used packs above the limit.
+    /// Removes the least recently used files above the limit.
     fn evict(&self) {
         loop {
             let index = self.index.lock();
@@ -366,33 +430,66 @@ impl Shared {
         }
     }
 
-    /// Removes the least recently used pack; whether there was one.
+    /// Removes the least recently used file; whether there was one.
     fn evict_one(&self) -> bool {
         let victim = {
             let mut index = self.index.lock();
-            let Some((address, len)) = index.cached.pop_front() else {
+            let Some((file, _)) = index.cached.front().map(|(file, len)| (*file, *len)) else {
                 return false;
             };
-            index.cached_bytes -= len;
-            address
+            index.remove_cached(&file);
+            file
         };
         // One that cannot be removed is counted again by the next session.
-        drop(remove(&self.cached_path(&victim)));
+        drop(remove(&self.path(&victim)));
         true
     }
 }
 
 impl Index {
-    fn add_cached(&mut self, address: Address, len: u64) {
-        let old = self.cached.insert(address, len).unwrap_or(0);
+    fn add_cached(&mut self, file: Cached, len: u64) {
+        let old = self.cached.insert(file, len).unwrap_or(0);
         self.cached_bytes = self.cached_bytes - old + len;
+        if let (address, Some(start)) = file {
+            self.spans.entry(address).or_default().insert(start, len);
+        }
     }
 
     /// Whether it was there.
-    fn remove_cached(&mut self, address: &Address) -> bool {
-        let old = self.cached.remove(address);
+    fn remove_cached(&mut self, file: &Cached) -> bool {
+        let old = self.cached.remove(file);
         self.cached_bytes -= old.unwrap_or(0);
+        if let (address, Some(start)) = file
+            && let Some(spans) = self.spans.get_mut(address)
+        {
+            spans.remove(start);
+            if spans.is_empty() {
+                self.spans.remove(address);
+            }
+        }
         old.is_some()
+    }
+
+    /// The first byte of a span that has all of this.
+    fn span(&self, address: &Address, offset: u32, len: u32) -> Option<u32> {
+        let before = self.spans.get(address)?.range(..=offset).rev();
+        let end = u64::from(offset) + u64::from(len);
+        before
+            .filter(|(start, len)| u64::from(**start) + **len >= end)
+            .map(|(start, _)| *start)
+            .next()
+    }
+
+    /// Where they begin.
+    fn remove_spans(&mut self, address: &Address) -> Vec<u32> {
+        let spans = self.spans.get(address);
+        let starts: Vec<u32> = spans
+            .map(|spans| spans.keys().copied().collect())
+            .unwrap_or_default();
+        for start in &starts {
+            self.remove_cached(&(*address, Some(*start)));
+        }
+        starts
     }
 
     fn add_pinned(&mut self, address: Address, len: u64) {
@@ -410,6 +507,17 @@ impl Index {
 
 fn address_of(entry: &fs::DirEntry) -> Option<Address> {
     entry.file_name().to_str()?.parse().ok()
+}
+
+fn cached_of(entry: &fs::DirEntry) -> Option<Cached> {
+    let name = entry.file_name();
+    match name.to_str()?.split_once('.') {
+        None => Some((address_of(entry)?, None)),
+        Some((address, start)) => Some((
+            address.parse().ok()?,
+            Some(u32::from_str_radix(start, 16).ok()?),
+        )),
+    }
 }
 
 /// Reads and checks a pack.

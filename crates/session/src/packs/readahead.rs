@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use hashlink::LruCache;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::Ino;
 
@@ -22,6 +22,7 @@ const FILES_MAX: usize = 256;
 /// Who reads what in order.
 pub(crate) struct ReadAhead {
     reading: Mutex<LruCache<Ino, Reading>>,
+    turn: Mutex<()>,
 }
 
 /// How a file is read.
@@ -37,11 +38,29 @@ impl Default for ReadAhead {
     fn default() -> Self {
         Self {
             reading: Mutex::new(LruCache::new(FILES_MAX)),
+            turn: Mutex::default(),
         }
     }
 }
 
 impl ReadAhead {
+    /// Held by who notes a read and wishes for what follows it.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock()
+    }
+
+    /// Notes a read; from which byte on more is read soon, if its file is read in order. Several readers of the start of a
+    /// file come in any order: what is before the first to come is wanted too.
+    pub(crate) fn goes_on_from(&self, ino: Ino, offset: u64, end: u64) -> Option<u64> {
+        let is_first = !self.reading.lock().contains_key(&ino);
+        let is_of_start = end - offset >= LARGE_BYTES && offset <= STRAY_BYTES;
+        let is_sequential = self.is_sequential(ino, offset, end);
+        match is_first && is_of_start && offset > 0 {
+            true => Some(0),
+            false => is_sequential.then_some(end),
+        }
+    }
+
     /// Notes a read; whether its file is read in order.
     pub(crate) fn is_sequential(&self, ino: Ino, offset: u64, end: u64) -> bool {
         let mut reading = self.reading.lock();
@@ -101,6 +120,18 @@ mod tests {
         assert!(ahead.is_sequential(1, 2 * MIB, 3 * MIB));
         assert!(ahead.is_sequential(1, MIB, 2 * MIB));
         assert!(!ahead.is_sequential(1, 40 * MIB, 41 * MIB));
+    }
+
+    #[test]
+    fn the_start_of_a_file_may_be_read_in_any_order() {
+        let ahead = ReadAhead::default();
+        let read = |ino, at| ahead.goes_on_from(ino, at, at + LARGE_BYTES);
+        assert_eq!(read(1, LARGE_BYTES), Some(0));
+        assert_eq!(read(1, 0), Some(LARGE_BYTES));
+        assert_eq!(read(1, 2 * LARGE_BYTES), Some(3 * LARGE_BYTES));
+        assert_eq!(read(2, 40 * MIB), None);
+        assert_eq!(ahead.goes_on_from(3, 4096, 8192), None);
+        assert_eq!(ahead.goes_on_from(4, 0, 4096), Some(4096));
     }
 
     #[test]

@@ -1,54 +1,175 @@
 //! Read-ahead in a home: where the blocks are that come next.
 
-use safeos_tree::{BLOCK_BYTES, Block, ObjectRef};
+use std::ops::{ControlFlow, Range};
+
+use safeos_record::Address;
+use safeos_tree::{BLOCK_BYTES, Block, Key, ObjectRef, Source, Tag, Value};
 
 use crate::Ino;
+use crate::failure::Fault;
+use crate::packs::extent::Extent;
 use crate::packs::readahead::LARGE_BYTES;
 use crate::worktree::home::Home;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 /// As many blocks as a pack has, about.
 const PACK_BLOCKS: u64 = 128;
+/// How many nodes of the tree a reader waits for, at most, before he reads.
+const NODES_WAITED_FOR: usize = 2;
+
+/// Where blocks of a file are.
+#[derive(Default)]
+struct Stored {
+    /// Their numbers, and where each is, as far as that is known.
+    blocks: Vec<(u64, ObjectRef)>,
+    /// The node with those that come next, which is not in memory.
+    missing: Option<ObjectRef>,
+}
+
+/// What of a pack a file has.
+struct Group {
+    pack: Address,
+    /// The number of its first block there.
+    first: u64,
+    /// From its first byte there up to its last.
+    range: Range<u32>,
+}
 
 impl Home {
     /// Told of a read: wishes for what comes after it.
     pub(crate) fn read_ahead(&self, ino: Ino, offset: u64, end: u64) {
+        if self.packs.is_remote() {
+            return self.wish_ahead(ino, offset, end);
+        }
         if !self.ahead.is_sequential(ino, offset, end) {
             return;
         }
-        if self.packs.is_remote() {
-            let next = end.div_ceil(BLOCK);
-            // The start of a file alone says nothing yet: the rest of its pack follows.
-            let blocks = match offset {
-                0 => PACK_BLOCKS / 2,
-                _ => self.packs.downloads().packs_ahead() as u64 * PACK_BLOCKS,
-            };
-            let mut last = None;
-            for at in self.stored(ino, next, next.saturating_add(blocks)) {
-                if last.replace(at.pack) != Some(at.pack) && !self.packs.is_here(&at.pack) {
-                    self.packs.downloads().wish_ahead(at.pack);
-                }
-            }
-        } else if end - offset >= LARGE_BYTES || offset > 0 {
+        if end - offset >= LARGE_BYTES || offset > 0 {
             // The start of a file alone says nothing yet.
             let Some(untold) = self.ahead.untold(ino, end) else {
                 return;
             };
             let stored = self.stored(ino, untold.start / BLOCK, untold.end / BLOCK);
-            for parts in stored.chunk_by(|one, next| one.pack == next.pack) {
-                self.packs.read_ahead(parts);
+            for parts in stored
+                .blocks
+                .chunk_by(|one, next| one.1.pack == next.1.pack)
+            {
+                let parts: Vec<ObjectRef> = parts.iter().map(|(_, at)| *at).collect();
+                self.packs.read_ahead(&parts);
             }
         }
     }
 
-    /// Where blocks are. Nodes that are not in memory are not fetched for this.
-    fn stored(&self, ino: Ino, from: u64, to: u64) -> Vec<ObjectRef> {
-        let blocks = self.try_look(|look| look.blocks(ino, from, to));
-        let blocks = blocks.unwrap_or_default().into_iter();
-        let stored = blocks.filter_map(|(_, block)| match block {
-            Block::Stored { at, .. } => Some(at),
-            Block::Inline(_) => None,
-        });
-        stored.collect()
+    /// Has packs fetched from elsewhere, or what a file has of them.
+    fn wish_ahead(&self, ino: Ino, offset: u64, end: u64) {
+        for _ in 0..NODES_WAITED_FOR {
+            // Readers of one file take turns, so that none wishes for what another one is about to wish for.
+            let turn = self.ahead.turn();
+            let Some(from) = self.ahead.goes_on_from(ino, offset, end) else {
+                return;
+            };
+            let next = from.div_ceil(BLOCK);
+            // The start of a file alone says nothing yet: the rest of its pack follows.
+            let blocks = match offset {
+                0 => PACK_BLOCKS / 2,
+                _ => self.packs.downloads().packs_ahead() as u64 * PACK_BLOCKS,
+            };
+            let until = next.saturating_add(blocks);
+            // One pack more: what the file has of the last one is to be known.
+            let stored = self.stored(ino, next, until.saturating_add(PACK_BLOCKS));
+            let is_all = stored.missing.is_none()
+                && stored
+                    .blocks
+                    .last()
+                    .is_none_or(|(number, _)| *number < until.saturating_add(PACK_BLOCKS - 1));
+            self.wish_for(&stored, until, is_all);
+            drop(turn);
+            let Some(node) = stored.missing else { return };
+            if stored.blocks.len() as u64 >= PACK_BLOCKS {
+                let around = self.reader.around(&node);
+                if !self.packs.has_part(&node.pack, &around) {
+                    let extent = Extent::of(&around);
+                    self.packs.wish_ahead(node.pack, extent, around);
+                }
+                return;
+            }
+            // He comes to it at once. Whoever needs it gets the error.
+            if self.reader.node(&node).is_err() {
+                return;
+            }
+        }
     }
+
+    fn wish_for(&self, stored: &Stored, until: u64, is_all: bool) {
+        let groups = groups(&stored.blocks);
+        let last = stored.blocks.last().map(|(_, at)| at.pack);
+        for group in groups {
+            if group.first >= until {
+                return;
+            }
+            let is_known = is_all || last != Some(group.pack);
+            let extent = match Extent::for_all_of(&group.range) {
+                Extent::Span(..) if !is_known => match stored.missing {
+                    // Soon more is known.
+                    Some(_) => continue,
+                    None => Extent::Whole,
+                },
+                extent => extent,
+            };
+            if !self.packs.has_part(&group.pack, &group.range) {
+                self.packs.wish_ahead(group.pack, extent, group.range);
+            }
+        }
+    }
+
+    /// Where blocks are. Nodes that are not on this computer are not fetched for this.
+    fn stored(&self, ino: Ino, from: u64, to: u64) -> Stored {
+        let mut stored = Stored::default();
+        loop {
+            let from = stored.blocks.last().map_or(from, |(number, _)| number + 1);
+            let looked = self.try_look(|look| {
+                look.scan(Key::block(ino, from), Tag::Block, &mut |key, value| {
+                    if key.number >= to {
+                        return ControlFlow::Break(());
+                    }
+                    if let Value::Block(Block::Stored { at, .. }) = value {
+                        stored.blocks.push((key.number, *at));
+                    }
+                    ControlFlow::Continue(())
+                })
+            });
+            stored.missing = match looked {
+                Err(Fault::Missing(node)) => Some(node),
+                _ => None,
+            };
+            let Some(node) = &stored.missing else {
+                return stored;
+            };
+            let range = node.offset..node.offset.saturating_add(node.len);
+            if !self.packs.has_part(&node.pack, &range) || self.reader.node(node).is_err() {
+                return stored;
+            }
+        }
+    }
+}
+
+/// What a file has of each pack, in the order of its blocks.
+fn groups(blocks: &[(u64, ObjectRef)]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (number, at) in blocks {
+        let range = at.offset..at.offset.saturating_add(at.len);
+        // A pack's blocks stand together, mostly.
+        match groups.iter_mut().rev().find(|group| group.pack == at.pack) {
+            Some(group) => {
+                let all = &mut group.range;
+                *all = all.start.min(range.start)..all.end.max(range.end);
+            }
+            None => groups.push(Group {
+                pack: at.pack,
+                first: *number,
+                range,
+            }),
+        }
+    }
+    groups
 }

@@ -1,0 +1,267 @@
+//! What a home costs at a gateway: requests and bytes, not time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, OnceLock};
+use std::time::{Duration, Instant};
+
+use safeos_gateway::{Options as ServerOptions, Server};
+use safeos_gateway_tests::chunk;
+use safeos_gateway_tests::homes::{Done, credentials, make, options, read, sign_in, write};
+use safeos_session::{FileKind, Ino, Session, Volume};
+use safeos_store::{MemoryStore, Store};
+use tempfile::TempDir;
+
+/// How much a program reads at once.
+const READ: usize = 128 << 10;
+const LARGE: usize = 50_000_000;
+const SMALL: u64 = 400;
+
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    (0..)
+        .map(|n| chunk(seed * 1000 + n, 1 << 20))
+        .flat_map(|chunk| chunk.bytes().to_vec())
+        .take(len)
+        .collect()
+}
+
+fn large() -> &'static [u8] {
+    static LARGE_FILE: OnceLock<Vec<u8>> = OnceLock::new();
+    LARGE_FILE.get_or_init(|| noise(1, LARGE))
+}
+
+fn gateway(store: &Arc<MemoryStore>) -> Server {
+    let mut options = ServerOptions::default();
+    options.limits.rate = 0;
+    Server::start(store.clone(), &options).unwrap()
+}
+
+/// A home of a large file, in packs whose first and last hold other files too.
+fn filled() -> Arc<MemoryStore> {
+    static FILLED: OnceLock<Arc<MemoryStore>> = OnceLock::new();
+    let fill = || {
+        let store = Arc::new(MemoryStore::default());
+        let near: Arc<dyn Store> = store.clone();
+        let state = TempDir::new().unwrap();
+        let session =
+            Session::sign_up_small(credentials(), options(&near, state.path()), &()).unwrap();
+        let home = session.home().unwrap();
+        let folder = make(&*home, home.root(), "small", FileKind::Directory);
+        let small = |numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                write(
+                    &*home,
+                    folder,
+                    &number.to_string(),
+                    &noise(7 + number, 4096),
+                );
+            }
+        };
+        small(0..SMALL / 2);
+        write(&*home, home.root(), "large", large());
+        small(SMALL / 2..SMALL);
+        drop(home);
+        session.sign_out(false, false, &()).unwrap();
+        store
+    };
+    FILLED.get_or_init(fill).clone()
+}
+
+struct Computer {
+    home: Arc<dyn Volume>,
+    session: Arc<Session>,
+    server: Server,
+    before: Done,
+    _state: TempDir,
+}
+
+impl Computer {
+    /// A new one, signed in.
+    fn new() -> Self {
+        let server = gateway(&filled());
+        let state = TempDir::new().unwrap();
+        let session = sign_in(&server.url(), state.path());
+        session.look_at_root(&()).unwrap();
+        Self {
+            home: session.home().unwrap(),
+            session,
+            before: Done::of(&server),
+            server,
+            _state: state,
+        }
+    }
+
+    fn large(&self) -> Ino {
+        self.home.lookup(self.home.root(), b"large").unwrap().ino
+    }
+
+    fn small(&self, number: u64) -> Ino {
+        let folder = self.home.lookup(self.home.root(), b"small").unwrap().ino;
+        let name = number.to_string();
+        self.home.lookup(folder, name.as_bytes()).unwrap().ino
+    }
+
+    fn read_all_of_large(&self) {
+        let ino = self.large();
+        for at in (0..LARGE).step_by(READ) {
+            let len = READ.min(LARGE - at);
+            assert!(
+                read(&*self.home, ino, at, len) == large()[at..at + len],
+                "{at}"
+            );
+        }
+    }
+
+    fn done(&self) -> Done {
+        Done::since(&self.server, self.before)
+    }
+
+    /// That this was sent, and 5 % more at most, with a request for each pack and some for where they are. Also what nobody
+    /// has asked for comes in a second, if it comes.
+    #[track_caller]
+    fn has_sent_little_more_than(&self, bytes: usize) {
+        std::thread::sleep(Duration::from_secs(1));
+        let done = self.done();
+        let most = bytes as u64 * 105 / 100;
+        assert!(
+            done.sent <= most,
+            "{} of {bytes} bytes: {done:?}",
+            done.sent
+        );
+        assert!(done.chunks <= 30, "{done:?}");
+        self.session.sign_out(false, false, &()).unwrap();
+    }
+}
+
+#[test]
+fn who_reads_in_order_gets_little_more_than_that() {
+    let computer = Computer::new();
+    computer.read_all_of_large();
+    computer.has_sent_little_more_than(LARGE);
+}
+
+#[test]
+fn four_readers_who_take_turns_get_no_more_than_one() {
+    let computer = Computer::new();
+    let (ino, next) = (computer.large(), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(READ, Ordering::SeqCst);
+                    if at >= LARGE {
+                        return;
+                    }
+                    let len = READ.min(LARGE - at);
+                    assert!(read(&*computer.home, ino, at, len) == large()[at..at + len]);
+                }
+            });
+        }
+    });
+    computer.has_sent_little_more_than(LARGE);
+}
+
+#[test]
+fn two_programs_that_read_one_file_get_it_once() {
+    let computer = Computer::new();
+    let start = Barrier::new(2);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                start.wait();
+                computer.read_all_of_large();
+            });
+        }
+    });
+    computer.has_sent_little_more_than(LARGE);
+}
+
+#[test]
+fn what_was_read_is_there_without_the_gateway() {
+    let computer = Computer::new();
+    computer.read_all_of_large();
+    let before = Done::of(&computer.server);
+    computer.read_all_of_large();
+    assert_eq!(Done::since(&computer.server, before).chunks, 0);
+    computer.session.sign_out(false, false, &()).unwrap();
+}
+
+#[test]
+fn the_first_byte_of_a_small_file_costs_two_requests() {
+    let computer = Computer::new();
+    let number = SMALL / 2 + 100;
+    let content = read(&*computer.home, computer.small(number), 0, 4096);
+    assert!(content == noise(7 + number, 4096));
+    let done = computer.done();
+    assert!(done.chunks <= 2 && done.sent <= 128 << 10, "{done:?}");
+    computer.session.sign_out(false, false, &()).unwrap();
+}
+
+/// What `git status` and `ls -lR` do.
+#[test]
+fn looking_at_9000_files_costs_few_requests() {
+    let store = Arc::new(MemoryStore::default());
+    let near: Arc<dyn Store> = store.clone();
+    let state = TempDir::new().unwrap();
+    let first = Session::sign_up_small(credentials(), options(&near, state.path()), &()).unwrap();
+    let home = first.home().unwrap();
+    for number in 0..90 {
+        let name = format!("folder {number}");
+        let folder = make(&*home, home.root(), &name, FileKind::Directory);
+        for number in 0..100 {
+            let name = format!("a file with a name of its own {number}");
+            make(&*home, folder, &name, FileKind::File);
+        }
+    }
+    drop(home);
+    first.sign_out(false, false, &()).unwrap();
+
+    let server = gateway(&store);
+    let state = TempDir::new().unwrap();
+    let session = sign_in(&server.url(), state.path());
+    let before = Done::of(&server);
+    let home = session.home().unwrap();
+    let mut seen = 0;
+    for folder in home.read_dir(home.root(), None, usize::MAX).unwrap() {
+        for file in home.read_dir(folder.attr.ino, None, usize::MAX).unwrap() {
+            home.lookup(folder.attr.ino, &file.name).unwrap();
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 9_000);
+    let done = Done::since(&server, before);
+    let all: u64 = store
+        .list(None, usize::MAX)
+        .unwrap()
+        .iter()
+        .map(|entry| entry.len)
+        .sum();
+    assert!(done.chunks <= 8, "{done:?}");
+    assert!(done.sent <= all + (192 << 10), "{done:?} of {all} bytes");
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+/// The watch of the pointer stands, and nothing else is asked for: a watch lasts 50 s, and once a minute it is looked by
+/// asking.
+#[test]
+fn an_idle_session_asks_nothing() {
+    let computer = Computer::new();
+    let start = Instant::now();
+    // What follows a sign-in comes to an end.
+    let mut before = Done::of(&computer.server);
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = Done::of(&computer.server);
+        if now.requests() == before.requests() {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "it never rests");
+        before = now;
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    let done = Done::since(&computer.server, before);
+    // One watch may have ended, and one look may have come.
+    assert!(done.requests() <= 4, "{done:?}");
+    computer.session.sign_out(false, false, &()).unwrap();
+}
