@@ -293,6 +293,9 @@ fn in_source() -> BTreeSet<String> {
     found
 }
 
+/// How often a failpoint is tried that is met only if the session has not been there by itself.
+const TRIES: usize = 5;
+
 /// At hit `hit` (from 0) of this point the process ends, as seen from another; and here the call fails. Whether it
 /// came so far: how often some points are reached depends on what the session does meanwhile.
 fn fail_once(begun: &Begun, phase: &Phase, point: &'static str, hit: u64) -> bool {
@@ -357,8 +360,9 @@ fn at_every_failpoint_nothing_that_was_synced_is_lost() {
                 let (phase, begun) = (&PHASES[at], &begun[at]);
                 let hits = begun.met[point];
                 println!("seed {seed}, {}, {point}: {hits} hits", phase.name);
+                // The session publishes by itself, half a second after a change: it may have been there before.
                 let reached = fail_once(begun, phase, point, below(hits))
-                    || fail_once(begun, phase, point, 0);
+                    || (0..TRIES).any(|_| fail_once(begun, phase, point, 0));
                 assert!(reached, "{}, {point}: not reached", phase.name);
             }
         }

@@ -5,7 +5,7 @@
 mod common;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 
 use bytes::Bytes;
@@ -30,6 +30,8 @@ struct Far {
     /// Whether whole chunks are held back, and how many were asked for.
     held: (Mutex<bool>, Condvar),
     waiting: AtomicU64,
+    /// Whether parts come damaged.
+    damages: AtomicBool,
 }
 
 impl Far {
@@ -44,6 +46,7 @@ impl Far {
             whole: Mutex::default(),
             held: Default::default(),
             waiting: AtomicU64::new(0),
+            damages: AtomicBool::new(false),
         })
     }
 
@@ -104,7 +107,13 @@ impl Store for Far {
 
     fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
         self.count(len as usize);
-        self.records.read_part(address, offset, len)
+        let part = self.records.read_part(address, offset, len)?;
+        if !self.damages.load(Ordering::SeqCst) {
+            return Ok(part);
+        }
+        let mut part = part.to_vec();
+        part.iter_mut().for_each(|byte| *byte ^= 1);
+        Ok(part.into())
     }
 
     fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
@@ -253,6 +262,26 @@ fn two_programs_that_read_one_file_cost_one() {
         }
     });
     is_little_more_than(&far, LARGE);
+    drop(home);
+    session.sign_out(false, false, &()).unwrap();
+}
+
+/// Nothing but whole packs can be held against their addresses, and objects against their references.
+#[test]
+fn parts_that_come_damaged_are_asked_for_with_their_packs() {
+    let far = Far::new();
+    let (session, _state) = new_computer(&far);
+    far.damages.store(true, Ordering::SeqCst);
+    let home = session.home().unwrap();
+    let large = ino(&*home, "large");
+    let mut content = Vec::new();
+    while content.len() < LARGE {
+        content.extend(read(&*home, large, content.len(), READ));
+    }
+    assert!(content == noise(LARGE, 1));
+    let small = ino(&*home, "small 7");
+    assert!(read(&*home, small, 0, 4096) == noise(4096, 107));
+    far.damages.store(false, Ordering::SeqCst);
     drop(home);
     session.sign_out(false, false, &()).unwrap();
 }

@@ -2,20 +2,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, OnceLock};
+use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use safeos_gateway::{Options as ServerOptions, Server};
 use safeos_gateway_tests::chunk;
 use safeos_gateway_tests::homes::{Done, credentials, make, options, read, sign_in, write};
+use safeos_record::{Address, Chunk, Pointer};
 use safeos_session::{FileKind, Ino, Session, Volume};
-use safeos_store::{MemoryStore, Store};
+use safeos_store::{Entry, Kind, MemoryStore, Result as StoreResult, Stats, Store, Traits};
 use tempfile::TempDir;
 
 /// How much a program reads at once.
 const READ: usize = 128 << 10;
 const LARGE: usize = 50_000_000;
 const SMALL: u64 = 400;
+/// More than a node with its neighbours.
+const LITTLE: usize = 128 << 10;
 
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     (0..)
@@ -30,10 +34,96 @@ fn large() -> &'static [u8] {
     LARGE_FILE.get_or_init(|| noise(1, LARGE))
 }
 
-fn gateway(store: &Arc<MemoryStore>) -> Server {
+fn gateway(store: Arc<dyn Store>) -> Server {
     let mut options = ServerOptions::default();
     options.limits.rate = 0;
-    Server::start(store.clone(), &options).unwrap()
+    Server::start(store, &options).unwrap()
+}
+
+/// The store of a gateway from which, or to which, a line brings nothing large at all.
+struct Slow {
+    store: Arc<MemoryStore>,
+    /// Whether it is so, and how many wait.
+    state: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
+
+impl Slow {
+    fn new(store: Arc<MemoryStore>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            state: Mutex::new((false, 0)),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn set(&self, slow: bool) {
+        self.state.lock().unwrap().0 = slow;
+        self.changed.notify_all();
+    }
+
+    /// Waits until so many wait.
+    fn wait_for(&self, count: usize) {
+        let state = self.state.lock().unwrap();
+        let soon = Duration::from_secs(60);
+        let waits = |state: &mut (bool, usize)| state.1 < count;
+        let waited = self.changed.wait_timeout_while(state, soon, waits);
+        let late = waited.unwrap().1;
+        assert!(!late.timed_out(), "nothing large is under way");
+    }
+
+    fn large(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.1 += 1;
+        self.changed.notify_all();
+        while state.0 {
+            state = self.changed.wait(state).unwrap();
+        }
+        state.1 -= 1;
+    }
+}
+
+impl Store for Slow {
+    fn url(&self) -> &str {
+        self.store.url()
+    }
+    fn traits(&self) -> Traits {
+        self.store.traits()
+    }
+    fn put_chunks(&self, chunks: &[Chunk]) -> StoreResult<()> {
+        if chunks.iter().any(|chunk| chunk.bytes().len() > LITTLE) {
+            self.large();
+        }
+        self.store.put_chunks(chunks)
+    }
+    fn get_chunks(&self, addresses: &[Address]) -> Vec<StoreResult<Chunk>> {
+        self.large();
+        self.store.get_chunks(addresses)
+    }
+    fn read_part(&self, address: &Address, offset: u32, len: u32) -> StoreResult<Bytes> {
+        if len as usize > LITTLE {
+            self.large();
+        }
+        self.store.read_part(address, offset, len)
+    }
+    fn has_chunks(&self, addresses: &[Address]) -> StoreResult<Vec<bool>> {
+        self.store.has_chunks(addresses)
+    }
+    fn get_pointer(&self, address: &Address) -> StoreResult<Option<Pointer>> {
+        self.store.get_pointer(address)
+    }
+    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> StoreResult<()> {
+        self.store.set_pointer(pointer, expected)
+    }
+    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> StoreResult<Vec<Entry>> {
+        self.store.list(after, limit)
+    }
+    fn delete_chunks(&self, addresses: &[Address]) -> StoreResult<u64> {
+        self.store.delete_chunks(addresses)
+    }
+    fn stats(&self) -> StoreResult<Stats> {
+        self.store.stats()
+    }
 }
 
 /// A home of a large file, in packs whose first and last hold other files too.
@@ -78,7 +168,11 @@ struct Computer {
 impl Computer {
     /// A new one, signed in.
     fn new() -> Self {
-        let server = gateway(&filled());
+        Self::at(filled())
+    }
+
+    fn at(store: Arc<dyn Store>) -> Self {
+        let server = gateway(store);
         let state = TempDir::new().unwrap();
         let session = sign_in(&server.url(), state.path());
         session.look_at_root(&()).unwrap();
@@ -197,6 +291,56 @@ fn the_first_byte_of_a_small_file_costs_two_requests() {
     computer.session.sign_out(false, false, &()).unwrap();
 }
 
+/// What goes up or is fetched ahead may be as slow as it likes.
+#[test]
+fn a_small_file_comes_while_200_mb_go_up_and_while_read_ahead_runs() {
+    // A store of its own: something is published.
+    let store = Arc::new(MemoryStore::default());
+    for entry in filled().list(None, usize::MAX).unwrap() {
+        match entry.kind {
+            Kind::Chunk => {
+                let chunk = filled().get_chunk(&entry.address).unwrap();
+                store.put_chunks(&[chunk]).unwrap();
+            }
+            Kind::Pointer => {
+                let pointer = filled().get_pointer(&entry.address).unwrap().unwrap();
+                store.set_pointer(&pointer, None).unwrap();
+            }
+        }
+    }
+    let slow = Slow::new(store);
+    let computer = Computer::at(slow.clone());
+    let is_read = |number: u64| {
+        let before = Done::of(&computer.server);
+        let content = read(&*computer.home, computer.small(number), 0, 4096);
+        assert!(content == noise(7 + number, 4096));
+        let done = Done::since(&computer.server, before);
+        assert!(done.chunks <= 3 && done.sent <= 192 << 10, "{done:?}");
+    };
+    let home = &*computer.home;
+    slow.set(true);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| computer.read_all_of_large());
+        slow.wait_for(1);
+        is_read(SMALL - 1);
+        assert!(!reader.is_finished());
+        slow.set(false);
+    });
+    let upload = noise(500_000, 200_000_000);
+    slow.set(true);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            write(home, home.root(), "upload", &upload);
+            computer.session.publish(&()).unwrap();
+        });
+        slow.wait_for(1);
+        is_read(SMALL / 2 - 1);
+        assert!(!writer.is_finished());
+        slow.set(false);
+    });
+    computer.session.sign_out(false, false, &()).unwrap();
+}
+
 /// What `git status` and `ls -lR` do.
 #[test]
 fn looking_at_9000_files_costs_few_requests() {
@@ -216,7 +360,7 @@ fn looking_at_9000_files_costs_few_requests() {
     drop(home);
     first.sign_out(false, false, &()).unwrap();
 
-    let server = gateway(&store);
+    let server = gateway(store.clone());
     let state = TempDir::new().unwrap();
     let session = sign_in(&server.url(), state.path());
     let before = Done::of(&server);

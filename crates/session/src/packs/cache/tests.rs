@@ -246,3 +246,40 @@ fn every_pin_of_many_threads_is_kept() {
         assert!(cache.get(&address).is_some());
     }
 }
+
+#[test]
+fn spans_are_kept_like_packs_and_go_when_their_pack_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let pack = chunk(1, 10_000);
+    let (at, bytes) = (pack.address(), pack.bytes());
+    let cache = open(dir.path(), 20_000).unwrap();
+    cache.put_span(&at, 100, &bytes[100..300]);
+    cache.put_span(&at, 5000, &bytes[5000..9000]);
+    assert_eq!(cache.part(&at, 150, 150).unwrap(), bytes[150..300]);
+    assert_eq!(cache.part(&at, 150, 151), None);
+    assert_eq!(cache.part(&at, 99, 10), None);
+    assert_eq!(cache.part(&at, 8999, 1).unwrap(), bytes[8999..9000]);
+    assert!(cache.has_part(&at, 100, 200) && !cache.has(&at));
+    assert_eq!(cache.get(&at), None);
+    drop(cache);
+
+    let mut cache = open(dir.path(), 20_000).unwrap();
+    cache.counted();
+    assert_eq!((cache.bytes(), bytes_on_disk(dir.path())), (4200, 4200));
+    assert_eq!(cache.part(&at, 150, 150).unwrap(), bytes[150..300]);
+    cache.put(&pack);
+    assert_eq!((cache.bytes(), bytes_on_disk(dir.path())), (10_000, 10_000));
+    assert_eq!(cache.get(&at).unwrap(), pack);
+
+    // The least recently used make room.
+    let other = chunk(2, 10_000);
+    let there = other.address();
+    cache.put_span(&there, 0, &other.bytes()[..6000]);
+    cache.put_span(&there, 7000, &other.bytes()[7000..9000]);
+    assert!(cache.part(&there, 0, 10).is_some());
+    cache.put(&chunk(3, 9000));
+    assert!(!cache.has(&at) && cache.has_part(&there, 7000, 10));
+    cache.put(&chunk(4, 9000));
+    assert!(!cache.has_part(&there, 7000, 10) && !cache.has_part(&there, 0, 10));
+    assert_eq!((cache.bytes(), bytes_on_disk(dir.path())), (18_000, 18_000));
+}
