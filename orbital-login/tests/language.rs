@@ -14,7 +14,7 @@ use orbital_login::layout::{Look, Part};
 use orbital_login::paint::Painter;
 use orbital_login::state::{Event, Menu, State};
 use orbital_login::text::Text;
-use orbital_login::view::view;
+use orbital_login::view::{Item, View, view};
 
 /// The messages of a source with their variables.
 fn messages(source: &str) -> BTreeMap<String, BTreeSet<String>> {
@@ -88,6 +88,36 @@ fn what_is_said_is_translated() {
     }
 }
 
+/// What ends in English as a question, a sentence or a step under way does so in every language: no text stands in the place
+/// of another.
+#[test]
+fn every_message_ends_as_it_does_in_english() {
+    // What is put in at the end ends as it does.
+    let ends = |source: &str| -> BTreeMap<String, Option<char>> {
+        let lines = source.lines().filter_map(|line| line.split_once(" = "));
+        let lines = lines.map(|(id, text)| (id, text.trim_end_matches([')', '）'])));
+        let lines = lines.filter(|(_, text)| !text.ends_with('}') && !text.ends_with("->"));
+        lines
+            .map(|(id, text)| {
+                let end = text.chars().last().map(|end| match end {
+                    '？' | '؟' => '?',
+                    '。' => '.',
+                    end => end,
+                });
+                (id.to_owned(), end.filter(|end| "…?.".contains(*end)))
+            })
+            .collect()
+    };
+    let english = ends(Language::English.source());
+    for language in Language::ALL {
+        for (id, end) in ends(language.source()) {
+            if let Some(wanted) = english.get(&id) {
+                assert_eq!(end, *wanted, "{}: {id}", language.name());
+            }
+        }
+    }
+}
+
 fn sources(folder: &Path, all: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -158,17 +188,91 @@ fn inked(op: &Op, text: &mut Text) -> Option<Rect> {
     ))
 }
 
+/// Half as long again, in words of the same length.
+fn longer(words: &str) -> String {
+    let mut more: Vec<&str> = words.split(' ').collect();
+    let parts = more.clone();
+    let wanted = words.chars().count() * 3 / 2;
+    for part in parts.iter().cycle() {
+        if more.join(" ").chars().count() >= wanted || words.is_empty() {
+            break;
+        }
+        more.push(part);
+    }
+    more.join(" ")
+}
+
+/// The same screen with longer texts; not what people, computers and servers are called.
+fn lengthen(view: &mut View) {
+    for item in &mut view.card {
+        match item {
+            Item::Title(words)
+            | Item::Text(_, words)
+            | Item::Meter(_, words)
+            | Item::Check(_, words, _)
+            | Item::Button(_, words)
+            | Item::Quiet(_, words)
+            | Item::Further(words) => *words = longer(words),
+            Item::Way(_, words, what) | Item::Where(_, words, what) => {
+                *words = longer(words);
+                *what = longer(what);
+            }
+            Item::Links(links) => {
+                for (_, words) in links {
+                    *words = longer(words);
+                }
+            }
+            Item::Choices(choices) => {
+                for choice in choices {
+                    choice.label = longer(&choice.label);
+                }
+            }
+            _ => {}
+        }
+    }
+    if let Some(notice) = &mut view.notice {
+        notice.title = longer(&notice.title);
+        notice.text = longer(&notice.text);
+        notice.next = notice.next.as_deref().map(longer);
+    }
+    for (_, entry, _) in view.menu.iter_mut().flat_map(|(_, entries)| entries) {
+        *entry = longer(entry);
+    }
+}
+
+#[test]
+fn texts_may_be_half_as_long_again() {
+    assert_eq!(longer("Sign in"), "Sign in Sign");
+    let mut wrong = Vec::new();
+    let (mut painter, mut text) = (Painter::new(), Text::new());
+    for language in [Language::English, Language::German, Language::Russian] {
+        for (name, state) in screens(language, false) {
+            let mut longer = view(&state);
+            lengthen(&mut longer);
+            let name = format!("{} {name}", language.code());
+            for size in [(640, 480), (800, 600), (1280, 800), (3840, 2160)] {
+                wrong.extend(faults(&name, &longer, size, &mut painter, &mut text));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} faults:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
 /// All that is wrong with a screen of this size.
 fn faults(
     name: &str,
-    state: &State,
+    view: &View,
     size: (i32, i32),
     painter: &mut Painter,
     text: &mut Text,
 ) -> Vec<String> {
     let mut faults = Vec::new();
-    let view = view(state);
-    let ops = painter.ops(&view, size.0, size.1);
+    let ops = painter.ops(view, size.0, size.1);
     if painter.take_cuts() > 0 {
         faults.push(format!("{name} {size:?}: something is shortened"));
     }
@@ -225,7 +329,7 @@ fn check(large: bool) {
         for (name, state) in screens(language, large) {
             let name = format!("{} {name}", language.code());
             for size in [(640, 480), (800, 600), (1280, 800), (3840, 2160)] {
-                wrong.extend(faults(&name, &state, size, &mut painter, &mut text));
+                wrong.extend(faults(&name, &view(&state), size, &mut painter, &mut text));
             }
         }
     }
@@ -289,7 +393,7 @@ fn every_notice_has_room_in_every_language() {
             state.language = language;
             let name = format!("{} {code}", language.code());
             for size in [(640, 480), (1280, 800)] {
-                wrong.extend(faults(&name, &state, size, &mut painter, &mut text));
+                wrong.extend(faults(&name, &view(&state), size, &mut painter, &mut text));
             }
         }
     }

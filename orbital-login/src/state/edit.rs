@@ -5,6 +5,7 @@
 
 use super::{Effect, Form, Mode, Screen, State, Target};
 use crate::keyboard::Key;
+use crate::text::direction;
 use crate::typed::Typed;
 
 impl State {
@@ -72,11 +73,19 @@ impl State {
             Key::PageUp | Key::PageDown => {}
             Key::Enter => self.enter(effects),
             Key::Escape => self.escape(effects),
-            Key::Left | Key::Right if !in_text => self.move_focus(key == Key::Left),
-            Key::Left => self.caret(Typed::left),
-            Key::Right => self.caret(Typed::right),
-            Key::WordLeft => self.caret(Typed::word_left),
-            Key::WordRight => self.caret(Typed::word_right),
+            Key::Left | Key::Right if !in_text => {
+                let turned = self.language.is_right_to_left();
+                self.move_focus((key == Key::Left) != turned);
+            }
+            // Towards where the key points, whichever way the text runs.
+            Key::Left | Key::Right if (key == Key::Left) != self.is_turned() => {
+                self.caret(Typed::left);
+            }
+            Key::Left | Key::Right => self.caret(Typed::right),
+            Key::WordLeft | Key::WordRight if (key == Key::WordLeft) != self.is_turned() => {
+                self.caret(Typed::word_left);
+            }
+            Key::WordLeft | Key::WordRight => self.caret(Typed::word_right),
             Key::Home => self.caret(Typed::home),
             Key::End => self.caret(Typed::end),
             Key::SelectAll => self.caret(Typed::take_all),
@@ -106,6 +115,23 @@ impl State {
             Screen::Form(form) => Some(form),
             _ => None,
         }
+    }
+
+    /// Whether what stands in the field in focus runs from right to left, as it is shown.
+    fn is_turned(&mut self) -> bool {
+        let (turned, focus) = (self.language.is_right_to_left(), self.focus);
+        let Some(form) = self.form() else {
+            return turned;
+        };
+        // Dots run as the screen does.
+        let dots = matches!(focus, Target::Password | Target::Again | Target::Wallet);
+        if dots && !form.reveal {
+            return turned;
+        }
+        let field = form.field(focus);
+        field
+            .and_then(|field| direction::of_line(field.as_str()))
+            .unwrap_or(turned)
     }
 
     fn caret(&mut self, change: impl FnOnce(&mut Typed)) {

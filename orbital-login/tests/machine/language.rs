@@ -180,3 +180,40 @@ fn nothing_moves_where_motion_is_reduced() {
     state.update(Event::Tick);
     assert_eq!(view(&state), before);
 }
+
+/// The arrows go where they point.
+#[test]
+fn arrows_go_where_they_point_in_both_directions() {
+    let caret = |state: &State| super::form(state).name.caret();
+    let mut state = fresh();
+    write(&mut state, "שלום");
+    press(&mut state, Key::Left);
+    assert_eq!(caret(&state), 4);
+    press(&mut state, Key::Right);
+    assert_eq!(caret(&state), 3);
+    press(&mut state, Key::WordRight);
+    assert_eq!(caret(&state), 0);
+    press(&mut state, Key::Left);
+    assert_eq!(caret(&state), 1);
+    // Latin letters keep their way in every language; dots run as the screen does.
+    let mut state = fresh();
+    state.language = Language::Arabic;
+    write(&mut state, "ana");
+    press(&mut state, Key::Left);
+    assert_eq!(caret(&state), 2);
+    press(&mut state, Key::Enter);
+    write(&mut state, "abc");
+    press(&mut state, Key::Right);
+    let caret = |state: &State| super::form(state).password.caret();
+    assert_eq!(caret(&state), 2);
+    click(&mut state, Target::Reveal);
+    press(&mut state, Key::Left);
+    assert_eq!(caret(&state), 1);
+    // Between buttons, too.
+    click(&mut state, Target::More);
+    assert_eq!(state.focus, Target::OtherForm);
+    press(&mut state, Key::Left);
+    assert_eq!(state.focus, Target::Forgotten);
+    press(&mut state, Key::Right);
+    assert_eq!(state.focus, Target::OtherForm);
+}
