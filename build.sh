@@ -41,6 +41,9 @@ help() {
                        with --line over a line with delays, beside curl, sshfs with gocryptfs and rclone
   soak MINUTES         set up, then two computers at work at a gateway for so long: what they take must not
                        grow, and what they hold must be the same
+  interleavings [ORDERS]
+                       run writers, a publish and a collection of one home in so many orders of their threads
+                       (10000, if nothing is said)
   devnet [-- ARGUMENTS]
                        build and start a local network of real nodes, for development; ARGUMENTS go to
                        `safe devnet`
@@ -451,6 +454,11 @@ smoke_fuzz() {
     rm -rf "$out"
 }
 
+# The threads of a session in many orders: ORDERS of each test.
+interleavings() {
+    SAFE_INTERLEAVINGS=${1:-} cargo test --locked -p safeos-session --features shuttle --lib interleavings 2>&1
+}
+
 log=
 # Longer than all tests take on two slow cores; a test that hangs is a failure that names it (the last "has been running").
 tests_limit=2700
@@ -493,6 +501,7 @@ test_all() {
     section "lints" check_lints
     section "dependencies" check_dependencies
     section "tests" run_tests
+    section "interleavings" interleavings 200
     section "redox" redox_section
     section "image" test_image
     section "guest" guest_section
@@ -558,6 +567,7 @@ case $command in
     test) test_all "$@" ;;
     bench) bench "$@" ;;
     soak) soak "$@" ;;
+    interleavings) interleavings "${1:-10000}" ;;
     devnet) devnet "$@" ;;
     setup) setup "$@" ;;
     redox) redox "$@" ;;

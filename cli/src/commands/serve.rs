@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use safeos_gateway::{Cached, Limits, Mirrored, Options, Server};
-use safeos_store::{Observed, Store};
+use safeos_store::{Observed, Store, keep_memory};
 use serde_json::json;
 
 use super::Context;
@@ -18,6 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Serves until a signal says to end.
 pub fn serve(context: &Context, how: &Serve) -> Result<()> {
+    keep_memory();
     signals::watch()?;
     let log: Arc<dyn Fn(&str) + Send + Sync> =
         Arc::new(|line| eprintln!("safe: {}", one_line(line)));

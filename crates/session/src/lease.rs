@@ -8,7 +8,7 @@ pub(crate) mod list;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::lock::{Condvar, Mutex, thread};
 use safeos_record::{Key, random_bytes};
 use safeos_store::Store;
 
@@ -20,7 +20,11 @@ use crate::{Error, Result};
 /// A computer that goes on working says so this often.
 const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// How long a collection has to notice that somebody has begun to work …
-const NOTICE: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 15_000 });
+const NOTICE: Duration = Duration::from_millis(if cfg!(all(test, not(feature = "shuttle"))) {
+    300
+} else {
+    15_000
+});
 /// … and how often is looked whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The file that says that there may be a lease.
@@ -167,7 +171,7 @@ impl Lease {
         let until = Instant::now() + NOTICE;
         while list.entries.iter().any(is_others) {
             if Instant::now() < until {
-                std::thread::sleep(LOOK_EVERY);
+                thread::sleep(LOOK_EVERY);
                 list = self.leases.read(&*self.store)?;
                 continue;
             }

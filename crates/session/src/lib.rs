@@ -15,6 +15,7 @@ mod journal;
 mod lease;
 mod limits;
 mod local;
+mod lock;
 #[cfg(feature = "model")]
 pub mod model;
 mod packs;

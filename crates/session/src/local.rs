@@ -99,7 +99,7 @@ impl Local {
     }
 
     /// The folder as it would be then.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "shuttle")))]
     pub(crate) fn cannot_be_written(self, why: Error) -> Self {
         Self {
             unwritable: Some(why),

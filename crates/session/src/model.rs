@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 
 use crate::clock::now;
 use crate::{

@@ -18,8 +18,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::lock::Mutex;
 use hashlink::LruCache;
-use parking_lot::Mutex;
 use safeos_record::{Address, Chunk};
 use safeos_store::{Error as StoreError, Kind, Spent, Store, Upload};
 use safeos_tree::{

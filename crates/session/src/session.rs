@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::lock::{Mutex, MutexGuard};
 use safeos_account::{RecoveryKey, Secret};
 use safeos_store::Store;
 use safeos_tree::{Commit, Key, ObjectRef, Reader, Tag, Value};
@@ -61,12 +61,22 @@ pub struct Session {
 impl Session {
     pub(crate) fn begin(sync: Arc<Synchronizer>) -> Result<Arc<Self>> {
         let background = Background::start(&sync)?;
-        Ok(Arc::new(Self {
+        Ok(Arc::new(Self::with(sync, Some(background))))
+    }
+
+    /// A session that does nothing by itself.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) fn idle(sync: Arc<Synchronizer>) -> Self {
+        Self::with(sync, None)
+    }
+
+    fn with(sync: Arc<Synchronizer>, background: Option<Background>) -> Self {
+        Self {
             sync,
             ended: Arc::new(AtomicBool::new(false)),
-            background: Mutex::new(Some(background)),
+            background: Mutex::new(background),
             leaving: Mutex::default(),
-        }))
+        }
     }
 
     /// The account's name as it was given.

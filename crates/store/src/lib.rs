@@ -5,6 +5,7 @@
 //! what a `put` or `set` returned for is durable. A store is trusted with availability only.
 
 mod about;
+mod allocator;
 mod check;
 pub mod disk;
 mod error;
@@ -24,6 +25,7 @@ mod wallet;
 pub mod whose;
 
 pub use about::{Entry, Failures, Stats, Traits, Watched};
+pub use allocator::keep_memory;
 pub use error::{Error, Result};
 pub use file::FileStore;
 pub use from_here::from_here;

@@ -83,7 +83,7 @@ fn serve(arguments: Arguments) -> Result<(), String> {
     #[cfg(target_os = "linux")]
     process::close_inherited(arguments.ready_fd);
     process::keep_owner();
-    process::keep_memory();
+    safeos_store::keep_memory();
     process::harden().map_err(|error| format!("cannot protect its memory: {error}"))?;
     let signals = Signals::block().map_err(|error| format!("cannot take signals: {error}"))?;
     if arguments.supervise {

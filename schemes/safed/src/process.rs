@@ -50,22 +50,6 @@ pub fn harden() -> io::Result<()> {
     Ok(())
 }
 
-/// Has the allocator keep what it was given back for the next blocks and packs, up to a limit. Giving it to the
-/// system and taking it again costs more than filling it.
-pub fn keep_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        const KEPT_BYTES: libc::c_int = 32 << 20;
-        // SAFETY: called before there are other threads; these take two numbers. What is refused stays as it was.
-        unsafe {
-            // Also for what is as long as a pack, which would be mapped and unmapped each time.
-            libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES);
-            libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
-            libc::mallopt(libc::M_TOP_PAD, 1 << 20);
-        }
-    }
-}
-
 /// The signals that ask the process to end, kept for one thread to take.
 pub struct Signals(libc::sigset_t);
 

@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
+use crate::lock::Mutex;
 use hashlink::LinkedHashMap;
-use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
 use safeos_store::Reserve;
 

@@ -9,8 +9,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use crate::lock::Mutex;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_store::{
     Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Upload, Wallet, Watched,

@@ -6,9 +6,9 @@
 use std::ops::Range;
 
 use hashlink::LruCache;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::Ino;
+use crate::lock::{Mutex, MutexGuard};
 
 /// How far ahead of a reader a local store reads, in bytes.
 const BYTES_AHEAD: u64 = 4 << 20;

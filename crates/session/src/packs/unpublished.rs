@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 use safeos_record::Address;
 use safeos_tree::ObjectRef;
 

@@ -660,6 +660,10 @@ impl Interrupted {
 }
 
 #[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod interleavings;
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests;
 
 /// Trees and packs of a home that has nothing yet.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
+use crate::lock::{MutexGuard, thread};
 
 use crate::packs::cancellation;
 use crate::sync::attempt::{Attempt, Company, End, Told};
@@ -105,7 +105,7 @@ impl Synchronizer {
                     told.step(step);
                 }
             }
-            std::thread::sleep(LINE_EVERY);
+            thread::sleep(LINE_EVERY);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What waits to be published: since when, and what keeps it.
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 
 use crate::clock::precise;
 use crate::time::to_the_second;

@@ -21,7 +21,7 @@ pub(crate) struct News {
     moved: AtomicBool,
     told: AtomicBool,
     /// The counter at which the pointer was said to have moved last.
-    last: parking_lot::Mutex<Option<u64>>,
+    last: crate::lock::Mutex<Option<u64>>,
 }
 
 impl News {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use crate::lock::{Mutex, MutexGuard, RwLock};
 use safeos_account::Account;
 use safeos_tree::Commit;
 

@@ -10,6 +10,7 @@ use safeos_tree::{BLOCK_BYTES, Batch, FileKind, Key, Reader, Source, Tag, Tree, 
 
 use crate::failure::Fault;
 use crate::journal::Frame;
+use crate::lock::thread;
 use crate::worktree::files::State;
 use crate::worktree::home::{Home, leaves_nameless, put_inode};
 use crate::{Ino, Result};
@@ -59,7 +60,7 @@ impl Home {
             // Who has the list may wait for the tree.
             let Some(in_memory) = self.files.try_all() else {
                 drop(work);
-                std::thread::yield_now();
+                thread::yield_now();
                 continue;
             };
             let segment = self.stage.cut(&head.0)?;

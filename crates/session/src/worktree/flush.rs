@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::iter;
 use std::sync::Arc;
 
+use crate::lock::{Mutex, thread};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use safeos_record::Chunk;
 use safeos_tree::{
     BLOCK_BYTES, Batch, Block, BlockPack, BlockPacker, Key, ObjectKind, ObjectRef, PackedObject,
@@ -223,7 +223,7 @@ impl Home {
             }
         };
         if is_much {
-            std::thread::scope(|scope| {
+            thread::scope(|scope| {
                 let other = scope.spawn(work);
                 let own = work();
                 match other.join() {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
+use crate::lock::{Condvar, Mutex};
 use safeos_record::MAX_CHUNK_SIZE;
 use safeos_tree::{BLOCK_BYTES, trim};
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::lock::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use safeos_record::random_bytes;
 use safeos_store::{Reserve, Room};
 use safeos_tree::{Batch, Inode, Key, Reader, Source, Tag, Tree, Value, encode_batch};

@@ -4,7 +4,7 @@
 //! owner. What is the person's is shown as the session's user's, and what a caller gives to that user is kept as the
 //! person's. Other numbers are kept as they are.
 
-use parking_lot::RwLock;
+use crate::lock::RwLock;
 use safeos_tree::{Inode, Owner};
 
 use crate::worktree::attr::attr;

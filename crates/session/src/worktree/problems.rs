@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 use safeos_record::Address;
 
 /// How many are kept.
