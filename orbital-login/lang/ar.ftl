@@ -296,6 +296,7 @@ console = في هذا النظام وحدة تحكم للمطورين (Super+F2)
 high-contrast = تباين عالٍ
 large-text = نص كبير
 reduced-motion = حركة أقل
+screen-keyboard = لوحة مفاتيح على الشاشة
 online = متصل
 offline = غير متصل
 battery = البطارية { $percent }٪

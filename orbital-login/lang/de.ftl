@@ -299,6 +299,7 @@ console = Dieses Abbild hat eine Entwicklerkonsole (Super+F2). Wer dort hineinko
 high-contrast = Hoher Kontrast
 large-text = Großer Text
 reduced-motion = Weniger Bewegung
+screen-keyboard = Bildschirmtastatur
 online = Online
 offline = Offline
 battery = Akku { $percent } %

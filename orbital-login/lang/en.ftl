@@ -301,6 +301,7 @@ console = This image has a developer’s console (Super+F2). Whoever gets in the
 high-contrast = High contrast
 large-text = Large text
 reduced-motion = Reduced motion
+screen-keyboard = On-screen keyboard
 online = Online
 offline = Offline
 battery = Battery { $percent } %

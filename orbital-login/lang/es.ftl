@@ -299,6 +299,7 @@ console = Esta imagen tiene una consola de desarrollo (Super+F2). Quien entre en
 high-contrast = Contraste alto
 large-text = Texto grande
 reduced-motion = Menos movimiento
+screen-keyboard = Teclado en pantalla
 online = Conectado
 offline = Sin conexión
 battery = Batería { $percent } %

@@ -299,6 +299,7 @@ console = Cette image a une console de développement (Super+F2). Qui y accède 
 high-contrast = Contraste élevé
 large-text = Grand texte
 reduced-motion = Animations réduites
+screen-keyboard = Clavier à l’écran
 online = En ligne
 offline = Hors ligne
 battery = Batterie { $percent } %

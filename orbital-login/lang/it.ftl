@@ -299,6 +299,7 @@ console = Questa immagine ha una console per sviluppatori (Super+F2). Chi vi acc
 high-contrast = Contrasto elevato
 large-text = Testo grande
 reduced-motion = Meno movimento
+screen-keyboard = Tastiera su schermo
 online = In linea
 offline = Non in linea
 battery = Batteria { $percent } %

@@ -296,6 +296,7 @@ console = このシステムには開発者用コンソールがあります (Su
 high-contrast = ハイコントラスト
 large-text = 大きな文字
 reduced-motion = 動きを減らす
+screen-keyboard = スクリーンキーボード
 online = オンライン
 offline = オフライン
 battery = バッテリー { $percent }%

@@ -299,6 +299,7 @@ console = Dit systeem heeft een ontwikkelaarsconsole (Super+F2). Wie daar binnen
 high-contrast = Hoog contrast
 large-text = Grote tekst
 reduced-motion = Minder beweging
+screen-keyboard = Schermtoetsenbord
 online = Verbonden
 offline = Geen verbinding
 battery = Accu { $percent } %

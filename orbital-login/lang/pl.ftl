@@ -296,6 +296,7 @@ console = Ten obraz ma konsolę programisty (Super+F2). Kto się do niej dostani
 high-contrast = Wysoki kontrast
 large-text = Duży tekst
 reduced-motion = Mniej ruchu
+screen-keyboard = Klawiatura ekranowa
 online = Online
 offline = Offline
 battery = Bateria { $percent }%

@@ -299,6 +299,7 @@ console = Esta imagem tem uma consola de programador (Super+F2). Quem lá entrar
 high-contrast = Alto contraste
 large-text = Texto grande
 reduced-motion = Menos movimento
+screen-keyboard = Teclado no ecrã
 online = Ligado
 offline = Sem ligação
 battery = Bateria { $percent } %

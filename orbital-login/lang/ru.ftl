@@ -296,6 +296,7 @@ console = В этой системе есть консоль разработч�
 high-contrast = Высокая контрастность
 large-text = Крупный текст
 reduced-motion = Меньше движения
+screen-keyboard = Экранная клавиатура
 online = В сети
 offline = Нет сети
 battery = Батарея { $percent } %

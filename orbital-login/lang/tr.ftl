@@ -296,6 +296,7 @@ console = Bu sistemde geliştirici konsolu var (Super+F2). Oraya giren, burada a
 high-contrast = Yüksek karşıtlık
 large-text = Büyük yazı
 reduced-motion = Az hareket
+screen-keyboard = Ekran klavyesi
 online = Çevrim içi
 offline = Çevrim dışı
 battery = Pil %{ $percent }

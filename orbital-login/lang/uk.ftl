@@ -296,6 +296,7 @@ console = У цій системі є консоль розробника (Super
 high-contrast = Висока контрастність
 large-text = Великий текст
 reduced-motion = Менше руху
+screen-keyboard = Екранна клавіатура
 online = У мережі
 offline = Немає мережі
 battery = Батарея { $percent } %

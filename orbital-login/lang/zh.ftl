@@ -296,6 +296,7 @@ console = 此系统带有开发者控制台 (Super+F2)。能进入它的人可�
 high-contrast = 高对比度
 large-text = 大号文字
 reduced-motion = 减少动画
+screen-keyboard = 屏幕键盘
 online = 在线
 offline = 离线
 battery = 电池 { $percent }%

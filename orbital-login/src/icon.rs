@@ -37,6 +37,10 @@ pub enum Icon {
     Battery(u8),
     /// The keyboard.
     Keyboard,
+    /// A key for capitals.
+    Capitals,
+    /// A key that removes.
+    Erase,
     /// SafeOS's mark: a shield with a keyhole.
     Mark,
 }
@@ -186,6 +190,28 @@ fn lines(icon: Icon) -> Vec<Option<Path>> {
             line(17.6, 10.2, 17.7, 10.2),
             line(8.4, 14.0, 15.6, 14.0),
         ],
+        Icon::Capitals => vec![path(|p| {
+            p.move_to(12.0, 3.6);
+            p.line_to(20.0, 12.4);
+            p.line_to(15.4, 12.4);
+            p.line_to(15.4, 19.8);
+            p.line_to(8.6, 19.8);
+            p.line_to(8.6, 12.4);
+            p.line_to(4.0, 12.4);
+            p.close();
+        })],
+        Icon::Erase => vec![
+            path(|p| {
+                p.move_to(2.6, 12.0);
+                p.line_to(8.2, 5.6);
+                p.line_to(21.4, 5.6);
+                p.line_to(21.4, 18.4);
+                p.line_to(8.2, 18.4);
+                p.close();
+            }),
+            line(11.4, 9.2, 17.2, 14.8),
+            line(17.2, 9.2, 11.4, 14.8),
+        ],
         Icon::Online => waves(),
         Icon::Offline => {
             let mut paths = waves();
@@ -285,6 +311,8 @@ mod tests {
             Icon::Battery(0),
             Icon::Battery(4),
             Icon::Keyboard,
+            Icon::Capitals,
+            Icon::Erase,
             Icon::Mark,
         ] {
             let glyph = draw(icon, 48).unwrap();

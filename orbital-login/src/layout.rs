@@ -6,6 +6,7 @@
 
 mod card;
 mod corner;
+mod keys;
 mod notice;
 mod part;
 
@@ -58,9 +59,20 @@ pub fn layout(view: &View, text: &mut Text, width: i32, height: i32) -> Layout {
         let room = (width as f32 / 640.0).min(height as f32 / 480.0);
         scale = (scale * LARGE).min(room).max(scale);
     }
-    let (mut placed, card_scale, middle) = card::place(view, text, width, height, scale);
+    // Everything else stands above the keyboard.
+    let (keys_scale, keys_height) = keys::size(view, height, scale);
+    let above = height - keys_height;
+    let (mut placed, card_scale, middle) = card::place(view, text, width, above, scale);
     let corner_from = placed.len();
-    corner::place(view, text, (width, height), scale, middle, &mut placed);
+    let corner_scale = scale.min(above as f32 / 280.0).max(0.25);
+    corner::place(
+        view,
+        text,
+        (width, above),
+        corner_scale,
+        middle,
+        &mut placed,
+    );
     if view.right_to_left {
         for one in &mut placed {
             one.rect.x = width - one.rect.right();
@@ -69,6 +81,8 @@ pub fn layout(view: &View, text: &mut Text, width: i32, height: i32) -> Layout {
             }
         }
     }
+    // The keys stand where they stand on every keyboard.
+    keys::place(view, (width, above), keys_scale, &mut placed);
     Layout {
         scale,
         card_scale,

@@ -40,6 +40,8 @@ pub struct Access {
     pub large: bool,
     /// Nothing moves.
     pub calm: bool,
+    /// A keyboard stands on the screen.
+    pub keyboard: bool,
 }
 
 /// What is kept.

@@ -10,6 +10,7 @@ mod action;
 mod choose;
 mod edit;
 mod form;
+mod keys;
 mod language;
 mod order;
 mod people;
@@ -23,6 +24,7 @@ use zeroize::Zeroizing;
 
 pub use account_store::{AccountStore, Kind, NETWORK, host, is_network};
 pub use form::{Form, Mode, WalletKey};
+pub use keys::Layer;
 pub use people::{People, SHOWN as PEOPLE_SHOWN};
 pub use screen::{Asked, Leaving, Menu, Offer, Question, Running, Screen, Sheet, Working};
 pub use target::Target;
@@ -178,6 +180,10 @@ pub struct State {
     pub tick: u32,
     /// What makes the screen easier to read.
     pub access: Access,
+    /// What stands on the keys of the keyboard on the screen.
+    pub layer: Layer,
+    /// The next letter from it is a capital.
+    pub capitals: bool,
     /// The language of the screen.
     pub language: Language,
     /// The languages that can be shown.
@@ -225,6 +231,8 @@ impl State {
             dark: !settings.light,
             tick: 0,
             access: settings.access,
+            layer: Layer::default(),
+            capitals: false,
             language: chosen_language.unwrap_or(abilities.locale.language),
             languages: Language::ALL.into(),
             chosen_language,

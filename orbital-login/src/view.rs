@@ -5,10 +5,12 @@
 
 mod form;
 mod item;
+mod keys;
 mod people;
 mod wait;
 
 pub use self::item::{Choice, Field, Hint, Item, Tone, colour_of, initials};
+pub use self::keys::{Cap, Key};
 pub(crate) use self::wait::WAITING;
 use crate::clock;
 use crate::icon::Icon;
@@ -52,6 +54,8 @@ pub struct View {
     pub clock: (String, String, String),
     /// What must be known of this computer before somebody signs in.
     pub warning: Option<String>,
+    /// The keys of the keyboard on the screen, row by row.
+    pub keys: Vec<Vec<Key>>,
     /// How the computer is: an icon, if it has one, and words.
     pub status: Vec<(Option<Icon>, String)>,
     /// Everything runs from right to left.
@@ -130,6 +134,11 @@ pub fn view(state: &State) -> View {
                 entry(Target::Contrast, "high-contrast", state.access.contrast),
                 entry(Target::Large, "large-text", state.access.large),
                 entry(Target::Calm, "reduced-motion", state.access.calm),
+                entry(
+                    Target::ScreenKeyboard,
+                    "screen-keyboard",
+                    state.access.keyboard,
+                ),
             ],
             Menu::Keyboard => state
                 .keymaps
@@ -161,6 +170,7 @@ pub fn view(state: &State) -> View {
             language.say(&clock::weekday(&state.clock)),
         ),
         warning: (state.console && state.is_at_rest()).then(|| language.text("console")),
+        keys: keys::rows(state),
         status: status(state),
         right_to_left: language.is_right_to_left(),
         access: state.access,

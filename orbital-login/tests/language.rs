@@ -12,7 +12,7 @@ use orbital_login::geometry::Rect;
 use orbital_login::language::Language;
 use orbital_login::layout::{Look, Part};
 use orbital_login::paint::Painter;
-use orbital_login::state::{Event, Menu, State};
+use orbital_login::state::{Event, Menu, State, Target};
 use orbital_login::text::Text;
 use orbital_login::view::{Item, View, view};
 
@@ -153,6 +153,12 @@ fn screens(language: Language, large: bool) -> Vec<(String, State)> {
     for (name, mut state) in screens::all(true) {
         speak(&mut state, language, large);
         all.push((name.to_owned(), state));
+    }
+    for index in 0..2 {
+        let (name, mut state) = screens::all(true).remove(index);
+        speak(&mut state, language, large);
+        state.access.keyboard = true;
+        all.push((format!("{name} with keys"), state));
     }
     for menu in [Menu::Language, Menu::Access, Menu::Keyboard, Menu::Power] {
         let (_, mut state) = screens::all(true).remove(0);
@@ -468,7 +474,6 @@ fn what_is_written_from_right_to_left_begins_at_the_right() {
             let rect = found.unwrap().rect;
             (rect.x + rect.right()) / 2
         };
-        use orbital_login::state::Target;
         [
             at(Target::Reveal),
             at(Target::Power),
@@ -479,6 +484,19 @@ fn what_is_written_from_right_to_left_begins_at_the_right() {
     let [reveal, power, languages, submit] = middle(&mut painter, Language::Hebrew);
     assert!(reveal < 640 && power < 320 && languages > power);
     assert_eq!(submit, 640);
+    // But the keys of a keyboard.
+    let (_, mut state) = screens::all(true).remove(0);
+    state.language = Language::Hebrew;
+    state.access.keyboard = true;
+    painter.ops(&view(&state), 1280, 800);
+    let keys = painter.layout().unwrap().placed.iter();
+    let keys: Vec<(i32, char)> = keys
+        .filter_map(|placed| match placed.target {
+            Some(Target::Type(letter @ '0'..='9')) => Some((placed.rect.x, letter)),
+            _ => None,
+        })
+        .collect();
+    assert!(keys.is_sorted() && keys.len() == 10, "{keys:?}");
     let mirrored = middle(&mut painter, Language::English).map(|x| 1280 - x);
     assert_eq!(mirrored, [reveal, power, languages, submit]);
 }

@@ -136,6 +136,21 @@ impl Pen<'_> {
                 self.ops
                     .push(Op::Icon(rect.grow(-inset), *icon, theme.on_picture));
             }
+            Part::Key(words) => {
+                self.key(rect, (hovered, self.view.pressed == placed.target));
+                self.words(rect, words, Look::Input, theme.text, Align::Middle);
+            }
+            Part::IconKey(icon, on) => {
+                self.key(rect, (hovered || *on, self.view.pressed == placed.target));
+                let size = self.px(22.0) as i32;
+                let at = Rect::new(
+                    rect.x + (rect.w - size) / 2,
+                    rect.y + (rect.h - size) / 2,
+                    size,
+                    size,
+                );
+                self.ops.push(Op::Icon(at, *icon, theme.text));
+            }
             Part::Status(icon) => self.ops.push(Op::Icon(rect, *icon, theme.on_picture)),
             Part::CornerWords(words) => {
                 self.corner(rect, focused, hovered);
@@ -201,6 +216,19 @@ impl Pen<'_> {
             self.ring(rect, radius, 1.0, self.theme.edge);
         }
         self.lit(rect, radius, focused, hovered);
+    }
+
+    /// The ground of a key.
+    fn key(&mut self, rect: Rect, (lit, down): (bool, bool)) {
+        let theme = *self.theme;
+        self.round(rect, BOX_RADIUS, theme.card);
+        self.ring(rect, BOX_RADIUS, 1.0, theme.field_edge);
+        if lit {
+            self.round(rect, BOX_RADIUS, theme.hover);
+        }
+        if down {
+            self.ring(rect, BOX_RADIUS, 2.0, theme.ring);
+        }
     }
 
     fn input(

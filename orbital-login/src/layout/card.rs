@@ -72,9 +72,9 @@ pub(super) fn place(
     (placed, scale, all)
 }
 
-/// The room that is kept below the card.
+/// The room that is kept below the card. Above the keyboard on the screen there is too little of it to keep any.
 fn below(view: &View, scale: f32) -> f32 {
-    if view.has_notices {
+    if view.has_notices && (view.keys.is_empty() || view.notice.is_some()) {
         (NOTICE_GAP + NOTICE) * scale
     } else {
         0.0

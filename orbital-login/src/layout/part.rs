@@ -136,6 +136,10 @@ pub enum Part {
     Code(Zeroizing<String>),
     /// A round button in the corner with an icon.
     Corner(crate::icon::Icon),
+    /// A key with letters.
+    Key(String),
+    /// One with an icon, and whether it is switched on.
+    IconKey(crate::icon::Icon, bool),
     /// An icon that says how the computer is.
     Status(crate::icon::Icon),
     /// One with words.

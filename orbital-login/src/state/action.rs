@@ -23,7 +23,7 @@ impl Menu {
 impl State {
     pub(super) fn press(&mut self, target: Option<Target>) {
         let order = self.order();
-        self.pressed = target.filter(|target| order.contains(target));
+        self.pressed = target.filter(|target| order.contains(target) || self.is_key(*target));
         match self.pressed {
             // A click on anything else leaves the keyboard where it is.
             Some(target) if target.is_text() => self.focus = target,
@@ -39,6 +39,9 @@ impl State {
 
     /// Does what a target is for, if it is there to be done.
     pub(super) fn activate(&mut self, target: Target, effects: &mut Vec<Effect>) {
+        if self.is_key(target) {
+            return self.tap(target, effects);
+        }
         if !self.order().contains(&target) {
             return;
         }
@@ -54,11 +57,12 @@ impl State {
                 self.close();
             }
             Target::Access => self.open(Menu::Access, Target::Contrast),
-            Target::Contrast | Target::Large | Target::Calm => {
+            Target::Contrast | Target::Large | Target::Calm | Target::ScreenKeyboard => {
                 let access = &mut self.access;
                 let switch = match target {
                     Target::Contrast => &mut access.contrast,
                     Target::Large => &mut access.large,
+                    Target::ScreenKeyboard => &mut access.keyboard,
                     _ => &mut access.calm,
                 };
                 *switch = !*switch;

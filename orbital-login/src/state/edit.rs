@@ -45,7 +45,7 @@ impl State {
     }
 
     /// The focus goes to the field that had it last, unless a field has it.
-    fn move_to_a_field(&mut self) {
+    pub(super) fn move_to_a_field(&mut self) {
         let Screen::Form(form) = &self.screen else {
             return;
         };

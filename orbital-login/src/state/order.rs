@@ -1,6 +1,7 @@
 //! The order in which the keyboard visits what is on the screen.
 //!
-//! What always holds here: whatever can be done is in the order of its screen, and the focus is on something
+//! What always holds here: whatever can be done is in the order of its screen (but the keyboard on the screen, which another
+//! one does not need), and the focus is on something
 //! that is, or on nothing where a form is not.
 
 use super::{Form, Kind, Menu, Mode, People, Screen, State, Target};
@@ -10,7 +11,12 @@ impl State {
     pub fn order(&self) -> Vec<Target> {
         match self.menu {
             Some(Menu::Language) => self.languages.iter().copied().map(Target::Speak).collect(),
-            Some(Menu::Access) => vec![Target::Contrast, Target::Large, Target::Calm],
+            Some(Menu::Access) => vec![
+                Target::Contrast,
+                Target::Large,
+                Target::Calm,
+                Target::ScreenKeyboard,
+            ],
             Some(Menu::Keyboard) => (0..self.keymaps.len()).map(Target::Keymap).collect(),
             Some(Menu::Power) => vec![Target::ShutDown, Target::Restart],
             None => {

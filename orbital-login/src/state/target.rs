@@ -83,6 +83,16 @@ pub enum Target {
     Large,
     /// Reduced motion.
     Calm,
+    /// The keyboard on the screen.
+    ScreenKeyboard,
+    /// A key of it that types this.
+    Type(char),
+    /// Its key for other letters.
+    Layer,
+    /// Its key for a capital.
+    Capitals,
+    /// Its key that removes.
+    Erase,
     /// Light or dark.
     Appearance,
     /// The menu of keyboard layouts.

@@ -150,12 +150,18 @@ fn switches_stay_open_and_are_kept() {
     let before = std::mem::discriminant(&state.screen);
     click(&mut state, Target::Access);
     assert_eq!(state.menu, Some(Menu::Access));
-    for target in [Target::Contrast, Target::Large, Target::Calm] {
+    for target in [
+        Target::Contrast,
+        Target::Large,
+        Target::Calm,
+        Target::ScreenKeyboard,
+    ] {
         let settings = saved(click(&mut state, target));
         assert_eq!(settings.access, state.access);
         assert_eq!(state.menu, Some(Menu::Access));
     }
     assert!(state.access.contrast && state.access.large && state.access.calm);
+    assert!(state.access.keyboard);
     let entries = view(&state).menu.unwrap().1;
     assert!(entries.iter().all(|(_, _, chosen)| *chosen), "{entries:?}");
     press(&mut state, Key::Escape);
@@ -216,4 +222,61 @@ fn arrows_go_where_they_point_in_both_directions() {
     assert_eq!(state.focus, Target::Forgotten);
     press(&mut state, Key::Right);
     assert_eq!(state.focus, Target::OtherForm);
+}
+
+/// The keyboard on the screen types as another one does, and takes the focus from nothing.
+#[test]
+fn what_is_tapped_is_typed() {
+    let mut state = fresh();
+    assert_eq!(click(&mut state, Target::Type('a')), []);
+    assert!(super::form(&state).name.is_empty());
+    state.access.keyboard = true;
+    for target in [
+        Target::Capitals,
+        Target::Type('A'),
+        Target::Type('n'),
+        Target::Type('x'),
+        Target::Erase,
+        Target::Type('a'),
+    ] {
+        assert_eq!(click(&mut state, target), [], "{target:?}");
+        assert_eq!(state.focus, Target::Name);
+    }
+    assert_eq!(super::form(&state).name.as_str(), "Ana");
+    // The password has spaces, also after a click on something else.
+    click(&mut state, Target::Password);
+    click(&mut state, Target::Reveal);
+    for letter in ['a', ' ', 'b'] {
+        click(&mut state, Target::Type(letter));
+    }
+    assert_eq!(super::form(&state).password.as_str(), "a b");
+    // What is not on the keys is not typed; other layers come round.
+    click(&mut state, Target::Type('@'));
+    assert_eq!(super::form(&state).password.as_str(), "a b");
+    click(&mut state, Target::Layer);
+    click(&mut state, Target::Type('@'));
+    assert_eq!(super::form(&state).password.as_str(), "a b@");
+    click(&mut state, Target::Layer);
+    click(&mut state, Target::Layer);
+    assert!(state.keys().concat().contains(&'q'));
+    // In a language with letters of its own those come first, Latin ones after.
+    state.language = Language::Hebrew;
+    assert!(state.keys().concat().contains(&'ש'));
+    click(&mut state, Target::Layer);
+    assert!(state.keys().concat().contains(&'q'));
+    // Beside an open menu a tap closes that, and types nothing.
+    let before = super::form(&state).password.as_str().to_owned();
+    click(&mut state, Target::Power);
+    state.menu = Some(Menu::Access);
+    click(&mut state, Target::Type('q'));
+    assert_eq!(super::form(&state).password.as_str(), before);
+    assert_eq!(state.menu, None);
+    // A list of people is searched by it.
+    let mut state = remembering(&["ana", "ben"]);
+    state.access.keyboard = true;
+    click(&mut state, Target::Type('b'));
+    assert_eq!(state.focus, Target::Account(1));
+    // Where nothing can be typed there is none.
+    click(&mut state, Target::More);
+    assert!(state.keys().is_empty());
 }

@@ -30,6 +30,8 @@ enum Happening {
     Caps(bool),
     Started,
     Step(u64),
+    /// A key of the keyboard on the screen is tapped.
+    Tap(usize),
     /// A language is chosen, or a switch of the accessibility corner.
     Chosen(usize),
     /// The pending job ends in this way.
@@ -102,7 +104,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => prop::sample::select(vec!["autonomi:", "https://x"]).prop_map(Happening::Server),
         1 => Just(Happening::Wallet),
         1 => Just(Happening::WithKeys),
-        1 => (0..18_usize).prop_map(Happening::Chosen),
+        1 => (0..19_usize).prop_map(Happening::Chosen),
+        2 => (0..60_usize).prop_map(Happening::Tap),
         2 => Just(Happening::Started),
         1 => (0..9_u64).prop_map(Happening::Step),
         5 => (0..40_usize).prop_map(Happening::Done),
@@ -323,8 +326,15 @@ proptest! {
                 Happening::Idle => vec![Event::Idle],
                 Happening::Pasted(text) => vec![Event::Pasted(zeroize::Zeroizing::new(text.to_owned()))],
                 Happening::Tick => vec![Event::Tick],
+                Happening::Tap(number) => {
+                    let keys = state.keys().concat();
+                    let others = [Target::Layer, Target::Capitals, Target::Erase, Target::Type(' ')];
+                    let letter = || keys.get(number - others.len()).map(|key| Target::Type(*key));
+                    let target = others.get(number).copied().or_else(letter);
+                    vec![Event::Press(target), Event::Release(target)]
+                }
                 Happening::Chosen(number) => {
-                    let switches = [Target::Contrast, Target::Large, Target::Calm];
+                    let switches = [Target::Contrast, Target::Large, Target::Calm, Target::ScreenKeyboard];
                     match switches.get(number) {
                         Some(switch) => typed(&[(Target::Access, ""), (*switch, "")]),
                         None => typed(&[

@@ -1,0 +1,138 @@
+//! The keyboard on the screen: for whoever has no other, or cannot use it.
+//!
+//! What always holds here: what is tapped does what the same key does, and the focus stays where it is; a capital is
+//! one, and the small letters come back.
+
+use super::{Effect, Screen, State, Target};
+use crate::keyboard::Key;
+use crate::language::Language;
+
+/// What stands on the keys.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Layer {
+    /// The letters of the language.
+    #[default]
+    Own,
+    /// Latin ones, where those are others: for addresses, and most passwords.
+    Latin,
+    /// Figures and signs.
+    Signs,
+    /// Latin letters with marks.
+    Marks,
+}
+
+/// The keys of a layer, row by row.
+type Rows = [&'static str; 4];
+
+const QWERTY: Rows = ["1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm.-"];
+const QWERTZ: Rows = ["1234567890", "qwertzuiopü", "asdfghjklöä", "yxcvbnm.-ß"];
+const AZERTY: Rows = ["1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn.-éè"];
+const CYRILLIC: Rows = ["1234567890", "йцукенгшщзхъ", "фывапролджэё", "ячсмитьбю.-"];
+const UKRAINIAN: Rows = ["1234567890", "йцукенгшщзхї", "фівапролджєґ", "ячсмитьбю.-’"];
+const HEBREW: Rows = ["1234567890", "קראטוןםפ", "שדגכעיחלךף", "זסבהנמצתץ.-"];
+const ARABIC: Rows = ["1234567890", "ضصثقفغعهخحجد", "شسيبلاتنمكطذ", "ئءؤرىةوزظأإ"];
+const TURKISH: Rows = ["1234567890", "qwertyuıopğü", "asdfghjklşi", "zxcvbnmöç.-"];
+const SIGNS: Rows = ["1234567890", "@#€$%&*+-=", "!?/\\|_~^'\"", "()[]{}<>:;,."];
+const MARKS: Rows = ["áàâäãåąæçć", "éèêëęíìîïı", "ñńóòôöõøœł", "śşšßúùûüýźż"];
+
+impl Layer {
+    /// Its keys.
+    const fn rows(self, language: Language) -> Rows {
+        match (self, language) {
+            (Self::Signs, _) => SIGNS,
+            (Self::Marks, _) => MARKS,
+            (Self::Own, Language::Russian) => CYRILLIC,
+            (Self::Own, Language::Ukrainian) => UKRAINIAN,
+            (Self::Own, Language::Hebrew) => HEBREW,
+            (Self::Own, Language::Arabic) => ARABIC,
+            (Self::Own, Language::German) => QWERTZ,
+            (Self::Own, Language::French) => AZERTY,
+            (Self::Own, Language::Turkish) => TURKISH,
+            (Self::Own | Self::Latin, _) => QWERTY,
+        }
+    }
+
+    /// The one that comes after it.
+    const fn next(self, language: Language) -> Self {
+        let has_own = matches!(
+            language,
+            Language::Russian | Language::Ukrainian | Language::Hebrew | Language::Arabic
+        );
+        match self {
+            Self::Own if has_own => Self::Latin,
+            Self::Own | Self::Latin => Self::Signs,
+            Self::Signs => Self::Marks,
+            Self::Marks => Self::Own,
+        }
+    }
+}
+
+impl State {
+    /// Whether the keyboard stands on the screen: where something can be typed.
+    pub const fn has_keys(&self) -> bool {
+        self.access.keyboard && matches!(self.screen, Screen::Form(_) | Screen::People(_))
+    }
+
+    /// The letters on the keys, row by row; none while it does not stand there.
+    pub fn keys(&self) -> Vec<Vec<char>> {
+        if !self.has_keys() {
+            return Vec::new();
+        }
+        let upper = |letter: char| match letter.to_uppercase().next() {
+            // Some have no capital that is one letter.
+            Some(capital) if self.capitals && letter.to_uppercase().count() == 1 => capital,
+            _ => letter,
+        };
+        let rows = self.layer.rows(self.language);
+        rows.map(|row| row.chars().map(upper).collect()).into()
+    }
+
+    /// What the key for other letters leads to.
+    pub fn next_layer(&self) -> Layer {
+        self.layer.next(self.language)
+    }
+
+    /// The first letters of a layer, which say what it has.
+    pub fn sample(&self, layer: Layer) -> String {
+        layer.rows(self.language)[1].chars().take(3).collect()
+    }
+
+    /// Whether a key of it can be tapped.
+    pub(super) fn is_key(&self, target: Target) -> bool {
+        // Beside an open menu a tap closes it.
+        if self.menu.is_some() {
+            return false;
+        }
+        match target {
+            Target::Type(letter) => {
+                self.has_keys() && letter == ' '
+                    || self.keys().iter().flatten().any(|key| *key == letter)
+            }
+            Target::Layer | Target::Capitals | Target::Erase => self.has_keys(),
+            _ => false,
+        }
+    }
+
+    /// Does what a key is for.
+    pub(super) fn tap(&mut self, target: Target, effects: &mut Vec<Effect>) {
+        match target {
+            Target::Type(letter) => {
+                self.capitals = false;
+                // A space is a letter here, and presses nothing.
+                self.move_to_a_field();
+                if letter == ' ' && !self.focus.is_text() {
+                    self.finds(|find| find.insert(letter));
+                } else {
+                    self.text(letter, effects);
+                }
+            }
+            Target::Layer => {
+                self.layer = self.next_layer();
+                self.capitals = false;
+            }
+            Target::Capitals => self.capitals = !self.capitals,
+            Target::Erase => self.key(Key::Backspace, effects),
+            _ => {}
+        }
+    }
+}
