@@ -240,3 +240,47 @@ fn an_account_with_a_key_and_whatever_goes_wrong() {
     login.worker.finish();
     assert_eq!(left(), before);
 }
+
+/// A language that was chosen before signing in is in the home from then on, comes back with it on another computer, and the
+/// launcher is told.
+#[test]
+fn a_language_goes_home_and_comes_back() {
+    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("told");
+    let script = format!("echo $LANGUAGE > '{}'", out.display());
+    let mut login = Login::new(place.path(), &["sh", "-c", &script]);
+    let job = Job::SignUp(SignUp {
+        name: "ana".to_owned(),
+        password: Secret::new(PASSWORD.to_owned()),
+        store: None,
+        secret_key: None,
+        wallet_key: None,
+        generate_secret_key: false,
+        remember: false,
+        small_memory: true,
+        recovery_key: None,
+        generate_recovery_key: false,
+    });
+    assert_eq!(opened(login.run(job)).language, None);
+    login.worker.carry_out(Effect::KeepLanguage("he"));
+    login.run(Job::Launch);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "he\n");
+    assert_eq!(login.run(Job::Leave { keep: false }), Outcome::Left(None));
+    login.worker.finish();
+    // Another computer at the same store.
+    let other = tempfile::tempdir().unwrap();
+    let store = other.path().join("store");
+    std::os::unix::fs::symlink(place.path().join("store"), store).unwrap();
+    let mut login = Login::new(other.path(), &["sh", "-c", &script]);
+    let language = opened(login.run(sign_in(PASSWORD, None))).language;
+    assert_eq!(language.as_deref(), Some("he"));
+    fs::remove_file(&out).unwrap();
+    login.run(Job::Launch);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "he\n");
+    // A guest is nobody's.
+    assert_eq!(login.run(Job::Leave { keep: false }), Outcome::Left(None));
+    assert_eq!(opened(login.run(Job::Guest)).language, None);
+    login.run(Job::Leave { keep: false });
+    login.worker.finish();
+}
