@@ -1,4 +1,4 @@
-//! Administration: what is done to a home or its store as a whole, when somebody asks for it.
+//! Administration: requested operations on a whole home or its store.
 
 pub(crate) mod collect;
 pub(crate) mod copy;

@@ -1,11 +1,11 @@
 //! The time that changes are stamped with.
 //!
-//! What always holds here: a change never gets an earlier time than one before it, whoever has stamped that. Times
+//! What always holds here: a change never gets an earlier time than a change before it, whichever side stamps it. Times
 //! of regular files are the kernel's (it keeps what is written to them back for a while), those of everything else
 //! are ours. The kernel's clock goes in ticks, of up to 10 ms; since Linux 6.13 it never shows a time before a
 //! finer one that it gave out on some other file system. No clock that programs can read does the same: the fine
 //! one is ahead of it, and the coarse one (`CLOCK_REALTIME_COARSE`) falls behind it. So the kernel is made to stamp
-//! a file of ours, a pipe that nobody reads from or writes to, and that is the time. It costs about half a
+//! a file of ours, a pipe that is never read or written, and its time is used. It costs about half a
 //! microsecond.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,7 +25,8 @@ pub(crate) fn precise() -> Nanos {
     }
 }
 
-/// What the kernel stamps files with. Two threads may stamp at once: each gets a time between its call and its return.
+/// The time that the kernel stamps files with. Two threads may stamp at once: each gets a time between its call and its
+/// return.
 #[cfg(target_os = "linux")]
 fn stamp() -> Option<Nanos> {
     use std::os::fd::OwnedFd;

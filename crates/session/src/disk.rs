@@ -32,7 +32,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// What a failed call means for the session.
+/// The session's error for a failed call.
 pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     let message = format!("cannot {what} {}: {error}", path.display());
     match error.kind() {

@@ -1,4 +1,4 @@
-/// What a session answers when it cannot do what was asked.
+/// A failed operation of a session.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -88,7 +88,7 @@ pub enum Error {
         "this account is already signed in on this computer; use that session or sign it out first"
     )]
     InUse,
-    /// What another computer has published could not be merged with what is written here all the time.
+    /// Another computer's published changes could not be merged, because this home is written to all the time.
     #[error(
         "the home changes too quickly for another computer's changes to be merged into it; nothing is lost, and it is tried again by itself"
     )]
@@ -135,7 +135,7 @@ impl Error {
         }
     }
 
-    /// What a failpoint gives.
+    /// The error that a failpoint returns.
     #[cfg(feature = "failpoints")]
     pub(crate) fn injected() -> Self {
         Self::State("a test has it so".into())

@@ -4,7 +4,7 @@ use safeos_tree::{Error as TreeError, ObjectRef};
 
 use crate::Error;
 
-/// An answer, or the wish for a node that has to be fetched without a lock.
+/// A failed operation, or a request for a node that has to be fetched without a lock.
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// Fetch this node, then ask again.

@@ -78,7 +78,7 @@ struct LeftOver {
 /// See [`Stage::write_after`].
 type Before = Box<dyn Fn() -> Result<()> + Send + Sync>;
 
-/// What the writer has not taken yet.
+/// Items that the writer has not taken yet.
 struct Queue {
     items: VecDeque<Item>,
     /// Bytes appended in all.
@@ -249,12 +249,12 @@ impl Stage {
         let _ = self.before.set(Box::new(before));
     }
 
-    /// What it was created with.
+    /// The identity that the stage was created with.
     pub(crate) fn id(&self) -> [u8; 16] {
         self.id
     }
 
-    /// What [`Stage::open`] could not read although it was not the torn end of a crash: a line for
+    /// Damage that [`Stage::open`] found beyond the torn end that a crash leaves: a line for
     /// people.
     pub(crate) fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
@@ -286,7 +286,7 @@ impl Stage {
         if end.saturating_sub(self.durable.load(Ordering::Acquire)) > WAITING_BYTES_MAX
             && !self.failed_lately()
         {
-            // Its error is kept, and everybody who asks whether this is durable gets it.
+            // The error is kept, and every later call that asks whether this is durable returns it.
             drop(self.sync(Position(end)));
         }
         Position(end)
@@ -366,7 +366,7 @@ impl Stage {
         let (bytes, outcome) = writer.forget(upto);
         self.on_disk.fetch_sub(bytes, Ordering::AcqRel);
         if skipped.is_some() {
-            // What is appended from now on may have room. If not, everybody who asks whether it is durable is told.
+            // Frames appended from now on may have room. If not, every call that asks whether they are durable fails.
             drop(self.write_out(&mut writer));
         }
         outcome
@@ -411,7 +411,7 @@ impl Stage {
             })
             .and_then(|()| self.remove_left_over())
             .map_err(|error| match error {
-                // The home is none that can only be read: its disk has failed.
+                // The home is not read-only: its disk has failed.
                 Error::StateReadOnly(why) => Error::State(why),
                 error => error,
             });

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 
 /// A computer that goes on working says so this often.
 const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// How long a collection has to notice that somebody has begun to work …
+/// The time a collection has to notice that another computer has begun to work …
 const NOTICE: Duration = Duration::from_millis(if cfg!(all(test, not(feature = "shuttle"))) {
     300
 } else {
@@ -58,12 +58,12 @@ enum Held {
     Perhaps,
     /// Since then; renewed then.
     Since(Instant),
-    /// Somebody is asking the store.
+    /// A request to the store is under way.
     Changing,
 }
 
 impl Lease {
-    /// The lease of who has this state folder. Nothing is asked of the store yet.
+    /// The lease of this state folder. Nothing is asked of the store yet.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         home: &Key,
@@ -124,7 +124,7 @@ impl Lease {
             (Ok(()), _) => (Held::Since(Instant::now()), Ok(())),
             // It is on the list all the same; the next one says again that it works.
             (Err(_), Held::Since(_)) => (before, Ok(())),
-            // What was asked of the store may have been done although no answer came.
+            // The store may have carried out the request although no answer came.
             (Err(error), _) => (Held::Perhaps, Err(error)),
         };
         self.set(after);

@@ -9,7 +9,7 @@ pub struct Limits {
     pub memory_cache_bytes_max: usize,
     /// Encrypted packs kept on disk (stores that are not local).
     pub disk_cache_bytes_max: u64,
-    /// What was written is durable on this computer after this time, if its disk takes it.
+    /// Written data is durable on this computer after this time, if its disk takes it.
     pub log_after: Duration,
 }
 

@@ -1,8 +1,8 @@
-//! What a session keeps on this computer, under `SAFE_STATE`: a folder for each home, `homes/ID`, and for
-//! accounts that are remembered what finds the home without the store, `accounts/POINTER`.
+//! The files of a session on this computer, under `SAFE_STATE`: a folder for each home, `homes/ID`, and for
+//! accounts that are remembered the files that find the home without the store, `accounts/POINTER`.
 //!
 //! What always holds here: the names say nothing (an ID is made from the home's key, the other is the
-//! pointer's address), every byte is sealed, and one session at a time has a home's folder. What is written is little;
+//! pointer's address), every byte is sealed, and one session at a time has a home's folder. These files are small;
 //! where the disk is full the reserve, `reserve`, is spent on it.
 
 use std::fs::{self, File, OpenOptions};
@@ -77,7 +77,7 @@ impl Local {
                     return Err(error);
                 }
                 unwritable = Some(error);
-                // Somebody may have the folder all the same.
+                // Another session may have the folder all the same.
                 File::open(&path).ok()
             }
         };
@@ -112,7 +112,7 @@ impl Local {
         self.unwritable.as_ref()
     }
 
-    /// What is kept back on the disk.
+    /// The reserve on the disk.
     pub(crate) fn reserve(&self) -> &Arc<Reserve> {
         &self.reserve
     }
@@ -188,7 +188,7 @@ impl Local {
             .write_sealed(STAGE_BASE, STAGE_BASE_CONTEXT, home, &plain)
     }
 
-    /// What [`Local::keep_stage_base`] has kept.
+    /// The state that [`Local::keep_stage_base`] has kept.
     pub(crate) fn stage_base(&self, home: &Key) -> Result<Option<State>> {
         let Some(plain) = self
             .files()
@@ -231,8 +231,8 @@ impl Local {
         forget(&self.state, account)
     }
 
-    /// Removes what is only needed while somebody is signed in. With `forget` also the cache, with `wipe`
-    /// also what was seen.
+    /// Removes the files that are only needed while a session is open. With `forget` also the cache, with `wipe`
+    /// also the note of the newest state seen.
     pub(crate) fn clean(&self, forget: bool, wipe: bool) -> Result<()> {
         Stage::destroy(&self.stage())?;
         Stage::destroy(&self.old_stage())?;
@@ -254,7 +254,7 @@ impl Local {
 }
 
 impl Files {
-    /// What a file of this home holds; `None` where there is none.
+    /// The content of a sealed file of this home; `None` where there is none.
     pub(crate) fn read_sealed(
         &self,
         name: &str,

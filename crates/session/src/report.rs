@@ -1,23 +1,23 @@
-//! What a session tells: progress, state, and the outcome of what it was asked.
+//! Reports of a session: progress, state, and the outcome of operations.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Ino;
 
-/// What a long operation says on its way.
+/// A progress report of a long operation.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Step {
-    /// What is being done: `finding the account`, `uploading`, `checking` …
+    /// The current step: `finding the account`, `uploading`, `checking` …
     pub what: String,
     /// How much of it is done.
     pub done: u64,
     /// How much there is; 0 when not known.
     pub total: u64,
-    /// What is counted: `bytes`, `records`, `files`; empty when nothing is.
+    /// The unit of the counts: `bytes`, `records`, `files`; empty when nothing is counted.
     pub unit: String,
 }
 
-/// Who listens to a long operation, and may stop it.
+/// Receives the progress of a long operation, and may stop it.
 pub trait Progress: Send + Sync {
     /// Says what is being done.
     fn step(&self, step: Step);
@@ -33,7 +33,7 @@ pub trait Progress: Send + Sync {
     }
 }
 
-/// Nobody listens.
+/// Ignores all progress.
 impl Progress for () {
     fn step(&self, _: Step) {}
 }
@@ -51,7 +51,7 @@ pub struct Snapshot {
     pub added_bytes: u64,
 }
 
-/// What `status` shows (design section 6).
+/// The report of `status` (design section 6).
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Status {
     /// The account's name.
@@ -71,7 +71,7 @@ pub struct Status {
     pub waiting: Option<Waiting>,
     /// Records this session has put.
     pub records: u64,
-    /// What they cost, in words of the store; empty where nothing is paid.
+    /// Their cost, in words of the store; empty where nothing is paid.
     pub cost: String,
     /// When the newest commit was published, UTC; empty before the first.
     pub published: String,
@@ -79,7 +79,7 @@ pub struct Status {
     pub problems: Vec<String>,
 }
 
-/// What waits to be published.
+/// Changes that wait to be published.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Waiting {
@@ -87,7 +87,7 @@ pub struct Waiting {
     pub bytes: u64,
     /// When the oldest of them was written, as far as that is known: UTC, `2026-11-22T10:11:12Z`.
     pub since: String,
-    /// What keeps it, in words: what the last try met, or one that is under way. Empty when nothing does.
+    /// The obstacle, in words: the failure of the last try, or of one that is under way. Empty when there is none.
     pub why: String,
     /// Tries that have failed, one after the other, without having brought anything to the store.
     pub failed_tries: u32,
@@ -117,7 +117,7 @@ impl std::fmt::Display for Waiting {
     }
 }
 
-/// What a publish did.
+/// The outcome of a publish.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Published {
     /// Whether there was anything to publish.
@@ -131,7 +131,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// What two publishes one after the other did.
+    /// The sum of two publishes, one after the other.
     pub(crate) fn and(mut self, later: Self) -> Self {
         self.changed |= later.changed;
         self.records += later.records;
@@ -141,7 +141,7 @@ impl Published {
     }
 }
 
-/// What a check found.
+/// The outcome of a check.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Checked {
     /// Records read.
@@ -152,20 +152,20 @@ pub struct Checked {
     pub damaged: Vec<String>,
 }
 
-/// What a collection removed.
+/// The outcome of a collection.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Collected {
     /// Records removed (or that would be, in a dry run).
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Records that were kept because somebody at work may need them.
+    /// Records that were kept because other computers at work may need them.
     #[serde(default)]
     pub kept_records: u64,
     /// Their bytes.
     #[serde(default)]
     pub kept_bytes: u64,
-    /// Who that is.
+    /// These computers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub at_work: Vec<AtWork>,
 }
@@ -181,7 +181,7 @@ pub struct AtWork {
     pub last: String,
 }
 
-/// What a copy to another store moved.
+/// The outcome of a copy to another store.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Copied {
     /// Records put.
@@ -192,11 +192,11 @@ pub struct Copied {
     pub skipped: u64,
 }
 
-/// What changed in the home without the front's doing (a merge): caches must forget it.
+/// A change in the home that did not come through the front (a merge): caches must forget it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     /// Content or attributes of a node.
     Node(Ino),
-    /// What a name in a directory names.
+    /// The node that a name in a directory names.
     Entry(Ino, Vec<u8>),
 }

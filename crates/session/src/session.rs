@@ -251,13 +251,13 @@ impl Session {
         self.sync.on_flush(flusher);
     }
 
-    /// Publishes everything written so far, after merging what other computers have published. What makes no progress ends
-    /// with the failure that it meets, and is tried again in the background.
+    /// Publishes everything written so far, after merging what other computers have published. A publish without
+    /// progress ends with the failure that it meets, and is tried again in the background.
     pub fn publish(&self, progress: &dyn Progress) -> Result<Published> {
         self.sync.publish(progress)
     }
 
-    /// Changes the password; sessions on other computers must sign in anew.
+    /// Changes the password; sessions on other computers must sign in again.
     pub fn change_password(
         &self,
         old: &Secret,
@@ -334,7 +334,7 @@ impl Session {
             self.sync.home().close();
         }
         if published.is_ok() {
-            // Somebody may have written after that, and nobody publishes by itself any more.
+            // More may have been written after that, and the background publishes no more.
             let again = self.publish(progress);
             published = again.and_then(|again| published.map(|first| first.and(again)));
         }
@@ -357,10 +357,10 @@ impl Session {
             });
         }
         if self.sync.home().stage().refusal().is_some() {
-            // What waits here waits on, and on a disk that can only be read nothing is removed.
+            // Waiting changes are kept, and on a read-only disk nothing is removed.
             return published;
         }
-        // Nobody writes any more, and nothing of it waits.
+        // There are no writers any more, and nothing waits.
         self.sync.home().packs().unpublished().published();
         self.sync.home().packs().unpublished().published();
         self.sync.home().packs().let_needless_go();
@@ -403,8 +403,8 @@ impl Session {
         }
     }
 
-    /// Ends the session without publishing: what is not published stays, encrypted, on this computer and goes on from
-    /// the next sign-in on it. Whatever waits for the store, a sign-out too, is given up.
+    /// Ends the session without publishing: unpublished changes stay, encrypted, on this computer and go on from
+    /// the next sign-in on it. Work that waits for the store, a sign-out too, is cancelled.
     pub fn sign_out_later(self: &Arc<Self>) -> Result<Published> {
         let _left = self.sync.leave();
         let _leaving = self.leaving.lock();

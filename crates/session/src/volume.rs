@@ -14,12 +14,12 @@ pub type Ino = u64;
 /// A time: nanoseconds since 1970-01-01 UTC, negative before.
 pub type Nanos = i128;
 
-/// What `stat` shows.
+/// The attributes that `stat` shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attr {
     /// Inode number.
     pub ino: Ino,
-    /// What the node is.
+    /// The node's kind.
     pub kind: FileKind,
     /// Permission bits with set-id and sticky: `0o0000..=0o7777`.
     pub perm: u16,
@@ -45,7 +45,7 @@ pub struct Attr {
     pub btime: Nanos,
 }
 
-/// What `chmod`, `chown`, `truncate` and `utimens` change. `None` leaves as it is.
+/// The attributes that `chmod`, `chown`, `truncate` and `utimens` change. `None` leaves as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct SetAttr {
     /// New permission bits.
@@ -67,7 +67,7 @@ pub struct SetAttr {
 /// A node to be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NewNode<'a> {
-    /// What it is.
+    /// The new node's kind.
     pub kind: FileKind,
     /// Permission bits, the umask already applied.
     pub perm: u16,
@@ -91,8 +91,8 @@ pub enum RenameMode {
     /// Swap the two (RENAME_EXCHANGE).
     Exchange,
     /// Leave a whiteout under the old name (RENAME_WHITEOUT), in the same step: a character device with the
-    /// number 0, by which an overlay knows that a name of the layer below is gone. It belongs to whom the
-    /// moved node belongs to, and nobody but root may do anything with it.
+    /// number 0, by which an overlay knows that a name of the layer below is gone. It has the owner of the
+    /// moved node, and only root may do anything with it.
     Whiteout {
         /// Whether to replace an existing target; else [`Error::Exists`].
         replace: bool,
@@ -106,7 +106,7 @@ impl RenameMode {
     }
 }
 
-/// What `fallocate` is to do.
+/// The operation of `fallocate`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Allocate {
     /// Make sure the range can be written; grow the file to its end unless `keep_size`.
@@ -123,7 +123,7 @@ pub enum Allocate {
     },
 }
 
-/// What to look for with [`Volume::seek`].
+/// The target of [`Volume::seek`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Seek {
     /// SEEK_DATA
@@ -152,7 +152,7 @@ pub struct DirEntry {
     pub attr: Attr,
 }
 
-/// What `statfs` shows, in bytes and nodes.
+/// The figures that `statfs` shows, in bytes and nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Space {
     /// All bytes there are.

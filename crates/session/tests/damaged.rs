@@ -1,4 +1,4 @@
-//! What a sign-in says of a home that is not whole.
+//! Messages of a sign-in to a home that is not whole.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! What a session promises of its disks: how much room there is, what a full one refuses, and what is durable in time.
+//! Promises of a session about its disks: the free space, the errors of a full disk, and durability in time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -56,7 +56,7 @@ impl Remote {
         self.state.lock().unwrap().room = Some(Room { total, free });
     }
 
-    /// Waits until somebody waits.
+    /// Waits until a thread waits.
     fn is_waited_for(&self) {
         let state = self.state.lock().unwrap();
         drop(self.changed.wait_while(state, |state| state.waiting == 0));

@@ -1,7 +1,7 @@
 //! Every failpoint of the session, its journal and its store: an error there, and the end of the process there.
 //!
-//! What is held against the session: what was fsynced is there, with its content; every node and record opens; and it
-//! goes on: what failed succeeds when it is done again, and what is written then is published. A failpoint in the
+//! The session is checked for this: synced files are there, with their content; every node and record opens; and it
+//! goes on: an operation that failed succeeds when it is repeated, and later changes are published. A failpoint in the
 //! source that no work here reaches is an error of this test.
 //!
 //! The short set has each failpoint once, at a hit that the seed chooses. There the state folder and the store are copied,
@@ -34,7 +34,7 @@ struct Computer {
     synced: Arc<Mutex<Synced>>,
 }
 
-/// What is left of a computer whose processes have ended, and the store.
+/// The state of a computer whose processes have ended, and the store.
 #[derive(Clone)]
 struct Left {
     files: BTreeMap<PathBuf, Vec<u8>>,
@@ -127,7 +127,7 @@ impl Computer {
         home.unlink(home.root(), name.as_bytes()).unwrap();
     }
 
-    /// What was fsynced is there and everything opens.
+    /// Synced files are there and everything opens.
     fn check(&self, what: &str) {
         let home = self.session.home().unwrap();
         for (name, content) in &*self.synced.lock() {
@@ -240,7 +240,7 @@ const PHASES: [Phase; 7] = [
     },
 ];
 
-/// What every phase begins on, and which failpoints it meets how often.
+/// The start of a phase, and the failpoints that it reaches, with their counts.
 struct Begun {
     left: Left,
     met: BTreeMap<&'static str, u64>,

@@ -1,4 +1,4 @@
-//! A store elsewhere that is full: it takes nothing that nobody needs, and can be left.
+//! A full store elsewhere: it takes nothing that is not needed, and can be left.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! A store at the other end of a line: nothing is sent twice, and nobody waits for more than he needs.
+//! A store at the other end of a line: nothing is sent twice, and no read waits for more than it needs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -291,7 +291,7 @@ fn a_small_file_does_not_wait_for_its_pack_nor_for_read_ahead() {
     let far = Far::new();
     let (session, _state) = new_computer(&far);
     let home = session.home().unwrap();
-    // Nothing whole comes as long as this is so: not for somebody who reads much, nor for what he comes to next.
+    // No whole pack arrives as long as this is so: neither for large reads nor for read-ahead.
     far.hold(true);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -335,7 +335,7 @@ fn the_first_byte_of_a_small_file_costs_few_requests_and_little_more_than_itself
     session.sign_out(false, false, &()).unwrap();
 }
 
-/// What `git status` and `ls -lR` do.
+/// The reads of `git status` and `ls -lR`.
 #[test]
 fn looking_at_every_file_of_a_large_tree_costs_about_its_nodes() {
     let far = Far::new();

@@ -1,4 +1,4 @@
-//! What conflicts are called.
+//! Names of conflicts.
 
 #![allow(clippy::unwrap_used)]
 

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 const HERE: (u32, u32) = (1500, 1500);
 const THERE: (u32, u32) = (1600, 100);
 const AS_ROOT: (u32, u32) = (0, 0);
-/// Somebody else.
+/// Another user.
 const OTHER: (u32, u32) = (33, 34);
 
 /// A store and computers that are started one after another.
@@ -150,7 +150,7 @@ fn what_is_the_persons_is_the_users_on_every_computer() {
         leave(session);
     }
 
-    // What the user there makes, and chowns to itself, is the person's; a number that is nobody's here is kept.
+    // Nodes that the user there makes, or chowns to itself, are the person's; a number that has no user here is kept.
     let session = world.sign_in(THERE);
     let home = session.home().unwrap();
     let dir = home.lookup(home.root(), b"d").unwrap().ino;
@@ -480,7 +480,7 @@ fn what_was_not_published_before_a_crash_is_the_persons_too() {
     let home = session.home().unwrap();
     let made = make(&*home, home.root(), "made", FileKind::File, HERE);
     home.sync(made).unwrap();
-    // What a crash leaves is the folder as it is now; meanwhile the user got another number.
+    // A crash leaves the folder as it is now; meanwhile the user got another number.
     let state = TempDir::new().unwrap();
     copy(&world.states.path().join(HERE.0.to_string()), state.path());
     let again = Options {

@@ -201,7 +201,7 @@ fn a_gateway_that_knows_an_address_forges_nothing_behind_it() {
     let honest = open_public(&store, &url).unwrap();
     assert!(read(&*honest, b"file", 0, 100_000).unwrap() == content);
 
-    // What the gateway has to forge with.
+    // The parts with which the gateway forges.
     let (commit, secret) = commit(&gateway, &url);
     let tree = commit.tree().unwrap();
     let reader = Reader::new(
@@ -238,7 +238,7 @@ fn a_gateway_that_knows_an_address_forges_nothing_behind_it() {
             (32_768, 32_768),
             (32_768 + 4096, 4096),
         ] {
-            // Each time somebody who has read nothing yet.
+            // Each time a reader that has read nothing yet.
             let public = open_public(&store, &url).unwrap();
             for _ in 0..3 {
                 let answer = read(&*public, b"file", offset, len);
@@ -388,7 +388,7 @@ fn looks_harmless(volume: &dyn Volume) {
     while let Some(ino) = waiting.pop() {
         let attr = volume.attr(ino).unwrap();
         assert_eq!((attr.perm & 0o6000, attr.rdev), (0, 0));
-        // Whoever looks: root, as nobody else is named.
+        // The viewer: root, as no other user is named.
         assert_eq!((attr.uid, attr.gid), (0, 0));
         assert!(!matches!(
             attr.kind,

@@ -1,4 +1,4 @@
-//! Stores that are put back to a backup, and collections while somebody is at work: nothing is lost without a word.
+//! Stores that are put back to a backup, and collections during work: nothing is lost without a report.
 
 #![allow(clippy::unwrap_used)]
 
@@ -253,7 +253,7 @@ fn nobody_has_published_since_and_it_is_there_again() {
     a.publish(&()).unwrap();
     assert!(is_told(&a, "put back"), "{:?}", a.status().problems);
     let b = sign_in(&store, &states[1]);
-    // Who has seen the newest state before is not told that this one is older.
+    // A computer that has seen the newest state is not told that this one is older.
     put(&c, "of c", b"c");
     c.publish(&()).unwrap();
     meet(&[&a, &b, &c]);
@@ -296,7 +296,7 @@ fn who_comes_back_to_a_store_that_was_put_back_is_asked() {
     leave(sign_in(&store, &here));
 }
 
-/// In an ordinary history nobody is asked, however long the way is.
+/// In an ordinary history no question is asked, however long the way is.
 #[test]
 fn who_comes_back_after_long_is_not_asked() {
     let store = store(false);
@@ -433,7 +433,7 @@ fn nothing_vanishes_on_a_store_that_is_put_back_at_any_moment() {
             (random >> 16) % below
         };
         let mut backups = vec![store.state()];
-        // What only its computer writes, and what each makes if it is not there.
+        // Files that only their computer writes, and files that each makes if they are not there.
         let mut own = vec![Vec::<Option<Vec<u8>>>::from([const { None }; 3]); 3];
         let mut shared: Vec<Vec<u8>> = Vec::new();
         for step in 0..120_u64 {
@@ -499,7 +499,7 @@ fn nothing_vanishes_on_a_store_that_is_put_back_at_any_moment() {
     }
 }
 
-/// What is on the store, though nothing published refers to it: more than the stage's log takes.
+/// Unpublished packs on the store: more than the stage's log takes.
 fn leave_packs(session: &Session, seed: u64) {
     put(session, "big", &noise(12 << 20, seed));
     sync(session, "big");
@@ -575,7 +575,7 @@ fn a_computer_that_is_lost_for_good_is_forgotten_when_somebody_says_so() {
     leave(b);
 }
 
-/// Somebody comes while a collection is under way, with the very content that is about to go.
+/// A computer comes while a collection is under way, with the very content that is about to be removed.
 #[test]
 fn a_collection_stops_when_somebody_comes() {
     let store = store(true);

@@ -109,7 +109,7 @@ struct Image {
     state: TempDir,
 }
 
-/// What is in the home is the old or the new folder as a whole, and nothing that has no name.
+/// The home has the old or the new folder as a whole, and no nodes without a name.
 fn is_whole(session: &Session, what: &str) -> bool {
     let home = session.home().unwrap();
     make(&*home, home.root(), "another change", FileKind::File);

@@ -98,7 +98,7 @@ fn holes_begin_at_the_page_after_what_was_written() {
     session.publish(&()).unwrap();
     // Of what is stored, a block is told from its beginning.
     assert_eq!(look(), 4 * MIB - 32_768);
-    // What is in memory counts, be it shorter than what is stored.
+    // Content in memory counts, even if it is shorter than the stored content.
     home.set_attr(
         ino,
         &SetAttr {
@@ -271,7 +271,7 @@ fn a_crash_on_a_damaged_store_locks_nobody_out() {
     );
     let home = session.home().unwrap();
     assert!(content(&*home, "whole") == synced);
-    // Somebody finds a copy of the store.
+    // A copy of the store is found.
     put_back();
     assert!(content(&*home, "hurt") == noise(100_000, 1));
     drop(home);
@@ -584,7 +584,7 @@ fn a_copy_does_not_take_another_state_for_its_own() {
     first.sign_out(false, false, &()).unwrap();
 }
 
-/// While somebody writes new files, writes again what is in older packs, and holds a file open that has no name.
+/// While new files are written, content of older packs is written again, and a file without a name is open.
 #[test]
 fn what_is_written_while_a_store_is_collected_stays() {
     for local in [true, false] {
@@ -637,7 +637,7 @@ fn what_is_written_while_a_store_is_collected_stays() {
     }
 }
 
-/// Whoever was told that it is durable finds it again, also when the session ends under the pen.
+/// Content that was reported durable is there again, also when the session ends during a write.
 #[test]
 fn what_is_synced_while_somebody_signs_out_is_there_afterwards() {
     for round in 0..4 {

@@ -1,8 +1,8 @@
-//! Collection: removing what nothing refers to any more.
+//! Collection: removing records that nothing refers to any more.
 //!
 //! What always holds here: nothing is removed while another computer is on the list of those at work (see
-//! [`lease::list`](crate::lease::list)), whether it is signed in, was signed out with something kept, or has crashed; before every few removals it is looked whether
-//! somebody has come since, or has published.
+//! [`lease::list`](crate::lease::list)), whether it is signed in, was signed out with something kept, or has crashed;
+//! the list and the head are read again before every few removals.
 
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,10 @@ use crate::{AtWork, Collected, Error, Progress, Result, Session, Step};
 
 /// How many records are listed with one call.
 const LIST_AT_ONCE: usize = 4096;
-/// So many records are removed, or for so long, without a look whether somebody has come.
+/// So many records are removed, or for so long, before the list and the head are read again.
 const REMOVED_UNSEEN_MAX: usize = 32;
 const UNSEEN_MAX: Duration = Duration::from_secs(2);
-/// How often it is begun anew when others publish meanwhile.
+/// How often a collection starts again when others publish meanwhile.
 const ROUNDS_MAX: usize = 8;
 
 impl Session {
@@ -79,7 +79,7 @@ impl Session {
         self.sync.home().wait_for_flushes();
         // Where nothing can be listed nothing else is begun.
         self.sync.home().packs().store().list(None, 1)?;
-        // Who writes here meanwhile is on the list already. A store that is full is collected without.
+        // Writers of this computer are on the list already. A store that is full is collected without.
         if !dry_run {
             self.sync.home().packs().hold_anyway()?;
         }
@@ -113,7 +113,7 @@ impl Session {
                 is_all_published,
                 progress,
             };
-            // Who has published before the claim is seen now; who comes later sees the claim.
+            // A publish before the claim is seen now; a publisher that comes later sees the claim.
             if sweep.is_still_newest()? && sweep.run(&mut collected)? {
                 return Ok(collected);
             }
@@ -129,7 +129,7 @@ struct Claim<'a> {
     /// As it is with the claim.
     list: List,
     is_made: bool,
-    /// Nothing is removed: somebody is at work, or it was not wanted.
+    /// Nothing is removed: other computers are at work, or this is a dry run.
     only_looks: bool,
 }
 
@@ -161,7 +161,7 @@ impl<'a> Claim<'a> {
                 list.entries.retain(|entry| !is_lost(entry));
                 is_made = list.others(&lease.id).next().is_none();
                 if is_made {
-                    // Two that collect do no harm to each other; one that was broken off is in nobody's way.
+                    // Two collections do no harm to each other; an entry of an interrupted one blocks nothing.
                     list.entries
                         .retain(|entry| entry.doing != Doing::Collecting);
                     list.entries.push(Entry {
@@ -176,7 +176,8 @@ impl<'a> Claim<'a> {
             });
             match made {
                 Ok(made) => list = made,
-                // It is collected because it is full. Whoever comes changes the list, which is noticed all the same.
+                // The collection runs because the store is full. A computer that comes changes the list, which is
+                // noticed.
                 Err(StoreError::Full { .. }) => {
                     is_made = false;
                     list.entries.retain(|entry| !is_lost(entry));
@@ -228,7 +229,7 @@ struct Sweep<'a> {
     progress: &'a dyn Progress,
 }
 
-/// What a record is to a collection.
+/// The state of a record, for a collection.
 enum Found {
     /// Another's, or in use.
     Other,
@@ -249,7 +250,8 @@ impl Sweep<'_> {
         Ok(newer.is_none())
     }
 
-    /// Removes what is to go. `false` if somebody has published meanwhile: what is in use is to be looked up anew.
+    /// Removes the garbage. Returns `false` if others have published meanwhile: the records in use must be looked up
+    /// again.
     fn run(&self, collected: &mut Collected) -> Result<bool> {
         let session = self.session;
         let mut reached = session.reach(self.progress)?;
@@ -259,7 +261,7 @@ impl Sweep<'_> {
         if !self.is_all_published {
             let packs = session.sync.home().packs();
             let mut unpublished = packs.unpublished().all();
-            // What is on this computer can be brought there again, if it is needed.
+            // Packs of this computer can be uploaded again, if they are needed.
             unpublished.retain(|pack| match self.claim.only_looks {
                 true => !packs.is_remote() || !packs.is_here(pack),
                 false => !packs.keep_here(pack),
@@ -345,7 +347,7 @@ impl Sweep<'_> {
             return Ok(Found::Forgotten);
         }
         if let Some(counter) = self.claim.lease.leases.counter_of(&chunk) {
-            // A later one is somebody's who is about to come.
+            // A newer list belongs to a computer that is about to come.
             return Ok(match counter <= list.counter {
                 true => Found::OldList,
                 false => Found::Other,
@@ -357,7 +359,7 @@ impl Sweep<'_> {
         })
     }
 
-    /// Whether a head is one that somebody has put just now, and whose pointer comes next; `None` for what is no head of this home.
+    /// Whether a head was put just now and its pointer follows; `None` for a record that is no head of this home.
     fn is_about_to_be_published(&self, chunk: &Chunk, current: &Address) -> Result<Option<bool>> {
         let Ok(bytes) = self.account.open_head(chunk) else {
             return Ok(None);

@@ -1,7 +1,7 @@
-//! What a published tree may not bring along.
+//! Parts of a tree that a published tree must not contain.
 //!
-//! Whoever reads a public tree reads a stranger's: it may have been made by anything, also by a program
-//! that is not this one. So what could give its reader rights, or a device, is left out twice: when a
+//! The reader of a public tree reads a stranger's: any program may have made it, also one that is not
+//! this one. So anything that could give its reader rights, or a device, is left out twice: when a
 //! tree is published, and whenever one is shown.
 
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub(crate) fn is_harmless(name: &[u8]) -> bool {
     name.starts_with(HARMLESS)
 }
 
-/// What a kind is published as: a device as a socket that nobody listens at. Opening that is refused, nothing answers
-/// behind it, and who copies the tree still sees that there is something that is no file.
+/// The published kind: for a device a socket without a listener. Opening that fails, nothing answers
+/// behind it, and a copy of the tree still shows that there is something that is no file.
 pub(crate) const fn kind(kind: TreeKind) -> TreeKind {
     match kind {
         TreeKind::CharDevice | TreeKind::BlockDevice => TreeKind::Socket,

@@ -26,7 +26,7 @@ struct State {
     tree: Tree,
 }
 
-/// What a home's history refers to.
+/// The records that a home's history refers to.
 pub(crate) struct Reached {
     states: Vec<State>,
     pub(crate) heads: BTreeSet<Address>,
@@ -256,7 +256,7 @@ impl Session {
         Ok(found.nodes)
     }
 
-    /// Copies the account, the home and its history to another store. What is there already is not
+    /// Copies the account, the home and its history to another store. Records that are there already are not
     /// copied again; the pointer comes last.
     pub fn copy_to(&self, to: &dyn Store, progress: &dyn Progress) -> Result<Copied> {
         self.sync
@@ -317,7 +317,7 @@ impl Session {
         Ok(copied)
     }
 
-    /// Refuses a copy over a state that the copied one does not come from: somebody has worked with it.
+    /// Refuses to replace a state that the copied one does not come from: another computer has worked with it.
     fn refuse_to_replace(&self, to: &dyn Store, there: &Pointer, head: &Head) -> Result<()> {
         let Target::Chunk(address) = there.target() else {
             return Ok(());

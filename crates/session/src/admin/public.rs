@@ -4,7 +4,7 @@
 //! bytes, then the sealed commit), and the address is that chunk's address and the key, 64 bytes in base
 //! 32 without padding, in lower case.
 //!
-//! What always holds here: whoever serves a public tree may know its address, and with it its keys; so
+//! What always holds here: a server of a public tree may know its address, and with it its keys; so
 //! each byte of it that is given out hangs on the address by hashes that were computed here: the commit's
 //! chunk by its address, the objects by the hashes in their references.
 
@@ -202,7 +202,7 @@ impl Writer<'_> {
     /// Copies a node and, of a folder, everything in it. Depth goes on a list, not on the stack.
     fn node(&mut self, ino: Ino, new: Ino, parent: Ino) -> Result<()> {
         let mut waiting = vec![(ino, new, parent)];
-        // What has several names: its number, and how many of them are published. Others do not count.
+        // Nodes with several names: the new number, and how many names are published. Others do not count.
         let mut links: HashMap<Ino, (Ino, u32)> = HashMap::new();
         let mut several = Vec::new();
         while let Some((ino, new, parent)) = waiting.pop() {

@@ -9,8 +9,8 @@ use crate::worktree::tree_view::{TreeView, check_name};
 use crate::{Change, Error, Progress, Result, Session};
 
 impl Session {
-    /// Puts `path` as it was in a snapshot into the home at `to` (`None`: at `path` itself). What is
-    /// there is replaced only with `replace`. Content is not stored again.
+    /// Restores `path` from a snapshot to `to` in the home (`None`: to `path` itself). An existing
+    /// node is replaced only with `replace`. Content is not stored again.
     pub fn restore(
         &self,
         snapshot: &str,

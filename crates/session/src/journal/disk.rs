@@ -46,7 +46,7 @@ impl Disk for RealDisk {
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         failpoint!("journal: writing", broken);
         let write = || file.write_all_at(bytes, offset);
-        // What does not fit into it must not use it up.
+        // A write that does not fit into the reserve must not use it up.
         if bytes.len() as u64 > self.0.bytes() / 4 {
             return write();
         }

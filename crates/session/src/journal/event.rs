@@ -1,6 +1,6 @@
 use super::frame::OwnedFrame;
 
-/// What replaying a stage finds, in order.
+/// An item that replaying a stage finds, in order.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Event {
     /// A segment begins.
@@ -9,7 +9,7 @@ pub(crate) enum Event {
         id: [u8; 16],
         /// The segment's number; grows.
         number: u64,
-        /// What [`Stage::create`](super::Stage::create) or [`Stage::cut`](super::Stage::cut) was given.
+        /// The base that [`Stage::create`](super::Stage::create) or [`Stage::cut`](super::Stage::cut) was given.
         base: Vec<u8>,
     },
     /// A whole frame.

@@ -13,7 +13,7 @@ const MORE: u8 = 0x80;
 
 const DATA_HEAD: usize = 1 + 8 + 8;
 
-/// What is appended to a stage.
+/// An entry that is appended to a stage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Frame<'a> {
     /// Changes to the tree that belong together.
@@ -29,7 +29,7 @@ pub(crate) enum Frame<'a> {
     },
 }
 
-/// What replaying a stage gives back.
+/// An entry that replaying a stage returns.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum OwnedFrame {
     /// Changes to the tree that belong together.
@@ -100,7 +100,7 @@ pub(super) struct Joiner {
     open: bool,
 }
 
-/// What a piece made.
+/// The outcome of adding a piece.
 pub(super) enum Joined {
     /// A whole frame.
     Frame(OwnedFrame),

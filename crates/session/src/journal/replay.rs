@@ -14,7 +14,7 @@ use super::writer::Closed;
 use crate::disk::failed;
 use crate::{Error, Result};
 
-/// What was found, for going on after it.
+/// The state of a stage after replay, to append to it.
 pub(super) struct Found {
     pub(super) id: [u8; 16],
     pub(super) closed: Vec<Closed>,
@@ -43,7 +43,7 @@ pub(super) fn replay(
         .ok_or_else(|| Error::State(format!("{} is no segment of a stage", last.path.display())))?;
     let mut closed: Vec<Closed> = names.iter().map(Closed::of).collect();
     let (mut readers, mut damage) = open_all(&names, key)?;
-    // What follows a lost beginning would be built on the wrong ground.
+    // Frames after a lost beginning would be applied to the wrong base.
     let Some((0, first)) = readers.first() else {
         return Err(Error::Damaged(format!(
             "the changes that were not published cannot be read: {} is damaged or of another account",

@@ -45,7 +45,7 @@ pub(super) fn on_disk_len(piece: &[u8]) -> u64 {
     (LEN_LEN + piece.len() + TAG_LEN) as u64
 }
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Header {
     /// The stage's identity.
@@ -56,7 +56,7 @@ pub(super) struct Header {
     pub(super) attempt: u32,
     /// The number of its first frame, over the life of the stage.
     pub(super) first: u64,
-    /// What the session keeps with it.
+    /// The session's data in it.
     pub(super) base: Vec<u8>,
 }
 
@@ -216,7 +216,7 @@ impl Segment {
         let mut frames = self.frames;
         let put = |buffer: &mut Vec<u8>, at: &mut u64| {
             disk.write(&self.file, buffer, *at).map_err(|error| {
-                // On a full disk somebody else needs what a part of it took. If it stays it is written over.
+                // On a full disk others need the space of a partial write. If it stays it is written over.
                 drop(disk.cut(&self.file, self.zeroed.max(self.len)));
                 failed("write", &self.path, &error)
             })?;

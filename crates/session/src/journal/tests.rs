@@ -158,7 +158,7 @@ fn wrong_use_is_refused() {
     drop(stage);
     let other = resume(dir, &Key::new([8; 32]), &mut |_| panic!("nothing opens"));
     assert!(matches!(other, Err(Error::Damaged(_))));
-    // What the session answers comes back, and changes nothing.
+    // The session's error comes back, and changes nothing.
     let refused = resume(dir, &key(), &mut |_| Err(Error::Stopped));
     assert!(matches!(refused, Err(Error::Stopped)));
     assert_eq!(fs::read_dir(dir).unwrap().count(), 1);
@@ -295,7 +295,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever is done: after a reopen there is exactly what was synced and not forgotten (without a
+    /// After any operations, a reopened stage has exactly the frames that were synced and not forgotten (without a
     /// crash of the computer), segment by segment.
     #[test]
     fn a_stage_does_as_the_model(steps in prop::collection::vec(step(), 1..60)) {

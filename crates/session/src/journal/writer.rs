@@ -16,7 +16,7 @@ use super::segment::{Header, Name, Segment, on_disk_len};
 use crate::disk::{failed, remove, sync_dir, sync_parent};
 use crate::{Error, Result};
 
-/// What waits for the disk.
+/// An item that waits for the disk.
 pub(super) enum Item {
     /// A piece of a frame.
     Frame(Vec<u8>),
@@ -180,8 +180,8 @@ impl Writer {
         Ok(bytes)
     }
 
-    /// Passes over the pending frames of segments up to `upto`, which nobody needs any more: what is appended after them
-    /// goes into a segment of its own. How many bytes they were; `None` if no later segment was begun.
+    /// Skips the pending frames of segments up to `upto`, which are needed no more: frames appended after them
+    /// go into a segment of their own. Returns their size in bytes; `None` if no later segment was begun.
     pub(super) fn skip(&mut self, upto: u64) -> Option<u64> {
         let cut = self
             .pending

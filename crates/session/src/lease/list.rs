@@ -34,7 +34,7 @@ const TRIES_MAX: u32 = 32;
 /// The id of an entry that stands for a list that was lost.
 const UNKNOWN: [u8; 16] = [0; 16];
 
-/// What an entry says.
+/// The kind of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Doing {
     /// It may have put records that nothing published refers to.
@@ -183,7 +183,7 @@ impl Leases {
                         None => unknown(&pointer, Some(address)),
                     });
                 }
-                // Somebody has changed it since the pointer was read. Or it is lost.
+                // The list has changed since the pointer was read. Or it is lost.
                 Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => {
                     if before == Some(pointer.counter()) {
                         return Ok(unknown(&pointer, None));
@@ -195,7 +195,7 @@ impl Leases {
         }
     }
 
-    /// Whether nobody has changed the list since: one look-up.
+    /// Whether the list is unchanged since: one look-up.
     pub(crate) fn is_as(&self, store: &dyn Store, list: &List) -> Result<bool, StoreError> {
         let pointer = store.get_pointer(&self.owner().address())?;
         let (counter, target) = match &pointer {
@@ -205,8 +205,8 @@ impl Leases {
         Ok(counter == list.counter && target == list.chunk.map(Target::Chunk))
     }
 
-    /// Changes the list; again with the list as it is then if somebody else has changed it. `edit` says whether there is
-    /// anything to change. The list as it is afterwards.
+    /// Changes the list; retries with the new list if another computer has changed it. `edit` returns whether there is
+    /// anything to change. Returns the list as it is afterwards.
     pub(crate) fn change(
         &self,
         store: &dyn Store,
@@ -296,7 +296,7 @@ impl Leases {
     }
 }
 
-/// A list that was lost: somebody may be on it.
+/// A list that was lost: computers may be on it.
 fn unknown(pointer: &Pointer, chunk: Option<Address>) -> List {
     List {
         counter: pointer.counter(),
@@ -354,7 +354,7 @@ mod tests {
             .unwrap();
         assert!(!leases.is_as(&store, &list).unwrap());
         assert_eq!(leases.read(&store).unwrap().others(&[1; 16]).count(), 4);
-        // Nobody else reads it, and it is no list of another home.
+        // Only this home reads it; it is no list of another home.
         let other = Leases::new(&Key::new([4; 32]));
         assert_eq!(other.read(&store).unwrap(), List::default());
     }

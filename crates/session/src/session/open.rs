@@ -96,7 +96,7 @@ impl Session {
         })?;
         let state = options.state.clone();
         let session = open(account, head, options, false, progress)?;
-        // What this computer remembers opens with the old password.
+        // This computer's remembered account opens with the old password.
         if before != session.sync.account().read().address() {
             forget(&state, &before)?;
         }
@@ -154,7 +154,7 @@ impl Session {
     }
 }
 
-/// What an account is made with: an empty home.
+/// The first commit of an account: an empty home.
 fn first_commit(account: &Account) -> Result<Vec<u8>> {
     let keys = Keys::new(account.home_key());
     let mut tree = Tree::new();
@@ -173,7 +173,7 @@ fn first_commit(account: &Account) -> Result<Vec<u8>> {
     Ok(commit.encode())
 }
 
-/// What can be chosen for an account that is made.
+/// Options for a new account.
 #[derive(Default)]
 pub struct SignUpOptions {
     /// Guard the password with 64 MiB instead of 256 MiB.
@@ -292,7 +292,7 @@ fn open_in(
         Some(why) => Err(why.clone()),
     };
     let sync = match opened {
-        // What is published can be read all the same, and what waits here waits on.
+        // Published content can be read all the same, and waiting changes are kept.
         Err(why) if why.is_of_disk() => opening.to_read(why)?,
         opened => opened?,
     };
@@ -302,7 +302,7 @@ fn open_in(
     Ok(session)
 }
 
-/// What a home is opened from.
+/// The inputs for opening a home.
 struct Opening<'a> {
     account: &'a Arc<Account>,
     head: &'a Head,
@@ -492,15 +492,15 @@ fn follows(ancestry: &Ancestry<'_>, head: &Head, seen: &Seen, offline: bool) -> 
         return Ok(!is_older);
     }
     let state = State::read(seen.head, seen.commit.clone())?;
-    // What is damaged does not say that it is another's: it is told where it is needed.
+    // A damaged record does not prove another history: the damage is reported where the record is needed.
     Ok(unless_lost(ancestry.comes_from(&State::of(head)?, &state))?.unwrap_or(true))
 }
 
-/// What this computer has of states that the store may have lost.
+/// Copies on this computer of states that the store may have lost.
 struct Kept {
     /// The newest that was seen, if the head does not come from it.
     seen: Option<State>,
-    /// What the stage was begun on, if that was not the newest.
+    /// The state that the stage was begun on, if that was not the newest.
     base: Option<State>,
 }
 

@@ -1,4 +1,4 @@
-//! Work of a synchronizer that somebody waits for, and the right to publish.
+//! Work of a synchronizer for a waiting caller, and the right to publish.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::{Error, Progress, Result};
 
 /// How often the lock is tried. A wait for a lock with an end to it keeps the processor busy on Redox.
 const LINE_EVERY: Duration = Duration::from_millis(10);
-/// Who works for nobody gives way to a person after so long without progress.
+/// Background work gives way to a person's request after so long without progress.
 const GIVES_WAY_AFTER: Duration = Duration::from_secs(2);
 
 impl Synchronizer {
-    /// Does something that somebody waits for, and keeps them company: they hear what keeps it, and are not kept by it when they
-    /// do not want it any more.
+    /// Does work for a waiting caller: it hears of obstacles, and can
+    /// stop waiting at any moment.
     pub(crate) fn accompanied<T>(
         &self,
         to: &dyn Progress,
@@ -64,7 +64,7 @@ impl Synchronizer {
         }
     }
 
-    /// The same for what nobody waits for: it gives way to who does.
+    /// The same without a waiting caller: it gives way to work that has one.
     pub(crate) fn unaccompanied<T>(
         &self,
         to: &dyn Progress,
@@ -85,7 +85,8 @@ impl Synchronizer {
         }
     }
 
-    /// The right to publish. Who has it already is watched meanwhile: a person's own wait is as long as that goes on.
+    /// The right to publish. The progress of its present holder is passed on: a person's wait lasts as long as that
+    /// goes on.
     pub(crate) fn sync_base(&self, told: &Told<'_>) -> Result<MutexGuard<'_, SyncBase>> {
         let store = self.home.packs().store();
         loop {
@@ -109,7 +110,7 @@ impl Synchronizer {
         }
     }
 
-    /// The right to publish, unless somebody has it.
+    /// The right to publish, unless it is taken.
     pub(crate) fn sync_base_now(&self, told: &Told<'_>) -> Option<MutexGuard<'_, SyncBase>> {
         let sync_base = self.sync_base.try_lock()?;
         *self.trying.lock() = Some(told.attempt.clone());

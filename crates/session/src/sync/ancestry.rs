@@ -1,8 +1,8 @@
 //! Ancestry: whether one published state comes from another, and which state two of them come from.
 //!
 //! What always holds here: "yes" is said only of what a commit says itself, by its parents or by the list of states in its
-//! tree, and both are sealed: a store cannot make one up. "No" may be said of a history that the store has lost; who is told so loses
-//! nothing by it but the person's time.
+//! tree, and both are sealed: a store cannot make one up. "No" may be the answer for a history that the store has lost;
+//! a wrong "no" costs nothing but the person's time.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
@@ -157,7 +157,8 @@ impl Ancestry<'_> {
         Ok(list)
     }
 
-    /// Follows parents, the nearest first, until `stop` says so of one. What the store has lost ends a way.
+    /// Follows parents, the nearest first, until `stop` returns true for one. A state that the store has lost ends a
+    /// branch.
     fn walk(&self, from: &State, max: usize, stop: &mut dyn FnMut(&State) -> bool) -> Result<()> {
         let mut waiting: VecDeque<Address> = from.commit.parents.iter().copied().collect();
         let mut seen = HashSet::new();

@@ -1,6 +1,6 @@
-//! Work that may have to wait for the store, and whoever waits for it.
+//! Work that may have to wait for the store, and its waiting caller.
 //!
-//! What always holds here: who waits hears what keeps it from going on, and can leave at any moment; what makes no
+//! What always holds here: the caller hears of obstacles, and can leave at any moment; work that makes no
 //! progress for long, while request after request fails, ends with the failure that it meets.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::packs::cancellation;
 use crate::time::to_the_second;
 use crate::{Error, Nanos, Progress, Result, Step};
 
-/// How often it is looked whether somebody still waits, and what for.
+/// The interval at which the caller and the store are checked.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
 /// How often is told what keeps it.
 const TELL_EVERY: Duration = if cfg!(test) {
@@ -102,13 +102,13 @@ impl Attempt {
         seen.step = step.clone();
     }
 
-    /// What it does, and for how long it has been at that.
+    /// Its current step, and for how long it has been at it.
     pub(super) fn at(&self) -> (Step, Duration) {
         let seen = self.seen.lock();
         (seen.step.clone(), seen.since.elapsed())
     }
 
-    /// What a request met that has failed since the last progress.
+    /// The last request that has failed since the last progress.
     fn met(&self, failures: Failures) -> Option<(safeos_store::Error, Instant)> {
         match failures.count > self.seen.lock().failures {
             true => failures.last,
@@ -116,7 +116,7 @@ impl Attempt {
         }
     }
 
-    /// What keeps it: a request that has failed, or one that is not answered.
+    /// The obstacle: a request that has failed, or one that is not answered.
     pub(crate) fn why_it_waits(&self, store: &dyn Store) -> Option<String> {
         self.trouble(store).or_else(|| {
             let long = unanswered(store)? >= UNANSWERED_AFTER;
@@ -138,15 +138,15 @@ impl Attempt {
     }
 }
 
-/// How a piece of work ended that somebody was kept company for.
+/// How accompanied work ended.
 pub(super) enum End {
-    /// By itself, or because nobody wanted it any more.
+    /// By itself, or because it was cancelled.
     Own,
     /// With the failure that it met for too long.
     Stuck(safeos_store::Error),
 }
 
-/// Keeps somebody company who waits for work.
+/// Reports to a waiting caller while work goes on.
 pub(super) struct Company<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) attempt: &'a Attempt,
@@ -164,14 +164,14 @@ impl Company<'_> {
         told: &Told<'_>,
         work: impl FnOnce(&Told<'_>) -> Result<T>,
     ) -> (Result<T>, End) {
-        // A scheduler of threads has no clock: there is nothing to say, and nobody to hear it.
+        // A scheduler of threads has no clock: there is nothing to report.
         if cfg!(feature = "shuttle") {
             return (work(told), End::Own);
         }
         let (ended, ends) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
             let company = std::thread::Builder::new().name("company".into());
-            // Without it nobody hears why it takes so long.
+            // Without this thread the delay is not explained.
             let company = company.spawn_scoped(scope, move || self.watch(&ends));
             let done = cancellation::cancellable(&self.attempt.left, || work(told));
             drop(ended);
@@ -239,7 +239,7 @@ fn no_answer(store: &dyn Store) -> safeos_store::Error {
     }
 }
 
-/// Does what comes before a session, for somebody who waits for it: they hear what keeps it, and can leave. Where it can be done
+/// Does work before a session for a waiting caller: it hears of obstacles, and can leave. Where it can be done
 /// without the store, which `can_do_without` tells, a store that does not answer is [out of
 /// reach](safeos_store::Error::Unreachable) soon.
 pub(crate) fn before_a_session<T>(
@@ -268,7 +268,7 @@ pub(crate) fn before_a_session<T>(
     }
 }
 
-/// Who listens to an attempt.
+/// The receiver of an attempt's progress.
 pub(crate) struct Told<'a> {
     pub(super) to: &'a dyn Progress,
     pub(super) attempt: Arc<Attempt>,
@@ -382,7 +382,7 @@ mod tests {
         // Not for long.
         ago(STUCK_AFTER / 2);
         assert!(attempt.stuck(&store).is_none());
-        // Progress is progress, and the same step again is none.
+        // Progress counts, the same step again does not.
         let step = Step {
             what: "uploading".into(),
             ..Step::default()
@@ -512,7 +512,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_for_a_store_that_never_answers_hears_so_and_can_leave() {
-        // It cannot be done without, or somebody wants to wait: it goes on, until they leave.
+        // The store is needed, or the caller wants to wait: it goes on, until they leave.
         for (waits, can_do_without) in [(false, false), (true, true)] {
             let person = Person::new(waits, 5);
             let error = ask(&person, can_do_without).unwrap_err();

@@ -1,10 +1,10 @@
-//! What a session does by itself: packs in time, a durable stage, publishing.
+//! Background work of a session: packing in time, a durable stage, publishing.
 //!
 //! What always holds here: what makes changes durable on this computer waits for no publish.
 //!
 //! Where nothing is paid for, a home is published seconds after the last change, and at the latest some
-//! seconds after the first; where records are paid for, when it has been quiet for long. What fails is tried again after
-//! pauses that grow, up to a minute, and at once when the store is back that was out of reach.
+//! seconds after the first; where records are paid for, when it has been quiet for long. A failed publish is tried
+//! again after pauses that grow, up to a minute, and at once when the store is back that was out of reach.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -23,7 +23,7 @@ use crate::{Error, Nanos, Progress, Result, Step};
 const TICK: Duration = Duration::from_millis(250);
 /// Publishing waits for this much quiet …
 const QUIET: Duration = Duration::from_secs(2);
-/// … or, when nothing was published lately, for this: others are to see soon what somebody does …
+/// … or, when nothing was published lately, for this: others are to see changes soon …
 const QUIET_FIRST: Duration = Duration::from_millis(500);
 /// … but no longer than this.
 const LATEST: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(2);
 /// … up to this.
 const RETRY_LAST: Duration = Duration::from_secs(60);
 
-/// How often a store is looked for that was out of reach, so that nobody waits for the end of a pause when it is back.
+/// How often an unreachable store is looked for, so that no pause lasts longer than the outage.
 const LOOK_FOR_STORE_EVERY: Duration = Duration::from_secs(5);
 
 /// After so much quiet others may collect.
@@ -53,7 +53,7 @@ const REST_EVERY: Duration = Duration::from_secs(60);
 /// The threads of a sync.
 pub(crate) struct Background {
     stop: Arc<(Mutex<bool>, Condvar)>,
-    /// What the threads ask of the store is not waited for any more.
+    /// The threads stop waiting for the store when it is set.
     left: Arc<AtomicBool>,
     home: Arc<Home>,
     threads: Vec<JoinHandle<()>>,
@@ -130,7 +130,7 @@ impl Drop for Background {
 /// Of the standard library: what other locks wait for a time on Redox keeps the processor busy.
 struct Stop(Arc<(Mutex<bool>, Condvar)>);
 
-/// What is published in the background stops when the session does.
+/// A background publish stops when the session does.
 impl Progress for Stop {
     fn step(&self, _: Step) {}
 
@@ -151,7 +151,7 @@ impl Stop {
     }
 }
 
-/// Moves blocks into packs while they are written, so that nobody has to wait for it.
+/// Moves blocks into packs while they are written, so that a later sync is short.
 fn packer(sync: &Weak<Synchronizer>, stop: &Stop) {
     let mut pause = TICK;
     while !stop.wait(pause) {
@@ -199,7 +199,7 @@ fn keeper(sync: &Weak<Synchronizer>, stop: &Stop) {
         }
         since = None;
         match home.log_all() {
-            // What was changed meanwhile has its own time.
+            // Later changes have a time of their own.
             Ok(()) => {
                 kept = changes;
                 home.problems().solved(WHAT);
@@ -397,7 +397,7 @@ mod tests {
         pause.look(|| true);
         assert!(pause.until <= Instant::now());
         assert_eq!(pause.next, RETRY_FIRST);
-        // What is no question of reach is not looked for.
+        // After a failure of another kind the store is not looked for.
         pause.begin(now, &Error::Full("the disk".into()));
         pause.look(|| panic!("it was spoken to"));
     }

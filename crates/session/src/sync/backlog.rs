@@ -1,4 +1,4 @@
-//! What waits to be published: since when, and what keeps it.
+//! Changes that wait to be published: since when, and why.
 
 use crate::lock::Mutex;
 
@@ -28,7 +28,7 @@ struct Failed {
 }
 
 impl Backlog {
-    /// Takes note of whether anything waits now. What waited before this session did so `at_least` since then.
+    /// Takes note of whether anything waits now. Changes from before this session have waited since `at_least`.
     pub(crate) fn look(&self, waits: bool, at_least: Option<Nanos>) {
         let mut state = self.0.lock();
         if waits {
@@ -39,7 +39,7 @@ impl Backlog {
         }
     }
 
-    /// A try that began then has succeeded. What is not in it was written later.
+    /// A try that began then has succeeded. Changes that are not in it were written later.
     pub(crate) fn published(&self, began: Nanos) {
         *self.0.lock() = State {
             since: Some(began),
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(second.failing_since, first.failing_since);
         assert_eq!(second.next_try, "1970-01-01T00:00:02Z");
         assert_eq!((first.failed_tries, second.failed_tries), (1, 2));
-        // Something came through: that counts anew.
+        // Something came through: the count starts again.
         backlog.failed(&away(), 4);
         assert_eq!(backlog.report(7, None).failed_tries, 1);
         let now = backlog.report(7, Some("it yawns".into()));

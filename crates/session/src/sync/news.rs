@@ -1,4 +1,4 @@
-//! What a store tells of other computers, so that it need not be asked all the time.
+//! A store's announcements of other computers' changes, so that it need not be asked all the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use safeos_store::{Error, Watched};
 
 /// How long a store is waited for with one request. Proxies end what is silent for a minute.
 pub(crate) const HELD: Duration = Duration::from_secs(50);
-/// After a store has told that something has moved, which somebody is about to fetch.
+/// After a store has announced a move, which is about to be fetched.
 const AFTER_MOVE: Duration = Duration::from_millis(500);
 /// After it has told that nothing has: also one that says so at once is not asked without end.
 const AFTER_NONE: Duration = Duration::from_millis(250);
@@ -40,8 +40,8 @@ impl News {
         self.moved.store(false, Ordering::Relaxed);
     }
 
-    /// What the store has said after the pointer was seen at the counter `seen`, where it is at `now` for this computer;
-    /// how long it is left alone then.
+    /// Takes an answer of the store, given after the pointer was seen at the counter `seen`; it is at `now` for this
+    /// computer. Returns how long the store is left alone then.
     pub(crate) fn heard(&self, answer: &Result<Watched, Error>, seen: u64, now: u64) -> Duration {
         let is_told = matches!(answer, Ok(Watched::Moved | Watched::Same));
         self.told.store(is_told, Ordering::Relaxed);

@@ -29,14 +29,14 @@ use crate::{Change, Error, Ino, Progress, Published, Result, Step};
 
 /// How often a head that keeps moving is merged before the next timer has its turn.
 const TRIES_MAX: usize = 16;
-/// How often a merge that somebody was faster than is made again before everybody has to wait for it.
+/// After so many merges that other writes overtook, writers are blocked during the next.
 const QUICK_TRIES_MAX: usize = 8;
-/// How often what was written meanwhile is packed too before a commit is made.
+/// How often data written meanwhile is packed too before a commit is made.
 const FLUSHES_MAX: usize = 4;
 /// How often a tree is sealed of which the store has lost nodes.
 const SEALS_MAX: usize = 3;
 
-/// What is told when it fails.
+/// The problem that is reported when noting fails.
 const NOTING: &str = "noting on this computer what is published";
 
 impl Publisher<'_> {
@@ -152,7 +152,7 @@ impl Publisher<'_> {
         // Also a head is a record to which nothing refers until the pointer moves.
         home.packs().hold_anyway()?;
         for _ in 0..SEALS_MAX {
-            // What is still in memory then is in this commit by its length only: as little as can be.
+            // Data that is still in memory then is in this commit by its length only: as little as can be.
             for _ in 0..FLUSHES_MAX {
                 if home.is_flushed() {
                     break;
@@ -264,7 +264,7 @@ impl Publisher<'_> {
         let problems = self.sync.home.problems();
         problems.solved(NOTING);
         match noted {
-            // What is published is so without a note of it here, and a home that can only be read is open.
+            // The publish is valid without a note of it here, and a read-only home stays open.
             Err(error) if error.is_of_disk() => problems.add(format!("{NOTING}: {error}")),
             noted => noted?,
         }
@@ -377,7 +377,7 @@ impl Publisher<'_> {
                 continue;
             }
             if !more {
-                // Taking over is a change too. What came after it counts as new.
+                // Taking over is a change too. Changes after it count as new.
                 sync_base.changes = changes + 1;
             }
             home.forget_owners();
@@ -398,7 +398,7 @@ impl Publisher<'_> {
     }
 }
 
-/// What a front has to forget after a batch.
+/// The changes that a front has to forget after a batch.
 fn changes_of(batch: &Batch) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
     for (key, _) in batch {

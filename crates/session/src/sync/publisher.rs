@@ -9,7 +9,7 @@ pub(crate) struct Publisher<'a> {
     pub(crate) sync: &'a Synchronizer,
     /// The account as it was at the beginning.
     pub(crate) account: Arc<Account>,
-    /// Merge also a state with which ours has nothing in common that is known. Somebody was asked.
+    /// Merge also a state without a known common base with ours. The person was asked.
     pub(crate) unrelated: bool,
 }
 

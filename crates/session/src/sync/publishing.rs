@@ -14,8 +14,8 @@ use crate::{Error, Progress, Published, Result};
 const NEWEST_TRIES_MAX: usize = 32;
 
 impl Synchronizer {
-    /// Publishes everything written so far, after merging what other computers have published. What makes no progress ends
-    /// with the failure that it meets, and is tried again in the background.
+    /// Publishes everything written so far, after merging what other computers have published. A publish without
+    /// progress ends with the failure that it meets, and is tried again in the background.
     pub(crate) fn publish(&self, progress: &dyn Progress) -> Result<Published> {
         let work = |told: &Told<'_>| self.publish_in_line(told);
         self.accompanied_or(progress, work, |error| self.not_published(error))
@@ -29,7 +29,7 @@ impl Synchronizer {
         self.backlog.failed(error, self.home.packs().counted().0);
     }
 
-    /// The same where nobody waits for it.
+    /// The same without a waiting caller.
     pub(crate) fn publish_quietly(&self, progress: &dyn Progress) -> Result<Published> {
         self.unaccompanied(progress, |told| self.publish_in_line(told))
     }
@@ -93,7 +93,7 @@ impl Synchronizer {
         Publisher::new(self, false).note(head)
     }
 
-    /// Gives the lease back when all is published that it stands for: somebody may want to collect on another computer.
+    /// Gives the lease back when everything under it is published: another computer may want to collect.
     pub(crate) fn rest(&self) {
         let given = self.unaccompanied(&(), |told| match self.lease.is_held() {
             true => self
@@ -111,7 +111,7 @@ impl Synchronizer {
         // Some of it may be collected from now on.
         home.packs().forget_known();
         home.packs().unpublished().published();
-        // What was put before that is in the tree then.
+        // Packs that were put before that are in the tree then.
         home.wait_for_flushes();
         let is_all_published = sync_base.apart.is_none()
             && home.stage().refusal().is_none()

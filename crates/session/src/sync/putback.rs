@@ -2,9 +2,9 @@
 //! or of two states that were published at once the other was kept.
 //!
 //! What always holds here: the base of a merge is a state that both sides come from, so that nothing counts as removed
-//! because the store has forgotten it; where none is known, nothing is merged unless somebody was asked, and then nothing is removed.
-//! What is published after that refers to records that are there, and has a counter above every one that was seen here, so that no other computer
-//! takes it for an older state. The person is told.
+//! because the store has forgotten it; where none is known, nothing is merged unless the person was asked, and then
+//! nothing is removed. Later publishes refer to records that are there, and have a counter above every one that was
+//! seen here, so that no other computer takes them for an older state. The person is told.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -20,7 +20,7 @@ use crate::{Error, Ino, Result};
 
 /// How many files are named that have lost content.
 const NAMED_MAX: usize = 50;
-/// How often the tree is taken again when somebody changes it meanwhile.
+/// How often the tree is taken again when it changes meanwhile.
 const TRIES_MAX: usize = 1000;
 
 impl Publisher<'_> {

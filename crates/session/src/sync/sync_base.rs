@@ -1,4 +1,4 @@
-//! What was published last, and what a publish and a merge start from.
+//! The state that was published last, and the base of a publish and a merge.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use safeos_tree::Tree;
 use crate::Result;
 use crate::sync::ancestry::State;
 
-/// What was published last.
+/// The state that was published last.
 pub(crate) struct SyncBase {
     pub(crate) head: Head,
     /// The tree that is the base of what is being worked on.
@@ -26,7 +26,7 @@ pub(crate) struct SyncBase {
 
 /// See [`SyncBase::apart`].
 pub(crate) struct Apart {
-    /// What was published here last. It is a parent of the next commit.
+    /// The state that was published here last. It is a parent of the next commit.
     pub(crate) ours: State,
     /// Its head chunk, as far as it is to be had; it is put again.
     pub(crate) chunk: Option<Chunk>,
@@ -46,7 +46,7 @@ impl Apart {
     }
 }
 
-/// What this computer goes on from.
+/// The state that this computer goes on from.
 pub(crate) struct Ours {
     pub(crate) state: State,
     /// `None` at sign-in, where it is what a stage was left on.
@@ -54,7 +54,7 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// What was published here last.
+    /// The state that was published here last.
     pub(crate) fn published(head: &Head) -> Result<Self> {
         Ok(Self {
             state: State::of(head)?,
@@ -62,7 +62,7 @@ impl Ours {
         })
     }
 
-    /// What a stage was left on.
+    /// The state that a stage was left on.
     pub(crate) fn left(state: State) -> Self {
         Self { state, head: None }
     }
@@ -85,7 +85,7 @@ impl NewPacks {
     }
 }
 
-/// What a merge starts from.
+/// The base of a merge.
 pub(crate) struct Base {
     /// `None`: what was published here last, as it should be.
     pub(super) apart: Option<Tree>,

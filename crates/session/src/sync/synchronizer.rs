@@ -1,4 +1,4 @@
-//! What keeps a home and its store the same: the home, what was published last, and who may publish next.
+//! Keeps a home and its store the same: the home, the state published last, and the right to publish.
 //!
 //! What always holds here: one publishes at a time, the thread that holds the sync base. It knows nothing of sessions: how they begin and end
 //! is above.
@@ -33,7 +33,7 @@ pub(crate) struct Synchronizer {
     pub(super) lease: Arc<Lease>,
     pub(super) computer: String,
     pub(super) remember: bool,
-    /// What `status` shows without waiting for a publish that is going on.
+    /// The facts that `status` shows without waiting for a publish that is going on.
     pub(super) facts: Mutex<Facts>,
     listeners: RwLock<Vec<Listener>>,
     flushers: RwLock<Vec<Flusher>>,
@@ -125,17 +125,17 @@ impl Synchronizer {
         &self.account
     }
 
-    /// What keeps records of this computer from being collected.
+    /// The lease that keeps records of this computer from being collected.
     pub(crate) fn lease(&self) -> &Arc<Lease> {
         &self.lease
     }
 
-    /// What this computer keeps.
+    /// This computer's files.
     pub(crate) fn local(&self) -> &Arc<Local> {
         &self.local
     }
 
-    /// What `status` shows without waiting for a publish that is going on.
+    /// The facts that `status` shows without waiting for a publish that is going on.
     pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock()
     }
@@ -145,7 +145,7 @@ impl Synchronizer {
         self.facts.lock().offline = offline;
     }
 
-    /// What `status` tells of what waits to be published.
+    /// The report of changes that wait to be published, for `status`.
     pub(crate) fn report_backlog(&self, bytes: u64) -> Waiting {
         self.backlog.report(bytes, self.trouble())
     }
@@ -161,7 +161,7 @@ impl Synchronizer {
         Leave(&self.left)
     }
 
-    /// What was published last, before anybody else can publish.
+    /// The sync base, before any other thread can publish.
     pub(crate) fn first_sync_base(&self) -> MutexGuard<'_, SyncBase> {
         self.sync_base.lock()
     }
@@ -197,13 +197,13 @@ impl Synchronizer {
         self.backlog.look(waits, at_least);
     }
 
-    /// What keeps the publish that is under way, if one is and something does.
+    /// The obstacle of the publish that is under way, if there is one.
     pub(crate) fn trouble(&self) -> Option<String> {
         let trying = self.trying.lock().clone();
         trying.and_then(|attempt| attempt.why_it_waits(self.home.packs().store()))
     }
 
-    /// Whether somebody wants to leave without waiting for what is under way.
+    /// Whether a sign-out wants to leave without waiting for work that is under way.
     pub(crate) fn is_left(&self) -> bool {
         self.left.load(Ordering::Acquire) > 0
     }

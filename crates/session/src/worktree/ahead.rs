@@ -26,7 +26,7 @@ struct Stored {
     missing: Option<ObjectRef>,
 }
 
-/// What of a pack a file has.
+/// The part of a pack that a file has.
 struct Group {
     pack: Address,
     /// The number of its first block there.
@@ -36,7 +36,7 @@ struct Group {
 }
 
 impl Home {
-    /// Told of a read: wishes for what comes after it.
+    /// Told of a read: requests the blocks after it.
     pub(crate) fn read_ahead(&self, ino: Ino, offset: u64, end: u64) {
         if self.packs.is_remote() {
             return self.wish_ahead(ino, offset, end);
@@ -63,7 +63,7 @@ impl Home {
     /// Has packs fetched from elsewhere, or what a file has of them.
     fn wish_ahead(&self, ino: Ino, offset: u64, end: u64) {
         for _ in 0..NODES_WAITED_FOR {
-            // Readers of one file take turns, so that none wishes for what another one is about to wish for.
+            // Readers of one file take turns, so that no block is requested twice.
             let turn = self.ahead.turn();
             let Some(from) = self.ahead.goes_on_from(ino, offset, end) else {
                 return;
@@ -93,7 +93,7 @@ impl Home {
                 }
                 return;
             }
-            // He comes to it at once. Whoever needs it gets the error.
+            // The reader needs it at once. The read that needs it gets the error.
             if self.reader.node(&node).is_err() {
                 return;
             }
@@ -153,7 +153,7 @@ impl Home {
     }
 }
 
-/// What a file has of each pack, in the order of its blocks.
+/// The parts of packs that a file has, in the order of its blocks.
 fn groups(blocks: &[(u64, ObjectRef)]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (number, at) in blocks {

@@ -4,7 +4,7 @@ use safeos_tree::Inode;
 
 use crate::{Attr, Ino};
 
-/// What `stat` shows of a node that belongs to this user and group.
+/// The attributes that `stat` shows of a node that belongs to this user and group.
 pub(crate) fn attr(ino: Ino, inode: &Inode, (uid, gid): (u32, u32)) -> Attr {
     Attr {
         ino,

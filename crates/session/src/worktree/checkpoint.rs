@@ -53,11 +53,11 @@ impl Checkpoint {
 impl Home {
     /// Takes everything of one moment, on top of the head that was published last.
     pub(crate) fn checkpoint(&self, head: &Address) -> Result<Checkpoint> {
-        // What is being built goes with a later commit, as a whole.
+        // Content that is being built goes with a later commit, as a whole.
         let _whole = self.building.write();
         loop {
             let work = self.work.write();
-            // Who has the list may wait for the tree.
+            // The holder of the list may wait for the tree.
             let Some(in_memory) = self.files.try_all() else {
                 drop(work);
                 thread::yield_now();
@@ -76,8 +76,8 @@ impl Home {
         }
     }
 
-    /// Has the stage say what was in memory at a checkpoint, in a segment after it: when the head has moved nobody reads
-    /// the segment that ended there any more, and what is in memory only was synced, perhaps, into that.
+    /// Has the stage log what was in memory at a checkpoint, in a segment after it: when the head has moved, the
+    /// segment that ended there is never read again, and data that is only in memory was synced, perhaps, into that.
     pub(crate) fn keep_after(&self, checkpoint: &Checkpoint) -> Result<()> {
         self.unlog_all();
         let complete = self.stage.complete(checkpoint.segment);
@@ -125,8 +125,8 @@ impl Home {
         self.work.write().tree.release_stored(&self.reader);
     }
 
-    /// Makes the merged tree the one that is worked on. Not if that has changed since `ours`, or somebody has written
-    /// to a file that the batch changes: what is in memory of it is of the old content.
+    /// Makes the merged tree the working tree. Returns `false` if it has changed since `ours`, or if a file that
+    /// the batch changes was written to: its content in memory is of the old version.
     pub(crate) fn take_over(
         &self,
         ours: &Tree,

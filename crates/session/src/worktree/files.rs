@@ -129,8 +129,8 @@ impl Files {
             .collect()
     }
 
-    /// Whether [`Files::of`] would give these. Does not wait, since whoever has the list may wait for the tree: `false`
-    /// when somebody has.
+    /// Whether [`Files::of`] would return these. Does not wait, since the holder of the list may wait for the tree:
+    /// returns `false` if the list is locked.
     pub(crate) fn are(&self, inos: &BTreeSet<Ino>, these: &[Arc<File>]) -> bool {
         self.files.try_lock().is_some_and(|files| {
             let there = inos.iter().filter_map(|ino| files.get(ino));
@@ -138,7 +138,7 @@ impl Files {
         })
     }
 
-    /// Forgets files that nobody uses and that say nothing the tree does not.
+    /// Forgets files that are not in use and have no changes beyond the tree.
     pub(crate) fn tidy(&self, ino: Ino, clean: impl FnOnce(&State) -> bool) {
         let mut files = self.files.lock();
         if let Some(file) = files.get(&ino)
@@ -164,7 +164,7 @@ impl Files {
         self.files.lock().keys().copied().collect()
     }
 
-    /// The same, without waiting: whoever has the list may wait for the tree.
+    /// The same, without waiting: the holder of the list may wait for the tree.
     pub(crate) fn try_all(&self) -> Option<Vec<Ino>> {
         Some(self.files.try_lock()?.keys().copied().collect())
     }
@@ -179,7 +179,7 @@ impl Files {
         Emptying(self)
     }
 
-    /// Whether somebody does that. Who would only help makes one more pack that is not full.
+    /// Whether a thread does that. A second one would only make one more pack that is not full.
     pub(crate) fn is_being_emptied(&self) -> bool {
         self.emptying.load(Ordering::Relaxed) > 0
     }

@@ -153,7 +153,7 @@ impl Home {
         Ok(())
     }
 
-    /// Whether enough is in memory to fill packs, and nobody does.
+    /// Whether enough is in memory to fill packs, and no thread does.
     pub(crate) fn is_to_be_flushed(&self) -> bool {
         self.files.dirty_bytes() * 3 > self.limits.dirty_bytes_max && !self.files.is_being_emptied()
     }
@@ -200,7 +200,7 @@ impl Home {
         let elsewhere = self.flush_free(blocks)?;
         if !elsewhere.is_empty() {
             self.scheduler.wait();
-            // What did not go well there.
+            // Retries the blocks that failed there.
             self.flush_free(elsewhere)?;
         }
         Ok(())
@@ -336,7 +336,7 @@ impl Home {
         let mut done = Vec::with_capacity(blocks.len());
         for (index, block) in blocks {
             let number = moving[*index].number;
-            // What was written to meanwhile stays.
+            // Blocks that were written to meanwhile stay.
             if let Some(dirty) = state.blocks.get(&number)
                 && Arc::ptr_eq(&dirty.data, &moving[*index].data)
             {

@@ -18,7 +18,7 @@ pub(crate) const PACKS_PER_BATCH: usize = 2;
 /// How many whole blocks a batch takes: as many as its packs hold, sealed and listed, and no more, which would make one
 /// more pack, a small one. Every pack is a record, and where records are paid for that counts.
 pub(crate) const BLOCKS_PER_BATCH: usize = PACKS_PER_BATCH * 126;
-/// What sealing and the pack's list add to an object, at most: its codec, a tag for every page, an entry.
+/// The bytes that sealing and the pack's list add to an object, at most: its codec, a tag for every page, an entry.
 const SEALED_BYTES: usize = 1 + BLOCK_BYTES / 4096 * 16 + 21;
 /// The largest that a block gets in a pack.
 const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + SEALED_BYTES;
@@ -31,7 +31,7 @@ const _: () = assert!(BATCH_BYTES + BLOCK_BYTES_MAX < PACKS_PER_BATCH * MAX_CHUN
 pub(crate) struct Moving {
     pub(crate) ino: Ino,
     pub(crate) number: u64,
-    /// What it was when the batch began.
+    /// Its content when the batch began.
     pub(crate) data: Arc<Vec<u8>>,
 }
 
@@ -132,7 +132,7 @@ impl Drop for FlushBatch<'_> {
         for Moving { ino, number, .. } in &self.blocks {
             if let Some(file) = self.files.get(*ino)
                 && let Some(block) = file.state.lock().blocks.get_mut(number)
-                // Written anew since, a block can be in a later batch.
+                // Written again since, a block can be in a later batch.
                 && block.batch == Some(self.number)
             {
                 block.batch = None;

@@ -40,7 +40,7 @@ const ROOM_MIN: u64 = 256 * 1024;
 /// Looks at the tree and says what is to change in it, and what the answer is.
 pub(crate) type Plan<'a, T> = &'a mut dyn FnMut(TreeView<'_>) -> Result<(Batch, T), Fault>;
 
-/// What changes while somebody works.
+/// The state that changes while the session works.
 pub(crate) struct Work {
     pub(crate) tree: Tree,
     /// Nodes without a name that are still in use. They are never published.
@@ -72,7 +72,7 @@ pub(crate) struct Home {
     pub(super) problems: Problems,
     pub(super) ahead: ReadAhead,
     pub(super) limits: Limits,
-    /// What is kept back on the disk that holds the stage.
+    /// The reserve on the disk that holds the stage.
     reserve: Arc<Reserve>,
     /// Whether only what is kept back is left of a disk that this home is on.
     short: AtomicBool,
@@ -144,12 +144,12 @@ impl Home {
         &self.packs
     }
 
-    /// What is synced and not published.
+    /// The changes that are synced and not published.
     pub(crate) fn stage(&self) -> &Stage {
         &self.stage
     }
 
-    /// What `status` tells.
+    /// The problems that `status` reports.
     pub(crate) fn problems(&self) -> &Problems {
         &self.problems
     }
@@ -169,7 +169,7 @@ impl Home {
         self.owners.of_another_tree()
     }
 
-    /// Looks up anew who owns what.
+    /// Forgets the cached owners, so that they are looked up again.
     pub(crate) fn forget_owners(&self) {
         self.owners.forget();
     }
@@ -196,7 +196,7 @@ impl Home {
         self.changing.write()
     }
 
-    /// To be held by whoever makes a change for somebody.
+    /// Held while a caller's change is made.
     pub(crate) fn changing(&self) -> Result<RwLockReadGuard<'_, ()>> {
         let refuse = || {
             let closed = self.closed.load(Ordering::SeqCst);

@@ -70,7 +70,7 @@ impl<'a> Plan<'a> {
         self.batch.push((Key::entry(dir, name), value));
     }
 
-    /// Takes one name from a node; whether that was the last. A small node that nobody uses goes at once.
+    /// Takes one name from a node; whether that was the last. A small unused node is removed at once.
     fn drop_name(&mut self, ino: Ino) -> Result<bool, Fault> {
         let now = self.now;
         let inode = self.inode(ino)?;
@@ -303,7 +303,7 @@ impl Home {
         self.dispose(gone)
     }
 
-    /// Removes a node without names, now or when nobody uses it any more.
+    /// Removes a node without names, now or when it is no longer in use.
     pub(crate) fn dispose(&self, ino: Option<Ino>) -> Result<()> {
         match ino {
             Some(ino) if !self.is_pinned(ino) => self.reap(ino),
@@ -530,7 +530,7 @@ fn move_link(plan: &mut Plan<'_>, loses: Ino, gains: Ino) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What an overlay takes for the absence of a name.
+/// The node that an overlay takes for the absence of a name.
 fn whiteout_inode(dir: Ino, (uid, gid): (Owner, Owner), now: Nanos) -> Inode {
     Inode {
         kind: TreeKind::CharDevice,

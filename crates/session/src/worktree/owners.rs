@@ -1,8 +1,8 @@
-//! Whose the nodes of a tree are, in the numbers of this computer.
+//! The owners of a tree's nodes, in the numbers of this computer.
 //!
 //! What always holds here: nowhere else does an owner of a tree become a number of this computer, or a number an
-//! owner. What is the person's is shown as the session's user's, and what a caller gives to that user is kept as the
-//! person's. Other numbers are kept as they are.
+//! owner. The person's nodes are shown as the session's user's, and nodes that a caller gives to that user are kept as
+//! the person's. Other numbers are kept as they are.
 
 use crate::lock::RwLock;
 use safeos_tree::{Inode, Owner};
@@ -10,14 +10,14 @@ use safeos_tree::{Inode, Owner};
 use crate::worktree::attr::attr;
 use crate::{Attr, Error, Ino};
 
-/// The attribute of the root folder that says which numbers of an earlier home are the person's, from when somebody else
-/// has that folder. No program can set or see an attribute with NUL in its name.
+/// The attribute of the root folder that says which numbers of an earlier home are the person's, from when that folder
+/// has another owner. No program can set or see an attribute with NUL in its name.
 pub(super) const EARLY_NAME: &[u8] = b"\0early";
 /// Where it says that there is no such number.
 const NO_NUMBER: u32 = u32::MAX;
-/// What a system says for a user or group that it has no number for, and what its calls take for "leave as it is".
+/// The number that a system shows for an unknown user or group, and that its calls take for "leave as it is".
 pub(super) const UNKNOWN: u32 = u32::MAX;
-/// What a node belongs to whose maker has no number: the one that systems show for that.
+/// The owner of a node whose maker has no number: the one that systems show for that.
 const NOBODY: u32 = 65534;
 
 /// Whether an attribute is the format's own, and not a program's.
@@ -62,7 +62,7 @@ pub(crate) struct Owners {
     pub(super) group: u32,
     /// Whether all nodes are shown as theirs.
     pub(super) all: bool,
-    /// What the root folder says, once it was asked.
+    /// The root folder's answer, once it was read.
     pub(super) early: RwLock<Option<Early>>,
 }
 
@@ -77,7 +77,7 @@ impl Owners {
         }
     }
 
-    /// Of a public tree, which belongs to whoever looks: whose it was is nobody's business.
+    /// Of a public tree, which belongs to its viewer: its former owner is not shown.
     pub(crate) fn of_public(viewer: (u32, u32)) -> Self {
         Self {
             all: true,
@@ -125,7 +125,7 @@ impl Owners {
     }
 }
 
-/// What is kept for a number that a caller gives.
+/// The owner that is kept for a number that a caller gives.
 pub(super) fn kept(number: u32, own: u32) -> Owner {
     if number == own {
         Owner::Person

@@ -46,7 +46,7 @@ impl Owners {
         }
     }
 
-    /// What `stat` shows.
+    /// The attributes that `stat` shows.
     pub(crate) fn attr(&self, look: TreeView<'_>, ino: Ino, inode: &Inode) -> Result<Attr, Fault> {
         Ok(self.shown(self.early_for(look, inode)?, ino, inode))
     }

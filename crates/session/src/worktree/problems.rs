@@ -1,4 +1,4 @@
-//! What went wrong in the background or on damaged files, for `status`.
+//! Failures in the background or on damaged files, for `status`.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub(crate) struct Problems(Mutex<VecDeque<Problem>>);
 #[derive(PartialEq)]
 struct Problem {
     text: String,
-    /// Whether it tells of records that cannot be read, which somebody may bring back.
+    /// Whether it concerns records that cannot be read, which may come back.
     damage: bool,
 }
 

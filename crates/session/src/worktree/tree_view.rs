@@ -45,7 +45,7 @@ impl TreeView<'_> {
         }
     }
 
-    /// What a symbolic link says.
+    /// The target of a symbolic link.
     pub(crate) fn target(&self, ino: Ino) -> Found<Vec<u8>> {
         let inode = self.inode(ino)?;
         match inode.kind {
@@ -62,7 +62,7 @@ impl TreeView<'_> {
         }
     }
 
-    /// What `name` in `dir` names. The directory itself is not looked at.
+    /// The node that `name` in `dir` names. The directory itself is not looked at.
     pub(crate) fn entry(
         &self,
         dir: Ino,

@@ -10,7 +10,7 @@ use crate::{
     Volume, XattrMode,
 };
 
-/// What `statfs` shows as free where nobody knows: 16 TiB.
+/// The free space that `statfs` shows where it is unknown: 16 TiB.
 const SPACE_BYTES: u64 = 1 << 44;
 
 impl Home {
@@ -103,7 +103,7 @@ impl Volume for Home {
         self.alive()?;
         let totals = self.work.read().tree.totals();
         let dirty = self.files.dirty_bytes() as u64;
-        // What is still in memory is going to take some of it.
+        // Data that is still in memory is going to take some of it.
         let free = self
             .room()
             .map_or(SPACE_BYTES, |room| room.free)

@@ -1,4 +1,4 @@
-//! What the tests of sessions share: an account, its computers, and what a crash leaves.
+//! Shared parts of the session tests: an account, its computers, and the files after a crash.
 
 // Each test is a program of its own and uses some of it.
 #![allow(dead_code)]
@@ -58,14 +58,14 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What a crash leaves: the folder as it is now.
+/// The state folder after a crash: as it is now.
 pub fn after_crash(state: &TempDir) -> TempDir {
     let after = TempDir::new().unwrap();
     copy(state.path(), after.path());
     after
 }
 
-/// The files in a folder that somebody may be writing to, when it has come to rest.
+/// The files in a folder that may be written to, once they have settled.
 pub fn at_rest(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = read_all(dir);
     let mut tries = 0;

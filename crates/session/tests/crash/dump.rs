@@ -9,7 +9,7 @@ use safeos_session::model::ModelVolume;
 
 use crate::operation::Path;
 
-/// What a path names, without what differs between a volume and its model.
+/// The node of a path, without what differs between a volume and its model.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Node {
     pub kind: FileKind,

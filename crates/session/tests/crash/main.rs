@@ -1,9 +1,9 @@
 //! Random work on a home beside a plain model of it: crashes at any moment, also in the middle of
 //! publishing and with a torn log, computers that are destroyed, computers that meet.
 //!
-//! What is held against the session: every call answers as the model does; after a crash the names are
+//! The session is checked for this: every call answers as the model does; after a crash the names are
 //! those of one moment since the last sync, and every file that was synced has its content and times;
-//! what was published is there without the computer; of two computers' work nothing is lost.
+//! published changes are there without the computer; of two computers' work nothing is lost.
 //!
 //! `CRASH_SEEDS=FROM..TO` runs other seeds than the usual few.
 
@@ -123,7 +123,7 @@ fn what_went_into_packs_survives_too() {
     }
 }
 
-/// Somebody works and syncs at each call that publishing makes of the store, and the computer crashes at
+/// A program writes and syncs at each call that publishing makes of the store, and the computer crashes at
 /// each later one.
 #[test]
 fn publishing_can_be_cut_anywhere() {

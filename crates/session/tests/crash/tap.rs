@@ -11,7 +11,7 @@ type Hook = Box<dyn FnOnce() + Send>;
 
 pub struct Tap {
     pub store: MemoryStore,
-    /// What is done at which of the next writing calls, counted from 0 before and after each.
+    /// Actions at the next writing calls, counted from 0 before and after each.
     hooks: Mutex<Vec<(usize, Hook)>>,
 }
 

@@ -29,14 +29,14 @@ pub fn store(local: bool) -> MemoryStore {
 #[derive(Clone)]
 struct Moment {
     number: u64,
-    /// What was done last.
+    /// The last operation.
     after: String,
     dump: Dump,
     /// Files whose content has changed since it was synced, and when.
     dirty: BTreeMap<Ino, u64>,
 }
 
-/// What may be found after a crash: one of these moments, but of files that were not synced anything.
+/// The states that are allowed after a crash: one of these moments, but any content of files that were not synced.
 #[derive(Clone)]
 pub struct History(Vec<Moment>);
 
@@ -90,7 +90,7 @@ impl Moment {
     }
 }
 
-/// What one computer and the store hold at one moment.
+/// The state of one computer and the store at one moment.
 pub struct Image {
     files: BTreeMap<PathBuf, Vec<u8>>,
     records: MemoryState,
@@ -291,7 +291,7 @@ impl Bench {
         self.inner.lock().history.forget_older(ino);
     }
 
-    /// What a crash at this moment would leave.
+    /// The state after a crash at this moment.
     pub fn image(&self) -> Image {
         Image {
             files: at_rest(&self.state),
@@ -335,7 +335,7 @@ impl World {
         }
     }
 
-    /// Publishes. If `during` is given, somebody works at that call of the store, and an image is taken
+    /// Publishes. If `during` is given, a program writes at that call of the store, and an image is taken
     /// there or so many calls later.
     pub fn publish(&self, during: Option<(usize, usize, u64)>) -> Option<Image> {
         let mark = self.bench.history().now().number;

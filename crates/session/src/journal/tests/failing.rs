@@ -26,7 +26,7 @@ struct Wishes {
     /// So many syncs fail from now on.
     bad_syncs: AtomicUsize,
     syncs: AtomicUsize,
-    /// What was written and not synced, by file: offset and length.
+    /// Ranges that were written and not synced, by file: offset and length.
     unsynced: Mutex<Vec<(u64, Ranges)>>,
 }
 
@@ -37,7 +37,7 @@ impl Failing {
         disk
     }
 
-    /// Whether every write fails, as on a disk that is broken or was mounted anew to be read only.
+    /// Whether every write fails, as on a disk that is broken or was remounted read-only.
     pub(crate) fn set_broken(&self, broken: bool) {
         self.0.broken.store(broken, Ordering::SeqCst);
     }
@@ -142,7 +142,7 @@ fn a_full_disk_is_an_error_until_there_is_room() {
         }
     }
     assert!((10..20).contains(&synced), "{synced}");
-    // What was confirmed stays so; what was not is refused every time.
+    // Confirmed frames stay confirmed; others are refused every time.
     stage.sync(Position(synced as u64 * 1021)).unwrap();
     assert!(stage.sync(stage.end()).is_err());
     // A crash now: exactly the confirmed ones, and perhaps more of the right ones.
@@ -152,7 +152,7 @@ fn a_full_disk_is_an_error_until_there_is_room() {
     }
     let found = frames(reopen(copy.path()).1);
     assert!(found.len() >= synced && found == all(0..found.len()));
-    // Somebody makes room.
+    // Space is freed.
     disk.0.room.store(u64::MAX, Ordering::SeqCst);
     stage.sync(stage.end()).unwrap();
     assert!(stage.failure().is_none());
@@ -265,7 +265,7 @@ fn nothing_is_lost_under_random_failures() {
     assert_eq!(next, [100; 4]);
 }
 
-/// What is published need not be written any more: a full disk is left so.
+/// Published frames need not be written any more: a full disk recovers this way.
 #[test]
 fn what_the_disk_did_not_take_is_passed_over_when_it_is_published() {
     let dir = folder();

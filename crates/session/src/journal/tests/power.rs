@@ -169,7 +169,7 @@ fn batches(numbers: std::ops::Range<u8>) -> Vec<OwnedFrame> {
 
 #[test]
 fn damage_in_the_middle_is_said_and_nothing_after_it_is_given() {
-    // What happens to the second segment, and how many frames come back.
+    // The damage to the second segment, and how many frames come back.
     type Harm = fn(&[segment::Name]);
     let harms: [(Harm, u8); 6] = [
         (|names| fs::remove_file(&names[1].path).unwrap(), 2),

@@ -104,7 +104,7 @@ impl Computer {
         self.session.sync.publish_quietly(&()).unwrap();
     }
 
-    /// What a crash at this moment leaves.
+    /// The state folder and store after a crash at this moment.
     fn image(&self) -> (TempDir, MemoryState) {
         let state = folder();
         copy(self.state.path(), state.path());
@@ -326,7 +326,7 @@ fn a_collection_leaves_what_another_computer_publishes_meanwhile() {
         };
         let collected = collector.join().unwrap();
         writer.join().unwrap();
-        // Somebody may be faster each time.
+        // Another thread may be faster each time.
         if let Err(error) = collected {
             assert_eq!(error.code(), "head_moved", "{error}");
         }

@@ -77,7 +77,7 @@ fn a_home_is_read_where_nothing_can_be_written() {
         let home = session.home().unwrap();
         let kept = file(&*home, "kept", b"published");
         session.publish(&()).unwrap();
-        // What a crash leaves.
+        // The files that a crash leaves.
         let late = file(&*home, "late", b"not published");
         home.sync(late).unwrap();
         drop((home, session));

@@ -44,7 +44,7 @@ impl Home {
         assemble(pieces, &self.reader, out)
     }
 
-    /// What most reads of small pieces are: a part of one block that was not written to. It is answered
+    /// The most frequent read of small pieces: a part of one block that was not written to. It is answered
     /// without gathering anything first.
     fn read_within_block(
         &self,
@@ -117,7 +117,7 @@ impl Piece {
     }
 }
 
-/// What a read consists of, block by block.
+/// The pieces of a read, block by block.
 fn pieces(
     look: TreeView<'_>,
     ino: Ino,

@@ -53,7 +53,7 @@ impl Home {
         end_of(size, 0)?;
         // The last block may have to be in memory.
         self.make_room(BLOCK_BYTES)?;
-        // Many blocks go in several changes, the length with the last: nobody sees old content again.
+        // Many blocks go in several changes, the length with the last: old content is never seen again.
         let first = size.div_ceil(BLOCK);
         self.remove_many(ino, first, u64::MAX)?;
         self.with_file(ino, |open| open.resize(size))?;
@@ -314,7 +314,7 @@ impl Open<'_> {
                 }
             }
             let mut inode = inode.as_ref().clone();
-            // What is only in memory does not count as the tree's length yet.
+            // A length that is only in memory is not the tree's length yet.
             if freed > 0 || size.is_some_and(|size| size < inode.size) {
                 inode.allocated = inode.allocated.saturating_sub(freed);
                 inode.size = size.unwrap_or(inode.size).min(inode.size);

@@ -87,7 +87,7 @@ fn a_disk_that_fails_is_told_to_writers_before_the_memory_is_full_of_what_it_doe
     assert!(home.stage.bytes() < 80 * MIB as u64);
     // Also changes that are no content.
     assert_eq!(make(&home, "other").unwrap_err().errno(), 5);
-    // What makes room goes on.
+    // Changes that free space go on.
     home.unlink(home.root(), b"file").unwrap();
     disk.set_broken(false);
     std::thread::sleep(std::time::Duration::from_millis(1100));
@@ -128,7 +128,7 @@ fn a_write_that_finds_no_room_is_not_taken() {
     store.fail_next(Method::PutChunks, u64::MAX, full);
     let mut refused = 0;
     for number in 0..40 {
-        // What nothing can make smaller.
+        // Data that cannot be compressed.
         let mut data = vec![0; MIB];
         safeos_record::random_bytes(&mut data).unwrap();
         match home.write(file, Some(number * MIB as u64), &data) {
