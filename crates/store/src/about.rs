@@ -1,4 +1,4 @@
-//! What a store says about itself and what it holds.
+//! A store's description of itself and of its records.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Kind};
 
-/// What a store is like, for the policies of those above it.
+/// The properties of a store, for the policies of the layers above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Traits {
     /// Records are on this computer: reading one is as fast as a local cache, which is then pointless.
@@ -43,13 +43,13 @@ pub struct Stats {
 pub struct Failures {
     /// How many, also of those that were tried again and have succeeded then.
     pub count: u64,
-    /// What went wrong with the last one, and when.
+    /// The last failure, and its time.
     pub last: Option<(Error, Instant)>,
-    /// Since when a request is under way that somebody waits for and that has no answer yet, as far as that is counted.
+    /// The start of the oldest awaited request without an answer, as far as that is counted.
     pub unanswered_since: Option<Instant>,
 }
 
-/// What became of waiting for a pointer to move.
+/// The outcome of waiting for a pointer to move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Watched {
     /// It has moved, or is said to have.

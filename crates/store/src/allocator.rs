@@ -1,4 +1,4 @@
-//! What the system's allocator keeps for programs that hold many records in memory.
+//! Settings of the system's allocator for programs that hold many records in memory.
 
 /// Has the allocator keep what it was given back for the next records, up to a limit: giving it to the system and taking
 /// it again costs more than filling it. To be called before there are other threads.
@@ -10,7 +10,7 @@ pub fn keep_memory() {
     {
         const KEPT_BYTES: libc::c_int = 32 << 20;
         const ARENAS: libc::c_int = 2;
-        // SAFETY: called before there are other threads; these take two numbers. What is refused stays as it was.
+        // SAFETY: called before there are other threads; these take two numbers. A refused value changes nothing.
         unsafe {
             // Also for what is as long as a pack, which would be mapped and unmapped each time.
             libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES);

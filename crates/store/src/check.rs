@@ -5,7 +5,7 @@ use safeos_record::{Address, Chunk, Pointer};
 
 use crate::{Error, Kind, Result};
 
-/// What was found under a chunk's address, checked against it.
+/// The chunk found under an address, checked against it.
 pub(crate) fn checked_chunk(address: Address, found: Option<Bytes>) -> Result<Chunk> {
     let Some(bytes) = found else {
         return Err(Error::Missing {
@@ -20,7 +20,7 @@ pub(crate) fn checked_chunk(address: Address, found: Option<Bytes>) -> Result<Ch
     })
 }
 
-/// What was found under a pointer's address: verified, and the pointer of that very address.
+/// The pointer found under an address: verified, and the pointer of that very address.
 pub(crate) fn checked_pointer(address: Address, found: Option<&[u8]>) -> Result<Option<Pointer>> {
     let Some(bytes) = found else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! What is kept on this computer needs these of its disk: private folders and files, durable names, files replaced in one
+//! Disk operations for local files: private folders and files, durable names, files replaced in one
 //! step.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -2,7 +2,7 @@ use safeos_record::Address;
 
 use crate::Kind;
 
-/// What can go wrong with a store. Each message says what failed, on what, and what to do.
+/// A failure of a store. Each message says what failed, on what, and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,7 +14,7 @@ pub enum Error {
     Unreachable {
         /// The store.
         url: String,
-        /// What was tried and failed.
+        /// The attempt that failed.
         why: String,
     },
     /// Something else answers where a gateway should: a network's sign-in page, a proxy, another program. That says nothing
@@ -23,7 +23,7 @@ pub enum Error {
     NotAGateway {
         /// The store.
         url: String,
-        /// What came, and what to do.
+        /// The answer that came, and what to do.
         why: String,
     },
     /// No such record.
@@ -43,7 +43,7 @@ pub enum Error {
         kind: Kind,
         /// Which.
         address: Address,
-        /// What does not fit.
+        /// The part that does not fit.
         why: String,
     },
     /// A pointer has moved meanwhile.
@@ -54,12 +54,12 @@ pub enum Error {
         /// The counter that is there now.
         current: Option<u64>,
     },
-    /// The store does not do this for us: an unknown token, a redirect, a certificate nobody vouches for.
+    /// The store refuses this: an unknown token, a redirect, an untrusted certificate.
     #[error("the store {url} refuses: {why}")]
     Refused {
         /// The store.
         url: String,
-        /// What it refuses and what to do.
+        /// The reason, and what to do.
         why: String,
     },
     /// The disk or the quota is full.
@@ -67,15 +67,15 @@ pub enum Error {
     Full {
         /// The store.
         url: String,
-        /// What the system said.
+        /// The system's message.
         why: String,
     },
-    /// Records are paid for here and the wallet cannot: there is none, or it has run dry.
+    /// Records are paid for here and the wallet cannot pay: it is missing or empty.
     #[error("the store {url} wants to be paid: {why}")]
     Unpaid {
         /// The store.
         url: String,
-        /// What is missing and what to do.
+        /// The missing part, and what to do.
         why: String,
     },
     /// This build of SafeOS has no client of the network.
@@ -88,7 +88,7 @@ pub enum Error {
         /// How to get there.
         cure: String,
     },
-    /// What was given as the key of a wallet is none.
+    /// The given wallet key is malformed.
     #[error(
         "for the store {url}: the wallet key is none: it has 64 hexadecimal digits, with or without 0x before them"
     )]
@@ -101,10 +101,10 @@ pub enum Error {
     Dear {
         /// The store.
         url: String,
-        /// What it would cost and what to do.
+        /// The price, and what to do.
         why: String,
     },
-    /// Whoever asked for it has ended it.
+    /// The caller has stopped the upload.
     #[error(
         "the store {url}: the upload was stopped; it goes on where it was when it is begun again"
     )]
@@ -112,7 +112,7 @@ pub enum Error {
         /// The store.
         url: String,
     },
-    /// The store's folder is somebody else's, or anybody's.
+    /// The store's folder belongs to another user, or others can change it.
     #[error("the store {url} is not used: {why}")]
     Strange {
         /// The store.
@@ -125,7 +125,7 @@ pub enum Error {
     Broken {
         /// The store.
         url: String,
-        /// What is wrong and what to do.
+        /// The problem, and what to do.
         why: String,
     },
 }

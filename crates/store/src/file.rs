@@ -5,14 +5,14 @@
 //! records.redb     pointers, and chunks of at most 64 KiB (redb, over checksummed blocks)
 //! chunks/a/…       a file for each larger chunk, named by its address
 //! incoming/        chunks being written
-//! lease.*          who has records.redb open (see `lease.rs`)
-//! reserve          room that is kept back for a full disk (see `reserve.rs`)
+//! lease.*          the lease on records.redb (see `lease.rs`)
+//! reserve          space that is reserved for a full disk (see `reserve.rs`)
 //! ```
 //!
-//! What always holds here: what [`crate::Store`] promises, with any number of processes on one folder.
-//! Large chunks need no engine, so reading and writing them waits for nobody and goes on when the
+//! What always holds here: the promises of [`crate::Store`], with any number of processes on one folder.
+//! Large chunks need no engine, so reading and writing them never waits for a lock and goes on when the
 //! engine's file is damaged. Folders are made with mode 0700, files with 0600. On a full disk pointers are
-//! set, chunks deleted and what [`Store::write_needed`] is for is written all the same: only for them the reserve is
+//! set, chunks deleted and the writes of [`Store::write_needed`] done all the same: only for them the reserve is
 //! given back, and while less than that is left no other chunk is taken.
 
 mod checksummed_file;
@@ -60,7 +60,7 @@ impl FileStore {
     /// Opens the store in `root`, an absolute path; makes it when nothing is there. `url` is what the
     /// store is called in messages.
     pub fn open(url: &str, root: &Path) -> Result<Self> {
-        // Who can put something in the place of its files has us write where they like.
+        // A user who can replace its files could make us write anywhere.
         let ours = || {
             whose::check(root).map_err(|stranger| Error::Strange {
                 url: url.to_owned(),
@@ -77,7 +77,7 @@ impl FileStore {
         };
         if !store.check_format()? {
             store.create()?;
-            // Somebody may have made it before us.
+            // Another process may have made it before us.
             ours()?;
         }
         store.folder.sweep();
@@ -106,7 +106,7 @@ impl FileStore {
             .mode(0o700)
             .create(&self.root)
             .map_err(making)?;
-        // A folder of somebody's files must not become a store by a slip.
+        // A folder of a user's files must not become a store by a slip.
         for entry in fs::read_dir(&self.root).map_err(making)? {
             let name = entry.map_err(making)?.file_name();
             let name = name.to_string_lossy();
@@ -349,7 +349,7 @@ impl Store for FileStore {
     }
 
     fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
-        // Who is told that a chunk is there does not put it again.
+        // A client that is told that a chunk is there does not put it again.
         self.sync()?;
         let mut there = Vec::with_capacity(addresses.len());
         for address in addresses {

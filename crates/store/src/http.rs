@@ -134,7 +134,7 @@ impl HttpStore {
 
     fn get_one(&self, address: &Address) -> Result<Chunk> {
         let found = self.try_each(&mut |gateway, first| {
-            // After a wrong answer one that was looked at anew, by the gateway and whatever lies between.
+            // After a wrong answer, ask the gateway and every cache before it to revalidate.
             let anew = (header::CACHE_CONTROL, "no-cache".to_owned());
             let ask = Call {
                 header: (!first).then_some(anew),
@@ -150,7 +150,7 @@ impl HttpStore {
     }
 
     /// Fetches at most [`FETCH_MAX`] chunks with one request, and the rest of them with another one as long as there
-    /// is somebody to ask.
+    /// is another gateway to ask.
     fn get_some(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
         let mut found: Vec<Option<Result<Chunk, RequestError>>> = vec![None; addresses.len()];
         let outcome = self.try_each(&mut |gateway, _| {
@@ -186,7 +186,7 @@ impl HttpStore {
                         worst = Some(error.clone());
                     }
                     if let Some(place) = found.get_mut(*number) {
-                        // What one gateway could not give must not be forgotten for what another has not got.
+                        // An answer "not there" must not replace another gateway's failure.
                         match (&place, &chunk) {
                             (Some(Err(before)), Err(now)) if before.rank() > now.rank() => {}
                             _ => *place = Some(chunk),
@@ -291,7 +291,7 @@ impl HttpStore {
         if answer.from.status == 304 {
             return Ok(Watched::Same);
         }
-        // It is looked at by whoever asks for it next.
+        // The next caller verifies it.
         Ok(Watched::Moved)
     }
 
@@ -352,7 +352,7 @@ impl HttpStore {
     }
 }
 
-/// What came is well-formed, but no answer to what was asked.
+/// A well-formed answer to another question.
 fn other_answer() -> RequestError {
     RequestError::Lie("its answer does not fit what it was asked".into())
 }
@@ -533,7 +533,7 @@ impl Store for HttpStore {
             match (newest, worst) {
                 (Some(newest), None) => return Ok(newest),
                 (Some(Some(newest)), Some(_)) => return Ok(Some(newest)),
-                // Nobody has it, but somebody did not say: it may be there.
+                // No gateway has it, but one did not say: it may be there.
                 (_, Some(worst)) if worst.tries() <= round + 1 => return Err(of_record(worst)),
                 (None, None) => break,
                 _ => self

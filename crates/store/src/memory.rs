@@ -39,7 +39,7 @@ pub enum Method {
 pub struct MemoryStore {
     traits: Traits,
     records: Mutex<MemoryState>,
-    /// What was written and not synced.
+    /// Records that were written and not synced.
     unsynced: Mutex<BTreeSet<(Kind, Address)>>,
     hooks: Mutex<BTreeMap<Method, Hook>>,
 }
@@ -114,7 +114,7 @@ impl MemoryStore {
         self.records.lock().0.remove(&(kind, *address)).is_some()
     }
 
-    /// What a crash would leave of the store now.
+    /// The records that a crash would leave now.
     pub fn state(&self) -> MemoryState {
         let unsynced = self.unsynced.lock();
         let mut state = self.records.lock().clone();

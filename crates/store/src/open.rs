@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::{Error, FileStore, HttpOptions, HttpStore, Parsed, Result, Store, from_here, parse};
 
 /// Opens a store by its URL: `file:///path` (made when missing), `http://host:port` or `https://host`, several of
-/// these with commas between them for gateways to the same store; [`Error::Url`] for what is none. The network's
+/// these with commas between them for gateways to the same store; [`Error::Url`] for a malformed one. The network's
 /// client is a crate above this one, which opens `autonomi:` too.
 pub fn open(url: &str) -> Result<Arc<dyn Store>> {
     match parse(url)? {

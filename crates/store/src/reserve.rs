@@ -1,10 +1,10 @@
-//! Room that is kept back on a disk, so that a full one can be left again.
+//! Space that is reserved on a disk, so that a full one can be freed again.
 //!
-//! Whoever fills a disk wants to delete something then. But a deletion has to be written down too, and so has
-//! what is collected, and a person who signs in. So a file holds some blocks of the disk that nobody else can take;
-//! they are given back when there is no other room, to what makes room, and taken again when there is plenty.
+//! A person whose disk is full wants to delete something. But a deletion has to be written down too, and so have
+//! a collection and a sign-in. So a file holds some blocks of the disk that no other file can take;
+//! they are released when there is no other space, to operations that free space, and taken again when there is plenty.
 //!
-//! What always holds here: the file has no content that anybody needs, and may be removed by hand at any time; its
+//! What always holds here: the file's content is never needed, and it may be removed by hand at any time; its
 //! blocks are really taken (not a hole, and nothing that a file system could compress).
 
 use std::fs::{self, File, OpenOptions};
@@ -81,7 +81,7 @@ impl Reserve {
         let file = self.open(true)?;
         let taken = allocate(&file, self.bytes).and_then(|()| file.sync_all());
         if taken.is_err() {
-            // What it got is no use to anybody.
+            // A part of the reserve is of no use.
             drop(file.set_len(0));
         }
         taken

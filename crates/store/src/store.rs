@@ -13,14 +13,14 @@ pub trait Store: Send + Sync {
     /// The URL this store was opened by.
     fn url(&self) -> &str;
 
-    /// What this store is like.
+    /// The properties of this store.
     fn traits(&self) -> Traits;
 
     /// Stores chunks; when it returns, all of them are durable. Chunks that are there are left alone.
     fn put_chunks(&self, chunks: &[Chunk]) -> Result<()>;
 
-    /// The same, but durable only when [`Store::sync`] has returned. Until then nobody but this value
-    /// need see them, and a crash may take them; who refers to them in anything durable syncs before.
+    /// The same, but durable only when [`Store::sync`] has returned. Until then only this value
+    /// needs to see them, and a crash may take them; a caller that makes a durable reference to them syncs before.
     fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
         self.put_chunks(chunks)
     }
@@ -117,8 +117,8 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// The requests that have failed since the store was opened: for whoever waits for one that is tried again, and is to know
-    /// why.
+    /// The requests that have failed since the store was opened, for callers that wait for a retried request and report
+    /// the reason.
     fn failures(&self) -> Failures {
         Failures::default()
     }

@@ -18,7 +18,7 @@ pub trait Upload: Send + Sync {
     /// This one was not there and is now.
     fn sent(&self, _chunk: &Address) {}
 
-    /// These are on the store for good: nobody needs to keep them for it any more.
+    /// These are on the store for good: local copies are no longer needed for the upload.
     fn settled(&self, _chunks: &[Address]) {}
 
     /// Whether to stop.

@@ -1,4 +1,4 @@
-//! Store URLs, and what is wrong with text that is none.
+//! Store URLs, and the errors of malformed ones.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ pub enum Parsed {
     Autonomi(Autonomi),
 }
 
-/// What an `autonomi:` URL names.
+/// The network that an `autonomi:` URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Autonomi {
     /// The manifest of a local network; `None`: the main one.
@@ -27,7 +27,7 @@ pub struct Autonomi {
     pub head: Option<String>,
 }
 
-/// Takes a store URL apart; [`Error::Url`] for what is none.
+/// Parses a store URL; [`Error::Url`] for a malformed one.
 pub fn parse(url: &str) -> Result<Parsed> {
     let wrong = |why: &str| Err(Error::Url(format!("“{}” {why}", shown(url))));
     let Some((scheme, rest)) = url.split_once(':') else {
@@ -140,7 +140,7 @@ fn gateway(url: &str) -> Result<String> {
     };
     let host = rest.strip_suffix('/').unwrap_or(rest);
     if host.contains('@') {
-        // Whoever sees the URL would see the secret: it is not repeated.
+        // Every reader of the URL would see the secret: it is not repeated.
         return Err(Error::Url(
             "the store's URL holds a name or password: put the token into a file that only you can read, and name the file in SAFE_TOKEN_FILE".into(),
         ));

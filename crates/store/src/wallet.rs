@@ -1,4 +1,4 @@
-//! What records cost, on stores where they are paid for.
+//! The cost of records, on stores where they are paid for.
 
 use std::fmt;
 use std::str::FromStr;
@@ -88,28 +88,28 @@ impl fmt::Display for Money {
     }
 }
 
-/// What was paid since the store was opened.
+/// The payments since the store was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Spent {
     /// Records paid for: chunks, and states of pointers.
     pub records: u64,
     /// Transactions that paid for them.
     pub payments: u64,
-    /// What it came to.
+    /// Their sum.
     pub money: Money,
 }
 
 /// Records that a sign-up stores: the head, and the pointer to it.
 const SIGN_UP_RECORDS: u64 = 2;
 
-/// What making an account costs, and what the wallet has for it.
+/// The price of making an account, and the wallet's means.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Price {
     /// Records that are paid for.
     pub records: u64,
     /// About what they cost at today's prices.
     pub cost: Money,
-    /// What the wallet has.
+    /// The wallet's balance.
     pub has: Money,
     /// Its address.
     pub wallet: String,
@@ -153,7 +153,7 @@ pub trait Wallet: Send + Sync {
     /// The address of the wallet that pays.
     fn address(&self) -> Option<String>;
 
-    /// What the wallet holds.
+    /// The wallet's balance.
     fn balance(&self) -> Result<Money>;
 
     /// About what so many new records cost at today's prices.
@@ -162,7 +162,7 @@ pub trait Wallet: Send + Sync {
     /// No single upload or pointer may cost more tokens than this; `None`: no limit.
     fn set_limit(&self, tokens: Option<Amount>);
 
-    /// What was paid.
+    /// The payments so far.
     fn spent(&self) -> Spent;
 }
 

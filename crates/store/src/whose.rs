@@ -1,8 +1,8 @@
-//! Whose a folder is: what is kept in a folder that somebody else can change is theirs.
+//! The owner of a folder: files in a folder that another user can change belong to that user.
 //!
-//! What always holds here: a path passes only if nobody but root and the user of this process can put something else at its
+//! What always holds here: a path passes only if only root and the user of this process can put something else at its
 //! end: every folder on the way belongs to one of the two, others may not write into it (or may not take away what is not
-//! theirs, as in `/tmp`), and every link on the way was made by one of the two. What is not there yet passes by its parents.
+//! theirs, as in `/tmp`), and every link on the way was made by one of the two. A missing path passes by its parents.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,7 +16,7 @@ const KIND: u32 = 0o170_000;
 const LINK: u32 = 0o120_000;
 const FOLDER: u32 = 0o040_000;
 const STICKY: u32 = 0o1000;
-/// The owner of what belongs to nobody of this user namespace.
+/// The owner of files whose owner has no number in this user namespace.
 const UNMAPPED: u32 = 65534;
 
 /// Why a path is not trusted. The message says whose it is and what to do.
@@ -25,11 +25,11 @@ const UNMAPPED: u32 = 65534;
 pub struct Stranger {
     /// The folder or link.
     pub path: PathBuf,
-    /// What is wrong with it, and what to do.
+    /// The problem, and what to do.
     pub why: String,
 }
 
-/// Who asks.
+/// The user that asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct User {
     uid: u32,
@@ -39,7 +39,7 @@ struct User {
     enclosed: bool,
 }
 
-/// What is asked of a path on the way.
+/// The attributes of a path on the way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct About {
     uid: u32,
@@ -47,13 +47,13 @@ struct About {
     mode: u32,
 }
 
-/// Refuses an absolute path at whose end somebody else could put something else. What cannot be looked at passes: whoever uses
-/// it will hear why.
+/// Refuses an absolute path whose end another user could replace. A path that cannot be examined passes: its use
+/// will fail with the reason.
 pub fn check(path: &Path) -> Result<(), Stranger> {
     look(path, us(), true)
 }
 
-/// Refuses only what leads through a link that somebody else has made: for files that everybody may see.
+/// Refuses only a path through a link that another user has made: for files that every user may see.
 pub fn check_links(path: &Path) -> Result<(), Stranger> {
     look(path, us(), false)
 }
@@ -95,7 +95,7 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)?;
-    // Somebody may have been quicker.
+    // Another process may have been quicker.
     ours()
 }
 
@@ -202,7 +202,7 @@ fn check_one(path: &Path, found: About, us: User, last: bool) -> Result<(), Stra
     }
     let group = found.mode & 0o020 != 0 && found.gid != 0 && found.gid != us.gid;
     let everybody = found.mode & 0o002 != 0;
-    // Nobody takes away what is not theirs; but what is to be made there somebody could make before.
+    // Other users cannot take away existing files; but a missing one they could make first.
     let kept = found.mode & STICKY != 0 && !last;
     if (group || everybody) && !kept {
         return refused(format!(

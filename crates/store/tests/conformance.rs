@@ -1,4 +1,4 @@
-//! What every store promises, sentence by sentence, run against each of them.
+//! The promises of every store, sentence by sentence, checked for each of them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
@@ -21,7 +21,7 @@ fn on_every_store(test: impl Fn(&dyn Store)) {
         Arc::new(open(&folder.path().join("behind a gateway"))),
         &test,
     );
-    // What a gateway puts in front of a store, or behind it, is a store as well.
+    // The layers that a gateway puts in front of a store, or behind it, are stores as well.
     let memory = || Arc::new(MemoryStore::default());
     test(&Cached::new(memory(), memory(), 1 << 20).unwrap());
     test(&Mirrored::new(memory(), memory(), Arc::new(|_| {})));

@@ -276,7 +276,7 @@ fn a_missing_engine_is_not_made_anew() {
 
 #[test]
 fn an_engine_of_an_older_day_is_whole_and_says_what_it_knew() {
-    // Nobody but the owner can tell: refusing an older head is the session's affair.
+    // Only the owner can tell: refusing an older head is the session's affair.
     let sample = Sample::new();
     let store = open(sample.path());
     store.set_pointer(&pointer(1, 4), Some(3)).unwrap();

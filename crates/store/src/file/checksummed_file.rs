@@ -46,7 +46,7 @@ pub(super) struct ChecksummedFile {
     file: File,
     state: Mutex<State>,
     fault: Fault,
-    /// What is on the disk after each sync, for the tests of power loss.
+    /// The content of the disk after each sync, for the tests of power loss.
     #[cfg(test)]
     synced: Option<Images>,
 }
@@ -82,7 +82,7 @@ impl ChecksummedFile {
 
     /// A file that [`ChecksummedFile`] wrote.
     pub(super) fn open(file: File) -> io::Result<Self> {
-        // What a killed process wrote last may not be on the disk yet; the next commit builds on it.
+        // The last writes of a killed process may not be on the disk yet; the next commit builds on them.
         file.sync_data()?;
         let len = engine_len(file.metadata()?.len());
         if len == 0 {

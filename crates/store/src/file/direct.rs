@@ -12,11 +12,11 @@ use std::path::Path;
 use bytes::Bytes;
 use rustix::fs::OFlags;
 
-/// What direct writes are aligned to in the file and in length, and where the disk wants it in memory too.
+/// The alignment of direct writes in the file and in length, and in memory where the disk wants it.
 const ALIGNMENT: usize = 4096;
 /// How much goes through the aligned buffer with one call.
 const PIECE: usize = 1 << 20;
-/// Somebody may have put a pipe in a chunk's place: opening that would wait for ever.
+/// A pipe may be in a chunk's place: opening it would wait for ever.
 pub(super) const NOT_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
 /// The flag for it, where the system has one.
 #[cfg(target_os = "linux")]

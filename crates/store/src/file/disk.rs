@@ -1,4 +1,4 @@
-//! What the store's files need of the disk.
+//! Disk operations of the store's files.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! What the system and the engine say, turned into errors for people.
+//! Errors of the system and the engine, turned into errors for people.
 
 use std::io;
 use std::path::Path;
@@ -10,11 +10,11 @@ use crate::Error;
 pub(super) enum Failure {
     /// The store's own answer (a conflict, a damaged record): the engine is well.
     Answer(Error),
-    /// The engine or the file under it failed: it must be closed and opened anew.
+    /// The engine or the file under it failed: it must be closed and opened again.
     Engine {
-        /// What the system said, where it said something.
+        /// The system's error, if there is one.
         kind: io::ErrorKind,
-        /// What is wrong.
+        /// The problem.
         why: String,
     },
 }
@@ -104,7 +104,7 @@ pub(super) fn io_error(url: &str, doing: &str, path: &Path, error: &io::Error) -
     }
 }
 
-/// What to do about it.
+/// Advice for the error.
 fn cure(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::PermissionDenied => "; check its owner and its mode",

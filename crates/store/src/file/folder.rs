@@ -55,7 +55,7 @@ enum Way {
     Direct,
 }
 
-/// What is under a chunk's name.
+/// The entry under a chunk's name.
 pub(super) enum Found {
     /// A file of this length.
     File(File, u64),
@@ -141,7 +141,7 @@ impl Folder {
             let unsynced = self.unsynced.clone();
             *syncing = std::thread::Builder::new()
                 .name("store sync".into())
-                // What fails waits on, and who comes to rely on it is told.
+                // A failed sync stays pending, and the next caller that relies on it gets the error.
                 .spawn(move || drop(unsynced.sync()))
                 .ok();
         }
@@ -159,7 +159,7 @@ impl Folder {
             && len == chunk.bytes().len() as u64
             && read_all(&file, len).is_ok_and(|bytes| bytes == chunk.bytes())
         {
-            // Who wrote it may have died before its name was on the disk.
+            // Its writer may have died before its name was on the disk.
             self.unsynced.folder(self.shard(shard_of(&address)));
             return Ok(());
         }
@@ -180,7 +180,7 @@ impl Folder {
         ))
     }
 
-    /// The file of a chunk; `None` when there is none.
+    /// Opens the file of a chunk; `None` when there is none.
     pub(super) fn find(&self, address: &Address) -> io::Result<Option<Found>> {
         if let Some(place) = self.unsynced.place(address)
             && let Ok(file) = File::open(place)
@@ -197,7 +197,7 @@ impl Folder {
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // What cannot be opened at all, such as a socket.
+            // An entry that cannot be opened at all, such as a socket.
             Err(_) if fs::metadata(&path).is_ok_and(|about| !about.is_file()) => {
                 return wrong("is not a file".to_owned());
             }
@@ -337,7 +337,7 @@ impl Folder {
     }
 
     /// Removes a chunk; false when there is none. A removal that a crash undoes is done again by the
-    /// next collection, so nothing is synced.
+    /// next collection, so it is not synced.
     pub(super) fn delete(&self, address: &Address) -> io::Result<bool> {
         for way in [Way::Cached, Way::Direct] {
             self.recent.lock().remove(&(*address, way));
@@ -362,7 +362,7 @@ pub(super) fn read_part(file: &File, offset: u32, len: u32) -> io::Result<Bytes>
     let mut bytes = Vec::with_capacity(len);
     while bytes.len() < len {
         let at = u64::from(offset) + bytes.len() as u64;
-        // Into memory that nobody has cleared for it: a read is as long as a pack.
+        // Into memory that was not zeroed first: a read is as long as a pack.
         match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}

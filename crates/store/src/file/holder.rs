@@ -1,4 +1,4 @@
-//! Who has the engine open, and for how long.
+//! Opening and closing the engine.
 //!
 //! What always holds here: the engine is open only under the lease; an operation never sees it
 //! close; a process that waits for the lease gets it as soon as the operations under way are done;
@@ -16,7 +16,7 @@ use super::failure::{Failure, io_error};
 use super::lease::Lease;
 use crate::{Error, Result};
 
-/// An engine that nobody uses is kept open this long: opening and closing it costs some three disk
+/// An unused engine is kept open this long: opening and closing it costs some three disk
 /// syncs, a burst of calls pays them once.
 const LINGER: Duration = Duration::from_millis(20);
 /// How often an open engine's lease is looked at.
@@ -52,7 +52,7 @@ struct Open {
     lease: Lease,
     users: usize,
     used: Instant,
-    /// It failed or somebody else waits: no new users, and closed as soon as there are none.
+    /// It failed or another process waits: no new users, and closed as soon as there are none.
     leaving: bool,
 }
 
@@ -210,7 +210,7 @@ impl Shared {
                     if open.users == 0 && (open.leaving || open.used.elapsed() >= LINGER) {
                         self.close(&mut state);
                     } else {
-                        // Nobody waits for this thread, and it looks at everything anew.
+                        // No caller waits for this thread, and it checks everything again.
                         MutexGuard::unlocked(&mut state, || std::thread::sleep(TICK));
                     }
                 }

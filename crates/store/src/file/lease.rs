@@ -1,14 +1,14 @@
 //! The one-writer rule of a `file:` store: a lease that one process at a time holds on its engine.
 //!
 //! What always holds here: while a [`Lease`] lives, no other one on the same folder does. A process
-//! that dies loses its lease. Who waits is seen by who holds ([`Lease::wanted`]), and gets the
+//! that dies loses its lease. The holder sees a waiting process ([`Lease::wanted`]), which gets the
 //! lease before the holder can have it again.
 //!
 //! Where the system has file locks, two lock files make the lease: `lease.turn` is held by the one
 //! that waits, `lease.lock` by the one that has it. Redox has none (`flock` does nothing there, and
 //! `fcntl` excludes per file system, not per file). There the file `lease.held` is the lease:
-//! made so that only one can make it, rewritten every second by its holder, and taken over by who
-//! sees it unchanged for [`STALE`]; `lease.wanted` says that somebody waits. The weak point of that
+//! made so that only one can make it, rewritten every second by its holder, and taken over by a process
+//! that sees it unchanged for [`STALE`]; `lease.wanted` says that a process waits. The weak point of that
 //! rule is a holder that slept for longer than [`STALE`] in the middle of a commit; on Redox one
 //! daemon serves a store, and other programs open it only while that one is down.
 
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use safeos_record::random_bytes;
 
-/// An unchanged `lease.held` is nobody's after this long.
+/// An unchanged `lease.held` has expired after this long.
 const STALE: Duration = Duration::from_secs(10);
 /// How often the holder rewrites `lease.held`.
 const RENEWAL: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ impl Lease {
         Ok(Some(Self::Locks { lock, turn }))
     }
 
-    /// Whether somebody waits for it.
+    /// Whether another process waits for it.
     pub(super) fn wanted(&self) -> bool {
         match self {
             Self::Locks { turn, .. } => match turn.try_lock() {
@@ -200,7 +200,7 @@ impl Marker {
         let held = self.folder.join("lease.held");
         let waited_for = self.folder.join("lease.wanted").exists();
         if fs::read(&held).is_ok_and(|now| now.starts_with(&self.token)) {
-            // What stays behind is taken over after `STALE`.
+            // A file that stays behind is taken over after `STALE`.
             drop(remove(&held));
         }
         if waited_for {
@@ -210,7 +210,7 @@ impl Marker {
     }
 }
 
-/// Moves a lease that nobody renews out of the way, unless it is another one by now.
+/// Moves an expired lease out of the way, unless it is another one by now.
 fn take_away(folder: &Path, held: &Path, before: &[u8], token: &[u8; 16]) -> io::Result<()> {
     let name: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
     let aside = folder.join(format!("lease.stale.{name}"));

@@ -73,7 +73,7 @@ impl PendingWrites {
             drop(fs::remove_file(&temporary));
         })?;
         match self.files.lock().entry(chunk.address()) {
-            // Somebody else was as quick.
+            // Another thread was quicker.
             Entry::Occupied(_) => drop(fs::remove_file(&temporary)),
             Entry::Vacant(place) => {
                 place.insert(Arc::new(Written {
@@ -102,7 +102,7 @@ impl PendingWrites {
         true
     }
 
-    /// Waits until the disk has everything that was written before. What fails is tried again by the next.
+    /// Waits until the disk has everything that was written before. Failed writes are tried again by the next call.
     pub(super) fn sync(&self) -> Result<(), Failure> {
         let _turn = self.turn.lock();
         let written: Vec<(Address, Arc<Written>)> = {
@@ -180,7 +180,7 @@ mod tests {
         Chunk::new(Bytes::from(vec![byte; 100_000])).unwrap()
     }
 
-    /// What another process sees, as one after a crash would.
+    /// Whether another process sees a chunk, as one after a crash would.
     fn is_seen(store: &FileStore, chunk: &Chunk) -> bool {
         let other = FileStore::open(store.url(), Path::new(&store.url()[7..])).unwrap();
         match other.get_chunk(&chunk.address()) {

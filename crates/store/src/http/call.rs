@@ -28,7 +28,7 @@ use crate::Room;
 /// Most bytes of an error's body.
 const FAILURE_BYTES_MAX: usize = 8 * 1024;
 
-/// What is asked.
+/// A request.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     /// With the leading slash.
@@ -93,7 +93,7 @@ impl Answer {
 pub(super) type Reading<'a, T> =
     dyn FnMut(&From, &HeaderMap, &mut dyn Read) -> Result<T, RequestError> + 'a;
 
-/// What makes requests.
+/// Makes requests.
 pub(super) struct Caller {
     agent: Agent,
     pub(super) network: Arc<dyn Network>,
@@ -108,7 +108,7 @@ pub(super) struct Caller {
     pub(super) bodies: AtomicUsize,
     /// Where a gateway has answered that says of itself that it is one.
     marked: Mutex<BTreeSet<String>>,
-    /// What a gateway has said last of the room that there is.
+    /// The free space that a gateway has reported last.
     pub(super) room: Mutex<Option<Room>>,
 }
 
@@ -128,7 +128,7 @@ impl Caller {
         }
     }
 
-    /// Asks. What has an address or a digest is held against that by its caller.
+    /// Makes a request. The caller checks the answer against its address or digest.
     pub(super) fn ask(&self, base: &str, ask: &Call<'_>) -> Result<Answer, RequestError> {
         self.stream(base, ask, &mut |from, head, body| {
             let body = read_whole(head, body, ask.answer_max)?;
@@ -329,7 +329,7 @@ fn read_whole(head: &HeaderMap, body: &mut dyn Read, max: usize) -> Result<Vec<u
     Ok(bytes)
 }
 
-/// What a failure while reading an answer means.
+/// Classifies a failure while reading an answer.
 pub(super) fn of_io(error: &io::Error) -> RequestError {
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return of_http(inner);
@@ -357,7 +357,7 @@ pub(super) fn of_io(error: &io::Error) -> RequestError {
     }
 }
 
-/// What a failure of the system's resolver means; std gives it no kind of its own, only getaddrinfo's words.
+/// Classifies a failure of the system's resolver; std gives it no kind of its own, only getaddrinfo's words.
 fn of_lookup(error: &str) -> Option<String> {
     let why = error.strip_prefix("failed to lookup address information")?;
     Some(if why.contains("Temporary failure") {
@@ -367,7 +367,7 @@ fn of_lookup(error: &str) -> Option<String> {
     })
 }
 
-/// The same of a request with this body. An upload that nobody answers is told as one.
+/// The same for a request with this body. An upload without an answer is reported as one.
 fn of_upload(error: &HttpError, body: Option<&[u8]>) -> RequestError {
     match (error, body) {
         (HttpError::Io(error), Some(body))

@@ -1,8 +1,8 @@
 //! Whether this system's network keeps what it says it has taken.
 //!
 //! There are systems (Redox, up to June 2026 at least) that answer a write with the length that was asked for although
-//! only as much was taken as there was room for. What is longer never arrives. What always holds here: that is found out by
-//! trying, in milliseconds and bounded time, on a connection of this computer with itself; nobody waits for
+//! only as much was taken as there was room for. The rest never arrives. What always holds here: this is found out by
+//! trying, in milliseconds and bounded time, on a connection of this computer with itself; there is no wait for
 //! the network to be there.
 
 use std::io;
@@ -14,11 +14,11 @@ use parking_lot::Mutex;
 
 use super::link::{Link, Tcp, timed_out};
 
-/// Bytes written to somebody who does not read: more than the buffers of a system that loses have room for.
+/// Bytes written to a peer that does not read: more than the buffers of a system that loses have room for.
 const BULK_BYTES: usize = 1 << 20;
 /// Read before one more thing is written, so that there is room for that.
 const ROOM_BYTES: usize = 32 * 1024;
-/// What comes last. The bytes before are counted numbers, and never these.
+/// The last bytes. The bytes before are counted numbers, and never these.
 const END: [u8; 16] = [0xff; 16];
 /// For the next bytes to come or go.
 const STEP: Duration = Duration::from_millis(500);
@@ -31,7 +31,7 @@ const WHOLE: Duration = Duration::from_secs(4);
 /// Where it could not be found out, it is tried again so much later.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// What is known of this system's network.
+/// The knowledge about this system's network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Loss {
     /// It keeps what it takes.
@@ -43,13 +43,13 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// Whether to reckon with loss. What is not known is taken for what the system is known for.
+    /// Whether to reckon with loss. Where it is unknown, the system's reputation decides.
     pub fn loses(self) -> bool {
         self == Self::Loses || self == Self::Unknown && cfg!(target_os = "redox")
     }
 }
 
-/// What is known of this system. The first who asks waits until it is found out, some milliseconds.
+/// The knowledge about this system. The first caller waits until it is found out, some milliseconds.
 pub fn this_system() -> Loss {
     static KNOWN: Mutex<Option<(Loss, Instant)>> = Mutex::new(None);
     let mut known = KNOWN.lock();
@@ -69,7 +69,7 @@ fn try_loopback() -> Loss {
     let (say, heard) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new().name("network-test".into());
     let started = thread.spawn(move || {
-        // Nobody listens any more: then it took too long.
+        // The receiver is gone: then it took too long.
         let _ = say.send(loopback().and_then(|(mut near, mut far)| loses(&mut near, &mut far)));
     });
     match started.map(|_| heard.recv_timeout(WHOLE)) {
@@ -160,7 +160,7 @@ fn write_all(to: &mut dyn Link, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Somebody else is at the other end, or it has gone.
+/// Another program is at the other end, or it has gone.
 fn wrong() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "not what was written")
 }

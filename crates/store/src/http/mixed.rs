@@ -15,7 +15,7 @@ pub(super) enum Mixed {
 }
 
 impl Mixed {
-    /// What the first byte of what comes in tells.
+    /// The protocol that the first incoming byte shows.
     pub(super) fn of(first: u8, with_tls: bool) -> Option<Self> {
         // Kinds of records of TLS, among which an alert or a handshake comes first; and the start of `HTTP/`.
         match (first, with_tls) {

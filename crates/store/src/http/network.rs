@@ -59,7 +59,7 @@ impl Network for System {
             .name("look-up".into())
             .spawn(move || {
                 let found = (name.as_str(), port).to_socket_addrs();
-                // Nobody listens any more: then nobody is interested.
+                // The receiver is gone: then the result is not needed.
                 let _ = say.send(found.map(Iterator::collect::<Vec<_>>));
             })?;
         let found: Vec<SocketAddr> = heard.recv_timeout(within).map_err(|_| timed_out())??;

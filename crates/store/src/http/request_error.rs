@@ -11,7 +11,7 @@ use crate::{Error, Kind};
 /// How much of a body tells whether it is a page of the Web.
 pub(super) const START_BYTES: usize = 64;
 
-/// What went wrong with one request at one gateway.
+/// A failure of one request at one gateway.
 #[derive(Clone, Debug)]
 pub(super) enum RequestError {
     /// No answer, or “later”: it may work again, here or at another gateway.
@@ -126,7 +126,7 @@ pub(super) fn is_unknown_path(status: u16, body: &[u8]) -> bool {
     }
 }
 
-/// What an answer other than success says.
+/// The error of an answer other than success.
 pub(super) fn of_status(
     from: &From,
     location: Option<&str>,
@@ -213,13 +213,13 @@ fn elsewhere(location: Option<&str>) -> RequestError {
     ))
 }
 
-/// What the head of an answer tells of who gave it.
+/// The parts of an answer's head that tell its sender.
 #[derive(Clone, Debug)]
 pub(super) struct From {
     pub(super) status: u16,
     /// A gateway says that it is one.
     pub(super) marked: bool,
-    /// What it says the body is.
+    /// The body's declared type.
     kind: Option<String>,
     /// Whether JSON was asked for.
     json: bool,
@@ -256,7 +256,7 @@ impl From {
         }
     }
 
-    /// What is wrong with a body that begins so: one that does not fit is damage only where a gateway sent it.
+    /// Explains a body that begins so: one that does not fit is damage only where a gateway sent it.
     pub(super) fn explain(&self, error: RequestError, start: &[u8]) -> RequestError {
         let does_not_fit = matches!(error, RequestError::Lie(_) | RequestError::Damaged(_));
         if does_not_fit && !self.marked && (is_page(start) || !self.may_be_gateway()) {
@@ -265,7 +265,7 @@ impl From {
         error
     }
 
-    /// The answer is somebody else's.
+    /// The answer comes from another server.
     pub(super) fn stranger(&self) -> RequestError {
         RequestError::Stranger(format!(
             "it answers with {}: perhaps a network's sign-in page (open one in a browser) or a proxy; else check host and port",

@@ -1,4 +1,4 @@
-//! What the HTTP client is told by its caller and by the environment: never by the URL.
+//! Settings of the HTTP client, from its caller and from the environment: never from the URL.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -107,7 +107,7 @@ impl Default for HttpOptions {
 }
 
 impl HttpOptions {
-    /// What the environment says.
+    /// The settings of the environment.
     pub fn from_environment() -> Self {
         let file = |name| {
             std::env::var_os(name)
@@ -241,7 +241,7 @@ fn parse_tokens<'a>(text: &'a str, path: &Path) -> Result<Vec<(Option<&'a str>, 
     Ok(tokens)
 }
 
-/// Whether what is sent to this gateway is seen by nobody on the way.
+/// Whether requests to this gateway cannot be read on the way.
 fn is_private(url: &str) -> bool {
     let Some(host) = url.strip_prefix("http://") else {
         return true;
@@ -251,7 +251,7 @@ fn is_private(url: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(own) || url.starts_with("http://[::1]")
 }
 
-/// What is in a file that a setting names.
+/// The content of a file that a setting names.
 pub(super) fn file_bytes(path: &Path, setting: &str, max: u64) -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     std::fs::File::open(path)

@@ -1,6 +1,6 @@
-//! TLS on a connection, and who is believed to be the gateway.
+//! TLS on a connection, and trust in the gateway's certificate.
 //!
-//! What always holds here: a certificate is believed if somebody who is trusted has signed it, or if it is, byte for
+//! What always holds here: a certificate is trusted if a trusted authority has signed it, or if it is, byte for
 //! byte, one of those that the person has named; in both cases only for the name in the URL and within its dates.
 
 use std::fmt::{self, Debug};
@@ -62,8 +62,8 @@ impl Trust {
         })
     }
 
-    /// What is believed now: a file that was replaced, as certificates are when they are renewed, is read again. What
-    /// cannot be read takes the place of nothing.
+    /// The configuration that is valid now: a file that was replaced, as certificates are when they are renewed, is
+    /// read again. An unreadable file replaces nothing.
     fn config(&self) -> Arc<ClientConfig> {
         let found = self.file.as_deref().and_then(stamp);
         let mut now = self.now.lock();
@@ -125,10 +125,10 @@ fn no_certificates(path: &Path, why: &str) -> Error {
     ))
 }
 
-/// Believes whom the person's own certificates have signed, and those certificates themselves.
+/// Trusts certificates that the person's own have signed, and those certificates themselves.
 ///
 /// The latter is for what `openssl req -x509` makes: an authority that is used as a server's certificate, which the rules
-/// of the public Web forbid. Here nobody else is let in by it: it is that very certificate that was named.
+/// of the public Web forbid. No other server gets in by it: it is that very certificate that was named.
 #[derive(Debug)]
 struct Own {
     signed: Arc<WebPkiServerVerifier>,
@@ -201,7 +201,7 @@ fn is_authority(error: &rustls::Error) -> bool {
     )
 }
 
-/// What is wrong with a certificate, and what to do.
+/// The problem with a certificate, and what to do.
 pub(super) fn refused(error: &rustls::Error) -> Option<String> {
     let rustls::Error::InvalidCertificate(why) = error else {
         return None;

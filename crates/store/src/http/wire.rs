@@ -1,9 +1,9 @@
-//! What goes over the wire between a gateway and its clients: limits, paths and the frames of batches.
+//! The protocol between a gateway and its clients: limits, paths and the frames of batches.
 //! `docs/gateway.md` describes them for other programs.
 //!
-//! What always holds here: nothing is made room for that was not checked against a limit first; and no answer
+//! What always holds here: memory is allocated only for lengths that were checked against a limit first; and no answer
 //! can be taken for the answer to something else. A line without TLS has only the checksums of TCP, which
-//! let some damage through: so an answer about an address names it, and what has no address has a digest.
+//! let some damage through: so an answer about an address names it, and an answer without an address has a digest.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub const MESSAGE_BYTES_MAX: usize = 1024;
 /// Length of an address on the wire, in bytes.
 pub const ADDRESS_LEN: usize = 32;
 
-/// What became of one address of `/v1/chunks/get`.
+/// The outcome for one address of `/v1/chunks/get`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Outcome {
@@ -78,8 +78,8 @@ pub fn read_addresses(body: &[u8], max: usize) -> Option<Vec<Address>> {
     fits.then(|| addresses.iter().copied().map(Address).collect())
 }
 
-/// What of the addresses asked for is there: the answer to `/v1/chunks/has` lists those, in the order they were asked
-/// for. `None` if it is no answer to this.
+/// Reads which of the requested addresses are there: the answer to `/v1/chunks/has` lists those, in the order of the
+/// request. `None` for an answer to another request.
 pub fn read_there(asked: &[Address], answer: &[u8]) -> Option<Vec<bool>> {
     let (there, rest) = answer.as_chunks::<ADDRESS_LEN>();
     let mut there = there.iter().peekable();
@@ -116,7 +116,7 @@ pub fn read_wait(preference: &str) -> Option<Duration> {
     ))
 }
 
-/// What [`ROOM`] holds.
+/// The value of [`ROOM`].
 pub fn write_room(room: &Room) -> String {
     format!("{}/{}", room.free, room.total)
 }
@@ -179,7 +179,7 @@ pub fn framed_len(chunk: &Chunk) -> usize {
     ADDRESS_LEN + 4 + chunk.bytes().len()
 }
 
-/// Reads and verifies what [`write_chunks`] wrote; says what is wrong with a body that is none.
+/// Reads and verifies the body that [`write_chunks`] wrote; returns the problem of a malformed one.
 pub fn read_chunks(mut body: Bytes) -> Result<Vec<Chunk>, String> {
     let mut chunks = Vec::new();
     while !body.is_empty() {
@@ -207,7 +207,7 @@ pub fn read_chunks(mut body: Bytes) -> Result<Vec<Chunk>, String> {
 /// A page of `/v1/list`.
 #[derive(Serialize, Deserialize)]
 pub struct Page {
-    /// What was asked for, `KIND:ADDRESS`, or nothing for the start.
+    /// The requested start, `KIND:ADDRESS`; nothing for the first page.
     pub after: Option<String>,
     /// The records, in order; none at the end.
     pub records: Vec<Listed>,
@@ -271,7 +271,7 @@ pub fn read_place(text: &str) -> Option<(Kind, Address)> {
 /// The body of every error.
 #[derive(Serialize, Deserialize)]
 pub struct Failure {
-    /// What is wrong.
+    /// The error.
     pub error: FailureText,
 }
 
@@ -280,7 +280,7 @@ pub struct Failure {
 pub struct FailureText {
     /// A stable word for programs.
     pub code: String,
-    /// What failed, on what, and what to do.
+    /// The failure, its object, and what to do.
     pub message: String,
     /// With code `conflict`: the counter that is there now, if anything is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

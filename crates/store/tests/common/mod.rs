@@ -1,4 +1,4 @@
-//! What the tests of stores share.
+//! Shared parts of the store tests.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::path::Path;

@@ -67,7 +67,7 @@ fn check(engine: &Engine, done: u64, what: &str) {
     assert_eq!(stats.chunks, listed.len() as u64, "{what}");
 }
 
-/// What may be on a disk that lost power between two syncs: of all sectors written meanwhile, any.
+/// A disk after a power loss between two syncs: of the sectors written meanwhile, any subset.
 fn torn(before: &[u8], after: &[u8], random: &mut Random) -> Vec<u8> {
     const SECTOR: usize = 512;
     let len = [before.len(), after.len()][random.below(2)];
