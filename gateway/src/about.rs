@@ -1,4 +1,4 @@
-//! What a gateway says of its store and of itself.
+//! A gateway's report on its store and itself.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};

@@ -22,7 +22,7 @@ pub(crate) struct Refusal {
     pub(crate) reason: Option<String>,
 }
 
-/// What a handler gives back.
+/// The result of a handler.
 pub(crate) type Outcome<T = Response> = Result<T, Refusal>;
 
 /// The address in a path or header.
@@ -57,7 +57,7 @@ impl Refusal {
         )
     }
 
-    /// What a store's error is to a client.
+    /// A client's view of a store's error.
     pub(crate) fn of_store(error: &Error) -> Self {
         let mut refusal = match error {
             Error::Missing { kind, address } => {

@@ -1,7 +1,7 @@
-//! What every request passes through on its way to the store.
+//! The path of every request to the store.
 //!
-//! What always holds here: the store is called on threads of its own, a bounded number at a time, but for what takes
-//! no waiting; a call whose client has gone still counts until it has returned.
+//! What always holds here: the store is called on threads of its own, a bounded number at a time, except for calls that
+//! never wait; a call whose client has gone still counts until it has returned.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ const VERIFIED_MAX: usize = 65_536;
 /// How much of a body comes in before there is room for it: as much as a head may have.
 const BEGUN_BYTES: usize = 16 * 1024;
 
-/// What the handlers share.
+/// The state that the handlers share.
 pub(crate) struct AppState {
     store: Arc<dyn Store>,
     pub(crate) lately: Arc<Lately>,
@@ -62,7 +62,7 @@ pub(crate) struct AppState {
     log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-/// What handlers get.
+/// The handlers' argument.
 pub(crate) type Shared = axum::extract::State<Arc<AppState>>;
 
 impl AppState {
@@ -106,7 +106,7 @@ impl AppState {
         })
     }
 
-    /// What one may do, and a number for the token.
+    /// The rights of a client, and a number for its token.
     pub(crate) fn access(&self, authorization: Option<&[u8]>) -> (Access, Option<u64>) {
         match &self.tokens {
             None => (Access::Write, None),
@@ -164,7 +164,7 @@ impl AppState {
         self.verified.lock().insert(address, len as u32);
     }
 
-    /// What the client is told of the store's error; whoever runs the gateway hears it too.
+    /// The client's view of the store's error; the gateway's operator gets it too.
     pub(crate) fn refusal(&self, error: &safeos_store::Error) -> Refusal {
         let refusal = Refusal::of_store(error);
         if let Some(reason) = &refusal.reason {
@@ -277,7 +277,7 @@ impl AppState {
         Ok((bytes.into(), rooms))
     }
 
-    /// Reads a body that nobody wants, so that its sender gets to read the answer.
+    /// Reads and discards a body, so that its sender gets to read the answer.
     pub(crate) async fn drain(&self, visit: &Visit, body: Body, max: usize) {
         let mut left = max;
         let mut incoming = Incoming::new(&self.limits, &self.memory, visit, body);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use safeos_store::wire::PART_BYTES_MIN;
 
-/// What is there of a body, in any order.
+/// The received parts of a body, in any order.
 pub(crate) struct Assembly {
     bytes: Vec<u8>,
     /// From where to where; no two touch.
@@ -145,7 +145,7 @@ mod tests {
                 let new = assembly.put(at, &body[at..end]);
                 assert_eq!(new, Ok(end - at), "{seed}");
                 held.push((at, end));
-                // What is there comes again, whole or a piece of it, and changes nothing.
+                // A part that is there comes again, whole or a piece of it, and changes nothing.
                 let (at, end) = held[random.below(held.len())];
                 assert_eq!(assembly.put(at, &body[at..end]), Ok(0));
                 let mut other = body[at..end].to_vec();

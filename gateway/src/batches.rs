@@ -87,7 +87,7 @@ pub(crate) async fn get(
         .map_err(|error| Refusal::bad("bad_request", error.to_string()))
 }
 
-/// Gives answers as long as somebody listens. A failure within ends the answer early, which its reader notices.
+/// Sends answers as long as the client reads. A failure within ends the answer early, which its reader notices.
 async fn answer(
     app: Arc<AppState>,
     visit: Visit,

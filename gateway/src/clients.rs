@@ -1,7 +1,7 @@
-//! Who is on the other side.
+//! The identity of the client.
 //!
-//! What always holds here: what a client says of its own address is not believed; what a proxy says that whoever runs the
-//! gateway has named is.
+//! What always holds here: a client's own claim about its address is not believed; a claim by a proxy that the
+//! gateway's operator has named is.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 /// Where proxies say for whom they ask.
 const FORWARDED: &str = "x-forwarded-for";
 
-/// One who has an IPv6 address has 2^64 of them: the addresses that count as one client.
+/// A holder of an IPv6 address has 2^64 of them: the addresses that count as one client.
 pub(crate) fn network(client: IpAddr) -> IpAddr {
     match plain(client) {
         IpAddr::V4(address) => address.into(),
@@ -68,8 +68,8 @@ impl Proxies {
             })
     }
 
-    /// Who asks: the other end of the connection, or, if that is one of these, the last address that it names which is
-    /// none of them. Each proxy adds at the end whom it serves; what stands before that is anybody's word.
+    /// The client: the other end of the connection, or, if that is one of these, the last address that it names which
+    /// is none of them. Each proxy adds its client at the end; earlier entries may be forged.
     pub(crate) fn client(&self, peer: IpAddr, head: &HeaderMap) -> IpAddr {
         let mut client = plain(peer);
         let named: Vec<&str> = head

@@ -19,7 +19,7 @@ pub(crate) const FALTER: Duration = Duration::from_secs(2);
 /// How often one looks whether others wait.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a connection is left before it goes for another one.
+/// The time that a connection is left before it is closed for another one.
 #[derive(Clone, Copy)]
 struct Grace {
     /// From its start, or its last answer, to its next request.
@@ -28,7 +28,7 @@ struct Grace {
     behind: Duration,
 }
 
-/// Where one waits for a place if there is none.
+/// Where all places are taken and a connection waits.
 const OF_ALL: Grace = Grace {
     idle: Duration::from_millis(500),
     behind: FALTER,
@@ -38,14 +38,14 @@ const OF_ONE: Grace = Grace {
     idle: Duration::ZERO,
     behind: Duration::from_millis(500),
 };
-/// How often one looks anew who may go, while one waits.
+/// The interval at which a waiting connection looks again for one to close.
 const ANEW_EVERY: Duration = Duration::from_millis(50);
-/// How long one waits whose client has all that it may have, and uses it, …
+/// The time a connection waits whose client has its full share, and uses it, …
 const WAIT: Duration = Duration::from_secs(3);
 /// … and how many wait so.
 const WAITING_MAX: usize = 128;
 
-/// What a connection is about, for who has to choose one.
+/// The state of a connection, by which one is chosen to close.
 pub(crate) struct Connection {
     state: Mutex<State>,
     end: Notify,
@@ -130,7 +130,7 @@ pub(crate) struct Connections {
 #[derive(Default)]
 struct Open {
     next: u64,
-    /// Under a number, and the network of who has it, if that has a share.
+    /// By number, with the network of the client, if that has a share.
     connections: HashMap<u64, (Option<IpAddr>, Arc<Connection>)>,
     counts: HashMap<IpAddr, usize>,
 }
@@ -180,7 +180,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// What became of one who came.
+/// The outcome for a new connection.
 pub(crate) enum Admission {
     /// There is a place for it.
     In(ConnectionSlot),
@@ -207,7 +207,7 @@ impl Connections {
     pub(crate) async fn enter(self: &Arc<Self>, network: Option<IpAddr>) -> Admission {
         loop {
             match self.come(network) {
-                // Either somebody leaves or somebody falls behind.
+                // Either a connection ends or one falls behind.
                 Admission::Full => drop(timeout(ANEW_EVERY, self.left.notified()).await),
                 came => return came,
             }
@@ -310,13 +310,13 @@ mod tests {
         let sixth = enter(&connections, address(3)).await;
         assert!(is_ended(&open[2]) && !is_ended(&open[3]) && !is_ended(&fifth));
         assert!((Duration::from_millis(400)..OF_ALL.idle * 2).contains(&started.elapsed()));
-        // What is at work does not go.
+        // A connection with a request under way is not closed.
         for connection in [&open[3].connection, &fifth.connection, &sixth.connection] {
             connection.asks();
         }
         assert!(matches!(connections.come(address(1)), Admission::TooMany));
         assert!(matches!(connections.come(address(4)), Admission::Full));
-        // What falters does, after a while.
+        // A slow one is, after a while.
         let now = Instant::now();
         sixth.connection.waits(now);
         drop(enter(&connections, address(4)).await);

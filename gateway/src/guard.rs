@@ -1,4 +1,4 @@
-//! What is asked of every request before anything is done for it: who, how often, how many at once.
+//! Checks of every request before any work: client, rate, number at once.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
@@ -46,7 +46,7 @@ pub(crate) async fn guard(State(app): Shared, mut request: Request, next: Next) 
         }
         Err(refusal) => {
             let (parts, body) = request.into_parts();
-            // One who waits to be told whether to send it has not sent it.
+            // A client that expects `100 Continue` has not sent its body.
             if !body.is_end_stream() && !parts.headers.contains_key(header::EXPECT) {
                 app.drain(&visit, body, BODY_BYTES_MAX).await;
             }
@@ -61,7 +61,7 @@ pub(crate) async fn guard(State(app): Shared, mut request: Request, next: Next) 
     {
         head.insert(ROOM, room);
     }
-    // Whoever has sent parts must know that this was done with them: without them it is another request.
+    // A client that has sent parts must know that they were used: without them it is another request.
     if let Some(id) = visit.body.and_then(|id| HeaderValue::from_str(&id).ok())
         && status.is_success()
     {
@@ -97,7 +97,7 @@ fn visit(app: &AppState, endpoint: Endpoint, request: &Request, now: Instant) ->
     let address = peer.map_or(unknown, |peer| peer.address);
     let header = request.headers().get(header::AUTHORIZATION);
     let (may, token) = app.access(header.map(|value| value.as_bytes()));
-    // What else has a body takes one that was sent before.
+    // Other requests with a body may use one that was sent before.
     let takes =
         matches!(*request.method(), Method::PUT | Method::POST) && endpoint != Endpoint::Body;
     let body = request.headers().get(BODY).filter(|_| takes);
@@ -146,7 +146,7 @@ fn allowed(app: &AppState, may: Access, endpoint: Endpoint, request: &Request) -
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     ) || (*request.method() == Method::POST && endpoint != Endpoint::Put)
-        // What is made of the parts is looked at when that is asked for.
+        // Rights to the request made of the parts are checked when it comes.
         || endpoint == Endpoint::Body;
     let needs = if reads { Access::Read } else { Access::Write };
     if may >= needs {

@@ -26,7 +26,7 @@ pub(crate) type Key = (Client, Address);
 /// The half bodies.
 pub(crate) struct Halves {
     limits: Limits,
-    /// Their share of the memory. What they take of it they take of the memory too.
+    /// Their share of the memory. A permit of it is a permit of the memory too.
     room: MemoryLimiter,
     state: Mutex<State>,
     taken: AtomicU64,
@@ -36,7 +36,7 @@ pub(crate) struct Halves {
 #[derive(Default)]
 struct State {
     halves: HashMap<Key, Half>,
-    /// Whether somebody looks after those that are late.
+    /// Whether a task looks for late ones.
     watched: bool,
 }
 
@@ -104,7 +104,7 @@ impl Halves {
         let (network, _) = part.key.0;
         let bytes = part.of.min(self.most());
         let share = self.room.room(network, bytes, until).await?;
-        // Whoever has this keeps no more than half of the memory: it is there in turn.
+        // All half bodies take at most half of the memory, so a permit is released in turn.
         let room = memory.room(network, bytes, until).await?;
         Ok(vec![share, room])
     }
@@ -145,8 +145,8 @@ impl Halves {
         }
     }
 
-    /// Begins the body of this part, for which there is room, unless that was done meanwhile. Whether somebody has to
-    /// look after late ones from now on.
+    /// Begins the body of this part, for which there is room, unless that was done meanwhile. Returns whether a task
+    /// has to look for late ones from now on.
     pub(crate) fn begin(&self, part: &Part, rooms: Permits) -> Outcome<bool> {
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -218,7 +218,7 @@ impl Halves {
     }
 }
 
-/// What is told of a part that is none of its body.
+/// The refusal of a part that does not fit its body.
 pub(crate) fn refused(wrong: Wrong) -> Refusal {
     let bad = |message: String| Refusal::bad("bad_part", message);
     match wrong {

@@ -26,7 +26,7 @@ impl Lately {
             return;
         }
         seen.when = Some(Instant::now());
-        // Who tells what was seen last does not wait.
+        // Readers of the last value do not wait.
         drop(seen);
         let room = store.room().map(|room| wire::write_room(&room));
         self.0.lock().room = room.and_then(|room| HeaderValue::from_str(&room).ok());

@@ -1,8 +1,8 @@
 //! Memory for records: a number of bytes that all requests share.
 //!
 //! What always holds here: the room that a record takes is given back when its last byte has left, not
-//! before, however slow its reader is. Who waits for room gets it in turn; one client has at most its share. A
-//! request takes all it needs at once: nobody keeps room while waiting for more.
+//! before, however slow its reader is. Requests that wait for memory get it in turn; one client has at most its share.
+//! A request takes all it needs at once: none holds memory while waiting for more.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -17,16 +17,16 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Outcome, Refusal};
 
-/// What room is counted in.
+/// The unit of memory.
 const UNIT_BYTES: usize = 64 * 1024;
 /// Largest that one request needs: a batch, and the chunks in it.
 const REQUEST_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
-/// When somebody has waited for so long, those who keep room and do nothing lose it.
+/// When a request has waited for so long, requests that hold memory and do nothing lose it.
 const PRESSED_AFTER: Duration = Duration::from_secs(1);
 /// How many clients' shares are kept before those that are not in use are forgotten.
 const SHARES_KEPT: usize = 1024;
 
-/// What one request, or half a body, was given.
+/// The permits of one request, or half a body.
 pub(crate) type Permits = Vec<Permit>;
 
 /// Memory that can be had.
@@ -52,7 +52,7 @@ pub(crate) struct Permit {
     all: OwnedSemaphorePermit,
 }
 
-/// One who waits.
+/// A waiting request.
 struct Waits<'a> {
     memory: &'a MemoryLimiter,
     number: u64,
@@ -124,7 +124,7 @@ impl MemoryLimiter {
     fn share(&self, of: IpAddr) -> Arc<Semaphore> {
         let mut shares = self.shares.lock();
         if shares.len() >= SHARES_KEPT {
-            // Whoever has room of it or waits for some holds it too.
+            // Permits and waiting requests of a client hold its share too.
             shares.retain(|_, share| Arc::strong_count(share) > 1);
         }
         let share = shares.entry(of);
@@ -144,7 +144,7 @@ impl MemoryLimiter {
         }
     }
 
-    /// Whether somebody has waited for long for what this client has.
+    /// Whether a request has waited for long for memory that this client has.
     pub(crate) fn is_wanted_of(&self, client: IpAddr) -> bool {
         let waiting = self.waiting.lock();
         let mut those = waiting
@@ -215,7 +215,7 @@ mod tests {
         assert!(!memory.is_wanted_of(client(1)));
         let refused = memory.room(client(1), 1, soon()).await;
         assert!(refused.is_err());
-        // While somebody waits for the whole, those who do nothing with theirs are looked for.
+        // While a request waits for the whole, idle holders are looked for.
         let waiting = async { memory.room(client(3), 32 << 20, soon()).await.map(drop) };
         let looking = async {
             tokio::time::sleep(PRESSED_AFTER / 2).await;

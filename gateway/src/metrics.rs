@@ -1,4 +1,4 @@
-//! What a gateway counts, in the text format of Prometheus.
+//! The counters of a gateway, in the text format of Prometheus.
 //!
 //! What always holds here: no name, address or token is in it; only kinds of request and their number.
 

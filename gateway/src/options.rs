@@ -1,4 +1,4 @@
-//! What a gateway is told when it is started.
+//! The options of a gateway at its start.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub struct Options {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// A file of bearer tokens, without one of which nothing but `/health` answers.
     pub token_file: Option<PathBuf>,
-    /// Proxies in front of it, `ADDRESS` or `ADDRESS/BITS`: what they say in `X-Forwarded-For` of who asks is believed.
+    /// Proxies in front of it, `ADDRESS` or `ADDRESS/BITS`: their `X-Forwarded-For` names the client.
     pub proxies: Vec<String>,
     /// Whether chunks may be removed.
     pub allow_delete: bool,

@@ -41,7 +41,7 @@ pub(crate) async fn put(
     Assembly::fits(of, at, bytes.len()).map_err(refused)?;
     let part = Part { key, at, of, bytes };
     if !app.halves.put(&part)? {
-        // Nobody keeps room while waiting for more; a part is little.
+        // No request holds memory while waiting for more; a part is small.
         drop(rooms);
         let until = visit.goes_on(&app.limits).until;
         let rooms = app.halves.room(&app.memory, &part, until).await?;

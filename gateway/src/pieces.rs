@@ -55,7 +55,7 @@ impl<S: Source + Unpin> Body for Pieces<S> {
     }
 }
 
-/// What a sender sends. If it ends too early its reader notices by what is in it.
+/// The bytes of a sender. If it ends too early, the reader notices by the content.
 impl Source for mpsc::Receiver<Bytes> {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         self.poll_recv(context)
@@ -66,8 +66,8 @@ impl Source for mpsc::Receiver<Bytes> {
     }
 }
 
-/// A chunk that was verified before, read as it is taken. What the system has in memory is read at once; for the rest a
-/// thread waits. What cannot be read ends the answer early, and with it the connection.
+/// A chunk that was verified before, read as it is taken. Pages in the system's cache are read at once; for the rest a
+/// thread waits. A failed read ends the answer early, and with it the connection.
 pub(crate) struct LargeChunk {
     app: Arc<AppState>,
     visit: Visit,

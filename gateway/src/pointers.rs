@@ -19,8 +19,8 @@ use crate::guard::place;
 use crate::visit::Visit;
 use crate::watchers::Wanted;
 
-/// `GET`: the record, and its counter as the entity tag. To a client that has seen this counter and waits, when there is
-/// another one, or that there is none.
+/// `GET`: the record, and its counter as the entity tag. A client that has seen this counter and waits is answered when
+/// there is another one, or that there is none.
 pub(crate) async fn get(
     State(app): Shared,
     Extension(visit): Extension<Visit>,

@@ -107,7 +107,7 @@ impl Server {
         let Some(runtime) = self.runtime.take() else {
             return;
         };
-        // Nobody listens to it any more: then it has ended.
+        // The receiver is gone: then it has ended.
         let _ = self.end.send(true);
         if let Some(listening) = self.listening.take() {
             let farewell = self.farewell;

@@ -53,7 +53,7 @@ impl Service {
         })
     }
 
-    /// Serves one connection to its end. What goes wrong on it is the client's affair.
+    /// Serves one connection to its end. Failures on it are the client's affair.
     pub async fn serve<I>(&self, io: I, client: IpAddr)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,

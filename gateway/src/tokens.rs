@@ -1,4 +1,4 @@
-//! Who may do what: bearer tokens from a file.
+//! Access rights: bearer tokens from a file.
 //!
 //! ```text
 //! # a comment
@@ -6,8 +6,8 @@
 //! write 91ac…      may fetch and store
 //! ```
 //!
-//! What always holds here: only hashes of tokens are kept, and comparing takes the same time whatever was
-//! sent.
+//! What always holds here: only hashes of tokens are kept, and comparing takes the same time for every
+//! token.
 
 use std::io::Read;
 use std::path::Path;
@@ -19,7 +19,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// A token can be guessed if it is shorter than this, in characters.
 const TOKEN_LEN_MIN: usize = 16;
 
-/// What somebody may do.
+/// The rights of a client.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Access {
     /// Nothing.
@@ -82,7 +82,7 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    /// What whoever sent this value of `Authorization` may do, and a number for the token if it is one of these.
+    /// The rights that this value of `Authorization` gives, and a number for the token if it is one of these.
     pub(crate) fn access(&self, header: Option<&[u8]>) -> (Access, Option<u64>) {
         let token = header
             .filter(|value| value.len() > 7)

@@ -17,12 +17,12 @@ pub(crate) struct Peer {
     pub(crate) connection: Arc<Connection>,
 }
 
-/// What handlers know of whose request they answer.
+/// The client and the limits of a request, for the handlers.
 #[derive(Clone)]
 pub(crate) struct Visit {
     /// Whose share of the gateway it uses, and the token that was shown.
     pub(crate) client: Client,
-    /// What that may do.
+    /// The client's rights.
     pub(crate) may: Access,
     /// The body that was sent before, in parts, and belongs to this.
     pub(crate) body: Option<String>,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 /// How often one looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What some files say.
+/// A value that is read from files, and again when they change.
 pub(crate) struct Watched<T> {
     files: Vec<PathBuf>,
     load: Box<dyn Fn() -> Result<T, String> + Send + Sync>,
@@ -23,7 +23,7 @@ struct Now<T> {
     value: Arc<T>,
     stamps: Vec<Stamp>,
     looked: Instant,
-    /// What was wrong when they were read last.
+    /// The error of the last reading.
     wrong: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl<T> Watched<T> {
         })
     }
 
-    /// What they say now, as of a second ago at most. Small files of this computer: nobody waits for them for long.
+    /// The present value, at most a second old. The files are small and local: no caller waits long.
     pub(crate) fn get(&self, log: &(dyn Fn(&str) + Send + Sync)) -> Arc<T> {
         let mut now = self.now.lock();
         if now.looked.elapsed() < LOOK_EVERY {

@@ -20,14 +20,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// The longest that a client waits.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// What a client has seen of a pointer, and how long it waits for something newer.
+/// The counter that a client has seen of a pointer, and how long it waits for a newer one.
 pub(crate) struct Wanted {
     pub(crate) seen: u64,
     pub(crate) until: Instant,
 }
 
 impl Wanted {
-    /// What a request asks for: `If-None-Match: "COUNTER"` and `Prefer: wait=SECONDS` (RFC 7240).
+    /// The wait that a request asks for: `If-None-Match: "COUNTER"` and `Prefer: wait=SECONDS` (RFC 7240).
     pub(crate) fn of(head: &HeaderMap) -> Option<Self> {
         let text = |name: &str| head.get(name)?.to_str().ok();
         let seen = read_tag(text(header::IF_NONE_MATCH.as_str())?)?;
@@ -37,7 +37,7 @@ impl Wanted {
     }
 }
 
-/// Who waits for what.
+/// The waiting requests, by pointer.
 pub(crate) struct Watchers {
     waiting: Mutex<HashMap<Address, (usize, Arc<Notify>)>>,
     ending: watch::Receiver<bool>,

@@ -24,7 +24,7 @@ pub(crate) struct WriteTimeout<I> {
     peer: Peer,
     /// Set while a write waits.
     until: Option<Pin<Box<Sleep>>>,
-    /// What is left of the patience when nothing waits.
+    /// The end of the patience when nothing waits.
     deadline: Instant,
 }
 
@@ -55,7 +55,7 @@ impl<I> WriteTimeout<I> {
             Poll::Ready(Ok(done)) => {
                 let now = Instant::now();
                 let earned = self.app.limits.for_bytes(moved(&done));
-                // A line that was idle starts anew.
+                // An idle connection starts with fresh patience.
                 let from = if self.until.take().is_some() {
                     self.connection().goes_on();
                     self.deadline

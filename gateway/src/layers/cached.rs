@@ -159,7 +159,7 @@ impl Store for Cached {
     }
 
     fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
-        // What stays in a cache that fails is found by nobody who does not know its address.
+        // A record that stays in a failing cache is found only by clients that know its address.
         drop(self.cache.delete_chunks(addresses));
         self.store.delete_chunks(addresses)
     }
@@ -211,7 +211,7 @@ mod tests {
         // Damage of the cache is the cache's affair.
         cache.set_raw(Kind::Chunk, chunks[0].address(), "wrong");
         assert_eq!(cached.get_chunk(&chunks[0].address()).unwrap(), chunks[0]);
-        // What is gone from the store is not there.
+        // Records removed from the store are not there.
         store.delete_chunks(&addresses(&chunks[1..2])).unwrap();
         assert_eq!(
             cached.has_chunks(&addresses(&chunks[1..2])).unwrap(),

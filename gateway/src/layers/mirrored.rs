@@ -89,7 +89,7 @@ impl Both {
                 "the mirror did not take {what} and is brought up to date later: {error}"
             ));
         }
-        // With the lock, or one who has just looked and is about to wait would not hear of it.
+        // Under the lock, or a thread that has just checked and is about to wait would miss it.
         let _ended = self.end();
         self.wake.notify_all();
     }
@@ -180,7 +180,7 @@ impl Both {
                 .mirror
                 .set_pointer(&state, there.map(|there| there.counter()))
             {
-                // Somebody else brought it there.
+                // Another writer brought it there.
                 Err(Error::Conflict { .. }) => {}
                 outcome => return outcome,
             }
@@ -197,7 +197,7 @@ impl Store for Mirrored {
     fn traits(&self) -> Traits {
         let traits = self.both.store.traits();
         Traits {
-            // What is stored is paid for where either of them wants that.
+            // Storing is paid for where either of them wants that.
             paid: traits.paid || self.both.mirror.traits().paid,
             ..traits
         }
