@@ -28,7 +28,7 @@ const QUEUED_MAX: usize = 16;
 const OUTPUT_MAX: usize = 1024 * 1024;
 /// Requests that may run at once.
 const RUNNING_MAX: usize = 32;
-/// A waiting reader hears the last progress again after this long: whoever waits can be interrupted
+/// A waiting reader gets the last progress again after this long: a waiting program can be interrupted
 /// only between two reads.
 const HEARTBEAT: Duration = Duration::from_millis(250);
 
@@ -73,7 +73,7 @@ impl Conversation {
         })
     }
 
-    /// Who opened it: user and group.
+    /// The opener's user and group.
     pub fn opener(&self) -> (u32, u32) {
         (self.exchange.uid, self.exchange.gid)
     }
@@ -212,7 +212,7 @@ impl Conversation {
     pub fn read_as(self: &Arc<Self>, reader: u64, size: usize, wait: bool, answer: ReadAnswer) {
         let mut state = self.exchange.state.lock();
         if !state.running && state.output.is_empty() {
-            // Who reads has written its request, also without a line end.
+            // A reader has written its request, also without a line end.
             if let Some(request) = state.lines.finish() {
                 state.queue.push_back(request);
                 let started = self.start(state);
@@ -251,7 +251,7 @@ impl Conversation {
             .is_some()
     }
 
-    /// The caller has closed it: a request that can stop will, and nobody is answered any more.
+    /// The caller has closed it: a request that can stop will, and no reader is answered any more.
     pub fn close(&self) {
         self.exchange.closed.store(true, Ordering::Release);
         let waiting = std::mem::take(&mut self.exchange.state.lock().waiting);

@@ -1,4 +1,4 @@
-//! Who is signed in.
+//! The sessions of the signed-in users.
 //!
 //! What always holds here: at most one session for each uid; a session is reachable only by the uid
 //! it belongs to; a session that has ended is out of the table before its caches are dropped.
@@ -19,7 +19,7 @@ use crate::permission::Who;
 /// How many lines of trouble the daemon keeps for `status`.
 const PROBLEMS_MAX: usize = 100;
 
-/// What the namespace shows of a session. The tests of the fronts put a model in its place.
+/// A session as the namespace sees it. The tests of the fronts put a model in its place.
 pub trait Member: Send + Sync {
     /// The home.
     fn home(&self) -> Result<Arc<dyn Volume>>;
@@ -85,7 +85,7 @@ pub struct Signed {
     pub uid: u32,
     /// The home as a tree.
     pub home: Arc<Tree>,
-    /// What is shown of it.
+    /// The session as the namespace shows it.
     pub member: Arc<dyn Member>,
     /// The session itself; `None` where a test put a model.
     pub session: Option<Arc<Session>>,
@@ -108,13 +108,13 @@ impl Signed {
     }
 }
 
-/// What a front does for the daemon.
+/// The front's operations for the daemon.
 pub trait Front: Send + Sync {
     /// Takes over everything that programs wrote and the system still holds back.
     fn flush(&self);
     /// Forgets what the system remembers of a change in a tree.
     fn changed(&self, tree: &Arc<Tree>, change: Change);
-    /// Forgets what the system remembers of the namespace: somebody signed in or out.
+    /// Forgets what the system remembers of the namespace: a user signed in or out.
     fn turned(&self);
     /// The nodes of a tree that programs have open for writing, where the system could take writes for written
     /// after the session has ended.
@@ -142,7 +142,7 @@ pub struct Daemon {
     started: Instant,
     front: OnceLock<Box<dyn Front>>,
     for_everybody: AtomicBool,
-    /// Who takes part in the sessions.
+    /// The members of the sessions.
     pub members: Members,
     bound: Bound,
 }
@@ -156,7 +156,7 @@ struct Bound {
 }
 
 impl Daemon {
-    /// A daemon with nobody signed in.
+    /// A daemon without a session.
     pub fn new(state: PathBuf, store: String, uid: u32) -> Arc<Self> {
         Arc::new(Self {
             state,
@@ -195,7 +195,7 @@ impl Daemon {
         self.bound.is.store(true, Ordering::Release);
     }
 
-    /// Whoever started it has ended.
+    /// The program that started it has ended.
     pub fn starter_gone(&self) {
         self.bound.starter_gone.store(true, Ordering::Release);
     }

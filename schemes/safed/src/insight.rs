@@ -1,4 +1,4 @@
-//! What a running daemon tells of itself: metrics, and what a report of a fault needs.
+//! A running daemon's facts about itself: metrics, and the contents of a fault report.
 //!
 //! What always holds here: numbers and the program's own words; no name, path, URL or secret. So it can be given away.
 
@@ -49,7 +49,7 @@ pub fn metrics(daemon: &Daemon) -> String {
     text.finish()
 }
 
-/// What a report needs: no text of it is anybody's.
+/// The contents of a fault report: none of its text is personal.
 pub fn doctor(daemon: &Daemon) -> Value {
     let sessions: Vec<Value> = statuses(daemon)
         .iter()
@@ -91,7 +91,7 @@ fn statuses(daemon: &Daemon) -> Vec<Status> {
         .collect()
 }
 
-/// What kind of store this is, and nothing of where.
+/// The kind of a store's URL, without its address.
 fn kind(url: &str) -> String {
     match safeos_store::parse(url) {
         Ok(Parsed::File(_)) => "file".to_owned(),
@@ -116,7 +116,7 @@ fn kind(url: &str) -> String {
     }
 }
 
-/// What this process has of the system, where the system says so.
+/// The resources of this process, where the system reports them.
 fn process() -> Vec<(&'static str, u64)> {
     let count = |folder: &str| {
         let entries = std::fs::read_dir(folder).ok()?;

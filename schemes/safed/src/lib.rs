@@ -1,4 +1,4 @@
-//! The daemon that serves `safe:`: who is signed in, what each caller sees, and the fronts that
+//! The daemon that serves `safe:`: the signed-in users, the view of each caller, and the fronts that
 //! show it to programs.
 //!
 //! What always holds here: a caller sees the session of its own uid and no other; a front only

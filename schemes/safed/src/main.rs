@@ -1,7 +1,7 @@
 //! `safed`: serves `safe:` until it is told to end: on Linux at a mount point, on Redox as the scheme.
 //!
 //! What always holds here: secrets in this process's memory are kept from core dumps and debuggers
-//! before the first one arrives; SIGTERM, SIGINT and an unmount by somebody else end every session, whose
+//! before the first one arrives; SIGTERM, SIGINT and an unmount by another program end every session, whose
 //! unpublished changes are published or stay in the encrypted stage.
 
 use std::io::Write;
@@ -35,7 +35,7 @@ struct Arguments {
     /// Serve in a process of its own, and start it again when it dies: for an init that does not.
     #[arg(long)]
     supervise: bool,
-    /// Log to this file. What is logged says SAFE_LOG, such as debug; without a file it goes to the system's journal,
+    /// Log to this file. SAFE_LOG sets the level, such as debug; without a file the log goes to the system's journal,
     /// else to the file `log` in the state folder.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -54,7 +54,7 @@ struct MountOptions {
     /// Mount nothing: answer requests at this socket, which is made.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["mount", "supervise"])]
     socket: Option<PathBuf>,
-    /// Nobody else gets to the mount point: show the session to whoever asks (only root needs to say).
+    /// Only one user reaches the mount point: show the session to every process there (only root needs to say).
     #[arg(long)]
     one_user: bool,
     /// Let root into the mount of an ordinary user; it sees what that user sees.
@@ -63,7 +63,7 @@ struct MountOptions {
     /// Have set-id programs and device nodes of the home work: for root alone, who then is the only one to get in.
     #[arg(long)]
     suid_dev: bool,
-    /// End with the session, or when standard input ends and nobody has joined the session.
+    /// End with the session, or when standard input ends and no program has joined the session.
     #[arg(long)]
     bound: bool,
 }
@@ -198,7 +198,7 @@ fn serve_at(
     let listening = safed::socket::serve(daemon, socket)
         .map_err(|error| format!("cannot listen at {}: {error}", socket.display()))?;
     tell_ready(ready_fd);
-    // Whoever signed out has read that it was done.
+    // The client that signed out has read the answer by then.
     signals.wait(|| daemon.is_over() && listening.is_quiet());
     drop(listening);
     end_sessions(daemon);
@@ -212,7 +212,7 @@ fn own_state(state: &Path) -> Result<(), String> {
             .map_err(|stranger| format!("the state folder cannot be trusted: {stranger}"))
     };
     ours()?;
-    // Now, so that nobody else makes it first. Where it cannot be made, signing in says why.
+    // Now, before another user makes it. Where it cannot be made, signing in says why.
     let _ = safeos_store::whose::private_dir(state);
     ours()
 }
@@ -230,7 +230,7 @@ fn serve_scheme(
     Ok(())
 }
 
-/// Serves in a child. Who waits for readiness hears of the first one's, from here.
+/// Serves in a child. The starter is told of the first child's readiness, from here.
 fn supervised(arguments: &Arguments, signals: &Signals) -> Result<(), String> {
     let program =
         std::env::current_exe().map_err(|error| format!("cannot find its own program: {error}"))?;
@@ -294,7 +294,7 @@ fn say_ready(fd: Option<RawFd>) {
         }
         None => writeln!(std::io::stdout(), "ready"),
     };
-    // Who does not listen need not hear.
+    // The starter need not listen.
     let _ = done;
 }
 

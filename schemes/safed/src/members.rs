@@ -1,13 +1,13 @@
-//! Who takes part in a session: conversations that joined it, each for one program such as `safe run`.
+//! The members of a session: conversations that joined it, each for one program such as `safe run`.
 //!
 //! What always holds here: a bound session ends with the last conversation that joined it, also when its program
-//! was killed; while that one signs out, nobody joins any more.
+//! was killed; while that one signs out, no other joins.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-/// Who takes part in which session; sessions are known by the key of their home.
+/// The members by session; sessions are known by the key of their home.
 #[derive(Default)]
 pub struct Members(Mutex<Table>);
 

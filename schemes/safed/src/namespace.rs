@@ -1,4 +1,4 @@
-//! What `safe:` shows to whom (design section 6), independent of the front.
+//! The view of `safe:` for each user (design section 6), independent of the front.
 //!
 //! What always holds here: everything is answered for one uid; a name that belongs to another uid's
 //! session is as absent as one that never was.
@@ -35,7 +35,7 @@ pub enum Location {
 pub struct Name {
     /// The name.
     pub name: String,
-    /// What it names, where that is known without opening it.
+    /// The location that it names, where that is known without opening it.
     pub place: Option<Location>,
     /// Whether it is a folder.
     pub folder: bool,
@@ -61,7 +61,7 @@ impl Namespace {
         &self.daemon
     }
 
-    /// What `name` in `place` is for `who`. Trees are searched by their volume, not here.
+    /// The location of `name` in `place` for `who`. Trees are searched by their volume, not here.
     pub fn find(&self, place: &Location, name: &[u8], who: Who) -> Result<Location> {
         let uid = who.uid;
         let name = std::str::from_utf8(name).map_err(|_| Error::NotFound)?;
@@ -90,8 +90,8 @@ impl Namespace {
         }
     }
 
-    /// What a folder of the namespace lists for `uid`. `public` lists nothing: whoever has an address
-    /// may enter it, nobody learns one here.
+    /// The names in a folder of the namespace for `uid`. `public` lists nothing: a caller with an address
+    /// may enter it, but learns none here.
     pub fn list(&self, place: &Location, uid: u32) -> Result<Vec<Name>> {
         let name = |name: &str, place: Location| Name {
             name: name.to_owned(),

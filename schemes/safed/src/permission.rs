@@ -1,7 +1,7 @@
-//! Who may do what, by owner, group and mode bits.
+//! Permissions by owner, group and mode bits.
 //!
 //! What always holds here: it is decided as POSIX has it, by the first class a caller is in; root may
-//! everything but execute what nobody may.
+//! everything but execute a file without an execute bit.
 
 use safeos_session::{Attr, FileKind};
 
@@ -58,7 +58,7 @@ impl Who {
         dir.perm & STICKY == 0 || self.owns(dir) || self.owns(node)
     }
 
-    /// The bits that a `chmod` by this caller gives: who is not of the group cannot hand out its id.
+    /// The bits that a `chmod` by this caller gives: a caller outside the group cannot hand out its id.
     pub fn allowed_perm(self, attr: &Attr, perm: u16) -> u16 {
         if self.is_root() || self.gid == attr.gid || attr.kind == FileKind::Directory {
             perm
@@ -72,7 +72,7 @@ impl Who {
         self.is_root() || self.gid == gid
     }
 
-    /// The bits that a file made in `dir` gets: where it takes the directory's group, who is not of that group
+    /// The bits that a file made in `dir` gets: where it takes the directory's group, a caller outside that group
     /// cannot make programs that run with its id.
     pub fn perm_of_new_file(self, dir: &Attr, perm: u16) -> u16 {
         let runs_as_group = SET_GROUP_ID | GROUP_EXECUTE;
@@ -165,7 +165,7 @@ mod tests {
         };
         assert_eq!(without(OTHER, 0o6755), Some(0o0755));
         assert_eq!(without(GROUP, 0o6755), Some(0o0755));
-        // Without execution by the group, only who is not of it takes the bit away.
+        // Without execution by the group, only a caller outside it takes the bit away.
         assert_eq!(without(OTHER, 0o2644), Some(0o0644));
         for who in [GROUP, ROOT] {
             assert_eq!(without(who, 0o2644), None);

@@ -1,4 +1,4 @@
-//! What a process that holds secrets does to itself first.
+//! The first steps of a process that holds secrets.
 
 use std::io;
 use std::path::PathBuf;
@@ -95,8 +95,8 @@ impl Signals {
     }
 }
 
-/// Closes what whoever started this program had open, but for the three standard files and `kept`: a lock or a
-/// pipe's end that is inherited would be held for as long as somebody is signed in. To be called before anything
+/// Closes the starter's descriptors, except the three standard files and `kept`: a lock or a
+/// pipe's end that is inherited would be held for as long as a session lasts. To be called before anything
 /// is opened.
 #[cfg(target_os = "linux")]
 pub fn close_inherited(kept: Option<std::os::fd::RawFd>) {
@@ -154,7 +154,7 @@ pub fn keep_owner() {
     }
 }
 
-/// Where a daemon of the system keeps its state and its store, when nobody says otherwise: it has no home.
+/// The default folder for the state and the store of a daemon of the system: it has no home.
 const OF_THE_SYSTEM: &str = "/var/lib/safeos";
 
 fn folder(own: &str, base: &str, under_home: &str) -> Result<PathBuf, String> {

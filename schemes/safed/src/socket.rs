@@ -27,7 +27,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Whether nobody is connected.
+    /// Whether no client is connected.
     pub fn is_quiet(&self) -> bool {
         self.open.load(Ordering::Acquire) == 0
     }
@@ -88,7 +88,7 @@ fn talk(mut stream: UnixStream, conversation: &Arc<Conversation>) {
             Err(_) => return,
         };
         let portion = &portion[..count];
-        // Answers are read when a request is whole: whoever reads before has ended its line by that.
+        // Answers are read when a request is whole: a read before would end its line.
         let end = portion.iter().rposition(|byte| *byte == b'\n');
         let (whole, rest) = portion.split_at(end.map_or(0, |end| end + 1));
         let taken = whole.is_empty()

@@ -400,7 +400,7 @@ fn a_change_from_elsewhere_is_seen_by_every_name_and_in_open_files() {
         assert!(soon(told), "{:?}", open.metadata());
         let kept = volume.attr(ino).unwrap();
         assert_eq!((kept.size, kept.mtime), (content.len() as u64, time));
-        // What is appended comes after it, and overwrites nothing.
+        // Appended data comes after it, and overwrites nothing.
         open.write_all(b"more").unwrap();
         open.sync_all().unwrap();
         let mut all = Vec::new();

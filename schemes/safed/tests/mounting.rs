@@ -122,7 +122,7 @@ fn no_mount_brings_set_id_programs_or_devices_unless_root_asks_for_itself() {
     for option in ["nosuid", "nodev", "allow_other"] {
         assert!(found.iter().all(|one| one != option), "{option}: {found:?}");
     }
-    // Nobody else gets in, whatever the modes of the folders say.
+    // No other user gets in, whatever the modes of the folders say.
     let other = Command::new("ls").arg(&point).uid(4321).gid(4321).output();
     assert!(!other.unwrap().status.success());
     end(daemon);
@@ -180,7 +180,7 @@ fn another_dead_file_system_is_not_cleared_away() {
     let (_folder, path) = place();
     let point = path.join("other");
     fs::create_dir(&point).unwrap();
-    // A connection that nobody answers on, as of any other FUSE file system whose program died.
+    // A connection without a server, as of any other FUSE file system whose program died.
     let device = fs::File::options()
         .read(true)
         .write(true)
@@ -267,7 +267,7 @@ fn nothing_can_be_written_there_while_nobody_is_signed_in() {
     daemon.wait().unwrap();
     assert!(safeos_mountpoint::clear_dead(&point).unwrap());
     assert!(refuses());
-    // The files of somebody who mounts over them are left as they are.
+    // Existing files under a mount are left as they are.
     let full = path.join("full");
     fs::create_dir(&full).unwrap();
     fs::write(full.join("mine"), b"mine").unwrap();

@@ -1,4 +1,4 @@
-//! What programs rely on that only the kernel and the front together can keep.
+//! Guarantees to programs that only the kernel and the front together can keep.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -58,7 +58,7 @@ fn known_mode(path: &Path) -> u32 {
 #[repr(align(4096))]
 struct Aligned([u8; 4096]);
 
-/// What changes a file's content.
+/// A change of a file's content.
 #[derive(Clone, Copy, Debug)]
 enum Touch {
     Write,
@@ -144,7 +144,7 @@ fn who_changes_content_of_others_takes_the_set_id_bits_away() {
         (0o6777, stranger, 0o0777),
         (0o2666, stranger, 0o0666),
         (0o2676, stranger, 0o0676),
-        // Who is of the group takes its id away only where that can be run.
+        // A member of the group takes its id away only where that can be run.
         (0o6666, member, 0o2666),
         (0o6777, member, 0o0777),
         (0o2666, &[7], 0o2666),
@@ -234,7 +234,7 @@ impl Handle {
         if fd < 0 {
             return Err(Error::last_os_error());
         }
-        // SAFETY: the descriptor is new and nobody else's.
+        // SAFETY: the descriptor is new and has no other owner.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }.into())
     }
 }
@@ -284,7 +284,7 @@ fn a_handle_finds_its_node_also_when_the_kernel_has_forgotten_it() {
     let content = fs::read(mount.home().join("folder/inner/file")).unwrap();
     assert_eq!(content, b"Content");
 
-    // What is gone is not found, nor what never was.
+    // A removed node is not found, nor one that never was.
     let gone = make(&**volume, volume.root(), b"gone", FileKind::File);
     volume.unlink(volume.root(), b"gone").unwrap();
     for ino in [gone.ino, 1 << 40] {
@@ -307,7 +307,7 @@ fn a_handle_is_of_one_home_for_good() {
     let file = Handle::of(&file);
     drop(mount);
 
-    // Nobody has looked at the home since.
+    // The home was not used since.
     let again = Mount::of(model);
     let opened = file.open(&again.root(), libc::O_RDONLY).unwrap();
     assert_eq!(io::read_to_string(&opened).unwrap(), "content");

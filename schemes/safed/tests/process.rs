@@ -129,13 +129,13 @@ fn it_ends_cleanly_when_asked_and_nothing_written_is_lost() {
     assert!(ask(&point, "\"sign_out\"").starts_with("{\"ok\""));
     assert!(!point.join("home").exists());
     assert!(ask(&point, "\"sync\"").contains("no_session"));
-    // Unmounted by somebody else, it ends too.
+    // Unmounted by another program, it ends too.
     let unmounted = Command::new("fusermount3").arg("-u").arg(&point).status();
     assert!(unmounted.unwrap().success());
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }
 
-/// A price is said before anybody pays, and where nothing is paid there is none.
+/// A price is shown before any payment, and where nothing is paid there is none.
 #[test]
 fn it_says_what_an_account_costs() {
     let folder = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn it_says_what_an_account_costs() {
     let missing = format!("autonomi://{}", missing.display());
     assert!(price(&key, &missing).contains("store_unreachable"));
 
-    // A network and a chain that nobody answers for: what is wrong with the key is said all the same.
+    // A network and a chain that do not answer: a wrong key is reported all the same.
     let manifest = folder.path().join("manifest.json");
     fs::write(&manifest, MANIFEST).unwrap();
     let store = format!("autonomi://{}", manifest.display());

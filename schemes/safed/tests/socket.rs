@@ -101,7 +101,7 @@ fn keys_that_the_daemon_generates_are_read_before_anything_is_made() {
         conversation.read(1 << 20, true, Box::new(answer));
         serde_json::from_slice(&hear.recv().unwrap()).unwrap()
     };
-    // Nobody reads, and then the caller is gone.
+    // The answer is not read, and then the caller is gone.
     let gone = ask();
     std::thread::sleep(Duration::from_millis(300));
     assert!(!place.join("store").exists());
@@ -131,7 +131,7 @@ fn a_caller_that_goes_is_noticed() {
     let mut stream = UnixStream::connect(place.join("here/.ctl")).unwrap();
     stream.write_all(b"\"status\"").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    // A request without its end is none; the conversation ends with the connection.
+    // A request without its end does not count; the conversation ends with the connection.
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));

@@ -1,4 +1,4 @@
-//! What a request sees of the conversation it was asked in: the opener, the daemon, and the way back to the reader.
+//! A request's view of its conversation: the opener, the daemon, and the way back to the reader.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ impl State {
     }
 }
 
-/// What a conversation and the request that runs in it both have at hand.
+/// The state that a conversation shares with the request that runs in it.
 pub(super) struct Exchange {
     /// Never the same for two of one daemon.
     pub(super) number: u64,
@@ -69,8 +69,8 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Shows keys that are to open an account, and waits until they were read: what is made after this cannot be lost by an
-    /// answer that does not arrive. An error if nobody reads them; then nothing may be made.
+    /// Shows keys that are to open an account, and waits until they were read: an account made after this cannot be
+    /// lost by an answer that does not arrive. An error if they are not read; then nothing may be made.
     pub(super) fn hand_over(&self, keys: &Keys) -> Result<(), ErrorReply> {
         if *keys == Keys::default() {
             return Ok(());

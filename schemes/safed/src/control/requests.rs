@@ -1,4 +1,4 @@
-//! What is asked on `.ctl`, and the answers.
+//! The requests on `.ctl`, and the answers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ use crate::insight;
 
 type Answer = Result<Reply, ErrorReply>;
 
-/// How long a session that nobody has seen waits for its store when it ends.
+/// How long a session without a client waits for its store when it ends.
 const UNSEEN_MAX: Duration = Duration::from_secs(1);
 
 /// Does what a request asks.
@@ -113,7 +113,7 @@ fn signed(conversation: &Exchange) -> Result<(Arc<Signed>, Arc<Session>), ErrorR
     Ok((signed, session))
 }
 
-/// Who may sign in: root and whom the daemon is for, and who has no session yet.
+/// The permission to sign in: for root and the daemon's users, if they have no session yet.
 fn may_sign_in(conversation: &Exchange) -> Result<(), ErrorReply> {
     let daemon = &conversation.daemon;
     if !daemon.may_sign_in(conversation.uid) {
@@ -197,7 +197,7 @@ fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) ->
     })
 }
 
-/// Nobody is signed in and nothing is paid; the wallet is forgotten with the store that was opened for it.
+/// No session begins and nothing is paid; the wallet is forgotten with the store that was opened for it.
 fn price(conversation: &Exchange, request: &Price, listener: &Listener<'_>) -> Answer {
     may_sign_in(conversation)?;
     let daemon = &conversation.daemon;
@@ -292,7 +292,7 @@ fn open(
         limits: Limits::default(),
     };
     let (session, keys) = how(options).map_err(failed)?;
-    // Whoever asked has gone meanwhile: nobody would know of the session, and it would keep others out.
+    // The client has gone meanwhile: it would not know of the session, which would keep others out.
     if conversation.closed.load(Ordering::Acquire) {
         end_unseen(&session);
         return Err(failed(Error::Stopped));
@@ -338,8 +338,8 @@ fn open(
     Ok(Reply::Ok(result.into()))
 }
 
-/// Ends a session that nobody has seen, and that must not keep its own account out: in order if the store answers, else
-/// with what it takes back later.
+/// Ends a session without a client, which must not keep its own account out: in order if the store answers, else
+/// with changes that it takes back later.
 fn end_unseen(session: &Arc<Session>) {
     struct Soon(Instant);
     impl safeos_session::Progress for Soon {
@@ -373,7 +373,7 @@ fn sign_out(conversation: &Exchange, request: &SignOut, listener: &Listener<'_>)
     Ok(Reply::ok(&published))
 }
 
-/// Nobody else works in the session, and no program has files open that it would write into for nothing.
+/// Refuses while others work in the session, or programs have files open that they would write into for nothing.
 fn may_sign_out(conversation: &Exchange, signed: &Signed) -> Result<(), ErrorReply> {
     const SHOWN_MAX: usize = 5;
     let daemon = &conversation.daemon;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static BROKEN: AtomicBool = AtomicBool::new(false);
 static WATCH: Once = Once::new();
 
-/// What `fuser` calls its threads.
+/// The name of `fuser`'s threads.
 const THREADS: &str = "fuser-";
 
 thread_local! {

@@ -1,12 +1,12 @@
-//! Who makes a request, and of which groups.
+//! The caller of a request, and its groups.
 //!
-//! What always holds here: what cannot be found out counts as not being of a group.
+//! What always holds here: a caller whose groups cannot be found out is in none of them.
 
 use std::io::Read;
 
 use fuser::Request;
 
-/// What `/proc/PID/status` may have before the line looked for, and that line with the 65,536 groups that a process
+/// The bytes of `/proc/PID/status` before the line looked for, and that line with the 65,536 groups that a process
 /// can be of.
 const STATUS_MAX: u64 = 1 << 20;
 

@@ -7,7 +7,7 @@ use safeos_session::{Attr, Error, FileKind, Nanos, RenameMode};
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
-/// What a caller's buffers are best sized by; the page size, as local file systems say.
+/// The best size of a caller's buffers; the page size, as local file systems say.
 const BLOCK_SIZE: u32 = 4096;
 
 /// The error number of a session's error.
@@ -15,7 +15,7 @@ pub fn errno(error: &Error) -> Errno {
     Errno::from_i32(error.errno())
 }
 
-/// What kind of file.
+/// The kind of a file.
 pub fn kind(kind: FileKind) -> FileType {
     match kind {
         FileKind::File => FileType::RegularFile,
@@ -40,7 +40,7 @@ pub fn kind_of_mode(mode: u32) -> Option<FileKind> {
     }
 }
 
-/// What the flags of `renameat2` ask for.
+/// The mode that the flags of `renameat2` ask for.
 pub fn rename_mode(flags: RenameFlags) -> Result<RenameMode, Errno> {
     let keep = flags.contains(RenameFlags::RENAME_NOREPLACE);
     match flags - RenameFlags::RENAME_NOREPLACE {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn times_before_1970_count_their_nanoseconds_forwards() {
-        // What fuser makes of (-2 s, 800_000_000 ns).
+        // The time that fuser makes of (-2 s, 800_000_000 ns).
         let decoded = UNIX_EPOCH - Duration::new(2, 800_000_000);
         assert_eq!(nanos(decoded), -1_200_000_000);
         assert_eq!(

@@ -37,8 +37,8 @@ const BACKGROUND_MAX: u16 = 64;
 const STATFS_BLOCK: u64 = 4096;
 const NAME_MAX: u32 = 255;
 
-// Not FUSE_ASYNC_DIO: after a direct write that nobody waits for, the kernel does not drop the pages that
-// somebody read into its cache meanwhile, and shows the old content from then on.
+// Not FUSE_ASYNC_DIO: after an asynchronous direct write the kernel does not drop the pages that
+// were read into its cache meanwhile, and shows the old content from then on.
 const WANTED: [InitFlags; 9] = [
     InitFlags::FUSE_WRITEBACK_CACHE,
     InitFlags::FUSE_PARALLEL_DIROPS,
@@ -66,7 +66,7 @@ impl Front {
 impl Filesystem for Front {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for flag in WANTED {
-            // What an older kernel cannot do, it does without.
+            // An older kernel works without it.
             let _ = config.add_capabilities(flag);
         }
         let _ = config.set_max_write(TRANSFER_MAX);
@@ -674,8 +674,8 @@ impl Filesystem for Front {
 
 /// Wipes what was read of a request in `fuser`'s buffer, which keeps it until a request as long comes to the same thread.
 fn wipe(data: &[u8]) {
-    // SAFETY: the bytes lie in the buffer that `fuser` has the kernel write requests to, in the part that holds this one's
-    // data. Nobody reads that part after its handler, and the handler has read it; the function that writes is opaque to
-    // the compiler, as the kernel is.
+    // SAFETY: the bytes lie in the buffer that `fuser` has the kernel write requests to, in the part that holds this
+    // one's data. That part is not read after its handler, and the handler has read it; the function that writes is
+    // opaque to the compiler, as the kernel is.
     unsafe { libc::explicit_bzero(data.as_ptr().cast_mut().cast(), data.len()) };
 }

@@ -38,7 +38,7 @@ pub type Answer<T> = Result<T, Errno>;
 pub type Take<'a> =
     dyn FnMut(u64, u64, FileKind, &[u8], Option<(&Arc<Tree>, &DirEntry)>) -> bool + 'a;
 
-/// What an open file of the namespace, or an open directory, keeps.
+/// The state of an open file of the namespace, or of an open directory.
 #[derive(Clone)]
 enum Handle {
     /// One conversation on `.ctl`.
@@ -63,12 +63,12 @@ pub struct Found {
     pub generation: Generation,
 }
 
-/// Who gets to the mount, and sees what.
+/// The users that get to the mount, and their view.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shown {
     /// Everybody gets there and sees their own session.
     Everybody,
-    /// Nobody but the user who mounted it gets there.
+    /// Only the user who mounted it gets there.
     User,
     /// Root gets there besides, and sees what that user sees.
     UserAndRoot,
@@ -206,7 +206,7 @@ impl Front {
             .namespace
             .attr(place)
             .map_err(|error| convert::errno(&error))?;
-        // The kernel then lets everybody in and asks us. What it remembers it does not ask again, so that
+        // The kernel then lets everybody in and asks us. Answers that it remembers it does not ask for again, so that
         // the first folder on the way keeps others out.
         if matches!(place, Location::Root) && self.shown == Shown::UserAndRoot {
             attr.perm = 0o500;
@@ -233,9 +233,9 @@ impl Front {
         }
     }
 
-    /// A node whose id comes out of a handle that somebody kept; the kernel has forgotten the node.
+    /// A node whose id comes out of a stored handle; the kernel has forgotten the node.
     fn find_again(&self, id: u64) -> Answer<Found> {
-        // Nobody may have looked at the home yet since it was mounted.
+        // The home may not have been used yet since it was mounted.
         if let [uid] = self.namespace.daemon().uids()[..]
             && let Some(signed) = self.namespace.daemon().signed(uid)
         {
@@ -274,7 +274,7 @@ impl Front {
                 Ok(attr) => Ok((convert::attr(id, &attr), LONG)),
                 Err(error) => Err(convert::errno(&error)),
             },
-            // What users see under the namespace's names may differ; the places' attributes do not.
+            // The namespace's names may differ between users; the places' attributes do not.
             Node::Location(place) => Ok((convert::attr(id, &self.place_attr(&place)?), LONG)),
         }
     }
@@ -309,7 +309,7 @@ impl Front {
         }
     }
 
-    /// Takes the set-id bits away after a change of content by somebody who may not keep them.
+    /// Takes the set-id bits away after a change of content by a caller who may not keep them.
     pub fn drop_set_id(
         &self,
         caller: &Caller,

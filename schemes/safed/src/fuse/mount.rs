@@ -57,7 +57,7 @@ pub enum Error {
     MountPoint {
         /// Which.
         point: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
     /// Only root may let others in, unless the system's settings say otherwise.
@@ -65,7 +65,7 @@ pub enum Error {
         "--allow-root: ordinary users may let root into their mounts only where {SETTINGS} has a line of its own that says `user_allow_other`; as root: `echo user_allow_other >> {SETTINGS}`, then sign in again"
     )]
     OthersRefused,
-    /// What only root may ask for.
+    /// An option that only root may use.
     #[error(
         "--suid-dev: only root may have set-id programs and device nodes of a home work, and only for itself"
     )]
@@ -75,7 +75,7 @@ pub enum Error {
     Refused {
         /// Where.
         point: PathBuf,
-        /// What it said.
+        /// The error of the system.
         why: String,
     },
 }
@@ -85,7 +85,7 @@ pub enum Error {
 pub struct Options {
     /// The mount is for the user the daemon runs as: no other gets to the mount point. Always so unless
     /// that user is root, and also then if the mount point lies in a folder that only root may enter.
-    /// Whoever gets there all the same, as a child of a process of that user, sees what the user
+    /// A child of a process of that user that gets there all the same sees what the user
     /// sees. So the kernel may remember the namespace's own names: a request less for each path.
     pub one_user: bool,
     /// How many requests are worked on at once; `None`: as fits the computer.
@@ -140,7 +140,7 @@ pub fn mount(daemon: &Arc<Daemon>, point: &Path, options: &Options) -> Result<Mo
     let refused = |error: &io::Error| explain(&point, root, error);
     let place = Arc::new(MountPoint::open(&point).map_err(|error| refused(&error))?);
     let folder = place.folder().map_err(|error| refused(&error))?;
-    // What is there already is not ours to guard.
+    // A foreign file system that is there already is not ours to guard.
     let guarded =
         options.guard && !matches!(guard::look(&point), Ok(guard::Look::Foreign) | Err(_));
     if guarded && let Err(error) = guard::put(&folder) {
@@ -289,7 +289,7 @@ fn explain(point: &Path, root: bool, error: &io::Error) -> Error {
     }
 }
 
-/// Read-ahead of FUSE mounts is 128 KiB unless somebody with the right to says otherwise.
+/// Read-ahead of FUSE mounts is 128 KiB unless an administrator changes it.
 fn raise_read_ahead(point: &Path) {
     if let Ok(metadata) = point.metadata() {
         let dev = metadata.dev();
@@ -302,7 +302,7 @@ fn raise_read_ahead(point: &Path) {
 }
 
 impl Mounted {
-    /// Whether the mount has ended, be it that somebody unmounted it, or has to.
+    /// Whether the mount has ended: it was unmounted, or has to be.
     pub fn is_finished(&self) -> bool {
         self.background.guard.is_finished() || self.is_broken()
     }
@@ -399,7 +399,7 @@ impl daemon::Front for Kernel {
     fn turned(&self) {
         let (done, told) = channel();
         if self.notes.lock().send(Note::Turned(done)).is_ok() {
-            // Who signed out finds nothing any more as soon as it is told so.
+            // A client that signed out finds nothing any more as soon as it is told so.
             let _ = told.recv_timeout(TOLD_WITHIN);
         }
     }
@@ -413,8 +413,8 @@ fn notify(notifier: &Notifier, nodes: &Nodes, point: &Path, notes: &Receiver<Not
     };
     for note in notes {
         match note {
-            // The kernel asks for the attributes before the next write, and hears that there is no session. What it
-            // remembers of them would let the write go to its memory, and from there nowhere.
+            // The kernel asks for the attributes before the next write, and hears that there is no session. With
+            // remembered attributes the write would go to its memory, and from there nowhere.
             Note::Ended(open) => {
                 for id in open {
                     let _ = notifier.inval_inode(INodeNo(id), -1, 0);
@@ -434,7 +434,7 @@ fn notify(notifier: &Notifier, nodes: &Nodes, point: &Path, notes: &Receiver<Not
             Note::Changed(tree, Change::Node(ino)) => {
                 let id = nodes.id(&tree, ino);
                 let _ = notifier.inval_inode(INodeNo(id), 0, 0);
-                // A file that nobody has open, and that has one name, is forgotten with it.
+                // A closed file that has one name is forgotten with it.
                 if let Some((dir, name)) = name_of(&*tree.volume, ino) {
                     forget_name(nodes.id(&tree, dir), &name);
                 }

@@ -40,7 +40,7 @@ struct Known {
     count: u64,
 }
 
-/// What an id means.
+/// The meaning of an id.
 pub enum Node {
     /// A place of the namespace itself.
     Location(Location),
@@ -56,7 +56,7 @@ pub struct Nodes {
     table: Mutex<HashMap<u64, Known>>,
     /// For all trees but the first home: their ids mean something else at the next mount.
     others: Generation,
-    /// What the daemon asks of its own mount.
+    /// The daemon's requests to its own mount.
     pub asking: Asking,
 }
 
@@ -189,7 +189,7 @@ impl Nodes {
         tree.volume.release(ino, count);
     }
 
-    /// What is to be told with the ids of a tree's nodes.
+    /// The generation that goes with the ids of a tree's nodes.
     pub fn generation(&self, tree: &Tree) -> Generation {
         match self.first.get() {
             Some(first) if first.tree.key == tree.key => first.generation,

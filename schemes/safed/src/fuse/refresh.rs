@@ -61,7 +61,7 @@ pub struct Changed<'a> {
     pub volume: &'a dyn Volume,
     /// Its number there.
     pub ino: u64,
-    /// What the kernel knows it by.
+    /// The kernel's id for it.
     pub id: u64,
     /// Its generation.
     pub generation: u32,
@@ -169,7 +169,7 @@ fn by_id(point: &Path, id: u64, generation: u32) -> io::Result<File> {
         )
     };
     match i32::try_from(fd) {
-        // SAFETY: the call has just opened it, for nobody else.
+        // SAFETY: the call has just opened it, and only for us.
         Ok(fd) if fd >= 0 => Ok(unsafe { File::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }

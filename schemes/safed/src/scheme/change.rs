@@ -33,8 +33,8 @@ struct Target {
 }
 
 impl Front {
-    /// Who acts through a handle: the caller where the kernel vouches for it, else who opened it. The roots
-    /// that logins are given are nobody's.
+    /// The user who acts through a handle: the caller where the kernel vouches for it, else the opener. The roots
+    /// that logins are given have no user.
     fn actor(&self, handle: &Handle, caller: Option<Who>) -> Result<Who, Errno> {
         caller.or(handle.who).ok_or(EACCES)
     }
@@ -55,7 +55,7 @@ impl Front {
     ) -> Result<Target, Errno> {
         let (spot, name) = match walk.all_but_last(start, path)? {
             Last::Name { dir, name, .. } => (dir, name),
-            // `.`, `..` and roots are nobody's to change.
+            // `.`, `..` and roots cannot be changed.
             Last::Node(_) => return Err(EINVAL),
         };
         let Some((tree, dir, owner)) = spot.inner() else {
@@ -259,7 +259,7 @@ impl Front {
             .map_err(errno)
     }
 
-    /// What is open in a tree that may be changed, and who changes it.
+    /// The open node in a tree that may be changed, and the user who changes it.
     fn changeable<'a>(&self, handle: &'a Handle) -> Result<(&'a Held, Who), Errno> {
         let held = handle.held().ok_or(EPERM)?;
         if held.tree.kind != TreeKind::Home {

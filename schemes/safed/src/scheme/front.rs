@@ -21,7 +21,7 @@ use crate::daemon::{Daemon, Signed};
 use crate::namespace::{Location, Namespace};
 use crate::permission::{Who, without_set_id};
 
-/// The most bytes that one read gives; who wants more asks again.
+/// The most bytes that one read gives; a caller that wants more asks again.
 const READ_MAX: usize = 64 << 20;
 
 /// Reads at once for those who do not wait for them.
@@ -40,14 +40,14 @@ pub struct Waiting {
     pub to: Lent,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 pub enum Outcome {
-    /// Its answer; what goes to the caller's memory is in the scratch.
+    /// Its answer; data for the caller's memory is in the scratch.
     Now(Result<Done, Errno>),
     Later(Waiting),
 }
 
-/// Sends what is not an answer.
+/// Sends a message that is not an answer.
 pub type Notify = Arc<dyn Fn(wire::Cqe) + Send + Sync>;
 
 /// The front's state.
@@ -59,7 +59,7 @@ pub struct Front {
     locks: Locks,
     notify: Notify,
     fetching: Arc<AtomicUsize>,
-    /// The conversations whose events somebody wants, by handle.
+    /// The conversations whose events are wanted, by handle.
     watched: Arc<Mutex<HashMap<usize, (bool, bool)>>>,
 }
 
@@ -324,7 +324,7 @@ impl Front {
         Outcome::Now(answer)
     }
 
-    /// Reads what somebody did not want to wait for, so that it is there when it is asked for again.
+    /// Reads the data of a non-blocking read, so that it is there when it is asked for again.
     fn fetch(&self, handle: &Arc<Handle>, len: usize, offset: u64) {
         let fetching = Arc::clone(&self.fetching);
         if fetching.fetch_add(1, Ordering::AcqRel) >= FETCHING_MAX {
@@ -498,7 +498,7 @@ impl Front {
     }
 }
 
-/// What a conversation has to say at once.
+/// The output that a conversation has at once.
 fn read_now(conversation: &Arc<Conversation>, size: usize, out: &mut Vec<u8>) -> Answer {
     let (sender, receiver) = std::sync::mpsc::channel();
     let answer = Box::new(move |answer: Result<&[u8], Errno>| {

@@ -1,6 +1,6 @@
-//! What is open.
+//! Open handles.
 //!
-//! What always holds here: a number is given out once and never again; a handle keeps who opened it and
+//! What always holds here: a number is given out once and never again; a handle keeps its opener and
 //! which session it belongs to; a node lives as long as a handle of it; when a session has ended its
 //! handles become [`What::Ended`], and nothing of the session is kept alive by them.
 
@@ -23,7 +23,7 @@ const SHARDS: usize = 32;
 /// How many handles there may be at once.
 const HANDLES_MAX: usize = 1 << 20;
 
-/// What tells a node from all others: the number of its tree, and its own.
+/// The identity of a node: the number of its tree, and its own.
 pub type Key = (u64, Ino);
 
 /// Which namespace a handle is in.
@@ -39,7 +39,7 @@ pub enum View {
 pub struct Held {
     pub tree: Arc<Tree>,
     pub ino: Ino,
-    /// Whose session the tree belongs to; published trees are nobody's.
+    /// The user whose session the tree belongs to; published trees have none.
     pub owner: Option<u32>,
 }
 
@@ -76,7 +76,7 @@ pub struct NewLink {
     pub made: Mutex<Option<Ino>>,
 }
 
-/// What a handle is of.
+/// The object of a handle.
 pub enum What {
     /// A folder of the namespace.
     Location(Location),
@@ -97,7 +97,7 @@ pub enum What {
 
 /// Something open.
 pub struct Handle {
-    /// Who opened it. `None`: a root that the kernel or a login hands out.
+    /// Its opener. `None`: a root that the kernel or a login hands out.
     pub who: Option<Who>,
     pub view: View,
     pub what: What,
@@ -171,12 +171,12 @@ impl Handles {
         Ok(number)
     }
 
-    /// What a number means, whether its session lives or not.
+    /// The handle of a number, whether its session lives or not.
     pub fn any(&self, number: usize) -> Result<Arc<Handle>, Errno> {
         self.shard(number).read().get(&number).cloned().ok_or(EBADF)
     }
 
-    /// What a number means.
+    /// The handle of a number.
     pub fn get(&self, number: usize) -> Result<Arc<Handle>, Errno> {
         let handle = self.any(number)?;
         match handle.what {

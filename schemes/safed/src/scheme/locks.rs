@@ -46,14 +46,14 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// Locks a range, or EAGAIN where somebody else's lock is in the way.
+    /// Locks a range, or EAGAIN where another owner's lock is in the way.
     pub fn lock(&self, file: Key, owner: Owner, range: &LockRange) -> Result<(), Errno> {
         let mut files = self.files.lock();
         let locks = files.entry(file).or_default();
         if locks.iter().any(|lock| lock.is_in_the_way(owner, range)) {
             return Err(EAGAIN);
         }
-        // What is taken away may leave two pieces.
+        // Taking a range away may leave two pieces.
         if locks.len() + 2 > LOCKS_MAX {
             return Err(EMFILE);
         }

@@ -192,7 +192,7 @@ impl Front {
                     !full
                 });
                 *shared.lock() = cursor;
-                // What was listed before an error stands.
+                // Entries before an error are returned.
                 if let Err(error) = result
                     && listing.is_empty()
                 {

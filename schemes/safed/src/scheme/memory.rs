@@ -84,7 +84,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and nobody has it mapped any more.
+        // SAFETY: it was mapped with this length, and no other mapping of it is left.
         unsafe { libc::munmap(self.address as *mut libc::c_void, self.len) };
     }
 }
@@ -118,7 +118,7 @@ impl File {
                 .read(self.held.ino, self.loaded as u64, len, &mut data)
                 .map_err(|error: Error| error.errno())?;
             self.region.put(self.loaded, &data);
-            // What is beyond the end are zeros, as fresh memory is.
+            // Bytes beyond the end are zeros, as fresh memory is.
             self.loaded += len;
         }
         Ok(())
@@ -323,7 +323,7 @@ impl Memory {
         written
     }
 
-    /// Lets a file go that nobody has mapped.
+    /// Lets a file without mappings go.
     fn forget_unused(&self, key: Key, file: &File) {
         if file.mapped.is_empty() && self.files.lock().remove(&key).is_some() {
             self.count.fetch_sub(1, Ordering::AcqRel);
@@ -331,7 +331,7 @@ impl Memory {
         }
     }
 
-    /// Writes back what of a range of a file was changed through mappings: somebody is about to read it.
+    /// Writes back the changes of a range of a file made through mappings: a read of it follows.
     pub fn sync_range(&self, key: Key, offset: u64, len: usize) -> Result<(), Errno> {
         let Some(file) = self.find(key) else {
             return Ok(());

@@ -58,7 +58,7 @@ impl Front {
             let found = match walk.child(&dir, &name) {
                 Err(ENOENT) if flags.create => {
                     match self.create(&dir, &name, slash, flags, who, ticket) {
-                        // Somebody was quicker: what is there now is opened, if that will do.
+                        // Another caller was quicker: its node is opened, if that will do.
                         Err(EEXIST) if !flags.exclusive && !flags.symlink => {
                             walk.child(&dir, &name)?
                         }
@@ -305,7 +305,7 @@ impl Front {
         who: Who,
     ) -> Result<Done, Errno> {
         let positioned = !matches!(what, What::Conversation(_));
-        // What root hands to a login as its `safe` must not act as root there.
+        // The root folder that root hands to a login as its `safe` must not act as root there.
         let handed_out = matches!(spot.view, View::Session(_))
             && matches!(what, What::Location(Location::Root))
             && who.is_root();

@@ -1,7 +1,7 @@
 //! The kernel's requests in our own terms.
 //!
 //! What always holds here: nothing of the kernel's own types is in it; memory of a caller is touched only
-//! by somebody who vouches for it.
+//! through `unsafe` functions, whose callers vouch for it.
 
 use safeos_session::Nanos;
 
@@ -19,7 +19,7 @@ pub struct Lent {
     pub(super) len: usize,
 }
 
-// SAFETY: it is an address that means the same to every thread; who uses it vouches for the time.
+// SAFETY: it is an address that means the same to every thread; its user vouches for the time.
 unsafe impl Send for Lent {}
 
 impl Lent {
@@ -96,7 +96,7 @@ pub struct LockRange {
     pub exclusive: bool,
 }
 
-/// What is asked.
+/// A request.
 pub enum Request {
     Open {
         dir: usize,
@@ -230,7 +230,7 @@ pub enum Request {
         range: LockRange,
         to: Lent,
     },
-    /// What this scheme does not do, with the reason.
+    /// An operation that this scheme does not have, with the error.
     Refuse(Errno),
 }
 
@@ -244,7 +244,7 @@ pub struct Call {
     pub ask: Request,
 }
 
-/// What comes from the kernel.
+/// A message from the kernel.
 pub enum Message {
     Call(Call),
     /// The caller of this tag does not want to wait any longer.
@@ -309,7 +309,7 @@ impl Request {
     }
 }
 
-/// What a call ends with, if well.
+/// The result of a successful call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Done {
     /// A number.

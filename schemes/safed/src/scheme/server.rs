@@ -34,7 +34,7 @@ const IDLE_MAX: usize = 6;
 const THREADS_MANY: usize = 64;
 /// The most threads that one user's requests have; more of them wait until one of these is done.
 const THREADS_OF_USER: usize = 128;
-/// What a thread keeps of its scratch from one request to the next.
+/// The size of its scratch that a thread keeps from one request to the next.
 const SCRATCH_KEPT: usize = 1 << 20;
 /// A cancellation that comes while its request is between two threads is remembered for so long.
 const EARLY_KEPT: Duration = Duration::from_millis(100);
@@ -100,7 +100,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of `daemon`, which from now on tells it who comes and goes.
+    /// A server of `daemon`, which from now on tells it of sign-ins and sign-outs.
     pub fn new(daemon: &Arc<Daemon>, wire: Arc<dyn Wire>) -> Arc<Self> {
         let events = Arc::clone(&wire);
         let front = Arc::new(Front::new(
@@ -155,7 +155,7 @@ impl Server {
         started.map(drop)
     }
 
-    /// Somebody to answer requests: each thread needs one of its own.
+    /// A worker that answers requests: each thread needs one of its own.
     pub fn worker(self: &Arc<Self>) -> Worker {
         let slot = Arc::new(Slot {
             state: AtomicU64::new(IDLE),
@@ -180,7 +180,7 @@ impl Server {
                 break;
             };
             if others == 0 && self.threads.load(Ordering::Acquire) < THREADS_MAX {
-                // Nobody else would hear of the next request. Without a thread it waits.
+                // No other thread would take the next request. Without a new thread it waits.
                 let _ = self.start_thread();
             }
             // SAFETY: the message is the kernel's, which keeps its memory until the answer is sent.
@@ -238,7 +238,7 @@ impl Server {
         let user = self.front.user(&call);
         slot.user.store(user, Ordering::Relaxed);
         let mut held_back = self.held_back.lock();
-        // Counted first: whoever is done from here on looks for it.
+        // Counted first: a thread that is done from here on looks for it.
         self.held_back_count.fetch_add(1, Ordering::SeqCst);
         if self.threads_of(user) < THREADS_OF_USER {
             self.held_back_count.fetch_sub(1, Ordering::SeqCst);
@@ -298,7 +298,7 @@ impl Server {
         match outcome {
             Outcome::Now(answer) => {
                 if claim.commit().is_err() {
-                    // Somebody else has answered, and the caller's memory is gone. What was opened for
+                    // Another thread has answered, and the caller's memory is gone. A handle opened for
                     // it is closed again.
                     if let Ok(Done::Opened { id, .. }) = answer {
                         self.front.close(id);
@@ -359,7 +359,7 @@ impl Server {
         still
     }
 
-    /// Ends a request whose caller does not want to wait. What cannot be taken back goes on to its end.
+    /// Ends a request whose caller does not want to wait. A request that cannot be undone goes on to its end.
     fn cancel(&self, tag: u32) {
         let running = RUNNING | u64::from(tag);
         let cancelled = CANCELLED | u64::from(tag);

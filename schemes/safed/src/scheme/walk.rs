@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
     /// Follows all but the last name.
     pub fn all_but_last(&mut self, from: Spot, path: &str) -> Result<Last, Errno> {
         let mut at = from;
-        // What is still to be followed, the next name last.
+        // The names still to be followed, the next one last.
         let mut rest: Vec<String> = names(path).rev().map(str::to_owned).collect();
         let mut slash = path.ends_with('/');
         loop {
@@ -199,12 +199,12 @@ impl<'a> Walk<'a> {
         Ok(from)
     }
 
-    /// Where a link points; `None`: it is none.
+    /// The target of a link; `None`: it is no link.
     pub fn link_target(&self, node: &Node) -> Result<Option<String>, Errno> {
         match node {
             Node::Inner(tree, attr, _) if attr.kind == FileKind::Symlink => {
                 let target = tree.volume.read_link(attr.ino).map_err(errno)?;
-                // What is no text names nothing here.
+                // A target that is not text names nothing here.
                 String::from_utf8(target).map(Some).map_err(|_| ENOENT)
             }
             _ => Ok(None),
@@ -247,7 +247,7 @@ impl<'a> Walk<'a> {
         Ok(Spot { node, view, path })
     }
 
-    /// What `name` in a directory is.
+    /// The node of `name` in a directory.
     pub fn child(&self, at: &Spot, name: &str) -> Result<Spot, Errno> {
         self.may_search(at)?;
         let mut view = at.view.clone();

@@ -2,8 +2,8 @@
 //!
 //! What always holds here: this is the only file of the front that knows the types of
 //! `redox_syscall`; nothing in a message is believed before it was checked (lengths, UTF-8, alignment,
-//! kinds), so no message can make the daemon panic or touch memory that is not the message's. What a
-//! path or a list of times says is copied out at once; only the bytes of a read's or write's buffer stay
+//! kinds), so no message can make the daemon panic or touch memory that is not the message's. Paths
+//! and lists of times are copied out at once; only the bytes of a read's or write's buffer stay
 //! where the kernel has mapped them, and they are there until the request is answered.
 
 use safeos_session::{Attr, FileKind, Nanos, Space};
@@ -23,7 +23,7 @@ pub use super::request::{
     Call, Done, Errno, Lent, LockRange, Message, OpenFlags, PAGE, PATH_MAX, Request, Time,
 };
 
-/// What a request says for "leave the owner as it is".
+/// The value for "leave the owner as it is".
 const UNCHANGED: u32 = u32::MAX;
 /// Raw nanoseconds that mean "now" and "leave it": of the C library now, and of earlier ones.
 const UTIME_NOW: [i32; 2] = [-1, (1 << 30) - 1];
@@ -172,7 +172,7 @@ unsafe fn ask(sqe: &Sqe) -> Result<Request, Errno> {
         },
         // SAFETY: the caller's promise is the same.
         Opcode::StdFsCall => unsafe { std_fs_call(sqe, lent)? },
-        // Calls of a program's own invention, and descriptors that somebody sends: there are none here.
+        // Calls of a program's own invention, and sent descriptors: there are none here.
         Opcode::Call | Opcode::Sendfd | Opcode::Recvfd => return Err(EOPNOTSUPP),
         _ => return Err(ENOSYS),
     })

@@ -1,4 +1,4 @@
-//! A volume whose writes wait until somebody lets them through.
+//! A volume whose writes wait until the gate is opened.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,7 +14,7 @@ pub struct Gate {
     opened: Mutex<Receiver<()>>,
 }
 
-/// Who opens it.
+/// Opens the gate.
 pub struct Keeper {
     /// Says that a write has come.
     pub came: Receiver<()>,

@@ -1,4 +1,4 @@
-//! A model volume as somebody's session, mounted by the front.
+//! A model volume as a user's session, mounted by the front.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod gate;
@@ -18,7 +18,7 @@ type Listener = Box<dyn Fn(Change) + Send + Sync>;
 /// A session whose home is a model; its one snapshot is the same model.
 pub struct Model {
     pub volume: Arc<ModelVolume>,
-    /// What is shown in the model's place.
+    /// The volume shown in the model's place.
     pub shown: Mutex<Option<Arc<dyn Volume>>>,
     listener: Mutex<Option<Listener>>,
 }
@@ -80,7 +80,7 @@ impl Member for Model {
     fn on_flush(&self, _: Box<dyn Fn() + Send + Sync>) {}
 }
 
-/// A daemon that nobody is signed in to.
+/// A daemon without a session.
 pub fn daemon() -> Arc<Daemon> {
     let state = PathBuf::from("/nonexistent/state");
     let store = "file:///nonexistent/store".to_owned();
