@@ -63,6 +63,8 @@ pub enum Event {
     Tick,
     /// The minute has changed.
     Clock(Clock),
+    /// The keyboard has other layouts than before.
+    Keymaps(Vec<String>),
     /// The computer is otherwise than before.
     Computer(Computer),
     /// A job's program is on the screen now.
@@ -342,6 +344,16 @@ impl State {
                 }
             }
             Event::Clock(clock) => self.clock = clock,
+            Event::Keymaps(keymaps) => {
+                let in_use = self.keymaps.get(self.keymap);
+                let again = keymaps.iter().position(|name| Some(name) == in_use);
+                self.keymap = again.unwrap_or(0);
+                self.keymaps = keymaps;
+                // Its entries are others now.
+                if self.menu == Some(Menu::Keyboard) {
+                    self.menu = None;
+                }
+            }
             Event::Computer(computer) => self.computer = computer,
             Event::Started(job) => {
                 if let (true, Screen::Running(running)) = (self.job == Some(job), &mut self.screen)

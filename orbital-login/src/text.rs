@@ -95,7 +95,7 @@ pub struct Text {
     fonts: [Option<Font>; 2],
     others: Others,
     /// Of characters that are not plain Latin: whether the fonts in the program have them, else which other has.
-    homes: HashMap<char, Option<usize>>,
+    homes: HashMap<(char, Face), Option<usize>>,
     glyphs: HashMap<Key, Option<Rc<Glyph>>>,
     buffer: Buffer,
     /// How many texts were shortened.
@@ -125,8 +125,8 @@ impl Text {
     }
 
     /// The font of the system that has a character which those of the program have not.
-    fn home(&mut self, character: char) -> Option<usize> {
-        if let Some(home) = self.homes.get(&character) {
+    fn home(&mut self, character: char, face: Face) -> Option<usize> {
+        if let Some(home) = self.homes.get(&(character, face)) {
             return *home;
         }
         let is_own = (self.fonts.iter().flatten())
@@ -134,25 +134,25 @@ impl Text {
         let home = if is_own {
             None
         } else {
-            self.others.with(character)
+            self.others.with(character, face == Face::Strong)
         };
         if self.homes.len() >= KEPT_MAX {
             self.homes.clear();
         }
-        self.homes.insert(character, home);
+        self.homes.insert((character, face), home);
         home
     }
 
     /// The name of the system's font file that a character is taken from; `None`: it is not.
     pub fn font_file(&mut self, character: char) -> Option<String> {
-        let home = self.home(character)?;
+        let home = self.home(character, Face::Regular)?;
         self.others.name(home).map(str::to_owned)
     }
 
     /// Whether there are fonts for every letter of a text.
     pub fn can_show(&mut self, text: &str) -> bool {
         text.chars().all(|character| {
-            self.home(character).is_some()
+            self.home(character, Face::Regular).is_some()
                 || (self.fonts.iter().flatten())
                     .all(|font| font.charmap().map_unicode(character).is_some())
         })
@@ -166,7 +166,7 @@ impl Text {
         }
         let mut runs = Vec::new();
         for (part, turned) in direction::parts(text) {
-            let of_part = self.runs_of_part(own, text, part);
+            let of_part = self.runs_of_part(face, text, part);
             let of_part = of_part.into_iter().map(|(which, at)| (which, at, turned));
             if turned {
                 runs.extend(of_part.rev());
@@ -180,16 +180,17 @@ impl Text {
     /// The parts of one font each, in the order of the text.
     fn runs_of_part(
         &mut self,
-        own: Which,
+        face: Face,
         text: &str,
         part: Range<usize>,
     ) -> Vec<(Which, Range<usize>)> {
+        let own = Which::Own(face);
         let mut runs: Vec<(Which, Range<usize>)> = Vec::new();
         for (at, character) in text.get(part.clone()).unwrap_or_default().char_indices() {
             let (start, end) = (part.start + at, part.start + at + character.len_utf8());
             let which = match character.is_ascii() || direction::is_mark(character) {
                 true => None,
-                false => self.home(character),
+                false => self.home(character, face),
             };
             // What joins letters, or stands between them, belongs to them.
             let joins = which.is_none() && !character.is_alphanumeric();

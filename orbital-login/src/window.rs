@@ -64,11 +64,9 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
         host.set_keymap(keymap);
     }
     let mut shell = system::Shell::open(look.size)?;
-    if keymaps.is_empty() {
+    let of_display = keymaps.is_empty();
+    if of_display {
         keymaps = shell.keymaps();
-        if let Some(keymap) = &settings.keymap {
-            shell.set_keymap(keymap);
-        }
     }
     let (tell, events) = mpsc::channel();
     let waker = shell.waker();
@@ -82,6 +80,10 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
     let worker = Worker::start(Box::new(host), settings_path, tell).map_err(no_thread)?;
     let mut state = State::new(settings, keymaps, abilities);
     state.console = console;
+    if let Some(keymap) = state.keymaps.get(state.keymap).filter(|_| of_display) {
+        // What the screen says of it is so.
+        shell.set_keymap(keymap);
+    }
     let mut painter = Painter::new();
     state.offer_languages(|language| painter.can_show(language.name()));
     let mut screen = Running {
@@ -218,6 +220,7 @@ impl Running {
                 }
                 self.painter.lose_frame();
             }
+            Heard::Layouts => self.update(Event::Keymaps(shell.keymaps()), shell, worker),
             Heard::Resized => {
                 shell.resized();
                 self.painter.lose_frame();

@@ -20,7 +20,7 @@ const READ_MAX: usize = 24;
 /// The largest file that is read.
 const BYTES_MAX: u64 = 64 << 20;
 /// Fonts that are kept at most.
-const FONTS_MAX: usize = 8;
+const FONTS_MAX: usize = 12;
 /// Characters that no font has, as far as that is remembered.
 const MISSING_MAX: usize = 1024;
 
@@ -28,29 +28,37 @@ const MISSING_MAX: usize = 1024;
 #[derive(Default)]
 pub(super) struct Others {
     files: Option<Vec<PathBuf>>,
-    /// With the names of their files.
-    fonts: Vec<(Font, String)>,
-    missing: HashSet<char>,
+    /// With the names of their files, and whether they are for what is strong.
+    fonts: Vec<(Font, String, bool)>,
+    missing: HashSet<(char, bool)>,
 }
 
 impl Others {
     /// One of those that were found.
     pub(super) fn font(&self, number: usize) -> Option<&Font> {
-        self.fonts.get(number).map(|(font, _)| font)
+        self.fonts.get(number).map(|(font, ..)| font)
     }
 
     /// The name of its file.
     pub(super) fn name(&self, number: usize) -> Option<&str> {
-        self.fonts.get(number).map(|(_, name)| name.as_str())
+        self.fonts.get(number).map(|(_, name, _)| name.as_str())
     }
 
-    /// The number of a font that has this character.
-    pub(super) fn with(&mut self, character: char) -> Option<usize> {
-        let has = |font: &Font| font.charmap().map_unicode(character).is_some();
-        if let Some(number) = self.fonts.iter().position(|(font, _)| has(font)) {
+    /// The number of a font that has this character: of a bold one for what is strong, where there is one.
+    pub(super) fn with(&mut self, character: char, strong: bool) -> Option<usize> {
+        if strong && let Some(number) = self.with_weight(character, true) {
             return Some(number);
         }
-        if self.missing.contains(&character) || self.fonts.len() >= FONTS_MAX {
+        self.with_weight(character, false)
+    }
+
+    fn with_weight(&mut self, character: char, strong: bool) -> Option<usize> {
+        let has = |font: &Font| font.charmap().map_unicode(character).is_some();
+        let known = |(font, _, weight): &(Font, String, bool)| *weight == strong && has(font);
+        if let Some(number) = self.fonts.iter().position(known) {
+            return Some(number);
+        }
+        if self.missing.contains(&(character, strong)) || self.fonts.len() >= FONTS_MAX {
             return None;
         }
         let files = self.files.get_or_insert_with(|| {
@@ -62,6 +70,7 @@ impl Others {
         });
         let mut order: Vec<(usize, &PathBuf)> = files
             .iter()
+            .filter(|file| !strong || is_bold(file))
             .map(|file| (rank(file, character), file))
             .collect();
         order.sort();
@@ -72,14 +81,21 @@ impl Others {
             .find(|(font, _)| has(font));
         if let Some((font, file)) = found {
             let name = file.file_name().unwrap_or_default();
-            self.fonts.push((font, name.to_string_lossy().into_owned()));
+            let name = name.to_string_lossy().into_owned();
+            self.fonts.push((font, name, strong));
             return Some(self.fonts.len() - 1);
         }
         if self.missing.len() < MISSING_MAX {
-            self.missing.insert(character);
+            self.missing.insert((character, strong));
         }
         None
     }
+}
+
+/// By its name.
+fn is_bold(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default();
+    name.to_string_lossy().to_lowercase().contains("bold")
 }
 
 /// The fonts in a folder and those below it.
@@ -174,13 +190,13 @@ mod tests {
             files: Some(files),
             ..Others::default()
         };
-        assert_eq!(others.with('ש'), None);
-        assert!(others.missing.contains(&'ש'));
+        assert_eq!(others.with('ש', true), None);
+        assert!(others.missing.contains(&('ש', false)));
         // One that has it.
         let path = folder.path().join("own.ttf");
         fs::write(&path, notosans::REGULAR_TTF).unwrap();
         others.files = Some(vec![path]);
-        assert_eq!(others.with('a'), Some(0));
+        assert_eq!(others.with('a', true), Some(0));
         assert!(others.font(0).is_some() && others.font(1).is_none());
     }
 }

@@ -6,7 +6,7 @@
 mod x11;
 
 use std::ffi::{CStr, c_char};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orbclient::{MediaKind, Window, WindowFlag};
 use sdl2::sys;
@@ -34,6 +34,8 @@ pub struct Shell {
     whole: bool,
     x11: Option<X11>,
     caps: Option<bool>,
+    /// The keyboard layouts, and when they were looked at.
+    layouts: (Vec<String>, Instant),
 }
 
 /// Ends a wait from another thread.
@@ -74,10 +76,12 @@ impl Shell {
         let flags = [WindowFlag::Async, kind];
         let window = Window::new_flags(0, 0, width, height, "SafeOS", &flags)
             .ok_or("no window can be opened")?;
+        let layouts = x11.as_ref().map(X11::layouts).unwrap_or_default();
         Ok(Self {
             window,
             shown: true,
             whole: size.is_none(),
+            layouts: (layouts, Instant::now()),
             x11,
             caps: None,
         })
@@ -118,7 +122,7 @@ impl Shell {
 
     /// The keyboard layouts of the display.
     pub fn keymaps(&self) -> Vec<String> {
-        self.x11.as_ref().map(X11::layouts).unwrap_or_default()
+        self.layouts.0.clone()
     }
 
     /// Uses one of them.
@@ -126,7 +130,7 @@ impl Shell {
         let Some(x11) = &self.x11 else {
             return;
         };
-        if let Some(number) = x11.layouts().iter().position(|layout| layout == name) {
+        if let Some(number) = self.layouts.0.iter().position(|layout| layout == name) {
             x11.use_layout(number);
         }
     }
@@ -164,6 +168,7 @@ impl Shell {
             came = unsafe { sys::SDL_PollEvent(&raw mut event) == 1 };
         }
         self.look_at_caps(&mut all);
+        self.look_at_layouts(&mut all);
         self.follow_the_screen(&mut all);
         all
     }
@@ -181,6 +186,21 @@ impl Shell {
         if self.caps.replace(now) != Some(now) {
             all.insert(0, Heard::Caps(now));
         }
+    }
+
+    /// Somebody may set others while the screen is there; nobody tells.
+    fn look_at_layouts(&mut self, all: &mut Vec<Heard>) {
+        let Some(x11) = &self.x11 else {
+            return;
+        };
+        if self.layouts.1.elapsed() < LOOK_EVERY {
+            return;
+        }
+        let now = x11.layouts();
+        if now != self.layouts.0 {
+            all.push(Heard::Layouts);
+        }
+        self.layouts = (now, Instant::now());
     }
 
     /// A window over the whole screen stays one when the screen gets another size.

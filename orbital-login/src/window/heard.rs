@@ -15,6 +15,12 @@ pub(crate) enum Heard {
     Scroll(i32),
     /// The window has the keyboard, or has it no more.
     Focus(bool),
+    /// The keyboard has other layouts.
+    #[cfg_attr(
+        target_os = "redox",
+        expect(dead_code, reason = "the system's are there from the start")
+    )]
+    Layouts,
     /// The window or the screen has another size.
     Resized,
     /// The window was closed.

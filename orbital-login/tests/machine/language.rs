@@ -280,3 +280,22 @@ fn what_is_tapped_is_typed() {
     click(&mut state, Target::More);
     assert!(state.keys().is_empty());
 }
+
+/// Layouts that come and go while the screen is there.
+#[test]
+fn the_layout_that_is_shown_is_one_that_there_is() {
+    let mut state = remembering(&["ana"]);
+    assert_eq!(state.keymaps[state.keymap], "us");
+    click(&mut state, Target::Keyboard);
+    let keymaps = |names: &[&str]| Event::Keymaps(names.iter().map(|n| (*n).to_owned()).collect());
+    state.update(keymaps(&["fr", "us"]));
+    assert_eq!((state.keymap, state.menu), (1, None));
+    assert!(state.order().contains(&state.focus));
+    // One alone is said, and cannot be changed.
+    state.update(keymaps(&["il"]));
+    assert!(!state.order().contains(&Target::Keyboard));
+    let status = view(&state).status;
+    assert!(status.iter().any(|(_, words)| words == "IL"), "{status:?}");
+    state.update(keymaps(&[]));
+    assert!(view(&state).status.iter().all(|(_, words)| words != "IL"));
+}

@@ -30,6 +30,8 @@ enum Happening {
     Caps(bool),
     Started,
     Step(u64),
+    /// The keyboard has so many layouts now.
+    Keymaps(usize),
     /// A key of the keyboard on the screen is tapped.
     Tap(usize),
     /// A language is chosen, or a switch of the accessibility corner.
@@ -106,6 +108,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::WithKeys),
         1 => (0..19_usize).prop_map(Happening::Chosen),
         2 => (0..60_usize).prop_map(Happening::Tap),
+        1 => (0..4_usize).prop_map(Happening::Keymaps),
         2 => Just(Happening::Started),
         1 => (0..9_u64).prop_map(Happening::Step),
         5 => (0..40_usize).prop_map(Happening::Done),
@@ -326,6 +329,10 @@ proptest! {
                 Happening::Idle => vec![Event::Idle],
                 Happening::Pasted(text) => vec![Event::Pasted(zeroize::Zeroizing::new(text.to_owned()))],
                 Happening::Tick => vec![Event::Tick],
+                Happening::Keymaps(count) => {
+                    let names = ["de", "us", "il", "fr"].map(str::to_owned);
+                    vec![Event::Keymaps(names[..count].to_vec())]
+                }
                 Happening::Tap(number) => {
                     let keys = state.keys().concat();
                     let others = [Target::Layer, Target::Capitals, Target::Erase, Target::Type(' ')];
