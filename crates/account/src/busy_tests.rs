@@ -1,4 +1,5 @@
-//! What closes a recovery pointer while another computer publishes: tried again, it comes to an end and takes what was published along.
+//! Operations that close a recovery pointer while another computer publishes: retried, they come to an end and keep the
+//! other's changes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +12,7 @@ use crate::{Account, Error, Head, RecoveryKey, Result};
 const NEW: &str = "another horse";
 const THEIRS: &[u8] = b"published meanwhile";
 
-/// A store on which somebody else publishes just before its `at`-th pointer is set.
+/// A store on which another computer publishes just before its `at`-th pointer is set.
 struct Busy<'a> {
     inner: &'a MemoryStore,
     at: usize,
@@ -74,7 +75,7 @@ impl Store for Busy<'_> {
     }
 }
 
-/// What a session does: once more with the newest head, as long as that has moved.
+/// The retry of a session: once more with the newest head, as long as that has moved.
 fn until_done<T>(
     store: &dyn Store,
     account: &Account,
@@ -97,7 +98,7 @@ fn at_every_moment(way: impl Fn(&dyn Store, &Account)) -> usize {
         let (account, _) = sign_up(&store, "ana", PASSWORD).unwrap();
         let (other, head) = sign_in(&store, "ana", PASSWORD).unwrap();
         let publish = || {
-            // Where the recovery pointer is closed already nobody publishes any more.
+            // Where the recovery pointer is closed already, publishing fails.
             drop(other.publish_head(&store, THEIRS, &head));
         };
         let busy = Busy {

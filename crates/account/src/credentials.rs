@@ -1,6 +1,6 @@
 use crate::Secret;
 
-/// What a person signs in with.
+/// The credentials of a person.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// The account's name as typed.

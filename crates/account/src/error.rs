@@ -3,7 +3,7 @@ use safeos_store::Error as StoreError;
 
 use crate::limits::SECRET_KEY_TEXT_LEN;
 
-/// What can go wrong with an account. Each message says what failed, on what, and what to do.
+/// A failure of an account operation. Each message says what failed, on what, and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -44,7 +44,7 @@ pub enum Error {
     DamagedPacket {
         /// The head chunk.
         address: Address,
-        /// What does not fit.
+        /// The part that does not fit.
         why: &'static str,
     },
     /// The password was changed: what it opened is closed for good.
@@ -95,7 +95,7 @@ pub enum Error {
     NoMemory {
         /// How much is needed.
         mebibytes: u32,
-        /// How much there is, if somebody says.
+        /// The free memory, where it is known.
         free: Option<u32>,
     },
     /// The operating system gave no random bytes.

@@ -21,7 +21,7 @@ use crate::{Error, Result, SecretKey, memory};
 
 const SALT_CONTEXT: &str = "safeos 2026 account salt v1";
 
-/// What Argon2id is made to cost.
+/// The cost parameters of Argon2id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cost {
     /// The version that stands in salt and packet.
@@ -53,7 +53,7 @@ pub const FLOOR: (u32, u32) = (64 * 1024, 3);
 pub struct Keys {
     /// By which version.
     pub cost: Cost,
-    /// What the owner's key is made of.
+    /// The seed of the owner's key.
     pub seed: Zeroizing<[u8; 32]>,
     /// Signs the account's pointer.
     pub owner: OwnerKey,
@@ -109,7 +109,7 @@ impl Keys {
     }
 }
 
-/// What a version costs, if it is one.
+/// The cost of a version; `None` for an unknown version.
 pub fn cost(version: u8) -> Option<Cost> {
     #[cfg(test)]
     if let Some(cost) = tests::CHEAP_VERSIONS

@@ -1,8 +1,8 @@
-//! Accounts: what a name and a password open.
+//! Accounts: opened by a name and a password.
 //!
 //! What always holds here: the password is stretched once for each sign-in ([`Login::derive`]) and
 //! never leaves this computer; no store learns a name, a password or a key. Where an account lives
-//! and what opens it both come out of name and password, so nobody can look for it without them.
+//! and the key that opens it both come out of name and password, so an account cannot be found without them.
 //! Keys and passwords are wiped from memory when they are dropped and are never printed.
 //!
 //! ```text
@@ -51,7 +51,7 @@ pub use recovery_key::{RecoveryKey, WORDS as RECOVERY_WORDS};
 pub use safeos_secret::Secret;
 pub use secret_key::SecretKey;
 
-/// Doors for fuzzing: each decoder of this crate on bytes nobody has checked.
+/// Entry points for fuzzing: each decoder of this crate on unchecked bytes.
 #[doc(hidden)]
 pub mod fuzz {
     /// Splits a head chunk into its sealed parts.

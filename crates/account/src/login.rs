@@ -35,7 +35,7 @@ pub struct Login {
     pub(crate) marker_cost: Cost,
     /// For an account that is to be made.
     recovery_key: Option<RecoveryKey>,
-    /// What an account that is made has in its packet.
+    /// The settings in the packet of a new account.
     settings: Settings,
 }
 
@@ -220,7 +220,7 @@ impl Login {
         if let Some(marker) = marker
             && !marker.set(store)?
         {
-            // Somebody took the name while the home was made: two accounts must not share it.
+            // Another computer took the name while the home was made: two accounts must not share it.
             account.retire(store, &head)?;
             return Err(taken());
         }
@@ -242,7 +242,7 @@ impl Login {
             return Err(error.clone());
         }
         if store.traits().paid {
-            // Without markers nobody can tell the two apart.
+            // Without markers the two cannot be told apart.
             return Err(Error::WrongOrUnknown(self.given_name.clone()));
         }
         let known = Marker::of(&self.name, self.marker_cost)?.is_set(store)?;
@@ -308,7 +308,7 @@ fn first_keys(
     while let Some((cost, others)) = rest.split_first() {
         match Keys::derive(*cost, name, &password, secret_key) {
             Ok(keys) => return Ok((keys, others, skipped)),
-            // What most accounts take is said, where not even the least can be had.
+            // The memory that most accounts take is reported, where not even the least can be had.
             Err(error @ Error::NoMemory { .. }) => {
                 skipped.get_or_insert(error);
             }

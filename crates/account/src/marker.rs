@@ -13,7 +13,7 @@ use crate::kdf::{Cost, stretch};
 use crate::name::Name;
 
 const SALT_CONTEXT: &str = "safeos 2026 name marker v1";
-/// What a marker points at: no chunk has this address.
+/// The target of a marker: no chunk has this address.
 pub const NOTHING: Target = Target::Chunk(Address([0; 32]));
 
 /// The marker of one name.

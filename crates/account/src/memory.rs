@@ -6,13 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is left for everything else, and for a wrong guess, in bytes.
+/// The bytes left for everything else, and for a wrong guess.
 const SPARE: u64 = 8 << 20;
-/// What old cgroups say where there is no limit, and more.
+/// The value of old cgroups where there is no limit, and more.
 const UNLIMITED: u64 = 1 << 60;
 const LEVELS_MAX: usize = 64;
 
-/// How many bytes this process can take now without being refused or killed; `None`: nobody says.
+/// How many bytes this process can take now without being refused or killed; `None`: unknown.
 pub fn free() -> Option<u64> {
     // Elsewhere there are no such files, and the allocator refuses what cannot be had.
     free_in(Path::new("/"))
@@ -41,7 +41,7 @@ impl System<'_> {
         self.read(path)?.trim().parse().ok()
     }
 
-    /// What the kernel would give without taking from others, and swap.
+    /// The memory that the kernel would give without taking from others, and swap.
     fn machine(&self) -> Option<u64> {
         let about = self.read("proc/meminfo")?;
         let kib = |name: &str| field(&about, name)?.split(' ').next()?.parse::<u64>().ok();
@@ -65,7 +65,7 @@ impl System<'_> {
             .map_or(0, |kib| kib.saturating_mul(1024))
     }
 
-    /// What the limits of this process leave: address space and data.
+    /// The memory that the limits of this process leave: address space and data.
     fn limits(&self) -> Option<u64> {
         let limits = self.read("proc/self/limits")?;
         let status = self.read("proc/self/status")?;
@@ -85,7 +85,7 @@ impl System<'_> {
         .min()
     }
 
-    /// What the control groups leave that this process is in, each and those above it.
+    /// The memory that this process's control groups leave, each and those above it.
     fn cgroups(&self) -> Option<u64> {
         let groups = self.read("proc/self/cgroup")?;
         let mut least = None;

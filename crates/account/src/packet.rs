@@ -33,7 +33,7 @@ const VERSION_RECOVERY: u8 = 2;
 /// Bytes of a settings value or the wallet key.
 const VALUE_LEN_MAX: usize = 4096;
 
-/// What an account carries besides its keys. Small: all of it is fetched at every sign-in.
+/// The account's data besides its keys. Small: all of it is fetched at every sign-in.
 #[derive(Clone, Default, Debug)]
 pub struct Settings {
     /// Text by name; at most 64 KiB together.
@@ -69,7 +69,7 @@ pub struct Packet {
     pub name: String,
     /// The rest.
     pub settings: Settings,
-    /// What renews the recovery record, if there is one.
+    /// The keys that renew the recovery record, if there is one.
     pub recovery: Option<RecoveryKeys>,
 }
 

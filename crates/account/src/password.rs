@@ -131,7 +131,7 @@ impl Account {
                         commit,
                     });
                 }
-                // What an interrupted change has left, as long as nobody works with it, is replaced. Else
+                // The remains of an interrupted change are replaced, as long as they are unused. Else
                 // nothing of theirs may be overwritten.
                 if pointer.counter() != there.first_counter {
                     return Err(Error::PasswordInUse);

@@ -25,7 +25,7 @@ pub fn head_chunk(store: &dyn Store, address: Address) -> Result<Chunk> {
     })
 }
 
-/// Moves a pointer. A conflict with this very state is none: an answer was lost on the way.
+/// Moves a pointer. A conflict with this very state counts as success: an answer was lost on the way.
 pub fn move_pointer(store: &dyn Store, pointer: Pointer, expected: Option<u64>) -> Result<Pointer> {
     match store.set_pointer(&pointer, expected) {
         Ok(()) => Ok(pointer),

@@ -49,7 +49,7 @@ impl Account {
         loop {
             tries += 1;
             match Self::open_anew(store, key, name.as_ref(), new, &mut derived, step) {
-                // Another computer, where somebody is signed in, has published meanwhile.
+                // Another computer with an open session has published meanwhile.
                 Err(Error::HeadMoved { .. }) if tries < TRIES_MAX => {}
                 done => return done,
             }
@@ -99,7 +99,7 @@ impl Account {
                 .insert(Arc::new(account.derive(&normal_password(new)?)?))
                 .clone(),
         };
-        // What an interrupted change of password has left, unless somebody has worked with it since.
+        // The remains of an interrupted change of password, unless they were used since.
         for other in opened.filter(|other| other.account.address() != keys.address) {
             let idle = other.head.counter() == other.packet.first_counter
                 || other.head.counter() < packet.first_counter;
@@ -226,7 +226,7 @@ impl Account {
     }
 }
 
-/// What one pair of keys opens.
+/// An account opened by one pair of keys.
 struct Opened {
     account: Account,
     head: Head,

@@ -42,9 +42,9 @@ pub struct RecoveryPointer {
     key: Key,
 }
 
-/// What stands behind it, opened.
+/// The opened content of the recovery record.
 pub struct Record {
-    /// What a password gives; after an interrupted change of password there are two.
+    /// Keys from a password; after an interrupted change of password there are two pairs.
     pub keys: Vec<Keys>,
     /// The secret key, if the account has one: a new password goes with the same.
     pub secret_key: Option<SecretKey>,

@@ -14,7 +14,7 @@ pub const WORDS: usize = 12;
 /// Letters of the longest word, and the space behind it.
 const WORD_LEN_MAX: usize = 9;
 
-/// What stands on a recovery sheet.
+/// The key on a recovery sheet.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct RecoveryKey([u8; 16]);
 
@@ -52,7 +52,7 @@ impl RecoveryKey {
         Secret::new(text)
     }
 
-    /// Reads the words as typed from the sheet. Says which word is none, before anybody is asked for anything.
+    /// Reads the words as typed from the sheet. Names a word that is not in the list, before any other question.
     pub fn parse(typed: &Secret) -> Result<Self> {
         let wrong = |why: String| Err(Error::BadRecoveryKey(why));
         let mut words = Zeroizing::new(String::with_capacity(WORDS * WORD_LEN_MAX));

@@ -251,7 +251,7 @@ fn every_damage_of_the_head_chunk_is_named() {
 
 #[test]
 fn a_whole_chunk_of_somebody_else_does_not_open() {
-    // Whoever holds the owner key could sign this; the packet key still says no.
+    // A holder of the owner key could sign this; the packet key still says no.
     let store = MemoryStore::default();
     let (_, bob) = sign_up(&store, "bob", PASSWORD).unwrap();
     let (ana, head) = sign_up(&store, "ana", PASSWORD).unwrap();
@@ -494,7 +494,7 @@ fn a_forged_marker_can_only_say_that_a_name_is_taken() {
         .unwrap();
     assert_eq!(marker.target(), Target::Chunk(Address([0; 32])));
 
-    // Whatever becomes of it, those who have an account are not concerned.
+    // Damage to the marker does not concern existing accounts.
     store.remove_raw(Kind::Pointer, &marker.address());
     sign_in(&store, "ana", PASSWORD).unwrap();
     store.set_raw(Kind::Pointer, marker.address(), b"rubbish".to_vec());
