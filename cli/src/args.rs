@@ -1,4 +1,4 @@
-//! What can be typed: every command, its arguments, and the words that explain them.
+//! The command line: every command, its arguments, and the words that explain them.
 //!
 //! The help texts, the completions and the man pages all come from here. A password is never an
 //! argument: other users of a computer can read those.
@@ -58,7 +58,7 @@ pub struct Account {
     pub secret_key: bool,
 }
 
-/// What is asked of the mount.
+/// The options of the mount.
 #[derive(clap::Args, Debug, Clone, Copy, Default)]
 pub struct Mounting {
     /// Let root into the home of an ordinary user: for sudo, sshd, and other FUSE mounts in it; SAFE_ALLOW_ROOT=1 says
@@ -253,7 +253,7 @@ pub enum Command {
         whose: Whose,
     },
 
-    /// Fetch what somebody published
+    /// Fetch a published file or folder
     Get {
         /// safe://ADDRESS, or safe://ADDRESS/PATH
         url: String,

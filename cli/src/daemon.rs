@@ -18,7 +18,7 @@ pub use system::{
     Daemon, Temporary, end_other, is_starting, prepare, starting, unprepare, wait_ended,
 };
 
-/// What is asked of a mount.
+/// The options of a mount.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Wish {
     /// Root gets in too.

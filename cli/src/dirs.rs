@@ -227,7 +227,7 @@ impl Dirs {
         )
     }
 
-    /// What waits to be published, to be said after something else.
+    /// A note on changes that wait to be published, to follow another sentence.
     fn waiting(&self) -> String {
         match waiting::waiting(&self.state) {
             0 => String::new(),

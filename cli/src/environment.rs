@@ -40,7 +40,8 @@ const KEPT: &[&str] = &[
     "SAFE_STORE",
 ];
 
-/// What must not reach the command besides [`SECRETS`]: where the wallet's key lies, and where the shell was before.
+/// Variables that must not reach the command besides [`SECRETS`]: the file of the wallet's key, and the shell's former
+/// folder.
 const REMOVED: &[&str] = &[safeos_store_autonomi::WALLET_KEY_FILE, "OLDPWD"];
 
 /// Builds the command's environment from this program's own.

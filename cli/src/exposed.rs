@@ -28,7 +28,7 @@ pub fn look(path: &Path, about: &Metadata) {
     }
 }
 
-/// The same for one that somebody else opens.
+/// The same for a file that another program opens.
 pub fn look_at(path: &Path) {
     if let Ok(about) = path.metadata() {
         look(path, &about);
@@ -56,7 +56,7 @@ pub fn say(json: bool) {
     }
 }
 
-/// Whether others may read or replace it; what is no file (a pipe of the shell, say) belongs to whoever has it.
+/// Whether others may read or replace it; anything else than a file (a pipe of the shell, say) belongs to its holder.
 fn is_exposed(about: &Metadata) -> bool {
     about.is_file() && about.mode() & 0o006 != 0
 }

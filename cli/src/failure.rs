@@ -1,4 +1,4 @@
-//! What the person or the script is told when a command cannot be done.
+//! The message of a failed command, for a person or a script.
 //!
 //! Always one line, and always with what to do; the exit code is 1 for "failed" and 2 for "used wrongly".
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 pub struct Failure {
     /// A stable word for programs.
     pub code: String,
-    /// What failed, on what, and what to do.
+    /// The failure, its object, and what to do.
     pub message: String,
     /// Whether the same command may succeed later.
     pub retry: bool,

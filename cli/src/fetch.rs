@@ -1,9 +1,9 @@
-//! Fetching what somebody published: a stranger's tree becomes files here.
+//! Fetching a published tree: a stranger's tree becomes files here.
 //!
-//! What always holds here: what is fetched is looked through first, so that its size is known and nothing
+//! What always holds here: the tree is looked through first, so that its size is known and nothing
 //! begins that cannot end; it is built beside its destination, under a name of its own, and moved there when
 //! it is whole, or else removed; nothing that is there is overwritten; nothing outside of it is touched, whatever names
-//! and links are in it; nobody gets set-id bits, devices or folders that everybody may write to.
+//! and links are in it; no set-id bits, devices or folders that everybody may write to are made.
 
 mod copy;
 mod destination;
@@ -43,7 +43,7 @@ use crate::progress::Progress;
 /// How many special files are named.
 const SPECIAL_SHOWN: usize = 20;
 
-/// What was fetched.
+/// The result of a fetch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
     /// Files and links.
@@ -52,7 +52,7 @@ pub struct Fetched {
     pub bytes: u64,
     /// How much of that is no hole.
     pub data: u64,
-    /// What was left out, a line each.
+    /// Entries that were left out, a line each.
     pub special: Vec<String>,
     /// How many of them there were.
     pub specials: u64,

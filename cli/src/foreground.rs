@@ -39,7 +39,7 @@ pub fn run(
 }
 
 /// Waits for the command. Signals are passed on until it has ended and no longer: once it is reaped, its id may
-/// become somebody else's.
+/// belong to another process.
 #[cfg(not(target_os = "redox"))]
 fn wait(child: &mut Child) -> io::Result<ExitStatus> {
     use rustix::process::{WaitId, WaitIdOptions, waitid};

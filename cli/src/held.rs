@@ -1,7 +1,8 @@
-//! Signals that are held while the terminal is not as it was: who asks for something hidden puts it right first.
+//! Signals that are held while the terminal is not as it was: a prompt for hidden text restores it first.
 //!
-//! What always holds here: while a [`Held`] lives, a signal that would end or stop `safe` is noted and wakes whoever waits in
-//! [`Held::or_readable`]; afterwards signals do what they did before. What was ignored (`nohup`) stays ignored. One lives at a time.
+//! What always holds here: while a [`Held`] lives, a signal that would end or stop `safe` is noted and wakes the waiter
+//! in [`Held::or_readable`]; afterwards signals do what they did before. Ignored signals (`nohup`) stay ignored. One
+//! lives at a time.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -37,7 +38,7 @@ extern "C" fn caught(signal: c_int) {
     let wake = WAKE.load(Ordering::Acquire);
     if wake >= 0 {
         // SAFETY: write may be called from a handler; the descriptor is open while the handler is installed, and cannot
-        // block for long: a socket that nobody reads takes some bytes and then refuses. The error number is put back.
+        // block for long: an unread socket takes some bytes and then refuses. The error number is put back.
         unsafe {
             let before = *libc::__errno_location();
             let _ = libc::write(wake, [1_u8].as_ptr().cast(), 1);
@@ -131,7 +132,8 @@ impl Drop for Held {
     }
 }
 
-/// Stops this process as Ctrl-Z does, until it is continued. Where nobody could continue it, the system does nothing.
+/// Stops this process as Ctrl-Z does, until it is continued. Without a shell that could continue it, the system does
+/// nothing.
 pub fn stop_here() {
     // SAFETY: has no pointers.
     unsafe { libc::raise(libc::SIGTSTP) };

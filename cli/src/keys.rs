@@ -61,8 +61,8 @@ impl Keys {
         }
     }
 
-    /// Shows them, before anything is asked of the daemon: people see them on `out`; programs, whose one answer is still to come,
-    /// get a line `{"keys": {…}}` on standard error. What cannot be shown ends the command.
+    /// Shows them, before anything is asked of the daemon: people see them on `out`; programs, whose one answer is
+    /// still to come, get a line `{"keys": {…}}` on standard error. A failure to show them ends the command.
     pub fn show(&self, account: &str, json: bool, out: &mut dyn Write) -> Result<()> {
         if self.is_empty() {
             return Ok(());
@@ -96,7 +96,7 @@ impl Keys {
         text
     }
 
-    /// What a failure means for who has seen them.
+    /// Adds to a failure what it means for shown keys.
     pub fn after(&self, failure: Failure, meaning: &str) -> Failure {
         if self.is_empty() {
             return failure;

@@ -45,7 +45,7 @@ impl Member {
                     if daemon::SHARED {
                         return Ok(None);
                     }
-                    // Nobody is about to sign in there: it ends soon, or not at all.
+                    // No sign-in is about to begin there: it ends soon, or not at all.
                     if start.elapsed() > ENDS_WITHIN && !starting() {
                         return Err(Failure::new(
                             "in_use",

@@ -1,4 +1,4 @@
-//! What a long operation shows on its way: a bar on a terminal, nothing anywhere else.
+//! The progress of a long operation: a bar on a terminal, nothing anywhere else.
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
@@ -20,7 +20,7 @@ pub struct Progress {
     since: Instant,
     bar: Option<ProgressBar>,
     state: (String, u64, String),
-    /// What was said last of why it waits.
+    /// The last reason for waiting that was shown.
     why: String,
 }
 

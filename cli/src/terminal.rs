@@ -1,6 +1,6 @@
 //! A line from the terminal, hidden where it is a secret.
 //!
-//! Whatever happens while it is typed, the terminal is put back as it was: a signal that ends or stops `safe` is held until
+//! In every case the terminal is put back as it was: a signal that ends or stops `safe` during the input is held until
 //! that is done, and takes effect at once, not only after Enter. Continued (`fg`), `safe` asks again.
 
 use std::fs::{File, OpenOptions};
@@ -31,7 +31,7 @@ pub fn ask_hidden(prompt: &str, instead: &str) -> Result<Zeroizing<String>> {
     ask_on(&terminal, prompt, true)
 }
 
-/// Asks a question on the terminal; no where there is none.
+/// Asks a question on the terminal; the answer is no where there is none.
 pub fn asks(question: &str) -> Result<bool> {
     let Ok(terminal) = open() else {
         return Ok(false);
@@ -76,7 +76,7 @@ fn ask_once(
     read_line(&mut Typed { terminal, held })
 }
 
-/// What is typed, until a signal comes.
+/// The typed bytes, until a signal comes.
 struct Typed<'a> {
     terminal: &'a File,
     held: &'a Held,
@@ -97,7 +97,7 @@ impl Read for Typed<'_> {
     }
 }
 
-/// Reads one line byte by byte (what follows it belongs to somebody else) and drops its end.
+/// Reads one line byte by byte (later bytes belong to another reader) and drops its end.
 pub fn read_line(input: &mut impl Read) -> io::Result<Zeroizing<String>> {
     // All the room at once: a buffer that grew would leave copies behind.
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX));

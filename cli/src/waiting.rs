@@ -1,5 +1,5 @@
-//! What waits on this computer to be published: what a session left in the encrypted stage, because it was told to or
-//! because its daemon died. Which account it is of nobody can tell without its keys.
+//! Changes that wait on this computer to be published: a session left them in the encrypted stage, because it was told
+//! to or because its daemon died. Without its keys the account they belong to is unknown.
 
 use std::fs;
 use std::path::Path;
@@ -44,7 +44,7 @@ fn size(folder: &Path, left: &mut usize) -> u64 {
     sum
 }
 
-/// What to do about it, in words.
+/// Advice on them, in words.
 pub fn advice(state: &Path) -> String {
     match waiting(state) {
         0 => "sign in with `safe login NAME`, or work inside `safe run NAME`".to_owned(),

@@ -188,7 +188,7 @@ fn ctrl_z_stops_it_and_fg_asks_again() {
     terminal.until("shown");
     terminal.until(PROMPT);
     assert!(!terminal.echoes());
-    // What was typed before counts no more.
+    // Earlier input counts no more.
     terminal.type_in("one password\n");
     terminal.until("The same again: ");
     terminal.type_in("one password too many\n");

@@ -104,11 +104,11 @@ pub fn sign_up(
     Ok((request, keys))
 }
 
-/// For who has seen keys of an account that may not have been made.
+/// For a person who has seen keys of an account that may not have been made.
 pub const NOT_MADE: &str = "keep the keys that were shown until you know that no account was made with them: if one was, they open it";
 
-/// Opens an account with a daemon of this command's own, which mounts nothing; asks `then`, if that is anything, and signs out
-/// again. What `then` answers, or else what opening did.
+/// Opens an account with a daemon of this command's own, which mounts nothing; asks `then`, if that is anything, and
+/// signs out again. Returns the answer to `then`, or else to opening.
 pub fn ask_once(
     context: &Context,
     store: &str,
@@ -206,7 +206,7 @@ pub fn recovery_sheet(context: &Context, stdin: bool) -> Result<()> {
     })
 }
 
-/// What an account is signed in to without its store.
+/// The note on an account that was signed in to without its store.
 pub const OFFLINE: &str = "the store is out of reach: this is the home as this computer has seen it last; what is not on this computer cannot be read until the store is back, and what you change is published then";
 
 /// `safe login`
@@ -220,7 +220,7 @@ pub fn login(
     let mount = login_mount(context);
     not_open(&mount)?;
     let store = dirs.store(account.store.as_deref());
-    // What is wrong with the folder is said before the password is asked for.
+    // A wrong folder is reported before the password is asked for.
     let made = daemon::prepare(&mount, context.output)?;
     let request = sign_in(context, account, opening)?;
     signals::watch()?;
@@ -261,7 +261,7 @@ pub fn login(
     )
 }
 
-/// What is asked of the mount, by the options or by the environment.
+/// The mount options, from the command line or from the environment.
 pub fn wish(mounting: Mounting) -> Wish {
     let by_variable = std::env::var_os(ALLOW_ROOT).is_some_and(|value| !value.is_empty());
     Wish {

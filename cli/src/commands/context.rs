@@ -1,7 +1,7 @@
 use crate::dirs::Dirs;
 use crate::output::Output;
 
-/// What every command has at hand.
+/// The context of every command.
 pub struct Context {
     /// Where things are on this computer.
     pub dirs: Dirs,

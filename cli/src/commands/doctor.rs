@@ -166,7 +166,7 @@ fn state(dir: &Path) -> String {
                 .iter()
                 .find(|known| name.to_str() == Some(**known))
                 .unwrap_or(&part);
-            // What is mounted there is a home.
+            // A mount there is a home.
             if found.is_dir() && depth < DEPTH_MAX && name != "mnt" {
                 waiting.push((entry.path(), depth + 1, part));
             } else if found.is_file() {
@@ -182,7 +182,7 @@ fn state(dir: &Path) -> String {
     text
 }
 
-/// The end of the log, which holds nobody's names by itself.
+/// The end of the log, which holds no names by itself.
 fn log(path: &Path) -> String {
     let Ok(bytes) = fs::read(path) else {
         return "none".to_owned();

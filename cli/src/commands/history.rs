@@ -1,4 +1,4 @@
-//! What was: published states, and bringing things back from them.
+//! History: published states, and bringing things back from them.
 
 use std::path::Path;
 

@@ -136,7 +136,7 @@ fn unmounted(context: &Context, store: &str, what: &What<'_>) -> Result<Fetched>
     fetch_unmounted(context.output, from, what.inside, what.dir, what.own)
 }
 
-/// Elsewhere the daemon of the computer has it, while somebody is signed in.
+/// Elsewhere the daemon of the computer has it, while a session is open.
 #[cfg(not(target_os = "linux"))]
 fn unmounted(context: &Context, _: &str, what: &What<'_>) -> Result<Fetched> {
     let from = context.dirs.session()?.join("public").join(what.address);
@@ -149,7 +149,7 @@ fn unmounted(context: &Context, _: &str, what: &What<'_>) -> Result<Fetched> {
     )
 }
 
-/// What is fetched, and where to.
+/// The source and the destination of a fetch.
 struct What<'a> {
     address: &'a str,
     url: &'a str,

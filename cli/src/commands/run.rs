@@ -1,6 +1,6 @@
 //! `safe run`: an account's home for the time of one command.
 //!
-//! Whatever way the command ends, the home is published (or stays in the encrypted stage), and unless others have
+//! However the command ends, the home is published (or stays in the encrypted stage), and unless others have
 //! joined the session it is closed, the daemon ended and the home unmounted before `safe` returns.
 
 use std::ffi::OsString;
@@ -40,7 +40,7 @@ pub struct How {
     pub signup: bool,
     /// How to sign in.
     pub opening: Opening,
-    /// What is asked of the mount.
+    /// The options of the mount.
     pub mounting: Mounting,
 }
 
@@ -103,7 +103,7 @@ fn mount(context: &Context) -> PathBuf {
     }
 }
 
-/// Opens the session, or joins it if somebody else was faster.
+/// Opens the session, or joins it if another command was faster.
 fn open(
     context: &Context,
     account: &Account,
@@ -269,7 +269,7 @@ fn sign_out(context: &Context, mount: &Path, daemon: Option<&mut Daemon>) -> Res
             keep_stage,
             // It was tried just now.
             later: keep_stage,
-            // Whoever is left was told to end, and did not.
+            // Remaining members were told to end, and did not.
             force: true,
         })
     };

@@ -8,7 +8,7 @@ use crate::conversation::{ask, ask_for};
 use crate::failure::{Failure, Result, one_line};
 use crate::output::{bytes, plural};
 
-/// What the daemon says about the session.
+/// The daemon's report on the session.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -27,14 +27,14 @@ pub struct Status {
 }
 
 impl Status {
-    /// What keeps what waits, if something does.
+    /// The obstacle to publishing, if there is one.
     pub fn keeps_waiting(&self) -> Option<String> {
         let waiting = self.waiting.as_ref()?;
         (!waiting.why.is_empty()).then(|| one_line(&waiting.why))
     }
 }
 
-/// What waits to be published.
+/// Changes that wait to be published.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Waiting {
@@ -46,7 +46,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// What keeps it, and how it goes on.
+    /// The obstacle, and the next try.
     fn text(&self) -> String {
         let next = match self.next_try.as_str() {
             "" => "a try is under way".to_owned(),
@@ -61,7 +61,7 @@ impl Waiting {
     }
 }
 
-/// What a publish did.
+/// The outcome of a publish.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Published {
@@ -171,7 +171,7 @@ fn not_published(mut failure: Failure) -> Failure {
     failure
 }
 
-/// What a publish did, in words.
+/// The outcome of a publish, in words.
 pub fn published_text(published: &Published) -> String {
     let mut text = if published.changed {
         format!(

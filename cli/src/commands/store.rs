@@ -1,6 +1,6 @@
 //! Looking after stores: counting, verifying, copying and collecting records.
 //!
-//! What concerns records alone is done here on the store itself; what concerns an account's home is the
+//! Commands on records alone work on the store itself; commands on an account's home are the
 //! daemon's work, in the open session or in one for the time of the command.
 
 use std::path::Path;
@@ -51,7 +51,7 @@ pub fn store(context: &Context, what: Command) -> Result<()> {
     }
 }
 
-/// What a collection has removed, and what it has not and for whom.
+/// The removed records, and the kept ones with the computers that need them.
 fn collected(answer: &Value, dry_run: bool) -> String {
     let records = |name: &str| plural(number(answer, name), "record");
     let mut text = format!(
@@ -168,7 +168,7 @@ fn check(context: &Context, at: &At, whose: &Whose, records: bool) -> Result<()>
     ))
 }
 
-/// What was looked at, and no more than that.
+/// The extent of a check, and no more than that.
 fn checked_text(answer: &Value, of_home: bool, whole: bool) -> String {
     let records = plural(number(answer, "records"), "record");
     if of_home {
@@ -215,7 +215,7 @@ fn check_records(context: &Context, url: &str) -> Result<Value> {
             );
         for error in errors {
             match error {
-                // Collected by somebody since it was listed.
+                // Collected since it was listed.
                 Error::Missing { .. } => {}
                 Error::Damaged { .. } => {
                     damaged_count += 1;
@@ -262,7 +262,7 @@ fn copy(context: &Context, from: &str, to: &str, whose: &Whose) -> Result<()> {
     })
 }
 
-/// Copies every record. Pointers come last: until they are there, nobody looks for what they lead to.
+/// Copies every record. Pointers come last: before them, nothing looks for the records they lead to.
 fn copy_records(context: &Context, from: &str, to: &str) -> Result<Value> {
     let (from, to) = (open(context, from)?, context.dirs.open(to)?);
     let stats = from.stats()?;

@@ -61,7 +61,7 @@ struct Seen {
     memory: u64,
 }
 
-/// What rates are of.
+/// The counters that are shown as rates.
 const COUNTS: [&str; 4] = [
     "file_requests_total",
     "store_bytes_sent_total",

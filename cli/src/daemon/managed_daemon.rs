@@ -1,6 +1,6 @@
 //! The daemon `safed`: found, started, waited for, ended.
 //!
-//! What it says on stderr goes to memory, not to a file: its lines may name files of the home. A daemon
+//! Its stderr goes to memory, not to a file: its lines may name files of the home. A daemon
 //! that belongs to one command ends with it, also when the command is killed, unless others have joined its session.
 
 use std::ffi::OsStr;
@@ -41,7 +41,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it with a mount as it is wished for, and waits until its control file is there. `bound`: it ends with this
+    /// Starts it with the mount options, and waits until its control file is there. `bound`: it ends with this
     /// program.
     pub fn start_as(
         dirs: &Dirs,
@@ -375,7 +375,7 @@ pub fn prepare(mount: &Path, output: Output) -> Result<bool> {
 
 /// Removes a folder that [`prepare`] made.
 pub fn unprepare(mount: &Path) {
-    // What is in it all the same is somebody's.
+    // Files that are in it all the same are not ours.
     let _ = guard::remove(mount);
 }
 
@@ -442,8 +442,8 @@ fn find() -> Result<PathBuf> {
         })
 }
 
-/// A place for the time of one command, to mount at or for a control file alone, in a folder only this user can enter, under a name nobody
-/// can guess.
+/// A place for the time of one command, to mount at or for a control file alone, in a folder only this user can enter,
+/// under an unguessable name.
 pub struct Temporary {
     folder: PathBuf,
 }
@@ -490,7 +490,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         use std::os::unix::fs::FileTypeExt;
-        // What a daemon without a mount has left that was killed.
+        // The control file of a daemon without a mount that was killed.
         let control = self.mount().join(safeos_control::FILE_NAME);
         if fs::symlink_metadata(&control).is_ok_and(|meta| meta.file_type().is_socket()) {
             let _ = fs::remove_file(control);

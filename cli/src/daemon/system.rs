@@ -25,7 +25,7 @@ impl Daemon {
         ))
     }
 
-    /// The same; nothing is mounted here that could be wished for.
+    /// The same; nothing is mounted here, so the options are unused.
     pub fn start_as(
         dirs: &Dirs,
         store: &str,
@@ -56,7 +56,7 @@ impl Daemon {
         !dirs::answers(Path::new(PLACE))
     }
 
-    /// What it says goes to the system's log.
+    /// Its output goes to the system's log.
     pub fn said(&mut self) -> String {
         "its last words are in the system's log".to_owned()
     }
@@ -81,7 +81,7 @@ pub fn prepare(_: &Path, _: Output) -> Result<bool> {
 /// The place is always there.
 pub fn unprepare(_: &Path) {}
 
-/// Nothing is started, so nobody is kept from it.
+/// Nothing is started, so no other command is kept from it.
 pub struct Starting;
 
 /// See [`Starting`].

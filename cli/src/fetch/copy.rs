@@ -19,7 +19,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Zeros of this length, where a block of the disk may begin, are left out.
 const PAGE: usize = 4096;
 
-/// Copies into a folder that nobody else knows yet.
+/// Copies into a folder that no other program knows yet.
 pub struct Copier<'a> {
     staging: &'a Staging,
     /// Beside the way through the source.

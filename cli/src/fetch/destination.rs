@@ -184,7 +184,7 @@ pub struct Staging {
     folder: Option<Folder>,
     /// Folders that were made on the way.
     above: Vec<PathBuf>,
-    /// What was moved to its place already.
+    /// Entries that were moved to their place already.
     moved: Vec<OsString>,
     links: Cell<bool>,
 }

@@ -2,10 +2,10 @@ use std::ffi::OsString;
 
 use super::seen::Seen;
 
-/// What is done when everything is in its place: a folder that nobody may write to cannot be moved.
+/// The last steps, once everything is in its place: a folder without write permission cannot be moved.
 #[derive(Default)]
 pub struct Finish {
-    /// What the top folder was like.
+    /// The mode and times of the top folder.
     pub top: Option<Seen>,
     /// The folders in it.
     pub folders: Vec<(OsString, Seen)>,

@@ -54,7 +54,7 @@ fn mode(bits: u32) -> Mode {
 }
 
 impl Folder {
-    /// A folder as somebody named it.
+    /// A folder named by the caller.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self::Disk(openat(CWD, path, WAY, Mode::empty())?))
     }
@@ -83,7 +83,7 @@ impl Folder {
         }
     }
 
-    /// What no other folder has.
+    /// The folder's unique identity.
     pub fn id(&self) -> io::Result<(u64, u64)> {
         if let Self::Tree(tree) = self {
             return Ok(tree.id());
@@ -92,7 +92,7 @@ impl Folder {
         Ok((found.st_dev, found.st_ino))
     }
 
-    /// What is in it.
+    /// The names in it.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         if let Self::Tree(tree) = self {
             return tree.names();
@@ -108,7 +108,7 @@ impl Folder {
         Ok(names)
     }
 
-    /// What a name in it is.
+    /// The attributes of a name in it.
     pub fn look(&self, name: &OsStr) -> io::Result<Seen> {
         if let Self::Tree(tree) = self {
             return tree.look(name);
@@ -117,7 +117,7 @@ impl Folder {
         Ok(seen(&found))
     }
 
-    /// What it is itself.
+    /// Its own attributes.
     pub fn look_at_itself(&self) -> io::Result<Seen> {
         match self {
             Self::Disk(folder) => Ok(seen(&fstat(folder)?)),
@@ -130,7 +130,7 @@ impl Folder {
         if let Self::Tree(tree) = self {
             return tree.child(name).map(Content::Tree);
         }
-        // What has become a pipe meanwhile is not waited for.
+        // A pipe that took the place meanwhile is not waited for.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(self.disk()?, name, flags, Mode::empty())?;
         Ok(Content::Disk(File::from(file)))
@@ -149,7 +149,7 @@ impl Folder {
         self.child(name)
     }
 
-    /// What a symbolic link in it says.
+    /// The target of a symbolic link in it.
     pub fn target(&self, name: &OsStr) -> io::Result<OsString> {
         if let Self::Tree(tree) = self {
             return tree.target(name);

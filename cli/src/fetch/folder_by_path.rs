@@ -16,7 +16,7 @@ use super::seen::{Kind, Seen};
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// A folder as somebody named it.
+    /// A folder named by the caller.
     pub fn open(path: &Path) -> io::Result<Self> {
         fs::read_dir(path)?;
         Ok(Self(path.to_owned()))
@@ -36,25 +36,25 @@ impl Folder {
         Ok(Self(parent.to_owned()))
     }
 
-    /// What no other folder has.
+    /// The folder's unique identity.
     pub fn id(&self) -> io::Result<(u64, u64)> {
         let found = fs::symlink_metadata(&self.0)?;
         Ok((found.dev(), found.ino()))
     }
 
-    /// What is in it.
+    /// The names in it.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         fs::read_dir(&self.0)?
             .map(|entry| Ok(entry?.file_name()))
             .collect()
     }
 
-    /// What a name in it is.
+    /// The attributes of a name in it.
     pub fn look(&self, name: &OsStr) -> io::Result<Seen> {
         Ok(seen(&fs::symlink_metadata(self.0.join(name))?))
     }
 
-    /// What it is itself.
+    /// Its own attributes.
     pub fn look_at_itself(&self) -> io::Result<Seen> {
         Ok(seen(&fs::metadata(&self.0)?))
     }
@@ -83,7 +83,7 @@ impl Folder {
         Ok(Self(path))
     }
 
-    /// What a symbolic link in it says.
+    /// The target of a symbolic link in it.
     pub fn target(&self, name: &OsStr) -> io::Result<OsString> {
         Ok(fs::read_link(self.0.join(name))?.into_os_string())
     }

@@ -1,9 +1,9 @@
-//! What is known of one thing in a published tree.
+//! The attributes of one node in a published tree.
 
 /// The permission bits that are taken over: not who else may write.
 pub const MODE_TAKEN: u32 = 0o755;
 
-/// What kind of thing a name names.
+/// The kind of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Folder,
@@ -13,7 +13,7 @@ pub enum Kind {
     Special(&'static str),
 }
 
-/// What `stat` says.
+/// The attributes that `stat` shows.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub kind: Kind,

@@ -1,4 +1,4 @@
-//! What is fetched.
+//! The source of a fetch.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,7 +10,7 @@ use super::walk::{Visit, Way, walk};
 use crate::failure::{Failure, Result};
 use crate::signals;
 
-/// What is fetched.
+/// The source of a fetch.
 pub enum Source {
     /// Everything in a folder.
     Folder(Folder, Seen),
@@ -54,7 +54,7 @@ impl Source {
         }
     }
 
-    /// A file that was published alone is in a folder, which nobody who names no folder wants.
+    /// A file that was published alone is in a folder, which is left out unless a folder is named.
     pub fn alone(self, inside: &Path, dir: Option<&Path>) -> Result<Self> {
         let Self::Folder(folder, seen) = self else {
             return Ok(self);

@@ -109,7 +109,7 @@ fn a_tree_may_be_deeper_than_a_path_is_long() {
         at = at.child(OsStr::new(&name)).unwrap();
         assert_eq!(at.look(OsStr::new("f")).unwrap().size, 4);
     }
-    // What fails is removed as deep as it goes.
+    // A failed fetch is removed as deep as it goes.
     for place in [from, to] {
         let above = Folder::open(folder.path()).unwrap();
         destination::remove(&above, place.file_name().unwrap());
@@ -130,7 +130,7 @@ fn nothing_partial_stays_and_special_files_are_told() {
     assert_eq!((fetched.files, fetched.specials), (1, 1));
     assert_eq!(names(&to.join("sub")), ["file", "inner"]);
 
-    // Somebody takes the place meanwhile.
+    // Another program takes the place meanwhile.
     let (new, into) = (folder.path().join("x/y/new"), folder.path().join("into"));
     fs::create_dir(&into).unwrap();
     for dir in [&new, &into] {

@@ -1,4 +1,4 @@
-//! A published tree as it is on the store: for who has no mount to read it through.
+//! A published tree as it is on the store: for computers without a mount to read it through.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -57,12 +57,12 @@ impl Tree {
         Ok(self.at(self.volume.parent(self.ino).map_err(error)?))
     }
 
-    /// What no other folder of the tree has.
+    /// The folder's unique identity in the tree.
     pub fn id(&self) -> (u64, u64) {
         (0, self.ino)
     }
 
-    /// What is in it.
+    /// The names in it.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names: Vec<OsString> = Vec::new();
         loop {
@@ -85,18 +85,18 @@ impl Tree {
         }
     }
 
-    /// What a name in it is.
+    /// The attributes of a name in it.
     pub fn look(&self, name: &OsStr) -> io::Result<Seen> {
         self.find(name).map(|attr| seen(&attr))
     }
 
-    /// What it is itself.
+    /// Its own attributes.
     pub fn look_at_itself(&self) -> io::Result<Seen> {
         let attr = self.volume.attr(self.ino).map_err(error)?;
         Ok(seen(&attr))
     }
 
-    /// What a symbolic link in it says.
+    /// The target of a symbolic link in it.
     pub fn target(&self, name: &OsStr) -> io::Result<OsString> {
         let link = self.find(name)?.ino;
         self.volume

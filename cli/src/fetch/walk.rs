@@ -15,7 +15,7 @@ const OPEN_MAX: usize = 64;
 /// How much of a path a message shows, in bytes.
 const SHOWN_BYTES: usize = 300;
 
-/// What is done on the way.
+/// The visitor of a walk.
 pub trait Visit {
     /// A folder comes; what is in it comes next.
     fn enter(&mut self, way: &Way, name: &OsStr, seen: &Seen) -> Result<()>;
@@ -115,7 +115,7 @@ impl Way {
     }
 }
 
-/// Visits everything in a folder. What it is told of while it reads are the errors of reading.
+/// Visits everything in a folder. Errors while the visitor reads content are errors of reading.
 pub fn walk(top: Folder, visit: &mut dyn Visit) -> Result<()> {
     let cannot = |way: &Way, name: &OsStr, error: &io::Error| {
         Failure::system(format!("{} cannot be read", way.shown(name)), error)
