@@ -1,4 +1,4 @@
-//! What differs between two trees. Shared nodes are skipped, so the cost grows with the difference.
+//! Differences between two trees. Shared nodes are skipped, so the cost grows with the difference.
 
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -2,7 +2,7 @@ use safeos_record::Address;
 
 use crate::ObjectRef;
 
-/// What can go wrong with a tree.
+/// A failure of a tree operation.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,7 +18,7 @@ pub enum Error {
         offset: u32,
         /// Its length, in bytes.
         len: u32,
-        /// What does not fit.
+        /// The part that does not fit.
         why: String,
     },
     /// A node is not in memory: fetch it without any lock held, then try again.

@@ -32,7 +32,7 @@ pub const TARGET_BYTES_MAX: usize = 4095;
 /// Longest name of a computer, in bytes.
 pub(crate) const COMPUTER_BYTES_MAX: usize = 64;
 
-/// What an item says about its inode.
+/// The kind of an item of an inode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Tag {
@@ -55,7 +55,7 @@ pub enum Tag {
 pub struct Key {
     /// Whose item it is.
     pub ino: Ino,
-    /// What it says.
+    /// The kind of the item.
     pub tag: Tag,
     /// For blocks, snapshots and ranges.
     pub number: u64,
@@ -130,7 +130,7 @@ impl Key {
     }
 }
 
-/// What a node is: the file type bits of POSIX's `st_mode`, shifted right by twelve.
+/// The kind of a node: the file type bits of POSIX's `st_mode`, shifted right by twelve.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum FileKind {
@@ -204,7 +204,7 @@ const SECOND: i128 = 1_000_000_000;
 /// A node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Inode {
-    /// What it is.
+    /// The kind of the node.
     pub kind: FileKind,
     /// Permission, set-id and sticky bits.
     pub perm: u16,
@@ -274,7 +274,7 @@ pub struct SnapshotItem {
     pub added_bytes: u64,
 }
 
-/// What an item holds.
+/// The value of an item.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
     /// With [`Tag::Inode`].

@@ -1,19 +1,19 @@
 //! Merging: two states of a home that come from the same one become one state.
 //!
-//! What always holds here: nothing is lost silently. What only one side did is done. Where both sides
-//! did something to the same file, theirs keeps the name and ours gets a name beside it that says whose
-//! it is and when. What one side removed while the other changed it stays. The result is a tree that
+//! What always holds here: nothing is lost silently. A change of only one side is applied. Where both sides
+//! changed the same file, theirs keeps the name and ours gets a name beside it that says whose
+//! it is and when. A node that one side removed while the other changed it stays. The result is a tree that
 //! [`check`](crate::check()) finds right, and its cost grows with the changes, not with the home.
 //!
 //! The order of work: names first (which node is called what, in which directory), since they decide
-//! which nodes live; then the nodes' contents and attributes; then the links counted anew.
+//! which nodes live; then the nodes' contents and attributes; then the links, counted again.
 //!
 //! ```text
 //! changes   what each side did since the base, by node and by name
 //! names     the names of the result, over those of ours
 //! place     the rules: which name goes where
 //! nodes     the rules: which content and attributes a node has
-//! naming    conflict names, and what the session has to give
+//! naming    conflict names, and the session's part in them
 //! renumber  nodes of two sessions that have the same number by mistake
 //! ```
 
@@ -37,7 +37,7 @@ use names::Names;
 
 pub use naming::{Naming, conflict_name};
 
-/// What kind of thing both sides did.
+/// The kind of a conflict.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[non_exhaustive]
 pub enum ConflictKind {
@@ -58,16 +58,16 @@ pub struct Conflict {
     pub path: Vec<u8>,
     /// The name beside it that our version was given, if it needed one.
     pub copy: Option<Vec<u8>>,
-    /// What was done.
+    /// The kind of the conflict.
     pub kind: ConflictKind,
 }
 
-/// What a merge comes to.
+/// The result of a merge.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Merged {
     /// Changes that make our tree into the result.
     pub batch: Batch,
-    /// What people should be told.
+    /// The conflicts that people should be told of.
     pub conflicts: Vec<Conflict>,
 }
 
@@ -120,7 +120,7 @@ struct Merge<'a> {
     theirs: &'a Tree,
     source: &'a dyn Source,
     naming: &'a mut dyn Naming,
-    /// What each side did.
+    /// The changes of each side.
     o: Changes,
     t: Changes,
     names: Names<'a>,

@@ -1,10 +1,10 @@
-//! Objects: what the tree writes, each compressed where that helps, and sealed.
+//! Objects: the nodes and blocks of the tree, each compressed where that helps, and sealed.
 //!
 //! What always holds here: an object's key comes from the home's key and the keyed hash of its
 //! plaintext, so equal content is one object within a home, a key never meets two plaintexts, and
 //! nothing about content can be confirmed from outside. A reference carries the hash, so the bytes
-//! behind it are authenticated wherever they come from: in a home by the seal, which nobody else can
-//! make; in a public tree, whose keys everybody has who knows its address, by computing the hash anew.
+//! behind it are authenticated wherever they come from: in a home by the seal, which only the home's keys
+//! make; in a public tree, whose keys are known to everybody with its address, by computing the hash again.
 //!
 //! An object is sealed in pages, each with its tag, so that a small read opens a page and not the whole.
 //! Not in a public tree: a page alone proves nothing there.
@@ -30,7 +30,7 @@ const COMPRESS_BYTES_MIN: usize = 128;
 /// How much of a long content is compressed to see whether the rest is worth it.
 const PROBE_BYTES: usize = 8 * 1024;
 
-/// What kind of thing an object is; part of its hash, so that none passes for another.
+/// The kind of an object; part of its hash, so that none passes for another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ObjectKind {
     /// A node of the tree.
@@ -60,7 +60,7 @@ impl Keys {
         }
     }
 
-    /// The keys for a public tree's secret. Who serves the tree may know it, and could seal anything: an object
+    /// The keys for a public tree's secret. A server of the tree may know it, and could seal anything: an object
     /// is held against the hash in its reference as a whole, each time it is opened.
     pub fn of_public(secret: &Secret) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Keys {
         hash
     }
 
-    /// Refuses what was sealed by somebody else than who made the reference.
+    /// Refuses an object that was not sealed by the maker of the reference.
     fn check(
         &self,
         kind: ObjectKind,
@@ -229,7 +229,7 @@ pub(crate) fn open_run<'a>(
     Ok(())
 }
 
-/// What was opened: the front of the buffer.
+/// The opened content: the front of the buffer.
 struct Body {
     /// As the first page says.
     codec: Option<u8>,
@@ -297,7 +297,7 @@ pub(crate) struct Part {
     pub(crate) at: ObjectRef,
     /// Number of the first of them.
     first: u32,
-    /// What is wanted of what they hold.
+    /// The wanted range of their content.
     range: Range<usize>,
 }
 
@@ -497,7 +497,7 @@ mod tests {
         }
     }
 
-    /// An object of somebody who knows the keys, as an object with another hash.
+    /// An object sealed with the right keys, as an object with another hash.
     fn forged(keys: &Keys, content: &[u8], hash: ObjectHash) -> Vec<u8> {
         let plain = Plain {
             hash,

@@ -102,7 +102,7 @@ impl Reader {
 
     /// A range of a block of `len` bytes, or as much of it as the block has.
     ///
-    /// Who reads here and there gets the pages asked for; a block of which more is wanted soon after is
+    /// A reader that reads here and there gets the pages asked for; a block of which more is wanted soon after is
     /// read and kept whole. A block of a public tree always is: only as a whole it can be held against its hash.
     pub fn block_part(&self, at: &ObjectRef, len: usize, range: Range<usize>) -> Result<Bytes> {
         let range = range.start.min(len)..range.end.min(len);
@@ -153,7 +153,7 @@ impl Reader {
         self.objects.sealed(&ObjectRef { len, ..run[0].at })
     }
 
-    /// Opens blocks where they were read to. Who reads that much in order keeps it by himself, or has no use for it
+    /// Opens blocks where they were read to. A reader of that much in order keeps it itself, or does not need it
     /// again; copies in the cache would only cost.
     fn read_whole(&self, run: &[Wanted], out: &mut Vec<u8>) -> Result<()> {
         let mut sealed = self.sealed_run(run)?;
@@ -279,7 +279,7 @@ impl Source for Cached<'_> {
 
     fn child(&self, at: &ObjectRef, around: &dyn Fn() -> Range<u32>) -> Result<Arc<Node>> {
         self.node(at).inspect_err(|_| {
-            // Whoever fetches it is told.
+            // The caller that fetches it is told.
             self.0.around.lock().insert(*at, around());
         })
     }
@@ -291,7 +291,7 @@ const AROUND_MAX: usize = 256;
 /// Of how many blocks is known that a part was read: 32 MiB of content.
 const PARTED_MAX: usize = 1024;
 
-/// What is wanted of a block.
+/// The wanted part of a block.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Where it is.
@@ -355,7 +355,7 @@ impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
         if let Some((_, old)) = self.values.insert(key, (value, weight)) {
             self.weight -= old;
         }
-        // The one just put stays, however heavy: somebody is about to use it.
+        // The one just put stays, however heavy: it is about to be used.
         while self.weight > self.weight_max && self.values.len() > 1 {
             if let Some((_, (_, old))) = self.values.remove_lru() {
                 self.weight -= old;

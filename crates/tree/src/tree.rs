@@ -113,7 +113,7 @@ impl Tree {
     /// Makes all changes of a batch, or none of them if a node is not to be had.
     pub fn apply(&mut self, source: &dyn Source, batch: Batch) -> Result<()> {
         for (key, _) in &batch {
-            // What was fetched stays, so that whoever tries again gets further.
+            // Fetched nodes stay, so that the next try gets further.
             pin(&mut self.root, source, key, HEIGHT_MAX)?;
         }
         // A removal may take a leaf away; what comes after it in the batch goes into the neighbour then, which may

@@ -196,7 +196,7 @@ fn a_damaged_block_among_neighbours_is_named() {
     assert!(out == contents[..4].concat());
 }
 
-/// Somebody who serves a public tree and knows its address seals a page of his own.
+/// A server of a public tree that knows its address seals a page of its own.
 #[test]
 fn a_page_of_a_public_tree_is_never_opened_without_the_others() {
     let secret = Secret::new([1; 32]);
@@ -216,7 +216,7 @@ fn a_page_of_a_public_tree_is_never_opened_without_the_others() {
     nonce[0] = 1;
     key.seal(nonce, &[0], &mut page, 0).unwrap();
     one.sealed.lock()[1 + 4112..1 + 2 * 4112].copy_from_slice(&page);
-    // A home's own reader takes it: nobody else has its keys.
+    // A home's own reader takes it: only the home has its keys.
     let home = Reader::new(Keys::new(&secret), one.clone(), 1 << 20);
     let part = home.block_part(&at, content.len(), 5000..5010).unwrap();
     assert_eq!(part, lie[5000..5010]);

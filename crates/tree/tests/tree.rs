@@ -166,8 +166,8 @@ proptest! {
         prop_assert_eq!(tree.totals(), Totals::default());
     }
 
-    /// Runs that empty whole leaves, and insertions where they were: what follows a removal may need a node that
-    /// nobody has fetched.
+    /// Runs that empty whole leaves, and insertions where they were: insertions after a removal may need a node that
+    /// was not fetched.
     #[test]
     fn a_batch_is_made_as_a_whole_or_not_at_all(
         runs in proptest::collection::vec((0u64..4_000, 1u64..900, any::<bool>()), 1..5),

@@ -1,4 +1,4 @@
-//! What names say against what nodes say: links, kinds, parents, and the way from the root.
+//! Names compared with nodes: links, kinds, parents, and the way from the root.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! What a check finds.
+//! The findings of a check.
 
 use crate::item::{Ino, ROOT};
 
@@ -12,14 +12,14 @@ pub struct Problem {
     pub ino: Option<Ino>,
     /// Its path in the home, without a slash before it, if there is one.
     pub path: Option<Vec<u8>>,
-    /// What is wrong.
+    /// The problem.
     pub what: String,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Checked {
-    /// What is wrong, in the order of inode numbers.
+    /// The problems, in the order of inode numbers.
     pub problems: Vec<Problem>,
     /// How many further problems there are.
     pub more: u64,

@@ -47,7 +47,7 @@ impl Gaps {
     }
 }
 
-/// What is seen on the way.
+/// An item on the way, or a gap.
 pub(super) type Seen<'a> = Result<(&'a Key, &'a Value), Gap>;
 
 /// Visits the items from `from` up to `to`, and the gaps between them. Nodes that break the tree's order

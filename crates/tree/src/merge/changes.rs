@@ -1,4 +1,4 @@
-//! What one side did since the base, by node and by name.
+//! The changes of one side since the base, by node and by name.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::item::{FileKind, Ino, Inode, Key, Value};
 use crate::read::Source;
 use crate::tree::Tree;
 
-/// What a name stands for.
+/// The node of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Named {
     pub(super) ino: Ino,
@@ -44,7 +44,7 @@ impl From<Named> for Value {
 /// A value before and after.
 pub(super) type Pair<T> = (Option<T>, Option<T>);
 
-/// What was done to a node, its names apart.
+/// The changes of a node, its names apart.
 #[derive(Default)]
 pub(super) struct NodeChange {
     pub(super) inode: Option<Pair<Arc<Inode>>>,
@@ -65,7 +65,7 @@ impl NodeChange {
             }
     }
 
-    /// Whether somebody would miss the change if the node went away. Names, and times that mere reading
+    /// Whether the change would be missed if the node went away. Names, and times that mere reading
     /// or renaming changes, do not count.
     pub(super) fn matters(&self) -> bool {
         self.content()
@@ -81,7 +81,7 @@ impl NodeChange {
     }
 }
 
-/// What one side did.
+/// The changes of one side.
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) names: BTreeMap<Key, Pair<Named>>,
@@ -164,7 +164,7 @@ impl Changes {
         self.nodes.get(&ino).is_some_and(NodeChange::matters)
     }
 
-    /// What this side has at a name that `other` changed.
+    /// The node that this side has at a name that `other` changed.
     pub(super) fn at(&self, key: &Key, other: &Self) -> Option<Named> {
         match self.names.get(key) {
             Some((_, now)) => *now,

@@ -42,7 +42,7 @@ impl<'a> Names<'a> {
         inode(self.ours, self.source, ino)
     }
 
-    /// What stands at a name in the result.
+    /// The node at a name in the result.
     pub(super) fn get(&self, key: &Key) -> Result<Option<Named>> {
         match self.overlay.get(key) {
             Some(named) => Ok(*named),

@@ -3,17 +3,17 @@
 use crate::Result;
 use crate::item::{Ino, NAME_BYTES_MAX};
 
-/// What follows the last dot counts as an extension up to this length, in bytes.
+/// Text after the last dot counts as an extension up to this length, in bytes.
 const EXTENSION_BYTES_MAX: usize = 32;
 /// The longest suffix that is used whole, in bytes.
 const SUFFIX_BYTES_MAX: usize = 120;
 
-/// What a merge needs from the session.
+/// The session's part in a merge.
 pub trait Naming {
     /// An inode number that neither side uses.
     fn fresh_ino(&mut self) -> Result<Ino>;
 
-    /// What is put into conflict names, like `conflict, ana's laptop, 2026-11-22 10.11.12`.
+    /// The suffix of conflict names, like `conflict, ana's laptop, 2026-11-22 10.11.12`.
     fn suffix(&self) -> String;
 
     /// Whether a program has this node of ours open: then it stays without a name when theirs removed

@@ -294,7 +294,7 @@ impl Merge<'_> {
     }
 }
 
-/// What makes a node's content, its blocks apart.
+/// The parts of a node's content, its blocks apart.
 fn body(inode: &Inode) -> (FileKind, u64, u32, &[u8]) {
     (inode.kind, inode.size, inode.rdev, &inode.target)
 }
@@ -310,7 +310,7 @@ fn same_content(a: Option<&Value>, b: Option<&Value>) -> bool {
     }
 }
 
-/// What one side has at a key that one of the two changed.
+/// The value that one side has at a key that one of the two changed.
 fn value_at<'a>(key: &Key, side: &'a NodeChange, other: &'a NodeChange) -> Option<&'a Value> {
     match (side.blocks.get(key), other.blocks.get(key)) {
         (Some((_, now)), _) => now.as_ref(),

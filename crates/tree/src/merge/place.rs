@@ -57,7 +57,7 @@ impl Merge<'_> {
         Ok(())
     }
 
-    /// What both sides moved goes where theirs moved it. A directory has one name in any case; a file
+    /// A node that both sides moved goes where theirs moved it. A directory has one name in any case; a file
     /// keeps further names that ours gave it.
     fn undo_double_moves(&mut self) -> Result<()> {
         for ino in self.t.gained.keys() {

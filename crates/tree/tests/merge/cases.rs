@@ -1,4 +1,4 @@
-//! What a merge does, case by case.
+//! Merges, case by case.
 
 use bytes::Bytes;
 use safeos_tree::{FileKind, Key, Owner, ROOT, SnapshotItem, Value, merge};

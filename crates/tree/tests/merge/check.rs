@@ -1,4 +1,4 @@
-//! What a check finds.
+//! The findings of a check.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn home() -> World {
     world
 }
 
-/// What a check says after one item was changed.
+/// The findings after one item was changed.
 fn after(change: impl FnOnce(&mut World)) -> String {
     let mut world = home();
     change(&mut world);

@@ -132,7 +132,7 @@ fn perform(world: &mut World, side: &str, ops: &[Op]) {
     }
 }
 
-/// What each file and link holds, by number.
+/// The content of each file and link, by number.
 fn contents(world: &World) -> BTreeMap<Ino, String> {
     world
         .list()
@@ -188,7 +188,7 @@ proptest! {
                 prop_assert!(there.contains(&content), "{content} of {whose} is lost: {merged:#?}");
             }
         }
-        // What is in none of the two does not come back.
+        // Content that is in none of the two does not come back.
         let known: BTreeSet<String> =
             contents(&ours).into_values().chain(contents(&theirs).into_values()).collect();
         prop_assert!(there.is_subset(&known));
@@ -207,7 +207,7 @@ proptest! {
 
     #[test]
     fn apart_from_a_neighbour_one_side_is_taken_as_it_is((base, _, theirs) in states()) {
-        // The same as above, through all the rules: ours has one file that nobody else touches.
+        // The same as above, through all the rules: ours has one file that theirs does not touch.
         let mut ours = base.on(3);
         ours.write("neighbour", "[neighbour]").unwrap();
         let mut merged = ours.clone();
