@@ -1,7 +1,7 @@
-//! Asking with a person who may not want to wait.
+//! Requests for a person who may not want to wait.
 //!
-//! What always holds here: whoever asks is heard within [`LISTEN_EVERY`], also while the daemon says
-//! nothing; once stopped, nobody is waited for longer than [`STOPS_WITHIN`], and the conversation is
+//! What always holds here: the caller is heard within [`LISTEN_EVERY`], also while the daemon says
+//! nothing; once stopped, the wait ends within [`STOPS_WITHIN`], and the conversation is
 //! closed as soon as the daemon says anything, which lets it stop the request.
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::{ErrorReply, FILE_NAME, Progress, REQUEST_LEN_MAX, Reply, Request};
 const REPLY_LEN_MAX: usize = 64 * 1024 * 1024;
 const PORTION_LEN: usize = 64 * 1024;
 
-/// What can go wrong with a request. Each message says what failed and what to do.
+/// A failure of a request. Each message says what failed and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -31,9 +31,9 @@ pub enum ClientError {
     /// Something else than a daemon of this user's or of root's would get what is written.
     #[error("{} is not the control file of a SafeOS of yours ({why}), so nothing was sent to it: name another folder with --mount or SAFE_STATE, or unset SAFE_MOUNT", .path.display())]
     NotOurs {
-        /// What was taken for the control file.
+        /// The supposed control file.
         path: PathBuf,
-        /// What it is.
+        /// Its real kind.
         why: String,
     },
     /// The conversation broke off.
@@ -41,7 +41,7 @@ pub enum ClientError {
         "the SafeOS daemon ended before it answered; look at `safe status`, then repeat the command"
     )]
     Ended,
-    /// Whoever asked did not want to wait any longer.
+    /// The caller did not want to wait any longer.
     #[error("stopped before it was done")]
     Stopped,
     /// The system starts no more threads.
@@ -60,7 +60,7 @@ pub enum ClientError {
     Io {
         /// The control file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The daemon did not do what was asked, and says why.
@@ -324,7 +324,7 @@ mod tests {
         let error = client.call_while(&Request::Sync, |_| false).unwrap_err();
         assert_eq!(error.code(), "stopped");
         drop(client);
-        // The daemon sees that nobody listens any more.
+        // The daemon sees that the client is gone.
         assert_eq!(daemon.join().unwrap(), 0);
     }
 

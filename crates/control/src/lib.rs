@@ -15,7 +15,7 @@
 //! | `recover` | `account`, `store`; `secret_key` if the account has one |
 //! | `sign_out`, `sync` | `changed`, `records`, `bytes`, `conflicts` |
 //! | `join` | `account`, `store` |
-//! | `leave` | `last`: nobody else takes part, and the session ends with this one: it has to sign out |
+//! | `leave` | `last`: there is no other member, and the session ends with this one: it has to sign out |
 //! | `status` | the account, the store, what is unpublished, … |
 //! | `check_password`, `change_password`, `restore` | nothing |
 //! | `new_recovery_key` | `recovery_key` when it was generated |
@@ -27,7 +27,7 @@
 //! | `metrics` | `text`, as Prometheus reads it; for root and whom the daemon runs as |
 //! | `doctor` | numbers and words of the program, `metrics`, `log`; for the same |
 //!
-//! Keys that open an account are in the person's hands before they count: who asks makes them and gives them with the
+//! Keys that open an account are in the person's hands before they count: the client makes them and gives them with the
 //! request, having shown them. Where the daemon is to generate them, a `progress` line has them as further fields
 //! (`secret_key`, `recovery_key`), and nothing is made until that line was read.
 

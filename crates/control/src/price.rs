@@ -22,7 +22,7 @@ pub struct Sum {
     pub gas: String,
 }
 
-/// What making an account costs where records are paid for.
+/// The price of making an account where records are paid for.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Priced {
     /// Records that are paid for.
@@ -31,6 +31,6 @@ pub struct Priced {
     pub cost: Sum,
     /// The address of the wallet that pays.
     pub wallet: String,
-    /// What the wallet has.
+    /// The wallet's balance.
     pub has: Sum,
 }

@@ -7,13 +7,13 @@ use crate::Secret;
 /// How far something long is.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is being done: `finding the account`, `uploading`, `checking` …
+    /// The current step: `finding the account`, `uploading`, `checking` …
     pub what: String,
     /// How much of it is done.
     pub done: u64,
     /// How much there is; 0 when not known.
     pub total: u64,
-    /// What is counted: `bytes`, `records`, `files`; empty when nothing is.
+    /// The unit of the counts: `bytes`, `records`, `files`; empty when nothing is counted.
     pub unit: String,
 }
 
@@ -30,7 +30,7 @@ pub struct ErrorReply {
 }
 
 impl ErrorReply {
-    /// A request that is none.
+    /// A malformed request.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self {
             code: "bad_request".to_owned(),

@@ -77,7 +77,7 @@ pub struct NewRecoveryKey {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckPassword {
-    /// What was typed.
+    /// The typed password.
     pub password: Secret,
 }
 
@@ -210,7 +210,7 @@ pub struct Spend {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// What can be asked of the daemon.
+/// A request to the daemon.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
@@ -226,7 +226,7 @@ pub enum Request {
     SignOut(SignOut),
     /// Take part in the session that is open.
     Join(Join),
-    /// Take part no longer, unless nobody else does and the session ends with the last.
+    /// Leave the session, unless this is the last member, with which it ends.
     Leave,
     /// How things stand.
     Status,
@@ -254,7 +254,7 @@ pub enum Request {
     Spend(Spend),
     /// The daemon's metrics.
     Metrics,
-    /// What a report of a fault needs, without anybody's names.
+    /// The contents of a fault report, without anybody's names.
     Doctor,
 }
 
