@@ -6,7 +6,7 @@ pub const WALLET_KEY_FILE: &str = "SAFE_WALLET_KEY_FILE";
 /// Most tokens that one upload may cost.
 pub const SPEND_MAX: &str = "SAFE_SPEND_MAX";
 
-/// What opening a store needs besides its URL.
+/// The options for opening a store, besides its URL.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The folder for local state: the journal of payments is in it.

@@ -77,7 +77,7 @@ pub(crate) async fn upload(
     Ok(())
 }
 
-/// What a chunk costs today that is certainly not there.
+/// The price today of a chunk that is certainly not there.
 pub(crate) async fn price(client: &Client, url: &str) -> Result<Amount> {
     let mut address = [0; 32];
     random_bytes(&mut address).map_err(|error| Error::Broken {
@@ -138,7 +138,8 @@ impl Uploader<'_> {
         let mut state = if entry.rest.is_empty() {
             UploadState::default()
         } else {
-            // The checksum was right, so another version of the client wrote it. What it knew was paid cannot be told.
+            // The checksum was right, so another version of the client wrote it. The payments it recorded cannot be
+            // read.
             UploadState::restore(&entry.rest).map_err(|error| Error::Broken {
                 url: self.url.to_owned(),
                 why: format!("the journal of payments cannot be read by this version: {error}"),
@@ -189,7 +190,7 @@ fn checkpoint(url: &str, state: &UploadState) -> Result<Vec<u8>> {
     state.checkpoint().map_err(|error| failure::of(url, &error))
 }
 
-/// What the client asks of us while it uploads.
+/// The uploader's side for the client.
 struct Adapter<'a> {
     up: &'a Uploader<'a>,
     entry: &'a Entry,
@@ -326,7 +327,7 @@ fn signed(url: &str, state: &UploadState) -> Result<Option<SignedPayment>> {
         })
 }
 
-/// What pays for these plans, and how much it is.
+/// The payment for these plans, and its sum.
 pub(crate) fn quotes(plans: &[ChunkPaymentPlan]) -> (PaymentRequest, U256) {
     let quotes: Vec<_> = plans
         .iter()

@@ -8,7 +8,7 @@ use safeos_store::Error;
 /// As much of a message as a person reads.
 const SHOWN_MAX: usize = 300;
 
-/// What went wrong on the network; what a record is about is said by the caller, where it is known.
+/// Converts an error of the network; the caller adds the record, where it is known.
 pub(crate) fn of(url: &str, error: &Theirs) -> Error {
     let url = url.to_owned();
     match error {

@@ -1,8 +1,8 @@
-//! What is being paid for, on this computer's disk, until the network has it.
+//! Payments under way, on this computer's disk, until the network has the records.
 //!
-//! What always holds here: a file is whole or not there (written beside its place, synced, renamed), so whoever comes
-//! after a crash reads what was true before it or after. No file has a secret or a record's bytes in it; they
-//! say which records somebody of this computer was storing, and are gone when these are stored.
+//! What always holds here: a file is whole or not there (written beside its place, synced, renamed), so a reader
+//! after a crash finds the state before it or after. No file has a secret or a record's bytes in it; they
+//! say which records a user of this computer was storing, and are gone when these are stored.
 //!
 //! ```text
 //! magic      8   "SAFEPAY1"
@@ -29,7 +29,7 @@ const FILE_BYTES_MAX: u64 = 512 << 20;
 /// How long another program of this user that pays from the same journal is waited for.
 const TURN_MAX: Duration = Duration::from_secs(600);
 
-/// What a file is about.
+/// The subject of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum What {
     Chunks,
@@ -55,9 +55,9 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 pub(crate) struct Entry {
     path: PathBuf,
-    /// What it is about.
+    /// The addresses it is about.
     pub addresses: Vec<[u8; 32]>,
-    /// What is known of the payment.
+    /// The state of the payment.
     pub rest: Vec<u8>,
 }
 
@@ -111,7 +111,7 @@ impl Journal {
         }
     }
 
-    /// Everything that is not done yet. What is too old to be of use goes, and what is damaged goes aside.
+    /// The unfinished entries. Entries that are too old to be of use are removed, and damaged ones put aside.
     pub fn entries(&self, what: What) -> Result<Vec<Entry>> {
         let mut found = Vec::new();
         let listing = match fs::read_dir(&self.folder) {

@@ -14,7 +14,7 @@ use super::network_config::NetworkConfig;
 
 /// Connecting takes no longer.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
-/// How often somebody who waits looks whether to stop.
+/// How often a waiting caller checks whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Threads for the network's own work.
 const WORKERS: usize = 2;
@@ -120,7 +120,7 @@ impl Link {
     }
 
     async fn close(&self, client: &Client) {
-        // What it says of a network that it leaves is nobody's concern.
+        // Its errors on leaving a network do not matter.
         let _ = client.network().node().stop().await;
     }
 

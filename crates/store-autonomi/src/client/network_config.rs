@@ -55,7 +55,7 @@ impl NetworkConfig {
             )),
         })?;
         let manifest: DevnetManifest = serde_json::from_str(&text)
-            .map_err(|error| broken(about(format!("is none of a local network: {error}"))))?;
+            .map_err(|error| broken(about(format!("is not of a local network: {error}"))))?;
         let evm = manifest
             .evm
             .ok_or_else(|| broken(about("does not say how records are paid for".into())))?;

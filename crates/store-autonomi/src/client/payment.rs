@@ -1,7 +1,7 @@
 //! One payment: signed, written down, sent, watched until the chain has it.
 //!
 //! What always holds here: bytes that can move money are in the journal before they are sent, and are sent again
-//! rather than made anew as long as the chain may still take them. Sent twice they pay once.
+//! rather than made again as long as the chain may still take them. Sent twice they pay once.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use safeos_store::{Error, Result};
 use super::failure;
 use super::wallets::Wallets;
 
-/// How long the chain is watched before whoever waits hears that it is not known yet.
+/// How long the chain is watched before the caller is told that the outcome is unknown.
 const WATCH_MAX: Duration = Duration::from_secs(120);
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LOOK_LAST: Duration = Duration::from_secs(3);
 
-/// What has become of a payment.
+/// The outcome of a payment.
 pub(crate) enum Outcome {
     /// The chain has it.
     Paid(PaymentReceipt),
-    /// It never will: pay anew.
+    /// It never will: pay again.
     Void(String),
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn pay(
 ) -> Result<PaymentReceipt> {
     wallets.suffices(wallet, tokens).await?;
     let _one = wallet.lock().await;
-    // What another program of the same wallet has used meanwhile was read too early: once more.
+    // The nonce may have been used by another program of the same wallet meanwhile: once more.
     for again in [true, false] {
         let signed = wallet
             .prepare_payment(request)

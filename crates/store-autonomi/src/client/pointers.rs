@@ -17,7 +17,7 @@ use super::wallets::Wallets;
 
 /// Prices that were offered are paid within this time.
 const OFFER_MAX: Duration = Duration::from_secs(12 * 3600);
-/// How often a pointer that nobody agrees on yet is read again, and how long it is waited before.
+/// How often a pointer without agreement is read again, and the pause before.
 const READS: u32 = 4;
 const READ_PAUSE: Duration = Duration::from_millis(300);
 /// Longest time that other writers get to be seen.
@@ -66,7 +66,7 @@ fn same(one: &Pointer, other: &Pointer) -> bool {
     one.counter() == other.counter() && one.target() == other.target()
 }
 
-/// What is known of the payment for a state.
+/// The state of the payment for a pointer's state.
 #[derive(Serialize, Deserialize)]
 struct Known {
     /// When the prices were offered: seconds since 1970.
@@ -104,7 +104,7 @@ pub(crate) async fn set(
     let begun = begun.into_iter().find(|entry| entry.addresses == [state]);
     let mut entry = begun.unwrap_or_else(|| journal.begin(What::Pointer, vec![state]));
     let proof = proof(client, wallets, journal, url, &theirs, &mut entry).await?;
-    // Paying takes its time; whoever was first meanwhile is found before anything is written.
+    // Paying takes its time; a faster writer is found before anything is written.
     let there = get(client, url, &address).await?;
     if let Some(there) = &there
         && !pointer.replaces(there)

@@ -27,7 +27,7 @@ const CHAIN_MAX: Duration = Duration::from_secs(60);
 const UPLOAD_MAX: Duration = Duration::from_secs(1200);
 /// … and this for every chunk.
 const UPLOAD_EACH: Duration = Duration::from_secs(60);
-/// What an upload may cost without anybody having agreed to more: some 850 records, or 3 GiB, at the lowest price.
+/// The cost of an upload without the person's agreement to more: some 850 records, or 3 GiB, at the lowest price.
 const SPEND_UNASKED: Amount = Amount(10_000_000_000_000_000_000);
 
 /// Records on the network.

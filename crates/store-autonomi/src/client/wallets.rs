@@ -14,7 +14,7 @@ use super::failure;
 const GAS_OF_PAYMENT: u128 = 150_000;
 const GAS_OF_RECORD: u128 = 60_000;
 
-/// Who pays.
+/// The wallets that pay.
 pub(crate) struct Wallets {
     url: String,
     chain: EvmNetwork,
