@@ -1,5 +1,5 @@
-//! What goes between a gateway and its clients in binary form: bodies of chunks, lists of addresses, answers. What is
-//! read is verified, comes back the same when written, and takes no more room than came in.
+//! The binary forms between a gateway and its clients: bodies of chunks, lists of addresses, answers. A decoded value
+//! is verified, comes back the same when written, and takes no more room than the input.
 #![no_main]
 
 use bytes::Bytes;

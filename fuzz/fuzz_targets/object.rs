@@ -50,7 +50,7 @@ fuzz_target!(|input: (u16, u16, &[u8])| {
         Ok(content) => assert!(content.len() <= OBJECT_BYTES_MAX.max(plain.len())),
         Err(error) => assert!(!error.to_string().contains("this home's key"), "{error}"),
     }
-    // Whatever length a node says that it has, a part is a part of the content, or an error.
+    // For every length that a node claims, a part is a part of the content, or an error.
     let reader = Reader::new(keys, Arc::new(One(sealed)), 1 << 20);
     let range = usize::from(from)..usize::from(from) + usize::from(wanted);
     let len = whole.as_ref().map_or(usize::from(from), |content| content.len());

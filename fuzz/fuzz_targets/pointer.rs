@@ -24,7 +24,7 @@ fuzz_target!(|input: (bool, u16, &[u8])| {
     }
     if let Ok(pointer) = Pointer::parse(&record) {
         assert_eq!(pointer.as_bytes(), record);
-        // Nobody forges a signature by chance: this is the good record itself.
+        // A signature is never forged by chance: this is the good record itself.
         assert_eq!(pointer, *GOOD);
         assert!(!pointer.replaces(&GOOD));
     }

@@ -46,7 +46,7 @@ pub(crate) async fn deploy(port: u16, key: &str) -> Result<Contracts> {
     };
     let rpc_url_http = url(port)
         .parse()
-        .map_err(|_| failed("the chain's URL is none".into()))?;
+        .map_err(|_| failed("the chain's URL is malformed".into()))?;
     let nowhere = CustomNetwork {
         rpc_url_http,
         payment_token_address: EvmAddress::ZERO,
@@ -54,7 +54,7 @@ pub(crate) async fn deploy(port: u16, key: &str) -> Result<Contracts> {
     };
     let wallet = Wallet::new_from_private_key(EvmNetwork::Custom(nowhere), key)
         .map_err(|error| failed(error.to_string()))?;
-    // What fails there panics: in a task of its own it is an error.
+    // A failure there panics: in a task of its own it is an error.
     let deployed = tokio::spawn(async move {
         let provider = wallet.to_provider();
         let token = evmlib::contract::network_token::NetworkToken::deploy(provider.clone()).await;

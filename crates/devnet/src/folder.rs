@@ -1,4 +1,4 @@
-//! What a network remembers of itself between two starts.
+//! The state that a network keeps between two starts.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl Folder {
         self.path.join("network.json")
     }
 
-    /// What is known, or new ports for a network that was never started.
+    /// The stored state, or new ports for a network that was never started.
     pub fn known(&self, nodes: usize) -> Result<Known> {
         let path = self.known_file();
         let text = match fs::read(&path) {

@@ -44,7 +44,7 @@ pub enum Error {
     Process {
         /// Which.
         what: String,
-        /// What happened.
+        /// The failure.
         why: String,
     },
     /// A file.
@@ -52,13 +52,13 @@ pub enum Error {
     File {
         /// Which.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         why: String,
     },
     /// It runs and does not come to life.
     #[error("the network does not get ready: {0}")]
     NotReady(String),
-    /// Whoever asked has said to stop.
+    /// The caller has stopped it.
     #[error("stopped")]
     Stopped,
 }

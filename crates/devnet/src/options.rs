@@ -1,4 +1,4 @@
-//! What a network is made of, and where its programs are.
+//! The parts of a network, and where its programs are.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub(crate) const NO_CLIENT: Error = Error::Missing {
     cure: "this `safe` was built without it; `./build.sh devnet` builds one that has it, and starts it",
 };
 
-/// What a network is made of.
+/// The parts of a network.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Everything is kept here.

@@ -121,7 +121,7 @@ impl Process {
     }
 }
 
-/// A port of the loopback that nobody has now.
+/// A port of the loopback that is free now.
 pub(crate) fn free_port() -> Result<u16> {
     // Free for UDP (nodes) and TCP (the chain) alike.
     let found = (0..64).find_map(|_| {

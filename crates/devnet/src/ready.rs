@@ -54,7 +54,7 @@ pub(crate) async fn wait(
         }
         tokio::time::sleep(PAUSE).await;
     }
-    // What it says of leaving is nobody's concern.
+    // Its errors on leaving do not matter.
     let _ = client.network().node().stop().await;
     Ok(())
 }

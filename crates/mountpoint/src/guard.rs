@@ -1,7 +1,7 @@
-//! What lies below the mount of a home, and is seen while nobody is signed in.
+//! The guard below the mount of a home, seen while no session is open.
 //!
-//! Programs write down paths in the home, and go on using them when it is not there. What they wrote would lie
-//! unencrypted in the folder of the mount, and nobody would see it any more once the home is there again. So the
+//! Programs write down paths in the home, and go on using them when it is not there. Their files would lie
+//! unencrypted in the folder of the mount, hidden as soon as the home is there again. So the
 //! name `home` is taken by a link that leads nowhere: below it nothing can be made, not even by root, on any file
 //! system that has links. The folder itself cannot be written by its owner. Both are there before anything is
 //! mounted, so they also are after a crash. A file says what this is.
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// The name that is taken.
 const HOME: &CStr = c"home";
-/// Shown by `ls -l`. No folder has the first part's name, so that nobody makes a file by writing to the link.
+/// Shown by `ls -l`. No folder has the first part's name, so that a write to the link makes no file.
 const TARGET: &CStr = c"NOBODY-IS-SIGNED-IN/sign in with: safe login NAME";
 /// The file that says why.
 pub const NOTE: &str = "NOBODY-IS-SIGNED-IN.txt";
@@ -28,14 +28,14 @@ Sign in with `safe login NAME`, or work in `safe run NAME`. Meanwhile nothing ca
 lie on this computer unencrypted. SafeOS made this file and the link `home`; both may be removed with the folder.
 ";
 
-/// What is in a folder that is to be mounted on.
+/// The content of a folder that is to be mounted on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look {
     /// Nothing, or only what this module puts there.
     Free,
-    /// Besides that, what somebody wrote while nobody was signed in.
+    /// Besides that, files that were written while no session was open.
     Written(Vec<OsString>),
-    /// Somebody else's files.
+    /// Another program's files.
     Foreign,
 }
 
@@ -97,7 +97,7 @@ pub fn put(folder: &File) -> io::Result<()> {
 /// A file of ours with the text, unless the name is taken.
 fn write(folder: &File, name: &CStr) -> io::Result<()> {
     let how = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    // SAFETY: an open folder, a string that ends with NUL; what is opened is nobody else's.
+    // SAFETY: an open folder, a string that ends with NUL; the new descriptor has no other owner.
     let file = unsafe {
         match libc::openat(folder.as_raw_fd(), name.as_ptr(), how, 0o444) {
             -1 => Err(io::Error::last_os_error()),
@@ -111,13 +111,13 @@ fn write(folder: &File, name: &CStr) -> io::Result<()> {
     }
 }
 
-/// Nobody but root writes in the folder any more. It may be covered by a mount by now.
+/// Takes away the permission to write in the folder, except from root. It may be covered by a mount by now.
 pub fn close(folder: &File) -> io::Result<()> {
     let mode = folder.metadata()?.permissions().mode() & 0o7777;
     folder.set_permissions(Permissions::from_mode(mode & !0o222))
 }
 
-/// Puts what somebody wrote into a new folder beside this one; that folder.
+/// Moves the written files into a new folder beside this one; returns that folder.
 pub fn move_aside(folder: &Path, written: &[OsString]) -> io::Result<PathBuf> {
     const TRIES: u32 = 100;
     let from = open(folder)?;

@@ -1,8 +1,8 @@
 //! One folder, held by the folder above it.
 //!
-//! A path is looked up anew each time: whoever may rename a folder on the way can have it lead somewhere else. So the
-//! folder above is held open, the name below it cannot be renamed while something is mounted there, and what is
-//! mounted is compared with what was seen before it is unmounted.
+//! A path is looked up again each time: a user who may rename a folder on the way can have it lead somewhere else. So
+//! the folder above is held open, the name below it cannot be renamed while something is mounted there, and the mount
+//! is compared with the one seen before, before it is unmounted.
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -20,7 +20,7 @@ pub struct MountPoint {
     name: CString,
 }
 
-/// What is to be seen at a place: which mount, which file system.
+/// The identity of a mount: its number and its file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// The mount's number.
@@ -69,7 +69,7 @@ impl MountPoint {
         Ok(above.join(OsStr::from_bytes(self.name.as_bytes())))
     }
 
-    /// What is there now. Asks no daemon.
+    /// The present mount. Asks no daemon.
     pub fn seen(&self) -> io::Result<Seen> {
         // SAFETY: plain numbers for which zero is valid.
         let mut found: libc::statx = unsafe { std::mem::zeroed() };
@@ -157,7 +157,7 @@ pub fn clear_dead(path: &Path) -> io::Result<bool> {
 
 fn open_at(above: i32, name: &CString, how: libc::c_int) -> io::Result<OwnedFd> {
     let how = how | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    // SAFETY: a string that ends with NUL; what is opened is nobody else's.
+    // SAFETY: a string that ends with NUL; the new descriptor has no other owner.
     unsafe {
         match libc::openat(above, name.as_ptr(), how) {
             -1 => Err(io::Error::last_os_error()),

@@ -11,7 +11,7 @@ pub struct Entry {
     pub point: PathBuf,
     /// The kind of file system, `fuse` or `fuse.safe` for instance.
     pub kind: OsString,
-    /// What is mounted.
+    /// The mounted source.
     pub source: OsString,
 }
 

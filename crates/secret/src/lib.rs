@@ -73,7 +73,7 @@ fn unescape(json: &str) -> Option<String> {
     Some(std::mem::take(&mut *text))
 }
 
-/// What follows `\u`, with the second half of a surrogate pair.
+/// The character after `\u`, with the second half of a surrogate pair.
 fn escaped_unicode(rest: &mut Chars<'_>) -> Option<char> {
     let first = four_digits(rest)?;
     if !(0xd800..0xdc00).contains(&first) {

@@ -12,7 +12,7 @@ type Hook = Box<dyn FnOnce() + Send>;
 static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
 static SEEN: Mutex<Option<BTreeMap<&'static str, u64>>> = Mutex::new(None);
 
-/// Begins to count anew.
+/// Restarts the counts.
 pub fn watch() {
     *SEEN.lock() = Some(BTreeMap::new());
 }
@@ -38,7 +38,7 @@ pub fn never(name: &str) {
     *HOOK.lock() = None;
 }
 
-/// What [`failpoint!`](crate::failpoint) does: whether the caller is to fail.
+/// The check of [`failpoint!`](crate::failpoint): whether the caller is to fail.
 pub fn reached(name: &'static str) -> bool {
     if let Some(seen) = &mut *SEEN.lock() {
         *seen.entry(name).or_insert(0) += 1;

@@ -1,10 +1,10 @@
-//! What a running SafeOS tells of itself: events and spans, counts, and the points at which tests make it fail.
+//! Telemetry of a running SafeOS: events and spans, counts, and the points at which tests make it fail.
 //!
-//! What always holds here: a value gets into a log only if its type can hold nothing of anybody's ([`Loggable`]):
+//! What always holds here: a value gets into a log only if its type can hold nothing personal ([`Loggable`]):
 //! numbers, the program's own words, times, the beginnings of addresses. Names, paths, URLs and messages are text of
 //! another origin, and have no such type. So a log can be given away as it is.
 //!
-//! An event that nobody listens to costs one look at a number. Everything else in the workspace uses [`event!`],
+//! An event without a listener costs one look at a number. Everything else in the workspace uses [`event!`],
 //! [`span!`] and [`failpoint!`], and `tracing` nowhere.
 
 #![forbid(unsafe_code)]

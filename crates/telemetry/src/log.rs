@@ -26,7 +26,7 @@ pub const VARIABLE: &str = "SAFE_LOG";
 const OURS: &str = "safe";
 /// A log file of more is put aside as `FILE.old`.
 const FILE_BYTES_MAX: u64 = 8 << 20;
-/// What is kept in memory.
+/// The size of the log kept in memory.
 const RECENT_BYTES_MAX: usize = 256 << 10;
 
 static RECENT: Recent = Recent(Mutex::new(Lines {
@@ -37,7 +37,7 @@ static RECENT: Recent = Recent(Mutex::new(Lines {
 /// Where events go.
 #[derive(Clone, Default, Debug)]
 pub struct Options {
-    /// What [`VARIABLE`] says; nothing is written when it is missing, but to a file.
+    /// The value of [`VARIABLE`]; nothing is written when it is missing, but to a file.
     pub filter: Option<String>,
     /// The file to write to.
     pub file: Option<PathBuf>,

@@ -160,7 +160,7 @@ impl Call {
     }
 }
 
-/// What is done in sessions and may fail.
+/// Work of sessions that may fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub enum Work {
@@ -208,7 +208,7 @@ impl Done {
     }
 }
 
-/// What sessions in this process have done.
+/// The counts of the sessions in this process.
 #[derive(Debug)]
 pub struct Sessions {
     calls: [Done; Call::ALL.len()],

@@ -1,4 +1,4 @@
-//! What may be logged.
+//! Values that may be logged.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -100,7 +100,7 @@ impl Loggable for Short {
 }
 
 /// A name or other text in the place of which a number stands: the same for the same text as long as this process
-/// lives, and another one in every process, so that nobody finds the text by trying.
+/// lives, and another one in every process, so that the text cannot be found by trying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hidden(u64);
 
