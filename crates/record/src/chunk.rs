@@ -36,7 +36,7 @@ impl Chunk {
         self.address
     }
 
-    /// What it holds.
+    /// The content.
     pub const fn bytes(&self) -> &Bytes {
         &self.bytes
     }

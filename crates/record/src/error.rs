@@ -1,6 +1,6 @@
 use crate::{Address, MAX_CHUNK_SIZE};
 
-/// What can be wrong with a record or with the cryptography under it.
+/// A fault of a record or of the cryptography under it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

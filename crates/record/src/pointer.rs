@@ -40,7 +40,7 @@ const SIGNING_CONTEXT: &[u8] = b"autonomi.pointer.head.v1";
 
 const _: () = assert!(POINTER_LEN == 5303, "the network's length of a pointer");
 
-/// What a pointer points at.
+/// The target of a pointer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
     /// A chunk.
@@ -134,7 +134,7 @@ impl Pointer {
         bytes.extend_from_slice(&signature);
         signature.zeroize();
 
-        // A signature spoilt by a fault (or a key that is none) must not leave this computer.
+        // A signature spoilt by a fault (or a malformed key) must not leave this computer.
         Self::parse(&bytes)
     }
 
@@ -154,7 +154,7 @@ impl Pointer {
         let target = Target::decode(&field(&body[TARGET_AT..])?)?;
 
         let key = ml_dsa_65::PublicKey::try_from_bytes(field(owner)?)
-            .map_err(|_| Error::Pointer("its owner's key is none"))?;
+            .map_err(|_| Error::Pointer("its owner's key is malformed"))?;
         if !key.verify(body, &field(signature)?, SIGNING_CONTEXT) {
             return Err(Error::Pointer("its owner's signature does not fit"));
         }
@@ -181,14 +181,14 @@ impl Pointer {
         self.counter
     }
 
-    /// What it points at.
+    /// The target.
     pub fn target(&self) -> Target {
         self.target
     }
 
     /// Whether this state takes the place of `other` (the network's order): same owner, and a larger
     /// counter, or the same counter and a target that sorts lower. Nothing replaces a final state,
-    /// and the same state signed anew replaces nothing.
+    /// and the same state signed again replaces nothing.
     pub fn replaces(&self, other: &Self) -> bool {
         let rank = |pointer: &Self| (pointer.counter, Reverse(pointer.target.encode()));
         self.address == other.address && other.counter != FINAL_COUNTER && rank(self) > rank(other)

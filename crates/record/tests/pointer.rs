@@ -118,7 +118,7 @@ fn states_replace_each_other_in_the_network_s_order() {
         for (other_at, other) in rising.iter().enumerate() {
             assert_eq!(one.replaces(other), at > other_at, "{one:?} {other:?}");
         }
-        // The same state signed anew is no newer.
+        // The same state signed again is no newer.
         let again = signed(one.counter(), one.target());
         assert_ne!(&again, one, "signing is hedged");
         assert!(!again.replaces(one) && !one.replaces(&again));
