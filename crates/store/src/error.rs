@@ -90,7 +90,7 @@ pub enum Error {
     },
     /// The given wallet key is malformed.
     #[error(
-        "for the store {url}: the wallet key is none: it has 64 hexadecimal digits, with or without 0x before them"
+        "for the store {url}: the wallet key is malformed: it has 64 hexadecimal digits, with or without 0x before them"
     )]
     WalletKey {
         /// The store.

@@ -156,7 +156,7 @@ fn gateway(url: &str) -> Result<String> {
             address,
             port.strip_prefix(':').or(port.is_empty().then_some("80")),
         ),
-        Some(_) => return wrong("has an address in brackets that is none"),
+        Some(_) => return wrong("has a malformed address in brackets"),
         None => match host.split_once(':') {
             Some((name, port)) => (name, Some(port)),
             None => (host, Some("80")),
@@ -171,7 +171,7 @@ fn gateway(url: &str) -> Result<String> {
     }
     let port = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
-        return wrong("has a port that is none: use a number from 1 to 65535");
+        return wrong("has a malformed port: use a number from 1 to 65535");
     }
     Ok(format!("{scheme}://{host}"))
 }

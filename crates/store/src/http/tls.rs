@@ -265,7 +265,7 @@ impl Connector<Connection> for Tls {
         let host = details.uri.host().unwrap_or_default();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
-            .map_err(|_| HttpError::Tls("the host's name is none"))?;
+            .map_err(|_| HttpError::Tls("the host's name is malformed"))?;
         let mut tls = ClientConnection::new(self.0.config(), name)?;
         let mut line = TransportAdapter::new(connection, details.current_time.clone());
         tls.complete_io(&mut line).map_err(|error| {
