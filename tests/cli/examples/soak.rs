@@ -19,11 +19,11 @@ use safeos_suite_tests::{Computer, Random, TestDir, binaries};
 
 /// Files that a computer writes in a turn.
 const FILES: u64 = 22;
-/// What is left of them afterwards, at most.
+/// The files that are left of them afterwards, at most.
 const KEPT_MAX: usize = 60;
 const FILE_BYTES_MAX: u64 = 200_000;
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// So much a minute is no growth that anybody would see in a month.
+/// So much a minute is no growth that would be seen in a month.
 const MEMORY_A_MINUTE: f64 = 0.2 * 1048576.0;
 /// Memory that goes up and down in any case.
 const MEMORY_WAVE: f64 = 6.0 * 1048576.0;
@@ -128,7 +128,7 @@ impl Watched {
         )
     }
 
-    /// What goes on growing after the first third; how much memory a minute.
+    /// The counts that go on growing after the first third; how much memory a minute.
     fn judge(&self) -> (f64, Vec<String>) {
         let late = &self.samples[self.samples.len() / 3..];
         let minutes = late.last().unwrap()[0] - late[0][0];

@@ -1,4 +1,4 @@
-//! What the tests of the command share: computers with helpers for its errors, and programs that are
+//! Shared parts of the command's tests: computers with helpers for its errors, and programs that are
 //! talked to while they run.
 // Test support: a failed expectation is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,4 +1,5 @@
-//! What stands before a gateway and does not let large bodies through, in one of several ways, as long as a test wants it so.
+//! A proxy before a gateway that does not let large bodies through, in one of several ways, as long as a test wants it
+//! so.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,7 +11,7 @@ use std::time::Duration;
 /// Bodies of more bytes are large.
 const LARGE_BYTES: usize = 64 * 1024;
 
-/// What becomes of large bodies.
+/// The fate of large bodies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Way {
@@ -18,7 +19,7 @@ pub enum Way {
     Open,
     /// They are answered as by a gateway that they did not reach in time.
     TooSlow,
-    /// Nobody reads them, and nobody answers.
+    /// They are not read, and not answered.
     Hangs,
     /// The connection is reset in their middle.
     Resets,
@@ -147,7 +148,7 @@ fn pass(
             said.len()
         )
         .ok()?;
-        // What is still under way would make a reset of the end, which takes the answer with it.
+        // Unread data would make a reset of the end, which takes the answer with it.
         from.shutdown(Shutdown::Write).ok()?;
         let mut rest = Vec::new();
         let _ = from.take(8 << 20).read_to_end(&mut rest);

@@ -100,7 +100,7 @@ fn the_password_can_come_from_standard_input() {
         .envs(variables)
         .env_remove("SAFE_PASSWORD_FILE");
     let done = run_for(&mut command, LIMIT).ok();
-    // What follows the line belongs to the command.
+    // Input after the line belongs to the command.
     assert_eq!(done.stdout, "rest of it\n");
 }
 

@@ -1,4 +1,4 @@
-//! What one computer shows of what another has done, or of what a store has lost.
+//! Changes of another computer, or losses of a store, as one computer shows them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Where the home is: at one path, for everybody who works in the session, and at none while nobody is signed in.
+//! Where the home is: at one path, for everybody who works in the session, and at none while no session is open.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
@@ -145,7 +145,7 @@ fn the_second_run_joins_the_first_and_the_last_one_out_signs_out() {
     second.env_remove("SAFE_PASSWORD_FILE");
     let done = run_for(&mut second, LIMIT).ok();
     assert!(done.stdout.starts_with("first\n"), "{}", done.stdout);
-    // What it wrote is published, and the first one goes on.
+    // Its files are published, and the first one goes on.
     assert!(done.stdout.contains("\"account\":\"ana\""));
     assert!(computer.daemon().is_some());
     let other = Computer::new(&place, "other");
@@ -267,7 +267,7 @@ fn after_a_crash_it_is_said_what_happened_and_what_waits() {
             <[PathBuf; 0]>::default(),
             "{command} leaves the dead mount"
         );
-        // Afterwards nobody is signed in; that something waits is still said.
+        // Afterwards no session is open; waiting changes are still reported.
         let done = run_for(plain(&computer).arg("status"), LIMIT).code(1);
         assert!(done.stderr.contains("wait, encrypted"), "{}", done.stderr);
         computer.login();
@@ -308,7 +308,7 @@ fn secrets_places_reach_neither_the_daemon_nor_the_command() {
     assert!(code.is_some());
 }
 
-/// What root needs in an ordinary user's home: as that user, in a namespace of mounts whose fuse.conf allows it.
+/// Root's access to an ordinary user's home: as that user, in a namespace of mounts whose fuse.conf allows it.
 #[test]
 fn root_gets_into_an_ordinary_users_home_when_asked_to() {
     if !test_dir::needs_root("letting root into an ordinary user's home") {
@@ -387,7 +387,7 @@ fn root_gets_into_an_ordinary_users_home_when_asked_to() {
         "{}",
         done.stdout
     );
-    // Without being asked it lets nobody in.
+    // Without the option it lets no other user in.
     let script = "
         user $safe login ana || exit 1
         if cat $H/open/file; then exit 2; fi
@@ -428,7 +428,8 @@ fn a_state_folder_that_can_only_be_read_opens_the_home_to_read() {
     assert!(done.stderr.contains("Read-only"), "{}", done.stderr);
 }
 
-/// Whoever starts the daemon may have a limit on the size of files; what hits it fails, and ends nobody.
+/// The program that starts the daemon may have a limit on the size of files; a write beyond it fails, and ends no
+/// process.
 #[test]
 fn a_limit_on_files_ends_no_daemon() {
     let place = TestDir::new();

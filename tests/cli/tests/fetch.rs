@@ -114,7 +114,7 @@ fn a_whole_home_is_published_only_on_purpose() {
     let place = TestDir::new();
     let computer = Computer::signed_up(&place);
     fs::write(computer.home().join("file"), b"1").unwrap();
-    // Without a terminal nobody can be asked.
+    // Without a terminal no question can be asked.
     let home = computer.home();
     for path in [".", home.to_str().unwrap()] {
         let mut command = Command::new("setsid");

@@ -215,13 +215,13 @@ fn tokens_are_asked_for_and_taken_from_a_file() {
     for text in [&done.stdout, &done.stderr] {
         assert!(!text.contains("only-for"), "{text}");
     }
-    // Whether it is alive is nobody's secret; the rest is.
+    // Its health is not secret; the rest is.
     assert!(plain(&gateway.address, "/health").starts_with("HTTP/1.1 200"));
     assert!(plain(&gateway.address, "/metrics").starts_with("HTTP/1.1 401"));
     gateway.stop();
 }
 
-/// What a plain request gets.
+/// The answer to a plain request.
 fn plain(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(

@@ -62,7 +62,7 @@ fn a_forgotten_password_is_replaced_on_another_computer() {
     first.logout();
 
     let second = Computer::new(&place, "second");
-    // What is wrong is said before the store is asked.
+    // A mistyped word is reported before the store is asked.
     let typed: Vec<&str> = words.split(' ').collect();
     let mistyped = words.replacen(typed[2], "qqqq", 1);
     let done = recover(&second, &place, &mistyped, NEW);

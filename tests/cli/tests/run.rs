@@ -182,7 +182,7 @@ fn a_killed_safe_takes_its_daemon_along() {
     });
     running.signal_group(libc::SIGKILL);
     running.end();
-    // What was synced is still there.
+    // Synced files are still there.
     let done = computer.safe(&["run", NAME, "--", "cat", "synced"]);
     assert_eq!(done.stdout, "synced\n");
 }

@@ -1,4 +1,4 @@
-//! What a session tells of itself: a log and a report that hold nobody's names and secrets, metrics, and rates.
+//! Telemetry of a session: a log and a report without names and secrets, metrics, and rates.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -119,7 +119,7 @@ fn no_name_and_no_secret_is_in_a_log_or_a_report() {
 
     let log = fs::read_to_string(&talkative.log).unwrap();
     let report = fs::read_to_string(&report).unwrap();
-    // What happened is in it.
+    // The events are in it.
     for event in [
         "the daemon begins",
         "request{name=\"sync\"}",

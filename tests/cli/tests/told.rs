@@ -134,7 +134,7 @@ fn what_is_not_taken_is_told_until_it_is() {
         assert_eq!(error["code"], "store_unreachable", "{way:?}: {error}");
         assert_eq!(error["retry"], true, "{way:?}: {error}");
         let message = error["message"].as_str().unwrap();
-        // What waits, since when, why, and what to type.
+        // The waiting changes, since when, why, and what to type.
         for part in [
             " KiB, written since 20",
             &world.narrow.url(),
@@ -227,7 +227,7 @@ fn who_hangs_is_left_and_what_waits_goes_on_from_the_next_sign_in() {
         fs::read(world.computer.home().join("large")).unwrap(),
         content
     );
-    // One that hangs, in a sign-out even, is in nobody's way who wants to leave.
+    // A hanging publish, in a sign-out even, does not keep a person who wants to leave.
     let before = world.narrow.refused();
     let mut command = world.computer.command();
     let logout = Running::start(command.args(["logout"]));
@@ -263,7 +263,7 @@ fn who_waits_for_one_that_hangs_hears_why_and_is_not_kept_for_ever() {
     let mut seen = String::new();
     let mut is_told = false;
     let mut bytes = [0; 4096];
-    // Until nobody has the other end any more.
+    // Until the other end is closed.
     while let Ok(count @ 1..) = terminal.read(&mut bytes) {
         seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
         if !is_told && seen.contains("waiting since 20") {
@@ -320,7 +320,7 @@ fn terminal() -> (File, File) {
         )
     };
     assert_eq!(made, 0);
-    // SAFETY: both were made just now and are nobody else's.
+    // SAFETY: both were made just now and have no other owner.
     unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) }
 }
 
@@ -373,7 +373,7 @@ fn a_command_in_a_home_that_cannot_be_published_ends_and_says_so() {
     world.computer.logout();
 }
 
-/// What a program says on a terminal until it has said `text`.
+/// The output of a program on a terminal until it has said `text`.
 fn says_on_a_terminal(command: &mut std::process::Command, text: &str) -> std::process::Child {
     let (mut terminal, theirs) = terminal();
     let mut running = command
@@ -393,7 +393,7 @@ fn says_on_a_terminal(command: &mut std::process::Command, text: &str) -> std::p
         }
     }
     std::thread::spawn(move || {
-        // Whoever writes is not kept by a terminal that nobody reads.
+        // An unread terminal would block its writer.
         while matches!(terminal.read(&mut [0; 4096]), Ok(1..)) {}
     });
     running
@@ -425,17 +425,17 @@ fn a_server_that_says_nothing_holds_nobody() {
     assert_eq!(login(&[])["offline"], true);
     assert_eq!(fs::read(first.home().join("kept")).unwrap(), b"kept");
     fs::write(first.home().join("later"), "later").unwrap();
-    // Whoever publishes is told what for, and leaves.
+    // A publish reports the reason of its wait, and can be left.
     let sync = says_on_a_terminal(first.command().arg("sync"), "no answer yet");
     assert_eq!(interrupted(sync), Some(130));
     first.safe(&["logout", "--later"]);
-    // Whoever wants to wait does, and is told so; nobody else is kept out by it.
+    // A sign-in with `--wait` waits, and says so; others are not kept out by it.
     let waits = says_on_a_terminal(
         first.command().args(["login", NAME, "--wait"]),
         "no answer yet",
     );
     assert_eq!(interrupted(waits), Some(130));
-    // What was left is there, and is published when the server answers again.
+    // Changes left behind are there, and are published when the server answers again.
     assert_eq!(login(&[])["offline"], true);
     gateway.signal(libc::SIGCONT);
     eventually("it is published", || {

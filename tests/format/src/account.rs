@@ -8,7 +8,7 @@ use crate::bytes::Reader;
 use crate::tree::{Commit, Home};
 use crate::{Hash, Records, Result, chunk, derive, open};
 
-/// What the packet says that is of use for reading.
+/// The part of the packet that is of use for reading.
 pub struct Account {
     /// The name as typed at sign-up.
     pub name: String,

@@ -49,7 +49,7 @@ impl Commit {
     }
 }
 
-/// What is at a path.
+/// The node at a path.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Entry {
     /// Kind and permission bits.

@@ -1,4 +1,4 @@
-//! What the first implementation writes, the second reads, knowing only the document.
+//! The second implementation, knowing only the document, reads homes of the first.
 // Helpers of tests are outside of what the lints know to be tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -65,7 +65,7 @@ fn write(home: &dyn Volume, dir: Ino, name: &str, offset: u64, content: &[u8]) -
 /// The number of the person's user and group in these tests.
 const OURS: u32 = 1000;
 
-/// What the first implementation says is there.
+/// The nodes that the first implementation shows.
 fn list(home: &dyn Volume) -> BTreeMap<Vec<u8>, Entry> {
     list_of(home, OURS)
 }
@@ -298,7 +298,7 @@ fn owners_are_read_from_the_document_alone() {
     let home = session.home().unwrap();
     same(&read, &list_of(&*home, 1600));
 
-    // The root folder goes to somebody else; what was the person's stays theirs.
+    // The root folder goes to another user; the person's nodes stay theirs.
     let change = SetAttr {
         uid: Some(33),
         gid: Some(34),

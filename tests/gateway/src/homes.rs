@@ -63,14 +63,14 @@ pub fn write(home: &dyn Volume, folder: Ino, name: &str, content: &[u8]) {
     home.write(ino, Some(0), content).unwrap();
 }
 
-/// What a file has there.
+/// The content of a file there.
 pub fn read(home: &dyn Volume, ino: Ino, from: usize, len: usize) -> Vec<u8> {
     let mut out = Vec::new();
     home.read(ino, from as u64, len, &mut out).unwrap();
     out
 }
 
-/// What a gateway has done.
+/// The counts of a gateway.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Done {
     /// Requests for chunks.
@@ -115,7 +115,7 @@ impl Done {
         self.chunks + self.pointers + self.others
     }
 
-    /// What was done after this.
+    /// The counts since then.
     pub fn since(server: &Server, before: Self) -> Self {
         let now = Self::of(server);
         Self {

@@ -1,4 +1,4 @@
-//! What the tests of gateways share: records, a gateway that lies, and networks that lose.
+//! Shared parts of the gateway tests: records, a gateway that lies, and networks that lose.
 // Test support: a failed expectation is a failed test.
 
 #![forbid(unsafe_code)]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use safeos_store::loss::loses;
 use safeos_store::{Link, Network};
 
-/// What is sent and not acknowledged yet has so much room.
+/// The space for bytes that were sent and not acknowledged yet.
 pub const ROOM_BYTES: usize = 0xffff;
 
 /// The network; what it has done can be looked at.
@@ -23,7 +23,7 @@ pub struct Lossy {
     seen: Arc<Seen>,
 }
 
-/// What has happened on it.
+/// The events on it.
 #[derive(Default)]
 pub struct Seen {
     /// Bytes that were taken and never sent.
@@ -59,7 +59,7 @@ impl Lossy {
         }
     }
 
-    /// What has happened.
+    /// The events so far.
     pub fn seen(&self) -> Arc<Seen> {
         self.seen.clone()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What it was asked.
+/// A request that it received.
 pub struct Asked {
     /// `GET /v1/…`
     pub line: String,
@@ -20,7 +20,7 @@ pub struct Asked {
 pub enum Reply {
     /// These bytes, then the end of the connection.
     Bytes(Vec<u8>),
-    /// These bytes, then the last one again and again as long as somebody reads.
+    /// These bytes, then the last one again and again as long as they are read.
     Endless(Vec<u8>),
     /// These bytes, one at a time.
     Drip(Vec<u8>, Duration),

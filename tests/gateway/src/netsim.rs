@@ -68,7 +68,7 @@ struct State {
     ended: bool,
 }
 
-/// What a thread waits for.
+/// The event that a thread waits for.
 #[derive(Clone, Copy)]
 enum For {
     Reading(SocketHandle),
@@ -314,7 +314,7 @@ impl Netsim {
         format!("http://{}", SocketAddr::from((SERVER, PORT)))
     }
 
-    /// What the line has done so far, and its weather to be changed.
+    /// The state of the line; its weather can be changed.
     pub fn line<T>(&self, look: impl FnOnce(&mut Line) -> T) -> T {
         look(&mut self.state.lock().line)
     }
@@ -373,7 +373,7 @@ impl Netsim {
         runtime.shutdown_timeout(Duration::from_secs(10));
     }
 
-    /// Waits until nobody who is present computes, or seems to wait for somebody who is not.
+    /// Waits until no present thread computes, or seems to wait for an absent one.
     // It never runs on Redox.
     #[allow(clippy::disallowed_methods)]
     fn quiet(&self) {

@@ -45,7 +45,7 @@ pub fn send(to: SocketAddr, request: &[u8]) -> Answer {
     stream
         .set_write_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    // Whoever is answered early closes early.
+    // A server that answers early closes early.
     drop(stream.write_all(request));
     read(&mut stream, request.starts_with(b"HEAD"))
 }

@@ -16,7 +16,7 @@ use safeos_store::{Error, HttpOptions, HttpStore, MemoryStore, Method, Store, Tr
 
 /// Far below what the slow are left, and far above what a busy computer needs.
 const SOON: Duration = Duration::from_secs(20);
-/// What the slow are left here.
+/// The time that slow clients have here.
 const LONG: Duration = Duration::from_secs(120);
 
 fn start(limits: Limits) -> (Arc<MemoryStore>, Server) {
@@ -220,7 +220,7 @@ fn a_shared_token_or_proxy_does_not_make_one_limit_for_everybody() {
     let server = Server::start(store.clone(), &options(&[])).unwrap();
     exhaust(&server, "one", "192.0.2.1");
     assert_eq!(status(&server, "two", "192.0.2.1"), 200);
-    // What a client says of itself makes no difference, nor does a token that is none.
+    // A client's own claim makes no difference, nor does an unknown token.
     exhaust(&server, "one", "192.0.2.1");
     assert_eq!(status(&server, "one", "192.0.2.2"), 429);
     exhaust(&server, "nonsense-a", "192.0.2.1");
@@ -293,7 +293,7 @@ fn a_replaced_token_is_taken_on_both_sides() {
     };
     assert!(matches!(error, Error::Refused { .. }), "{error:?}");
     assert!(error.to_string().contains("SAFE_TOKEN_FILE"), "{error}");
-    // What is no token changes nothing but the message.
+    // A malformed token changes nothing but the message.
     put(&token, "two words\n");
     let error = store.stats().unwrap_err().to_string();
     assert!(error.contains("is no token"), "{error}");

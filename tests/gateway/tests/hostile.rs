@@ -216,7 +216,7 @@ fn from_nonsense_one_turns_to_an_honest_gateway() {
             let there = both.get_pointer(&pointer(1, 5).address()).unwrap();
             assert_eq!(there.unwrap().counter(), 5, "{what}");
         });
-        // Who has lied once is not asked first again.
+        // A gateway that has lied once is not asked first again.
         let asked = liar.asked();
         assert_eq!(both.stats().unwrap(), store.stats().unwrap(), "{what}");
         both.has_chunks(&[known[0].address()]).unwrap();
@@ -296,7 +296,7 @@ fn wrong_bytes_for_an_address_are_never_taken() {
     }
 }
 
-/// A gateway that has sent a chunk before looks at it anew for one who got it damaged, and says that it is.
+/// A gateway that has sent a chunk before verifies it again for a client that got it damaged, and reports the damage.
 #[test]
 fn damage_that_came_later_is_found_by_who_reads() {
     let folder = tempfile::tempdir().unwrap();
@@ -360,7 +360,7 @@ fn what_one_says_is_missing_is_looked_for_elsewhere() {
         "{:?}",
         found[1]
     );
-    // One that is away may have it: then nobody says that it is missing.
+    // A gateway that is away may have it: then it is not reported missing.
     drop(server);
     let error = both.get_chunk(&none).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
@@ -408,7 +408,7 @@ fn pointers_of_others_and_of_the_past_do_not_count() {
     let liar = MaliciousServer::start(move |_| Reply::ok(&bytes));
     let both = client(&[&liar.url(), &server.url()]);
     assert_eq!(both.get_pointer(&address).unwrap(), Some(new.clone()));
-    // And so for one that says there is none.
+    // The same for one that says there is none.
     let liar = MaliciousServer::start(missing);
     let both = client(&[&liar.url(), &server.url()]);
     assert_eq!(both.get_pointer(&address).unwrap(), Some(new));
@@ -450,7 +450,7 @@ fn a_conflict_that_is_none_is_seen_through() {
         ),
         "{error:?}"
     );
-    // A success with another counter is none.
+    // A success with another counter is a failure.
     let liar = MaliciousServer::start(|_| Reply::with("204 No Content", "ETag: \"3\"\r\n", b""));
     let error = client(&[&liar.url()])
         .set_pointer(&pointer(1, 7), Some(6))
@@ -541,7 +541,7 @@ fn a_list_that_goes_round_is_not_read_for_ever() {
     }
 }
 
-/// What is uploaded to who takes it and breaks off is not lost, and not sent again where it arrived.
+/// Chunks uploaded to a gateway that takes them and breaks off are not lost, and not sent again where they arrived.
 #[test]
 fn an_upload_goes_on_elsewhere() {
     let (store, server) = honest();

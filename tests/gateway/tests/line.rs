@@ -1,4 +1,4 @@
-//! What a home costs at a gateway: requests and bytes, not time.
+//! The cost of a home at a gateway: requests and bytes, not time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -210,8 +210,8 @@ impl Computer {
         Done::since(&self.server, self.before)
     }
 
-    /// That this was sent, and 5 % more at most, with a request for each pack and some for where they are. Also what nobody
-    /// has asked for comes in a second, if it comes.
+    /// Checks that this was sent, and 5 % more at most, with a request for each pack and some for where they are.
+    /// Unrequested data would also come within a second.
     #[track_caller]
     fn has_sent_little_more_than(&self, bytes: usize) {
         std::thread::sleep(Duration::from_secs(1));
@@ -291,7 +291,7 @@ fn the_first_byte_of_a_small_file_costs_two_requests() {
     computer.session.sign_out(false, false, &()).unwrap();
 }
 
-/// What goes up or is fetched ahead may be as slow as it likes.
+/// Uploads and read-ahead may be as slow as they like.
 #[test]
 fn a_small_file_comes_while_200_mb_go_up_and_while_read_ahead_runs() {
     // A store of its own: something is published.
@@ -341,7 +341,7 @@ fn a_small_file_comes_while_200_mb_go_up_and_while_read_ahead_runs() {
     computer.session.sign_out(false, false, &()).unwrap();
 }
 
-/// What `git status` and `ls -lR` do.
+/// The reads of `git status` and `ls -lR`.
 #[test]
 fn looking_at_9000_files_costs_few_requests() {
     let store = Arc::new(MemoryStore::default());
@@ -392,7 +392,7 @@ fn looking_at_9000_files_costs_few_requests() {
 fn an_idle_session_asks_nothing() {
     let computer = Computer::new();
     let start = Instant::now();
-    // What follows a sign-in comes to an end.
+    // Background work after a sign-in comes to an end.
     let mut before = Done::of(&computer.server);
     loop {
         std::thread::sleep(Duration::from_secs(1));

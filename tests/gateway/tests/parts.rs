@@ -18,7 +18,7 @@ use safeos_store::loss::{Loss, this_system};
 use safeos_store::wire::{self, BODY, HAS_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
 use safeos_store::{Error, HttpOptions, HttpStore, MemoryStore, Network, Parts, Patience, Store};
 
-/// What an upload from such a computer may have on a connection before it is answered.
+/// The bytes that an upload from such a computer may have on a connection before it is answered.
 const UNANSWERED_MAX: usize = 48 * 1024;
 /// A long time, for what should come at once.
 const SOON: Duration = Duration::from_secs(20);
@@ -136,7 +136,7 @@ fn where_nothing_is_lost_nothing_goes_in_parts() {
 fn a_system_that_loses_is_found_out() {
     assert!(Lossy::new().loses());
     assert!(!Lossy::honest().loses());
-    // Nobody has seen it here.
+    // No loss was seen here.
     let started = Instant::now();
     assert_eq!(this_system(), Loss::Keeps);
     assert!(!this_system().loses());
@@ -223,7 +223,7 @@ fn part(to: SocketAddr, id: &Address, at: usize, of: usize, lines: &str, bytes: 
     ask(to, "PUT", &path, lines, bytes)
 }
 
-/// What it was sent for, by hand.
+/// The request that the body was sent for, by hand.
 fn then(to: SocketAddr, line: &str, id: &Address, lines: &str) -> Answer {
     let (method, path) = line.split_once(' ').unwrap();
     ask(to, method, path, &format!("{BODY}: {id}\r\n{lines}"), b"")
@@ -271,7 +271,7 @@ fn a_body_in_parts_by_hand() {
     assert_eq!(answer.status, 204, "{answer:?}");
     assert_eq!(answer.header(BODY), Some(id.to_string().as_str()));
     assert!(held.get_chunk(&id).unwrap() == one);
-    // What was taken is gone.
+    // A used body is gone.
     assert_eq!(then(to, &put, &id, "").code(), "missing_parts");
     let text = metrics(&server);
     assert_eq!(count(&text, "half_bodies"), 0, "{text}");
@@ -374,7 +374,7 @@ fn what_makes_no_body_is_refused_by_name_and_stores_nothing() {
         );
     }
     assert_eq!(count(&metrics(&server), "half_bodies"), 0);
-    // What contradicts what is there: all of it is forgotten, for one of the two is wrong.
+    // Parts that contradict earlier ones: all of it is forgotten, for one of the two is wrong.
     for (at, of, from, len) in [
         (0, of - 1, 0, 5000),
         (45_000, of, 45_000, 10_000),
@@ -403,7 +403,7 @@ fn what_makes_no_body_is_refused_by_name_and_stores_nothing() {
     assert_eq!(part(to, &id, 0, 50_000, "", &bytes[..50_000]).status, 204);
     assert_eq!(then(to, &put, &id, "").code(), "wrong_body");
     assert_eq!(then(to, &put, &id, "").code(), "missing_parts");
-    // The body of another request, a body besides, a name that is none.
+    // The body of another request, a body besides, a malformed name.
     let other = format!("PUT /v1/chunks/{}", chunk(2, 10).address());
     assert_eq!(part(to, &id, 0, of, "", &bytes[..60_000]).status, 204);
     assert_eq!(part(to, &id, 60_000, of, "", &bytes[60_000..]).status, 204);
@@ -643,7 +643,7 @@ fn parts_are_their_senders_alone() {
     );
     assert_eq!(held.stats().unwrap().chunks, 0);
     assert_eq!(then(to, &put, &id, &a).status, 204);
-    // Who may only fetch asks in parts, but stores nothing, and keeps little.
+    // A client that may only fetch asks in parts, but stores nothing, and keeps little.
     let asked = wire::write_addresses(&[id; HAS_MAX]);
     let name = Address::of(&asked);
     for (number, bytes) in asked.chunks(PART_BYTES_MAX).enumerate() {

@@ -110,7 +110,7 @@ fn how_much_room_there_is_is_told_where_it_is_known() {
     let (told, there) = (far.room().unwrap(), store.room().unwrap());
     assert_eq!(told.total, there.total);
     assert!(told.free > 0 && told.free <= told.total);
-    // What an error says is no business of who may not ask.
+    // A refusal does not reveal the free space to clients without access.
     let refused = ask(server.address(), "GET", "/v1/chunks/nonsense", "", b"");
     assert_eq!(refused.status, 400);
     assert_eq!(refused.header(wire::ROOM), None);
@@ -313,7 +313,7 @@ fn bad_requests_get_errors_that_say_so() {
         assert_eq!(answer.status, status, "{method} {shown}: {answer:?}");
         assert_eq!(answer.code(), code, "{method} {shown}");
     }
-    // What the store says of itself is not told to strangers.
+    // The store's error messages are not shown to strangers.
     let away = Error::Unreachable {
         url: "file:///srv/secret-place".into(),
         why: "the disk".into(),
@@ -515,7 +515,7 @@ fn too_much_is_refused_and_the_rest_served() {
             });
         }
     });
-    // And where nobody can wait long, they are told so.
+    // Where waiting is short, a busy gateway says so.
     let (store, server) = limited(Limits {
         store_calls: 1,
         wait: Duration::from_millis(50),

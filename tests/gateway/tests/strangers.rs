@@ -1,5 +1,5 @@
-//! What answers in a gateway's place: a network's sign-in page, a proxy, another program. It is told as what it is, says
-//! nothing about a record, and is forgotten when it has gone.
+//! Other servers in a gateway's place: a network's sign-in page, a proxy, another program. They are reported as such,
+//! say nothing about a record, and is forgotten when it has gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -207,7 +207,7 @@ fn every_answer_of_a_gateway_says_that_it_is_one() {
     }
 }
 
-/// What was once answered by a gateway is not taken from one who does not say that he is one.
+/// Where a gateway has answered once, an answer without the gateway's mark is not accepted.
 #[test]
 fn nobody_takes_over_from_a_gateway_that_was_there() {
     let gone = Arc::new(AtomicBool::new(false));
@@ -369,7 +369,7 @@ fn a_session_survives_a_sign_in_page_and_forgets_it() {
     let status = session.status();
     assert!(!status.offline && status.problems.is_empty(), "{status:?}");
 
-    // What is really damaged is told as damage, until it is not any more.
+    // Real damage is reported as damage, until it is repaired.
     let kept = memory.state();
     drop(home);
     session.sign_out(false, false, &()).unwrap();

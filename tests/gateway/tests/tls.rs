@@ -65,7 +65,7 @@ fn records_go_over_tls_with_a_token() {
     far.set_pointer(&pointer(1, 5), None).unwrap();
     assert_eq!(store.stats().unwrap().chunks, 30);
 
-    // Nobody vouches for it, or somebody else, or for another name: no record goes there.
+    // An untrusted certificate, one of another authority, or for another name: no record goes there.
     let other = tempfile::tempdir().unwrap();
     let (stranger, _) = certificate(other.path(), &["127.0.0.1"]);
     for ca in [None, Some(stranger.as_path())] {
@@ -131,7 +131,7 @@ fn files_that_do_not_fit_are_named() {
     assert!(error.to_string().contains("SAFE_CA_FILE"), "{error}");
 }
 
-/// What the one line of `openssl req -x509` makes: an authority of its own that is used as a server's certificate.
+/// The certificate of `openssl req -x509`: an authority of its own that is used as a server's certificate.
 fn authority(folder: &Path, name: &str, names: &[&str], until: Option<i32>) -> (PathBuf, PathBuf) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut wanted = rcgen::CertificateParams::new(names).unwrap();
@@ -184,7 +184,7 @@ fn a_certificate_that_is_its_own_authority_is_accepted_where_it_is_named() {
         assert!(matches!(error, Error::Refused { .. }), "{error:?}");
         assert!(error.to_string().contains("SAFE_CA_FILE"), "{error}");
     }
-    // Names and dates count for it as for any other; the gateway says at its start what nobody will accept.
+    // Names and dates count for it as for any other; the gateway says at its start which no client will accept.
     for (name, names, until, says, start) in [
         (
             "wrong",

@@ -41,7 +41,7 @@ fn start() -> (Arc<MemoryStore>, Server) {
     (store, server)
 }
 
-/// Sends it; the status of the answer, 0 if there is none.
+/// Sends it; returns the status of the answer, 0 if there is none.
 fn send(to: SocketAddr, method: &str, path: &str, lines: &str, body: &[u8], cut: Cut) -> u16 {
     let mut stream = TcpStream::connect(to).unwrap();
     stream
@@ -67,7 +67,7 @@ fn send(to: SocketAddr, method: &str, path: &str, lines: &str, body: &[u8], cut:
             request.extend_from_slice(&body[..at]);
         }
     }
-    // Whoever is answered early closes early.
+    // A server that answers early closes early.
     drop(stream.write_all(&request));
     if matches!(cut, Cut::Ends(_) | Cut::Parts(_)) {
         drop(stream.shutdown(Shutdown::Write));
@@ -79,7 +79,7 @@ fn send(to: SocketAddr, method: &str, path: &str, lines: &str, body: &[u8], cut:
     status.and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// What is there must be right, and among `allowed`.
+/// Every stored record must be right, and among `allowed`.
 fn only(store: &MemoryStore, allowed: &BTreeSet<Address>, how: &str) {
     for entry in store.list(None, 10_000).unwrap() {
         assert_eq!(entry.kind, Kind::Chunk, "{how}");
@@ -113,7 +113,7 @@ fn a_chunk_that_is_cut_anywhere_is_no_record() {
     for len in [1, 5000, 300_000] {
         let chunk = chunk(len as u64, len);
         let path = format!("/v1/chunks/{}", chunk.address());
-        // What a buffer, a block of ciphers or the room that a gateway takes may end at.
+        // The ends of a buffer, of a block of ciphers and of the gateway's memory units.
         for cut in cuts(len, &[4096, 16 * 1024, 64 * 1024, 128 * 1024]) {
             let status = send(server.address(), "PUT", &path, "", chunk.bytes(), cut);
             let how = format!("{len} bytes, {cut:?}: {status}");

@@ -1,4 +1,4 @@
-//! Clients that wait for a pointer to move: they hear of it at once, and nobody has to make room for them.
+//! Clients that wait for a pointer to move: they hear of it at once, and take no place from others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Write;
@@ -67,7 +67,7 @@ fn who_waits_hears_at_once_of_what_moves() {
         assert_eq!(outcome, Watched::Moved);
         assert!(time < SOON, "{time:?}");
     });
-    // What has moved before is told without waiting.
+    // An earlier move is reported without waiting.
     assert_eq!(
         waits.watch_pointer(&address, 1, LONG).unwrap(),
         Watched::Moved
@@ -94,7 +94,7 @@ fn when_the_time_is_over_it_is_the_same() {
     assert_eq!(answer.status, 304);
     assert_eq!(answer.header("etag"), Some("\"1\""));
     assert_eq!(answer.header("preference-applied"), Some("wait"));
-    // Without both of the headers nobody waits.
+    // Without both of the headers the request does not wait.
     for lines in [
         "Prefer: wait=50\r\n",
         "If-None-Match: \"1\"\r\n",
@@ -118,7 +118,7 @@ fn who_waits_takes_no_place_from_others() {
     });
     let waiting: Vec<TcpStream> = (0..8).map(|_| hold(&server)).collect();
     looked(&store, 8);
-    // The one place among the requests is free, and a connection goes for whoever comes.
+    // The one place among the requests is free, and a waiting connection is closed for a new one.
     for _ in 0..3 {
         let path = format!("/v1/pointers/{}", pointer(1, 1).address());
         let answer = ask(server.address(), "GET", &path, "", b"");

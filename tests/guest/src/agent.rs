@@ -17,7 +17,7 @@ use crate::runner::run_for;
 
 /// The serial line.
 const CONSOLE: &str = "/scheme/debug";
-/// An order that lasts longer never ends. Whoever gave it waits less.
+/// An order that lasts longer never ends. Its sender waits less.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Works until the computer is turned off.

@@ -1,4 +1,4 @@
-//! What the guest and whoever drives it from outside have in common.
+//! The parts that the guest shares with its driver outside.
 
 pub mod content;
 pub mod order;

@@ -8,7 +8,7 @@
 //! guest: end PART               this part is over; the computer is turned off
 //! ```
 //!
-//! As `safe-guest desktop` it is a program that somebody runs from the desktop, and says what it found
+//! As `safe-guest desktop` it is a program that a person runs from the desktop, and says what it found
 //! (`desktop`). As `safe-guest serve` it does what it is told over the serial line (`agent`), which are often things of its
 //! own: `safe-guest network …`.
 //!

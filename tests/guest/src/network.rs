@@ -1,4 +1,4 @@
-//! What the agent starts for tests over a network.
+//! The helpers that the agent starts for tests over a network.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

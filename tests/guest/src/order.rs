@@ -1,4 +1,4 @@
-//! What the guest is told to do over the serial line, a line each: a number, a user, and the words of a command.
+//! Orders to the guest over the serial line, a line each: a number, a user, and the words of a command.
 //!
 //! ```text
 //! order 7 1042 safe TAB status     to the guest

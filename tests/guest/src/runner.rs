@@ -15,7 +15,7 @@ use safeos_scheme_tests::system::System;
 use crate::account::{ANA, BOB, make_home};
 use crate::tests::{PARTS, Part};
 
-/// What lasts from one start of the computer to the next; tests of all users may write there.
+/// The folder that lasts from one start of the computer to the next; tests of all users may write there.
 pub const KEPT: &str = "/var/lib/safe-guest";
 /// A case of the common list has so long: emulated processors are slow.
 const CASE_SECONDS: u64 = 120;

@@ -21,7 +21,7 @@ pub struct Test {
     pub run: fn(),
 }
 
-/// What is done from one start of the computer to the next.
+/// The tests from one start of the computer to the next.
 pub struct Part {
     /// First these.
     pub first: &'static [Test],
@@ -80,7 +80,7 @@ pub const PARTS: &[Part] = &[
     },
 ];
 
-/// What a test starts beside itself: this program again, with the name of the help it is.
+/// The helpers of tests: this program again, with the name of the helper.
 pub fn help(name: &str, arguments: &[String]) {
     match name {
         "lock" => programs::hold_a_lock(&arguments[0]),

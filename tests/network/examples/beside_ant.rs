@@ -102,7 +102,7 @@ impl Bench {
         timed(|| run_for(&mut command, LIMIT).ok()).0
     }
 
-    /// What the session paid, in words.
+    /// The session's payments, in words.
     fn cost(computer: &Computer) -> String {
         let status = computer.json(&["status"]);
         status["cost"].as_str().unwrap().to_owned()
@@ -287,7 +287,7 @@ impl Theirs {
         }
     }
 
-    /// What leads to the file, its cost, and how many records it is.
+    /// Uploads a file; returns its data map, its cost, and how many records it is.
     fn upload(&self, file: &Path) -> (ant_core::data::DataMap, u128, usize) {
         let done = self
             .runtime

@@ -51,7 +51,7 @@ impl Chain {
         self.ask("anvil_setBalance", &json!([wallet, one]));
     }
 
-    /// Gives a wallet tokens of the one who has all of them.
+    /// Gives a wallet tokens of the owner of all of them.
     pub fn give_tokens(&self, owner: &str, wallet: &str, parts: u128) {
         // transfer(address,uint256)
         let data = format!(

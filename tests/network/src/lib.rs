@@ -1,4 +1,4 @@
-//! What the tests on a local network share: the network, alone with itself, and a look at its chain.
+//! Shared parts of the tests on a local network: the network, alone with itself, and a look at its chain.
 // Test support: a failed expectation is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -15,7 +15,7 @@ use safeos_suite_tests::binaries;
 /// How many nodes.
 pub const NODES: usize = 10;
 
-/// What a network of this build's programs is made of, in `folder`.
+/// The options of a network of this build's programs, in `folder`.
 ///
 /// # Panics
 /// When a program is missing; says which and how to get it.

@@ -1,7 +1,7 @@
 //! A node of the network as a program: the network's own (`ant-node`, the library) with a smaller command line.
 //!
-//! It takes the arguments that `safe devnet` gives to `ant-node`, which can stand in its place. What differs: it is for
-//! local networks only, and does not replace itself by newer versions from the internet.
+//! It takes the arguments that `safe devnet` gives to `ant-node`, which can stand in its place. The difference: it is
+//! for local networks only, and does not replace itself by newer versions from the internet.
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +29,7 @@ struct Args {
     /// Peers to begin with
     #[arg(long)]
     bootstrap: Vec<SocketAddr>,
-    /// Who is paid
+    /// The address that is paid
     #[arg(long)]
     rewards_address: String,
     /// The chain's URL

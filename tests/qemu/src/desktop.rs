@@ -31,7 +31,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(1200);
 const OFF_MAX: Duration = Duration::from_secs(600);
 
 const NAME: &str = "ana";
-/// What no program on the disk has in it: the disk is searched for it.
+/// A text that no program on the disk contains: the disk is searched for it.
 const PASSWORD: &str = "seven quiet herons by";
 
 /// The launcher's menu: a button in the lower left corner of this size, rows above it, the last one ends the session.
@@ -135,7 +135,7 @@ fn signs_up(desk: &mut Desk) -> Result<(), String> {
     screen.write(PASSWORD)?;
     screen.press(Key::Enter)?;
     screen.write(PASSWORD)?;
-    // Without a sheet, which there is unless somebody wants none.
+    // Without a sheet, which is the default.
     goes_to(screen, Target::WithSheet, Key::Tab)?;
     screen.write(" ")?;
     screen.keep("create")?;
@@ -159,7 +159,7 @@ fn wrong_password(desk: &mut Desk) -> Result<(), String> {
     screen.keep("wrong-password").map(drop)
 }
 
-/// What is clicked at in the launcher's menu.
+/// A place in the launcher's menu.
 enum Menu {
     /// The button that opens it.
     Button,

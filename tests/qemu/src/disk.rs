@@ -11,11 +11,11 @@ use syscall::error::{EIO, ENOENT, Error};
 type Outcome<T> = syscall::error::Result<T>;
 
 const PROGRAMS: [&str; 4] = ["safed", "safe", "safe-guest", "orbital-login"];
-/// What an image with a desktop has.
+/// The programs of an image with a desktop.
 const DESKTOP: [&str; 2] = ["usr/bin/orbital", "usr/bin/launcher"];
 const SERVICES: &str = "usr/lib/init.d";
 
-/// A longer text is none of those that are read here.
+/// Texts that are read here are not longer.
 const TEXT_MAX: usize = 1 << 20;
 
 /// As in `recipes/safeos.toml`, so that what is tested is what an image has.
@@ -57,7 +57,7 @@ fn entry(arguments: &str) -> String {
     )
 }
 
-/// What is put into an image.
+/// The purpose of an image.
 pub enum Purpose<'a> {
     /// The tests without a desktop; only those that are named, if any are.
     Tests(&'a [String]),
@@ -151,7 +151,7 @@ pub fn text(image: &Path, path: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| format!("{path} in the image: {error}"))
 }
 
-/// What is in a folder of the image.
+/// The names in a folder of the image.
 pub fn names(image: &Path, path: &str) -> Result<Vec<String>, String> {
     let listed = open(image)?.tx(|tx| {
         let mut entries = Vec::new();
@@ -175,7 +175,7 @@ pub fn holds(image: &Path, bytes: &[u8]) -> Result<bool, String> {
 
 fn is_in(mut file: impl Read, bytes: &[u8]) -> std::io::Result<bool> {
     let mut buffer = vec![0; 1 << 20];
-    // What was read before and may be the beginning.
+    // Earlier bytes that may be the beginning.
     let mut kept = 0;
     loop {
         let count = file.read(&mut buffer[kept..])?;

@@ -1,4 +1,4 @@
-//! What `safe-guest` says on the serial line (its format is in `tests/guest/src/main.rs`).
+//! The output of `safe-guest` on the serial line (its format is in `tests/guest/src/main.rs`).
 
 use std::time::{Duration, Instant};
 

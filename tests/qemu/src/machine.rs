@@ -11,14 +11,14 @@ const EMULATOR: &str = "qemu-system-x86_64";
 const MEMORY_MIB: &str = "2048";
 /// A line longer than this is cut: it is nothing of ours.
 const LINE_MAX: usize = 4096;
-/// What Redox's kernel says first.
+/// The first line of Redox's kernel.
 const STARTS: &str = "Redox OS starting";
 /// From the power going on to that.
 const START_MAX: Duration = Duration::from_secs(600);
 /// How often Enter is pressed until then.
 const ENTER_EVERY: Duration = Duration::from_secs(1);
 
-/// What a computer is made of.
+/// The parts of a computer.
 pub struct Parts<'a> {
     /// Its disk.
     pub disk: &'a Path,
@@ -141,7 +141,7 @@ impl Machine {
     }
 
     /// Waits until Redox starts. `enter` presses Enter: with a screen the boot loader waits for it in its menu of
-    /// resolutions, and when the menu is there nobody says.
+    /// resolutions, and the time when the menu appears is unknown.
     pub fn starts(&self, mut enter: impl FnMut() -> Result<(), String>) -> Result<(), String> {
         let until = Instant::now() + START_MAX;
         loop {

@@ -17,7 +17,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(180);
 const HELD: Duration = Duration::from_millis(60);
 /// The mouse says at most so much of a movement at once.
 const MOVED_MAX: i32 = 100;
-/// An answer longer than this is none.
+/// No answer is longer than this.
 const LINE_MAX: usize = 1 << 20;
 
 /// A connection to the monitor.
@@ -110,7 +110,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Moves the pointer there; by way of a corner, since where it was nobody knows.
+    /// Moves the pointer there; by way of a corner, since its position is unknown.
     pub fn point(&mut self, x: i32, y: i32, size: (usize, usize)) -> Result<(), String> {
         let [width, height] = [size.0, size.1].map(|side| i32::try_from(side).unwrap_or(0));
         self.moved("x", -width - MOVED_MAX)?;
@@ -129,7 +129,7 @@ impl Monitor {
         self.ask("set_link", json!({ "name": card, "up": is_in }))
     }
 
-    /// What is on the screen.
+    /// The picture on the screen.
     pub fn picture(&mut self) -> Result<Picture, String> {
         let file = self.dump.clone();
         self.ask("screendump", json!({ "filename": file }))?;

@@ -31,7 +31,7 @@ pub const NETWORK: &str = "network";
 const FAR: &str = "10.0.2.100";
 /// Its ports: the gateway, the gateway with TLS, and the plain line.
 const PORTS: [u16; 3] = [8420, 8421, 8422];
-/// What QEMU calls the card.
+/// QEMU's name for the card.
 const CARD: &str = "card";
 
 /// Where the gateways are, as the guest names them.

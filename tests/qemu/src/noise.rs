@@ -1,4 +1,4 @@
-//! What of the system's log is our doing, and must not be there.
+//! Lines of the system's log that our programs would cause, and that must not be there.
 
 use std::path::Path;
 

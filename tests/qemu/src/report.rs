@@ -1,6 +1,6 @@
 //! Results in the form of Rust's tests.
 
-/// What has passed and what has not.
+/// The results of the tests.
 #[derive(Default)]
 pub struct Report {
     passed: u64,

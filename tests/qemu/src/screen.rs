@@ -1,4 +1,4 @@
-//! What the sign-in screen must show: the same state machine and the same drawing as in the guest, here.
+//! The expected sign-in screen: the same state machine and the same drawing as in the guest, here.
 //!
 //! Every key that is sent to the guest goes to a state machine of our own too, and then the guest's screen must come to
 //! look like ours. So no key is sent before the last one has arrived, however slow the guest is, and
@@ -35,7 +35,7 @@ const LAYOUTS: [&str; 6] = ["dvorak", "us", "gb", "azerty", "bepo", "it"];
 pub struct Screen {
     /// The way to the guest's keyboard and mouse.
     pub monitor: Monitor,
-    /// What the sign-in screen must show.
+    /// The expected state of the sign-in screen.
     pub state: State,
     painter: Painter,
     frame: Vec<u32>,

@@ -1,4 +1,4 @@
-//! What the daemon itself costs a request: messages are taken and answered on the measuring threads, with
+//! The daemon's own cost of a request: messages are taken and answered on the measuring threads, with
 //! no kernel and no other thread between.
 //!
 //! `cargo bench -p safeos-scheme-tests --bench dispatch`

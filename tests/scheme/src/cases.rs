@@ -1,4 +1,4 @@
-//! What has to work for programs, one case after the other. Each gets a folder of its own.
+//! The guarantees to programs, one case after the other. Each gets a folder of its own.
 
 use crate::files::{Files, How, Kind, read_all, write_all};
 
@@ -35,7 +35,7 @@ pub fn file(files: &dyn Files, path: &str, data: &[u8]) {
     assert_eq!(write_all(files, path, data), Ok(()), "{path}");
 }
 
-/// What a file has to hold.
+/// Checks the content of a file.
 pub fn holds(files: &dyn Files, path: &str, data: &[u8]) {
     assert!(read_all(files, path).as_deref() == Ok(data), "{path}");
 }

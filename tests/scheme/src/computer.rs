@@ -17,7 +17,7 @@ pub struct Computer {
     pub kernel: Arc<Kernel>,
     /// The daemon.
     pub daemon: Arc<Daemon>,
-    /// What answers the kernel.
+    /// The server that answers the kernel.
     pub server: Arc<Server>,
     /// The store of all homes; it can be told to be slow.
     pub store: Arc<MemoryStore>,
@@ -34,7 +34,7 @@ impl Default for Computer {
 }
 
 impl Computer {
-    /// A computer that nobody is signed in to.
+    /// A computer without a session.
     pub fn new() -> Self {
         Self::over(|kernel| kernel)
     }
@@ -84,7 +84,7 @@ impl Computer {
         Process::new(&self.kernel, Caller { uid, gid, pid }, root)
     }
 
-    /// Opening the account of the user who is `account` on the computer that made it.
+    /// The credentials and options of the user who is `account` on the computer that made the account.
     fn opening(&self, account: u32, uid: u32) -> (Credentials, Options) {
         let credentials = Credentials {
             name: format!("user{account}"),

@@ -1,4 +1,4 @@
-//! What programs do with files, as small as the cases need it.
+//! File operations of programs, as small as the cases need them.
 //!
 //! A guest script implements it with the system's own calls.
 
@@ -65,7 +65,7 @@ impl How {
     };
 }
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A regular file.
@@ -78,14 +78,14 @@ pub enum Kind {
     Other,
 }
 
-/// What `stat` shows.
+/// The attributes that `stat` shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Meta {
     /// Device.
     pub dev: u64,
     /// Inode number.
     pub ino: u64,
-    /// What it is.
+    /// The node's kind.
     pub kind: Kind,
     /// Permission bits.
     pub perm: u16,

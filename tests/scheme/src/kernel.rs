@@ -27,7 +27,7 @@ struct Completions {
     strays: Vec<Cqe>,
 }
 
-/// Whoever a request is from.
+/// The sender of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     /// User.
@@ -84,14 +84,14 @@ pub struct Pending {
     pub tag: u32,
 }
 
-/// What came back: the number, and the flags of a new descriptor.
+/// An answer: the number, and the flags of a new descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
     /// The number.
     pub value: usize,
     /// The flags beside it.
     pub extra: u32,
-    /// What kind of answer.
+    /// The kind of answer.
     pub opcode: u8,
 }
 
@@ -212,7 +212,7 @@ impl Kernel {
         self.done.lock().events.clone()
     }
 
-    /// Answers that nobody waited for. There must be none.
+    /// Answers without a waiting request. There must be none.
     pub fn strays(&self) -> usize {
         self.done.lock().strays.len()
     }

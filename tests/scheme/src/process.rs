@@ -22,7 +22,7 @@ use crate::kernel::{Answer, Caller, Kernel, Pending};
 const PREFIX: &str = "/scheme/safe";
 const LOCK_MARK: u64 = 1 << 63;
 
-/// What the kernel keeps of an open file.
+/// The kernel's state of an open file.
 #[derive(Clone, Copy, Debug)]
 struct Description {
     id: usize,
@@ -34,7 +34,7 @@ struct Description {
 /// A program.
 pub struct Process {
     kernel: Arc<Kernel>,
-    /// Who it says it is, which the kernel vouches for.
+    /// Its identity, which the kernel vouches for.
     pub caller: Caller,
     /// The handle that the name `safe` stands for in its namespace.
     pub root: usize,

@@ -338,7 +338,7 @@ fn calls_of_no_known_kind() {
         one.symlink(target, &path).unwrap();
         assert_eq!(one.open(&path, How::READ), Err(EXDEV), "{name}");
     }
-    // What mv across schemes looks like: the kernel takes the other scheme's name away.
+    // The call of mv across schemes: the kernel takes the other scheme's name away.
     assert_eq!(
         one.rename("/scheme/safe/home/a", "/scheme/safe/tmp/b"),
         Err(EXDEV)

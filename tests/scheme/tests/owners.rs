@@ -7,7 +7,7 @@ use safeos_scheme_tests::files::{Files, How, Meta, write_all};
 use syscall::error::{EACCES, EPERM};
 use syscall::flag::O_DIRECTORY;
 
-/// The person's numbers on two computers, and somebody else's.
+/// The person's numbers on two computers, and another user's.
 const HERE: u32 = 1000;
 const THERE: u32 = 2000;
 const OTHER: u32 = 3000;
@@ -53,7 +53,7 @@ fn the_person_may_do_on_the_next_computer_what_it_may_here() {
     there.unlink(&format!("{HOME}/d/f")).unwrap();
     there.rmdir(&format!("{HOME}/d")).unwrap();
     file(&there, &format!("{HOME}/new"), b"new");
-    // Somebody else's stays that.
+    // Another user's node stays that user's.
     let others = there.stat(&format!("{HOME}/others")).unwrap();
     assert_eq!(owner(&others), (OTHER, OTHER));
     assert_eq!(

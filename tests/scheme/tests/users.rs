@@ -1,4 +1,4 @@
-//! Who sees what: users, their sessions, and the ends of those.
+//! The views of users, their sessions, and the ends of those.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use safeos_scheme_tests::cases::{file, holds, names_in};
@@ -89,7 +89,7 @@ fn a_login_has_a_safe_of_its_own() {
         let done = process.std_call(StdFsCallKind::Unlinkat, own, &mut path, 0, 0);
         assert_eq!(done.map(drop), Err(EACCES));
     }
-    // There is no way from it to the common root, and nobody else is served in it.
+    // There is no way from it to the common root, and no other user is served in it.
     assert_eq!(one.open_at(own, "session/1000", O_DIRECTORY), Err(ENOENT));
     assert!(one.open_at(own, "../../home/a", O_RDONLY).is_ok());
     assert_eq!(two.open("/scheme/safe/home/a", How::READ), Err(EACCES));
@@ -109,7 +109,7 @@ fn a_login_has_a_safe_of_its_own() {
     assert_eq!(one.read(fd, &mut [0; 4]), Err(ENODEV));
     assert_eq!(one.open("/scheme/safe/home/c", How::READ), Err(ENODEV));
     assert_eq!(one.list("/scheme/safe").unwrap_err(), ENODEV);
-    // Also not to somebody who comes after.
+    // Also not after the next sign-in.
     computer.sign_in(ONE);
     assert_eq!(one.open("/scheme/safe/home/c", How::READ), Err(ENODEV));
     holds(&computer.process(ONE), "/scheme/safe/home/c", b"x");
@@ -158,7 +158,7 @@ fn set_id_bits_go_when_somebody_else_changes_the_content() {
     let fd = root.open(path, How::READ).unwrap();
     let perm = || root.fstat(fd).unwrap().perm;
     let group = one_group(&one);
-    // Who is of the group takes its id away only where that can be run.
+    // A member of the group takes its id away only where that can be run.
     for (group, before, after) in [
         (group, 0o6666, 0o2666),
         (group, 0o6676, 0o0676),

@@ -115,7 +115,7 @@ fn a_signal_ends_a_read_that_waits() {
     std::thread::sleep(Duration::from_millis(2500));
     assert!(buf.iter().all(|byte| *byte == 0xee));
     assert_eq!(process.read_at(far, &mut buf, 50_000), Ok(1000));
-    // A signal for a call that was answered long ago harms nobody.
+    // A signal for a call that was answered long ago does no harm.
     let pending = process.submit_read(far, &mut buf, 0);
     let tag = pending.tag;
     computer.kernel.wait(pending).unwrap();
@@ -194,7 +194,7 @@ fn a_conversation_waits_is_cancelled_and_says_when_it_is_ready() {
     let pending = process.submit_read(fd, &mut other, 0);
     computer.kernel.interrupt(&pending);
     assert_eq!(computer.kernel.wait(pending).map(drop), Err(EINTR));
-    // What it says next goes to who waits now.
+    // Its next output goes to the reader that waits now.
     let mut answer = String::new();
     while !answer.contains("\"error\"") {
         let len = process.read(fd, &mut buf).unwrap();

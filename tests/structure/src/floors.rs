@@ -24,7 +24,7 @@ pub struct Package {
     pub name: String,
     /// Its folder from the workspace's root.
     pub folder: String,
-    /// What it depends on, beside what only its tests need.
+    /// Its dependencies, without those of its tests.
     pub dependencies: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ fn manifests(root: &Path) -> Result<BTreeMap<String, String>> {
     folders.into_iter().map(manifest).collect()
 }
 
-/// What breaks the order of the floors, a line each.
+/// The dependencies that break the order of the floors, a line each.
 pub fn violations(floors: &[&[&str]], packages: &[Package]) -> Vec<String> {
     let floor = |package: &Package| {
         floors

@@ -1,10 +1,10 @@
 //! Which file of a crate imports from which other, and where that goes in a circle.
 //!
-//! What counts as an import: a `use` of an item that another file of the crate defines, at the top of a file or inside
+//! Imports are: a `use` of an item that another file of the crate defines, at the top of a file or inside
 //! of a function, and a path to such an item that is written in the code, also in a macro's arguments. A path
 //! leads to the file that *defines* the item: the re-exports (`pub use`) of the files it passes are followed, and are
-//! no imports themselves. `mod name;` is none either; nor is a method that an `impl` block in another file
-//! adds, and what only tests use.
+//! no imports themselves. `mod name;` does not count either, nor do methods that an `impl` block in another file
+//! adds, nor imports of tests only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

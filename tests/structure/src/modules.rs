@@ -15,7 +15,7 @@ use crate::{Result, read};
 /// A path as it is written: `crate::journal::Journal`.
 pub type Written = Vec<String>;
 
-/// What a name in a module stands for.
+/// The meaning of a name in a module.
 #[derive(Clone, Debug)]
 pub enum Name {
     /// A module, by its index in [`Crate::modules`].
@@ -33,7 +33,7 @@ pub struct Module {
     pub file: PathBuf,
     /// The module that declares it.
     pub parent: Option<usize>,
-    /// What each name stands for; variants for several platforms give a name several meanings.
+    /// The meanings of each name; variants for several platforms give a name several.
     pub names: BTreeMap<String, Vec<Name>>,
     /// The paths of which everything is imported.
     pub globs: Vec<Written>,
@@ -183,8 +183,8 @@ impl Crate {
     }
 }
 
-/// Every path in code, macros' arguments and imports inside of functions included. A name behind a dot is none: it is a
-/// field's or a method's.
+/// Every path in code, macros' arguments and imports inside of functions included. A name behind a dot does not count:
+/// it is a field's or a method's.
 fn paths(code: TokenStream, before: &[String], found: &mut Vec<Written>) {
     let mut tokens = code.into_iter().peekable();
     let mut path: Written = before.to_vec();

@@ -1,4 +1,4 @@
-//! What the suites share: computers that sign in by the real commands, a place that cleans up after itself, and
+//! Shared parts of the suites: computers that sign in by the real commands, a place that cleans up after itself, and
 //! ways to look at trees byte for byte.
 //!
 //! Everything of a test lies in one [`TestDir`]. When that is dropped, passed or failed, nothing of it

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 /// A program that has ended by itself.
 #[derive(Debug)]
 pub struct Finished {
-    /// What was run, for messages.
+    /// The command, for messages.
     pub what: String,
     /// How it ended.
     pub status: ExitStatus,
-    /// What it wrote.
+    /// Its standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// Its standard error.
     pub stderr: String,
     /// How long it took.
     pub took: Duration,

@@ -144,7 +144,7 @@ fn attributes(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
     {
-        // What security modules attach is the machine's business, not the home's.
+        // Attributes of security modules are the machine's business, not the home's.
         if name.starts_with(b"security.") && name != b"security.capability" {
             continue;
         }

@@ -1,5 +1,5 @@
 //! Stores that are damaged or lie: every record flipped, cut, swapped, removed; older states passed off as
-//! new. What is asked for is always the same: the right bytes or a clear error on the file that needs
+//! new. The requirement is always the same: the right bytes or a clear error on the file that needs
 //! the record, never wrong bytes, never a panic, never a hang, and all other files readable.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -99,7 +99,7 @@ fn copy(from: &Path, to: &Path) {
     );
 }
 
-/// What a person at a computer with a damaged store gets.
+/// The result for a person at a computer with a damaged store.
 #[derive(Debug)]
 enum Outcome {
     /// Signing in fails with this message.
@@ -400,7 +400,7 @@ fn older_states_are_not_passed_off_as_new() {
     scene.witness.logout();
 }
 
-/// Damage met in the middle of a session, and mended: the file is readable again without signing in anew.
+/// Damage met in the middle of a session, and mended: the file is readable again without another sign-in.
 #[test]
 fn a_record_that_goes_away_and_comes_back() {
     let scene = Scene::new();
@@ -419,7 +419,7 @@ fn a_record_that_goes_away_and_comes_back() {
         }
     }
     assert!(!failed.is_empty(), "nothing was needed from the store");
-    // What does not need the store goes on.
+    // Operations that do not need the store go on.
     let written = computer.home().join("written meanwhile");
     if let Ok(mut file) = File::create(&written) {
         use std::io::Write;

@@ -137,7 +137,7 @@ impl Log {
             found[..self.safe] == self.written[..self.safe],
             "fsynced lines changed"
         );
-        // What was not fsynced may be there in part. The next round goes on from what is there.
+        // Data that was not fsynced may be there in part. The next round goes on from what is there.
         self.safe = found.len();
         self.written = found;
     }
@@ -217,7 +217,7 @@ impl Pages {
     }
 }
 
-/// What the kill itself does to a program that is writing.
+/// The error of the kill itself in a program that is writing.
 fn killed(result: io::Result<()>) {
     if let Err(e) = result {
         let expected = [libc::ENOTCONN, libc::ECONNABORTED, libc::EIO, libc::ENODEV];

@@ -20,7 +20,7 @@ use safeos_suite_tests::{Computer, TestDir, binaries, run_for};
 const HERE: (u32, u32) = (1500, 1500);
 const THERE: (u32, u32) = (1600, 1700);
 const AS_ROOT: (u32, u32) = (0, 0);
-/// Somebody else's.
+/// Another user's numbers.
 const OTHER: (u32, u32) = (1555, 1556);
 
 const GIT: &str = "export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_AUTHOR_NAME=Ana GIT_COMMITTER_NAME=Ana \

@@ -345,8 +345,8 @@ impl Mapped {
     }
 }
 
-/// What one process writes into a shared mapping the other one sees, through its mapping and through
-/// `read`; and it is what another computer finds.
+/// Writes of one process to a shared mapping are seen by the other, through its mapping and through
+/// `read`; and another computer finds them.
 #[test]
 fn memory_shared_between_processes_is_one_memory() {
     let place = TestDir::new();

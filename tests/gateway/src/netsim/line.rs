@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What can happen to a packet, in thousandths where nothing else is said.
+/// The fates of packets, in thousandths where nothing else is said.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weather {
     /// It does not arrive.

@@ -10,7 +10,7 @@ use crate::runner::run_for;
 
 const CONTROL: &str = "/scheme/safe/.ctl";
 
-/// The scheme answers, and shows whom nobody has signed in nothing but the common places.
+/// The scheme answers, and shows users without a session nothing but the common places.
 pub fn it_is_ready_before_anybody_asks() {
     let mut names: Vec<String> = fs::read_dir("/scheme/safe")
         .expect("the scheme")

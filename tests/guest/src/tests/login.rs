@@ -44,7 +44,7 @@ pub fn somebody_else_sees_nothing() {
     missing("/scheme/safe/public/../home/first");
 }
 
-/// What was open when the session ended is an error, and stays one after the next sign-in.
+/// A handle that was open when the session ended gives an error, also after the next sign-in.
 pub fn after_sign_out_every_handle_answers_an_error() {
     let path = format!("{HOME}/open-at-the-end");
     fs::write(&path, b"before").expect("a file");
@@ -94,7 +94,7 @@ fn namespace_of(user: &User) -> usize {
     )
     .expect("the root of the session");
     call::register_scheme_to_ns(full, "safe", root).expect("`safe` in the namespace");
-    // Nobody who is in it can take `safe` away or put another in its place.
+    // No program in it can take `safe` away or put another in its place.
     let mut only_list = Vec::new();
     only_list.extend_from_slice(&(NsDup::ShrinkPermissions as usize).to_ne_bytes());
     only_list.extend_from_slice(&NsPermissions::LIST.bits().to_ne_bytes());

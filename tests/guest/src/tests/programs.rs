@@ -111,7 +111,7 @@ pub fn a_program_runs_from_it() {
     );
 }
 
-/// What one program has locked another does not get, until the first one ends.
+/// A range that one program has locked another does not get, until the first one ends.
 pub fn record_locks_hold_between_programs() {
     let path = format!("{HOME}/locked");
     fs::write(&path, b"0123456789").unwrap();

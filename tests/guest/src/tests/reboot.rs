@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::account::ANA;
 
 const HOME: &str = "/scheme/safe/home";
-/// What the home looked like.
+/// The picture of the home before.
 const LOOKED: &str = "/var/lib/safe-guest/home-looked";
 
 /// Every path below a folder with kind, permissions, length, time of change and a sum of the content.

@@ -224,7 +224,7 @@ impl Linux {
         fs::write(&path, bytes).map_err(|error| format!("on Linux {}: {error}", path.display()))
     }
 
-    /// What is in the home.
+    /// The names in the home.
     pub fn names(&self) -> Result<Vec<String>, String> {
         let listed = fs::read_dir(self.home()).map_err(|error| format!("on Linux: {error}"))?;
         Ok(listed

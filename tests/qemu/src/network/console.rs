@@ -12,20 +12,20 @@ use crate::machine::{Machine, Off};
 
 /// From the start to the agent. Under load an emulator is slow.
 const READY_MAX: Duration = Duration::from_secs(900);
-/// What is no order's is kept for this long, in lines.
+/// Lines that belong to no order are kept up to this number.
 const HEARD_MAX: usize = 10_000;
 
-/// The guest as somebody at its serial console has it.
+/// The guest as a person at its serial console has it.
 pub struct Console {
     /// The computer.
     pub machine: Machine,
     orders: BTreeMap<u32, Told>,
     last: u32,
-    /// What others said.
+    /// Lines of other programs.
     heard: Vec<String>,
 }
 
-/// What the guest told of an order.
+/// The answer of the guest to an order.
 #[derive(Default)]
 struct Told {
     text: String,
@@ -35,7 +35,7 @@ struct Told {
 
 /// A command that has ended.
 pub struct Ended {
-    /// What it said.
+    /// The output.
     pub text: String,
     /// Whether it succeeded.
     pub well: bool,

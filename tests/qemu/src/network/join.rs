@@ -1,4 +1,5 @@
-//! What QEMU starts for each connection of the guest: joins its standard streams to a server on this computer.
+//! The program that QEMU starts for each connection of the guest: joins its standard streams to a server on this
+//! computer.
 //!
 //! What always holds here: nothing is said on the standard streams but what the two say to each other.
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-/// Nobody asks for more.
+/// No request is for more.
 const BYTES_MAX: usize = 1 << 30;
 
 /// Listens until this program ends; where.

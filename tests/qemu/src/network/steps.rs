@@ -1,4 +1,4 @@
-//! What is done over the network, one thing after the other. Each tells figures where it has any.
+//! The steps over the network, one after the other. Each reports figures where it has any.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use super::computer::{Linux, NAME};
 use super::{Both, CARD, LINE, Sight, TLS_URL, URL};
 use crate::{desktop, noise};
 
-/// An ordinary user of the guest; nobody on Linux has this number.
+/// An ordinary user of the guest; no user on Linux has this number.
 const UID: u32 = 1042;
 const ROOT: u32 = 0;
-/// Whatever the guest does: its processor is emulated, and this computer has other things to do too.
+/// For every operation of the guest: its processor is emulated, and this computer has other things to do too.
 const LIMIT: Duration = Duration::from_secs(1800);
 /// A little is enough to see that something goes wrong, and must not be too long to wait for.
 const SMALL: usize = 30_000;
@@ -72,7 +72,7 @@ fn path(name: &str) -> String {
     format!("/scheme/safe/home/{name}")
 }
 
-/// What is written on one computer must be on the other.
+/// Content written on one computer must be on the other.
 fn same(what: &str, found: u64, wanted: u64) -> Result<(), String> {
     match found == wanted {
         true => Ok(()),
@@ -82,7 +82,7 @@ fn same(what: &str, found: u64, wanted: u64) -> Result<(), String> {
     }
 }
 
-/// What `safe-guest network sum` said of content that follows from a seed; how long reading took.
+/// Checks the sum that `safe-guest network sum` has printed for content from a seed; returns how long reading took.
 fn is_read(said: &str, seed: u64, length: usize) -> Result<f32, String> {
     let [found, count, seconds] = said.split_whitespace().collect::<Vec<_>>()[..] else {
         return Err(format!("{said:?} is no sum"));
@@ -190,7 +190,7 @@ fn has_an_address(both: &mut Both) -> Result<String, String> {
     }
 }
 
-/// What the guest's network does without us.
+/// The abilities of the guest's network without us.
 fn plain_lines(both: &mut Both) -> Result<String, String> {
     let length = LARGE / PART * PART;
     let (bytes, parts) = (length.to_string(), PART.to_string());
@@ -345,7 +345,7 @@ fn both_edit(both: &mut Both) -> Result<String, String> {
     if !ended.well {
         return Err(format!("the guest's sync failed: {}", ended.text));
     }
-    // Whoever was first sees the other's with the next one.
+    // The first to publish sees the other's changes with the next sync.
     both.linux.safe(&["sync"])?;
     both.safe(&["sync"])?;
     both.reads("only linux", 11, SMALL)?;
@@ -393,7 +393,7 @@ fn with_tls(both: &mut Both) -> Result<String, String> {
 }
 
 fn power_off(both: &mut Both) -> Result<String, String> {
-    // Nobody is left to tell that it was done.
+    // Nothing is left to report that it was done.
     both.console.start(ROOT, &["shutdown"])?;
     match both.console.machine.off(LIMIT) {
         Some(status) if status.success() => Ok(String::new()),
@@ -402,7 +402,7 @@ fn power_off(both: &mut Both) -> Result<String, String> {
     }
 }
 
-/// Nobody tried to take `safe` away.
+/// No program tried to take `safe` away.
 fn no_noise(both: &mut Both) -> Result<String, String> {
     noise::look(&both.log, Some(0)).map(|()| String::new())
 }

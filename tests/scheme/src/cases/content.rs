@@ -1,9 +1,9 @@
-//! What is in files.
+//! The content of files.
 
 use super::{file, holds, open};
 use crate::files::{Files, How, read_all};
 
-/// What one descriptor writes another reads, also in pieces.
+/// Bytes that one descriptor writes another reads, also in pieces.
 pub fn written_bytes_are_read(files: &dyn Files, dir: &str) {
     let path = format!("{dir}/a");
     let fd = open(files, &path);

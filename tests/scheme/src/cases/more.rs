@@ -1,4 +1,4 @@
-//! What programs do beyond reading and writing.
+//! Operations of programs beyond reading and writing.
 
 use syscall::error::{EAGAIN, EBADF, EEXIST, EFBIG, EISDIR, ENOENT, ENOTDIR, EPERM, EINVAL};
 
@@ -87,7 +87,7 @@ pub fn a_mapped_file_is_the_file(files: &dyn Files, dir: &str) {
     files.close(fd);
 }
 
-/// What one writes to a shared mapping others see: other mappings, readers, and after it the file.
+/// Writes to a shared mapping are seen by others: other mappings, readers, and after it the file.
 pub fn shared_mappings_are_one(files: &dyn Files, dir: &str) {
     let path = format!("{dir}/shared");
     file(files, &path, &[b'.'; 10_000]);
@@ -185,7 +185,7 @@ pub fn fchmod_is_kept(files: &dyn Files, dir: &str) {
     let meta = files.stat(&path).unwrap();
     let fd = open(files, &path);
     files.chown(fd, meta.uid, meta.gid).unwrap();
-    // Redox's kernel lets nobody but root leave the owner as it is.
+    // On Redox the kernel lets only root leave the owner as it is.
     assert!(matches!(files.chown(fd, u32::MAX, u32::MAX), Ok(()) | Err(EPERM)));
     files.close(fd);
 }
@@ -196,7 +196,7 @@ pub fn fsync_and_statvfs(files: &dyn Files, dir: &str) {
     files.write(fd, b"durable").unwrap();
     files.sync(fd).unwrap();
     let (total, free) = files.space(fd).unwrap();
-    // What the disk of the store has: a guest's may be small.
+    // The space of the store's disk: a guest's may be small.
     assert!(
         total > 64 << 20 && (1..=total).contains(&free),
         "{free} of {total} bytes are free"
