@@ -354,8 +354,8 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
     pub tls_key: Option<PathBuf>,
 
-    /// Serve only those who send a token of this file: lines of `read TOKEN` or `write TOKEN`; needed in front of a store
-    /// that is paid for. It is read again when it changes, as are the certificate and its key
+    /// Serve only clients that send a token of this file: lines of `read TOKEN` or `write TOKEN`; needed in front of a
+    /// store that is paid for. It is read again when it changes, as are the certificate and its key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
 
@@ -387,8 +387,8 @@ pub struct Serve {
     #[arg(long, value_name = "COUNT", default_value_t = 256)]
     pub connections_each: usize,
 
-    /// A proxy in front of the gateway, or a network of them: whom it names in X-Forwarded-For counts as the address that
-    /// asks; may be given several times
+    /// A proxy in front of the gateway, or a network of them: the client that it names in X-Forwarded-For counts as the
+    /// address that asks; may be given several times
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub proxy: Vec<String>,
 

@@ -1,7 +1,7 @@
 //! Keys that open an account: made here and shown before the account is asked for.
 //!
-//! What always holds here: what opens an account is in the person's hands before the account exists. Whatever fails or is
-//! stopped afterwards, a key that was shown opens the account, or there is no account that it would open.
+//! What always holds here: keys that open an account are in the person's hands before the account exists. After any
+//! failure or stop, a key that was shown opens the account, or there is no account that it would open.
 
 use std::io::{self, Write};
 

@@ -17,7 +17,7 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// One that takes part; the daemon hears when this is dropped, and when this program is killed.
+/// A member of a session; the daemon notices when this is dropped, and when this program is killed.
 pub struct Member(Client);
 
 impl Member {

@@ -61,7 +61,7 @@ pub fn asked() -> Option<i32> {
     }
 }
 
-/// Says whom signals are passed on to. The process must be there and not yet waited for.
+/// Sets the process that signals are passed on to. It must be there and not yet waited for.
 pub fn pass_to(child: Option<Pid>) {
     *CHILD.lock().unwrap_or_else(PoisonError::into_inner) = child;
 }

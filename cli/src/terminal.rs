@@ -70,7 +70,7 @@ fn ask_once(
     hidden: bool,
     held: &Held,
 ) -> io::Result<Zeroizing<String>> {
-    // Before the prompt: who sees it may begin to type at once.
+    // Before the prompt: a person who sees it may begin to type at once.
     let _quiet = hidden.then(|| Quiet::new(terminal)).transpose()?;
     (&mut &*terminal).write_all(prompt.as_bytes())?;
     read_line(&mut Typed { terminal, held })

@@ -1,7 +1,7 @@
 //! Answers that are not what was asked for.
 //!
-//! What always holds here: a stranger is not told where the store is or what the system said of it; whoever
-//! runs the gateway is.
+//! What always holds here: a stranger is not told where the store is or what the system said of it; the gateway's
+//! operator is.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

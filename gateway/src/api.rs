@@ -1,4 +1,4 @@
-//! Which path is answered by whom.
+//! The handler of each path.
 
 use std::sync::Arc;
 

@@ -150,7 +150,7 @@ impl AppState {
         self.store.read_now(address, offset, out)
     }
 
-    /// The length of a chunk that was verified on its way out before. It is not verified again for each reader, who
+    /// The length of a chunk that was verified on its way out before. It is not verified again for each reader, which
     /// does it in any case. A store elsewhere is asked, and what it sends verified, as ever.
     pub(crate) fn verified(&self, address: &Address) -> Option<u32> {
         let local = self.store.traits().local;
@@ -183,7 +183,8 @@ impl AppState {
     /// Reads a body of at most `max` bytes, and takes room for it and for `copies` copies of it. If the request names a
     /// body that was sent in parts, it is that.
     ///
-    /// Permit is asked for when the body has begun to come in: who only announces one, or drips, keeps none from others.
+    /// Memory is requested when the body has begun to come in: a client that only announces one, or drips, keeps none
+    /// from others.
     pub(crate) async fn body(
         &self,
         visit: &Visit,

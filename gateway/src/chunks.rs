@@ -82,7 +82,7 @@ fn answer(at: &Address) -> Builder {
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .header(header::ACCEPT_RANGES, "bytes")
         .header(header::ETAG, format!("\"{at}\""))
-        // A chunk never changes: whatever lies between may keep it.
+        // A chunk never changes: caches on the way may keep it.
         .header(header::CACHE_CONTROL, "max-age=31536000, immutable")
 }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::HeaderMap;
 
-/// Where proxies say for whom they ask.
+/// The header in which proxies name their client.
 const FORWARDED: &str = "x-forwarded-for";
 
 /// A holder of an IPv6 address has 2^64 of them: the addresses that count as one client.

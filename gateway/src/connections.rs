@@ -1,7 +1,7 @@
 //! Connections: how many there are, and which one goes when there are too many.
 //!
-//! What always holds here: whoever comes finds a slot, as long as there is a connection that does nothing or is slower
-//! than it may be; of these the one goes that has been so for longest. One client never has more than its share.
+//! What always holds here: a new connection finds a slot, as long as there is one that does nothing or is slower
+//! than it may be; of these the one that has been so for longest is closed. One client never has more than its share.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// How far a body or an answer may be behind before its connection may go: lines falter.
 pub(crate) const FALTER: Duration = Duration::from_secs(2);
 
-/// How often one looks whether others wait.
+/// How often a connection checks whether others wait.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The time that a connection is left before it is closed for another one.
@@ -305,7 +305,7 @@ mod tests {
         let ended: Vec<bool> = open.iter().map(is_ended).collect();
         assert_eq!(ended, [false, true, false, false]);
         open[1].connection.ended().await;
-        // All places are taken: the oldest of all goes, whoever it is, when it has had a moment.
+        // All places are taken: the oldest of all is closed, whichever client has it, when it has had a moment.
         let started = Instant::now();
         let sixth = enter(&connections, address(3)).await;
         assert!(is_ended(&open[2]) && !is_ended(&open[3]) && !is_ended(&fifth));

@@ -1,7 +1,7 @@
 //! The gateway: a server that holds or forwards records for others, over HTTP. `docs/gateway.md` is its
 //! reference.
 //!
-//! What always holds here: nothing is stored that was not verified first; nobody is trusted with how long,
+//! What always holds here: nothing is stored that was not verified first; no client is trusted with how long,
 //! how much or how fast; memory for records is bounded by one number. A gateway has no secret of its users: it is
 //! trusted with availability only.
 //!

@@ -20,7 +20,7 @@ pub struct Options {
     pub allow_delete: bool,
     /// How much of what.
     pub limits: Limits,
-    /// Where to say what whoever runs the gateway should know.
+    /// The receiver of messages for the gateway's operator.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 

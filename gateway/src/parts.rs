@@ -30,7 +30,7 @@ pub(crate) async fn put(
     let (at, of) = place(&query.unwrap_or_default())?;
     let most = match visit.may {
         Access::Write => BODY_BYTES_MAX,
-        // The longest body of those who only fetch.
+        // The longest body of clients that only fetch.
         _ => HAS_MAX * ADDRESS_LEN,
     };
     if of > most {

@@ -21,7 +21,7 @@ pub(crate) const PIECE_BYTES: u32 = 256 * 1024;
 /// How far ahead of a reader a chunk is read that is not in the system's memory.
 const AHEAD_BYTES: u32 = 4 * PIECE_BYTES;
 
-/// A body: whatever its pieces come from.
+/// A body, from any source of pieces.
 pub(crate) struct Pieces<S>(pub(crate) S);
 
 /// Where pieces come from.

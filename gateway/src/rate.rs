@@ -1,5 +1,5 @@
-//! How many requests a second one client may make: an address and a token, so that neither many who share a token nor many
-//! behind one address have to share.
+//! The requests a second that one client may make: an address and a token, so that neither many clients with one token
+//! nor many behind one address have to share.
 //!
 //! What always holds here: a fixed number of clients is remembered; those that were away longest are
 //! forgotten, which is to their advantage.

@@ -123,7 +123,7 @@ impl Drop for Server {
     }
 }
 
-/// Accepts until it is to end, then waits for those who are served.
+/// Accepts until it is to end, then waits for the open connections.
 async fn accept(
     listener: TcpListener,
     service: Service,
@@ -132,7 +132,7 @@ async fn accept(
 ) {
     let limits = &service.app.limits;
     let connections = Connections::new(limits.connections, limits.connections_each);
-    // Every connection holds the one end; the other hears when the last one has gone.
+    // Every connection holds the one end; the other is told when the last one has gone.
     let (open, mut all_gone) = mpsc::channel::<()>(1);
     loop {
         let accepted = tokio::select! {

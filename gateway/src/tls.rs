@@ -15,7 +15,7 @@ use crate::watched::Watched;
 /// A name that no certificate is for.
 const NOBODY: &str = "nobody.invalid";
 
-/// The certificate chain and its key; says which file is wrong, and how. `log` hears what clients will not like.
+/// The certificate chain and its key; returns which file is wrong, and how. `log` gets what clients will not like.
 pub(crate) fn acceptor(
     chain: &Path,
     key: &Path,
@@ -70,7 +70,7 @@ fn read(
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Why no client accepts this certificate, whoever vouches for it and whatever name the gateway has.
+/// Why no client accepts this certificate, for any authority and any name of the gateway.
 fn unusable(certificate: &CertificateDer<'_>) -> Option<String> {
     use rustls::client::danger::ServerCertVerifier;
     let name = ServerName::try_from(NOBODY).ok()?;

@@ -1,6 +1,6 @@
 //! Files that are read again when they change: tokens are replaced, certificates renewed.
 //!
-//! What always holds here: what cannot be read or makes no sense takes the place of nothing; whoever runs the gateway
+//! What always holds here: a file that cannot be read or makes no sense replaces nothing; the gateway's operator
 //! is told so once.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
-/// How often one looks.
+/// How often the files are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A value that is read from files, and again when they change.
@@ -27,7 +27,7 @@ struct Now<T> {
     wrong: Option<String>,
 }
 
-/// By which one sees that a file is another one.
+/// The stamp by which a changed file is recognized.
 type Stamp = Option<(Option<SystemTime>, u64, u64)>;
 
 impl<T> Watched<T> {
@@ -67,7 +67,7 @@ impl<T> Watched<T> {
                 now.stamps = stamps;
                 now.wrong = None;
             }
-            // Until it is right it is looked at again and again: of two files one may not be there yet.
+            // Until it is right it is read again and again: of two files one may not be there yet.
             Err(why) => {
                 if now.wrong.as_ref() != Some(&why) {
                     log(&format!("{why}; what was there before still holds"));

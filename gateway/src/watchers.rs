@@ -1,7 +1,7 @@
 //! Clients that wait for a pointer to move.
 //!
-//! What always holds here: who waits takes no place among the requests and no thread; a pointer that is set through this
-//! gateway is told at once, one that is set past it within [`LOOK_EVERY`].
+//! What always holds here: a waiting client takes no place among the requests and no thread; a pointer that is set
+//! through this gateway is told at once, one that is set past it within [`LOOK_EVERY`].
 
 use std::collections::HashMap;
 use std::future::pending;

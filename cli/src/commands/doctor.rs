@@ -1,6 +1,6 @@
 //! `safe doctor`: one file that can be attached to a report.
 //!
-//! What always holds here: nothing in it is anybody's name, path, host or secret; what is not known to be none of
+//! What always holds here: it contains no name, path, host or secret of a person; a value that may be one of
 //! these is left out.
 
 use std::fmt::Write as _;

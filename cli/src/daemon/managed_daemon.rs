@@ -316,7 +316,7 @@ pub fn wait_ended(mount: &Path) {
     clear_dead(mount);
 }
 
-/// Unmounts at once, whoever still uses it; what is no home stays.
+/// Unmounts at once, even while it is in use; a mount that is no home stays.
 fn unmount(mount: &Path) {
     let Ok(place) = MountPoint::open(mount) else {
         return;

@@ -89,7 +89,7 @@ pub fn starting(_: &Dirs, _: &Path) -> Result<Starting> {
     Ok(Starting)
 }
 
-/// The daemon says whether anybody is signed in; it is never about to start.
+/// The daemon says whether a session is open; it is never about to start.
 pub fn is_starting(_: &Dirs, _: &Path) -> bool {
     false
 }

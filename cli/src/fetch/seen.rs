@@ -1,6 +1,6 @@
 //! The attributes of one node in a published tree.
 
-/// The permission bits that are taken over: not who else may write.
+/// The permission bits that are taken over: no write permission for others.
 pub const MODE_TAKEN: u32 = 0o755;
 
 /// The kind of a node.

@@ -140,7 +140,7 @@ pub fn stretch(cost: Cost, password: &[u8], salt: &[u8], output: &mut [u8]) -> R
         mebibytes: cost.memory_kib / 1024,
         free: free.map(|bytes| u32::try_from(bytes >> 20).unwrap_or(u32::MAX)),
     };
-    // Refused here: a system that promises memory it has not got kills who uses it.
+    // Refused here: a system that promises memory it has not got kills the process that uses it.
     if free.is_some_and(|bytes| bytes < u64::from(cost.memory_kib) * 1024) {
         return Err(no_memory());
     }

@@ -103,7 +103,7 @@ impl Login {
     }
 
     /// The same credentials under the next version of the key derivation; `None` after the last.
-    /// [`Login::sign_in`] does this by itself; it is for those who look for a remembered account.
+    /// [`Login::sign_in`] does this by itself; it is for callers that look for a remembered account.
     pub fn next(&self) -> Result<Option<Self>> {
         if self.others.is_empty() {
             return Ok(None);

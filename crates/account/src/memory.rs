@@ -1,5 +1,5 @@
-//! How much memory can be had here: looked at before a lot of it is asked for. A system that promises any amount takes it
-//! back by killing whoever touches it.
+//! The memory that can be had here: checked before a lot of it is asked for. A system that promises any amount takes it
+//! back by killing the process that touches it.
 //!
 //! What always holds here: what cannot be read counts as enough; the least of what was read is the answer.
 

@@ -260,7 +260,7 @@ fn recovering_and_replacing_interrupted_anywhere_can_be_repeated() {
 
         let (account, head) = sign_in(&store, "ana", NEW).unwrap();
         store.fail_after(before);
-        // On the paper before the store hears of it.
+        // On the paper before the request to the store.
         let (shown, newest) = (self::key(), self::key());
         if account
             .new_recovery_key(&store, &secret(NEW), &shown, &head)

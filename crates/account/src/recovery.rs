@@ -1,8 +1,9 @@
 //! The recovery pointer of an account: what a recovery key opens.
 //!
 //! What always holds here: the key alone says where its pointer is and opens what it points at; no name or password goes into
-//! it. The record holds what the password gives, and is renewed before a new password begins to hold, so that at every
-//! moment the sheet opens what the password opens. Publishing does not touch it. Each record is [`RECORD_LEN`] bytes, whatever is in it.
+//! it. The record holds keys from the password, and is renewed before a new password begins to hold, so that at every
+//! moment the sheet opens everything that the password opens. Publishing does not touch it. Each record is
+//! [`RECORD_LEN`] bytes long.
 //!
 //! ```text
 //! owner seed = BLAKE3::derive_key("safeos 2026 recovery owner v1", recovery key)      the pointer's

@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    /// Asks and waits for the result; `on_progress` hears what happens meanwhile.
+    /// Sends a request and waits for the result; `on_progress` gets its progress.
     pub fn call(
         &mut self,
         request: &Request,

@@ -24,7 +24,7 @@
 //! | `check` | `records`, `nodes`, `damaged` |
 //! | `collect` | `records`, `bytes`, `kept_records`, `kept_bytes`, `at_work` (each: `computer`, `since`, `last`) |
 //! | `copy` | `records`, `bytes`, `skipped` |
-//! | `metrics` | `text`, as Prometheus reads it; for root and whom the daemon runs as |
+//! | `metrics` | `text`, as Prometheus reads it; for root and the daemon's own user |
 //! | `doctor` | numbers and words of the program, `metrics`, `log`; for the same |
 //!
 //! Keys that open an account are in the person's hands before they count: the client makes them and gives them with the

@@ -1,6 +1,7 @@
 //! Whose control file it is: a password goes to a daemon of ours or of root's, and to nothing that only looks like one.
 //!
-//! What always holds here: what was opened is looked at, not the path; links at the control file itself are not followed.
+//! What always holds here: the opened file is examined, not the path; links at the control file itself are not
+//! followed.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -60,7 +61,7 @@ mod system {
             .map_err(Refused::NotOurs)
     }
 
-    /// A daemon without a mount listens at a socket; the kernel says who listens.
+    /// A daemon without a mount listens at a socket; the kernel names the listener.
     fn socket(path: &Path) -> Result<File, Refused> {
         let stream = UnixStream::connect(path)?;
         let (theirs, _) = peer(&stream)?;

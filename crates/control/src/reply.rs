@@ -25,7 +25,7 @@ pub struct ErrorReply {
     pub code: String,
     /// For people: what failed, on what, and what to do.
     pub message: String,
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Whether the same request may succeed later without any change.
     pub retry: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The line that shows them, with its end: progress for whoever does not know of keys.
+    /// The line that shows them, with its end: progress for clients that do not know of keys.
     pub fn to_line(&self) -> Zeroizing<Vec<u8>> {
         #[derive(Serialize)]
         struct Shown<'a> {

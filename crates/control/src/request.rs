@@ -23,7 +23,8 @@ pub struct SignUp {
     /// The private key of the wallet that pays, on a store where records are paid for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wallet_key: Option<Secret>,
-    /// Generate a secret key. It is shown before the account is made and in the answer; who makes the key has it surely.
+    /// Generate a secret key. It is shown before the account is made and in the answer; a client that makes the key has
+    /// it surely.
     #[serde(default)]
     pub generate_secret_key: bool,
     /// Keep what is needed to sign in offline.
@@ -310,7 +311,7 @@ impl Request {
         }
     }
 
-    /// A request by its name; `arguments` reads them as whatever they must be.
+    /// A request by its name; `arguments` reads its arguments.
     fn by_name<E: Error>(name: &str, arguments: impl Arguments<E>) -> Result<Self, E> {
         Ok(match name {
             "sign_up" => Self::SignUp(arguments.read()?),

@@ -1,6 +1,6 @@
 //! The daemon's end of a conversation.
 //!
-//! What always holds here: whatever bytes arrive, in whatever portions, they become requests or
+//! What always holds here: any bytes, in any portions, become requests or
 //! errors that name what is wrong; no more than [`REQUEST_LEN_MAX`] of them are kept, and those are wiped.
 
 use zeroize::{Zeroize, Zeroizing};

@@ -41,7 +41,7 @@ impl Process {
         // SAFETY: between fork and exec only system calls are made, which allocate nothing.
         unsafe {
             command.pre_exec(move || {
-                // Ctrl-C is for us, who end them in order.
+                // Ctrl-C is for us; we end them in order.
                 libc::setsid();
                 if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
                     return Err(std::io::Error::last_os_error());

@@ -13,7 +13,7 @@ const PLACES: u8 = 4;
 const GROUP: usize = 7;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Waits until prices are offered for records anywhere by everybody who would keep them.
+/// Waits until all nodes that would keep a record offer prices, for records anywhere.
 pub(crate) async fn wait(
     manifest: &DevnetManifest,
     limit: Duration,

@@ -1,7 +1,7 @@
 //! The folder that a home is mounted at, on Linux.
 //!
-//! What always holds here: only what was looked at is unmounted ([`MountPoint`]), whatever was renamed meanwhile; while
-//! nothing is mounted on such a folder, nothing can be written below its `home` ([`guard`]).
+//! What always holds here: only the mount that was examined is unmounted ([`MountPoint`]), whatever was renamed
+//! meanwhile; while nothing is mounted on such a folder, nothing can be written below its `home` ([`guard`]).
 #![cfg(target_os = "linux")]
 
 pub mod guard;
@@ -13,5 +13,5 @@ pub use table::{Entry, entry};
 
 /// The source that the table of mounts names for a home.
 pub const SOURCE: &str = "safe";
-/// Mounts and unmounts for those who are not root.
+/// Mounts and unmounts for users other than root.
 pub const HELPER: &str = "fusermount3";

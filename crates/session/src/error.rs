@@ -171,7 +171,7 @@ impl Error {
         }
     }
 
-    /// Whether whoever asked for it has given it up.
+    /// Whether the caller has given it up.
     pub(crate) fn is_stopped(&self) -> bool {
         matches!(
             self,
@@ -199,7 +199,7 @@ impl Error {
         self.is_full() || matches!(self, Self::StateReadOnly(_))
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change.
     pub fn retry(&self) -> bool {
         match self {
             Self::Account(error) => error.retry(),

@@ -31,7 +31,7 @@ impl From<TreeError> for Fault {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
-            // Sources that fetch by themselves say so only to who does not want to wait.
+            // Sources that fetch by themselves return this only to callers that do not want to wait.
             Fault::Missing(_) => Self::WouldWait,
             Fault::Failed(error) => error,
         }

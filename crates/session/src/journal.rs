@@ -245,7 +245,7 @@ impl Stage {
     /// Has `before` make durable what frames refer to, each time before frames that were appended until
     /// then reach the disk. If it fails they do not.
     pub(crate) fn write_after(&self, before: impl Fn() -> Result<()> + Send + Sync + 'static) {
-        // Said once, by whoever makes the home.
+        // Set once, by the maker of the home.
         let _ = self.before.set(Box::new(before));
     }
 

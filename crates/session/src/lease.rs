@@ -1,7 +1,7 @@
 //! This computer's lease: see [`list`].
 //!
 //! What always holds here: [`Lease::hold`] has returned before a record is put to which nothing published refers; the note
-//! in the state folder is there before the lease is, so that whoever opens the home here after a crash knows of it.
+//! in the state folder is there before the lease is, so that the next session after a crash knows of it.
 
 pub(crate) mod list;
 
@@ -25,7 +25,7 @@ const NOTICE: Duration = Duration::from_millis(if cfg!(all(test, not(feature = "
 } else {
     15_000
 });
-/// … and how often is looked whether it has.
+/// … and how often it checks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The file that says that there may be a lease.
 const NOTE: &str = "lease";

@@ -27,7 +27,7 @@ use crate::{Change, Error, Limits, Progress, Published, Result, Snapshot, Status
 /// How many names of the home's own folder are looked at before a session is shown.
 const FIRST_NAMES: usize = 16;
 
-/// How often it is looked whether the other one who signs out is done with it.
+/// How often a sign-out checks whether another one under way has ended.
 const LEAVING_EVERY: Duration = Duration::from_millis(20);
 
 /// How to open a session.
@@ -54,7 +54,7 @@ pub struct Session {
     pub(crate) sync: Arc<Synchronizer>,
     ended: Arc<AtomicBool>,
     background: Mutex<Option<Background>>,
-    /// Held by who signs out.
+    /// Held during a sign-out.
     leaving: Mutex<()>,
 }
 

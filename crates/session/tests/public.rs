@@ -321,7 +321,7 @@ fn what_could_give_rights_is_not_published() {
     for path in [&b"dir"[..], b"dir/program", b"dir/char"] {
         let url = session.publish_path(path, &()).unwrap();
         looks_harmless(&*open_public(&store, &url).unwrap());
-        // Also to who does not look at it by this program.
+        // Also to readers with another program.
         let gateway = Gateway {
             honest: MemoryStore::default(),
             lies: Mutex::default(),

@@ -2,7 +2,7 @@ use safeos_record::{Address, Chunk};
 
 use crate::Result;
 
-/// Where chunks come from that are uploaded, and who hears of it.
+/// The source of chunks for an upload, and the receiver of its progress.
 pub trait Upload: Send + Sync {
     /// One of the chunks that are uploaded; may be asked for it more than once.
     fn load(&self, address: &Address) -> Result<Chunk>;

@@ -329,7 +329,7 @@ mod tests {
             assert!(why.contains(says), "{path}: {why}");
             assert!(why.contains("name a folder of your own"), "{why}");
         }
-        // Ends, and what is wrong is said by whoever opens it.
+        // It ends, and opening reports the problem.
         asked(ANA, &folders, &links, "/home/ana/round/x").unwrap();
     }
 

@@ -11,7 +11,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A value whose type can hold nothing of anybody's. No other crate can add to these, and text is of it only where it
+/// A value whose type can hold nothing personal. No other crate can add to these, and text is of it only where it
 /// is the program's own:
 ///
 /// ```
@@ -71,7 +71,7 @@ impl<T: Loggable> Loggable for Option<T> {
     }
 }
 
-/// The first four bytes of an address: enough to find it again in a log, too little to ask anybody for it.
+/// The first four bytes of an address: enough to find it again in a log, too little to request it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Short([u8; 4]);
 

@@ -45,7 +45,7 @@ pub struct Keys {
     hash: Secret,
     seal: Secret,
     pub(crate) directory: Secret,
-    /// Whether others have them too: then a seal says nothing about who made it.
+    /// Whether others have them too: then a seal says nothing about its maker.
     public: bool,
 }
 

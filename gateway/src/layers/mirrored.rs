@@ -39,7 +39,7 @@ struct Both {
 }
 
 impl Mirrored {
-    /// `store`, and `mirror` behind it, which is brought up to date from now on. `log` hears of trouble.
+    /// `store`, and `mirror` behind it, which is brought up to date from now on. `log` gets reports of trouble.
     pub fn new(
         store: Arc<dyn Store>,
         mirror: Arc<dyn Store>,

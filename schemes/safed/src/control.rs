@@ -130,7 +130,7 @@ impl Conversation {
         }
         let conversation = Arc::clone(self);
         let thread = std::thread::Builder::new().name("safed-heartbeat".to_owned());
-        // Without it a reader only hears less often.
+        // Without it a reader only gets progress less often.
         let _ = thread.spawn(move || conversation.beat(&ended));
         Ok(())
     }

@@ -121,7 +121,7 @@ pub trait Front: Send + Sync {
     fn open_for_writing(&self, _tree: &Tree) -> Vec<Ino> {
         Vec::new()
     }
-    /// The session of a tree has ended: programs that have its files open are to hear so when they write.
+    /// The session of a tree has ended: programs that have its files open get an error when they write.
     fn ended(&self, _tree: &Tree) {}
 }
 
@@ -134,7 +134,7 @@ pub struct Daemon {
     /// The uid the daemon runs as.
     pub uid: u32,
     signed: RwLock<HashMap<u32, Arc<Signed>>>,
-    /// Published trees that are in use, by store, address and who looks: each is shown as theirs.
+    /// Published trees that are in use, by store, address and viewer: each is shown as the viewer's.
     public: Mutex<HashMap<(String, String, u32), Weak<Tree>>>,
     stores: Mutex<HashMap<String, Weak<dyn Store>>>,
     problems: Mutex<VecDeque<String>>,
@@ -190,7 +190,7 @@ impl Daemon {
         uid == 0 || uid == self.uid || self.for_everybody.load(Ordering::Acquire)
     }
 
-    /// From now on it ends with its session, or with whoever started it unless others take part then.
+    /// From now on it ends with its session, or with its starter unless others take part then.
     pub fn bind(&self) {
         self.bound.is.store(true, Ordering::Release);
     }
@@ -388,8 +388,8 @@ impl Daemon {
         Ok(tree)
     }
 
-    /// A store by its URL, the same one for all who use it; where records are paid for, one of its own for each
-    /// who does, with a wallet of its own.
+    /// A store by its URL, the same one for all its users; where records are paid for, one for each
+    /// user, with a wallet of its own.
     pub fn open_store(&self, url: &str) -> safeos_store::Result<Arc<dyn Store>> {
         let options = safeos_store_autonomi::Options {
             state: self.state.clone(),

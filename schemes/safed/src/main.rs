@@ -60,7 +60,7 @@ struct MountOptions {
     /// Let root into the mount of an ordinary user; it sees what that user sees.
     #[arg(long)]
     allow_root: bool,
-    /// Have set-id programs and device nodes of the home work: for root alone, who then is the only one to get in.
+    /// Have set-id programs and device nodes of the home work: for root alone, which then is the only user to get in.
     #[arg(long)]
     suid_dev: bool,
     /// End with the session, or when standard input ends and no program has joined the session.
@@ -167,7 +167,7 @@ fn serve_mounted(
     Ok(())
 }
 
-/// Ends with what it was started for. Standard input is a pipe that whoever started it holds the other end of.
+/// Ends with its starter. Standard input is a pipe whose other end the starter holds.
 #[cfg(target_os = "linux")]
 fn bind(daemon: &Arc<Daemon>) -> Result<(), String> {
     daemon.bind();

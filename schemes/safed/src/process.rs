@@ -68,7 +68,7 @@ impl Signals {
             for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
                 libc::sigaddset(&mut set, signal);
             }
-            // Where whoever started it has a limit on files, a write fails like on a full disk.
+            // Where its starter has a limit on files, a write fails like on a full disk.
             #[cfg(target_os = "linux")]
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
             match libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) {

@@ -35,7 +35,7 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // Its folder is whoever's that named it.
+        // Its folder belongs to the caller that named it.
         let _ = std::fs::remove_file(&self.path);
     }
 }

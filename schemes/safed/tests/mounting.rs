@@ -1,4 +1,4 @@
-//! The daemon as a program: how it mounts, what it takes away again, and what it keeps of whoever started it.
+//! The daemon as a program: how it mounts, what it takes away again, and what it keeps of its starter.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Conversations without a mount: on a socket, with whoever the kernel says is at the other end.
+//! Conversations without a mount: on a socket, with the user that the kernel names for the other end.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

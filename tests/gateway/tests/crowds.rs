@@ -1,4 +1,4 @@
-//! One client that takes all it can get, and the others who want something too.
+//! One client that takes all it can get, and the other clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
@@ -127,7 +127,7 @@ fn slow_body(announced: usize, sent: usize) -> Vec<u8> {
 
 #[test]
 fn slow_bodies_stop_no_writer() {
-    // Those who only announce something, and those who have sent enough to have got room for it.
+    // Clients that only announce something, and clients that have sent enough to have got memory for it.
     for sent in [100, 100_000] {
         let (store, server) = start(Limits {
             memory_bytes: 16 << 20,

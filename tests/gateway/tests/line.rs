@@ -386,8 +386,8 @@ fn looking_at_9000_files_costs_few_requests() {
     session.sign_out(false, false, &()).unwrap();
 }
 
-/// The watch of the pointer stands, and nothing else is asked for: a watch lasts 50 s, and once a minute it is looked by
-/// asking.
+/// The watch of the pointer stands, and nothing else is asked for: a watch lasts 50 s, and once a minute the pointer is
+/// fetched.
 #[test]
 fn an_idle_session_asks_nothing() {
     let computer = Computer::new();

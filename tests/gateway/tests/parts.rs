@@ -534,7 +534,7 @@ fn a_flood_of_half_bodies_stops_nobody_else() {
         let (held, server) = start(limits());
         let to = server.address();
         assert_eq!(flood("127.0.0.2:0", to, of), begun);
-        // Others send in parts and at once; so does the one who floods, in what is left of its share.
+        // Others send in parts and at once; so does the client that floods, in what is left of its share.
         let (_, far) = lossy(&server.url());
         stores_and_reads(&far, &held);
         let one = chunk(99, 1 << 20);
@@ -558,7 +558,7 @@ fn a_flood_of_half_bodies_stops_nobody_else() {
     let one = chunk(1, 1 << 20);
     let path = format!("/v1/chunks/{}", one.address());
     assert_eq!(ask(to, "PUT", &path, "", one.bytes()).status, 204);
-    // One that waits makes those who do nothing lose theirs.
+    // A waiting request makes idle ones lose theirs.
     let (held, server) = start(Limits {
         wait: SOON,
         ..limits()

@@ -452,7 +452,7 @@ fn who_is_slow_is_left() {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    // One who does not read what he asked for.
+    // A client that does not read its answers.
     let large: Vec<_> = (0..8).map(|seed| chunk(seed, MAX_CHUNK_SIZE)).collect();
     store.put_chunks(&large).unwrap();
     let addresses: Vec<Address> = large.iter().map(|chunk| chunk.address()).collect();

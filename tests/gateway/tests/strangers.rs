@@ -172,7 +172,7 @@ fn a_gateway_of_before_is_one_and_its_damage_is_damage() {
     );
     store.put_chunks(&[one.clone(), two.clone()]).unwrap();
     store.set_pointer(&pointer(1, 6), Some(5)).unwrap();
-    // Other bytes than those of the address, from one who may be a gateway.
+    // Other bytes than those of the address, from a server that may be a gateway.
     for error in [
         store.get_chunk(&two.address()).unwrap_err(),
         store.read_part(&two.address(), 5, 9).unwrap_err(),

@@ -1,4 +1,4 @@
-//! TLS between a client and a gateway: who vouches for it counts, and a token goes along.
+//! TLS between a client and a gateway: the certificate's authority counts, and a token goes along.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;

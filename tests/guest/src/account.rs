@@ -18,7 +18,7 @@ pub struct User {
     pub name: &'static str,
 }
 
-/// The user whom most tests are about.
+/// The user of most tests.
 pub const ANA: User = User {
     uid: 1000,
     name: "ana",
@@ -43,7 +43,7 @@ pub fn make_home(uid: u32) -> String {
 }
 
 impl User {
-    /// Runs `safe ARGUMENTS` as whoever runs this; what it said, or panics with it.
+    /// Runs `safe ARGUMENTS` as the current user; returns its output, or panics with it.
     pub fn safe(&self, arguments: &[&str]) -> String {
         match self.try_safe(arguments) {
             Ok(said) => said,

@@ -27,7 +27,7 @@ pub fn look() {
     }
 }
 
-/// In a guest's session: a folder to write to, and nothing of anybody's.
+/// In a guest's session: a folder to write to, and nothing personal.
 fn no_home(folder: &str) {
     assert!(folder.starts_with("/tmp/"), "{folder}");
     assert!(fs::read_dir(HOME).is_err());

@@ -13,7 +13,7 @@ use crate::account::{ANA, BOB};
 pub struct Test {
     /// Its name.
     pub name: &'static str,
-    /// As whom it runs.
+    /// The user it runs as.
     pub uid: u32,
     /// How long it may take.
     pub seconds: u64,

@@ -1,7 +1,7 @@
 use safeos_suite_tests::run::say;
 
-/// Puts this thread, and whatever it starts from now on, into a network of its own that has nothing but a loopback:
-/// no packet of a test reaches anybody else. Needs root; without it the network is the computer's, and this says so.
+/// Puts this thread, and everything it starts from now on, into a network of its own that has nothing but a loopback:
+/// no packet of a test leaves it. Needs root; without it the network is the computer's, and this says so.
 pub fn alone() {
     // SAFETY: a system call without memory.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {

@@ -160,7 +160,7 @@ fn records(world: &mut World) {
         ));
         assert_eq!(world.chain.payments(), before, "a conflict was paid for");
     }
-    // Two at once, with wallets that do not know of each other: one of them has won, and the other one hears of it.
+    // Two at once, with wallets that do not know of each other: one of them has won, and the other one is told.
     let results = std::thread::scope(|scope| {
         let one = scope.spawn(|| store.set_pointer(&to(1, 2), Some(1)));
         let two = scope.spawn(|| other.set_pointer(&to(2, 2), Some(1)));

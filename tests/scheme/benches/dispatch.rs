@@ -45,7 +45,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static GLOBAL: Counting = Counting;
 
-/// Keeps the measured answers from the kernel, who did not ask.
+/// Keeps the measured answers from the kernel, which did not ask.
 struct Aside(Arc<dyn Wire>);
 
 impl Wire for Aside {

@@ -323,7 +323,7 @@ fn what_a_request_claims_of_its_caller_counts_for_nothing() {
         two.std_call_two(StdFsCallKind::Frenameat, both, &mut names, 0),
         Err(EACCES)
     );
-    // Through handles that were opened by whom they belong to it works, both ways.
+    // Through handles that were opened by their owner it works, both ways.
     let id = one.id(folder);
     let mut names = b"a\0moved".to_vec();
     one.std_call_two(StdFsCallKind::Frenameat, (id, id), &mut names, 0)

@@ -34,7 +34,8 @@ const ROUNDS_MAX: usize = 8;
 
 impl Session {
     /// Removes this account's packs and heads that no published state refers to, and nothing that is in use here or
-    /// on another computer. Records of others on the same store are left alone: only what opens with this home's key is looked at.
+    /// on another computer. Records of others on the same store are left alone: only records that open with this home's
+    /// key are considered.
     pub fn collect(&self, dry_run: bool, progress: &dyn Progress) -> Result<Collected> {
         self.collect_without(dry_run, None, progress)
     }
@@ -72,7 +73,7 @@ impl Session {
         dry_run: bool,
         lost: Option<&str>,
     ) -> Result<Collected> {
-        // Nothing is published while the store is looked through.
+        // Nothing is published during the collection.
         let mut sync_base = self.sync.sync_base(progress)?;
         let watch = self.sync.home().packs().watch();
         // A thread that has put or found a pack before that has told the tree then.

@@ -43,7 +43,7 @@ impl Session {
         }
         let to = to.unwrap_or(path);
         let (dir, name) = split_path(to)?;
-        // In this order, as whoever merges takes them.
+        // In this order, as a merge takes them.
         let _building = self.sync.home().building();
         let _changing = self.sync.home().growing()?;
         let dir = self.sync.home().look(|look| look.walk(dir))?;

@@ -27,7 +27,7 @@ impl Synchronizer {
         self.accompanied_or(to, work, |_| ())
     }
 
-    /// The same; `on_stuck` hears of a failure that it was ended for.
+    /// The same; `on_stuck` gets the failure that ended it.
     pub(crate) fn accompanied_or<T>(
         &self,
         to: &dyn Progress,

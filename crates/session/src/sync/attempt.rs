@@ -151,7 +151,7 @@ pub(super) struct Company<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) attempt: &'a Attempt,
     pub(super) to: &'a dyn Progress,
-    /// Whether whoever else has a say in it wants it no more.
+    /// Whether the session has cancelled it.
     pub(super) is_left: &'a (dyn Fn() -> bool + Sync),
     /// Whether it can be done without the store. Asked once, when the store does not answer.
     pub(super) can_do_without: &'a (dyn Fn() -> bool + Sync),

@@ -149,7 +149,7 @@ impl Files {
         }
     }
 
-    /// Forgets a file whatever it says.
+    /// Forgets a file with its changes.
     pub(crate) fn drop_file(&self, ino: Ino) {
         let file = self.files.lock().remove(&ino);
         if let Some(file) = file {

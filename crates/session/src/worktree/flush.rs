@@ -1,7 +1,7 @@
 //! From memory to the stage, and from memory into packs.
 //!
-//! What always holds here: a block leaves memory only when the tree has it, and only if nobody wrote to
-//! it meanwhile; the tree has a file's new length only when the stage has the content before it.
+//! What always holds here: a block leaves memory only when the tree has it, and only if it was not written to
+//! meanwhile; the tree has a file's new length only when the stage has the content before it.
 
 use std::collections::BTreeMap;
 use std::iter;

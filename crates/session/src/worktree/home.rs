@@ -81,7 +81,7 @@ pub(crate) struct Home {
     numbers: Mutex<Numbers>,
     /// Whether changes are refused. See [`Home::close`].
     closed: AtomicBool,
-    /// Held by those who make one.
+    /// Held during a change.
     changing: RwLock<()>,
     /// See [`Home::building`].
     pub(super) building: RwLock<()>,
@@ -179,8 +179,8 @@ impl Home {
         self.limits.log_after
     }
 
-    /// Refuses changes from now on, and waits for those that are under way: what is published after this has
-    /// everything that anybody was told is done.
+    /// Refuses changes from now on, and waits for those that are under way: a publish after this has
+    /// every change that was reported as done.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         drop(self.changing.write());
@@ -202,7 +202,7 @@ impl Home {
             let closed = self.closed.load(Ordering::SeqCst);
             if closed { Err(Error::Ended) } else { Ok(()) }
         };
-        // Before it waits behind who closes: some fronts have one thread only.
+        // Before it waits for a close: some fronts have one thread only.
         refuse()?;
         let changing = self.changing.read();
         refuse()?;
@@ -317,7 +317,7 @@ impl Home {
             encode_batch(&batch, &mut bytes);
             work.apply(&source, batch)?;
             self.stage.append(Frame::Batch(&bytes));
-            // With the tree still locked: who looks at both sees both.
+            // With the tree still locked: a reader of both sees both.
             self.touched();
         }
         Ok(answer)

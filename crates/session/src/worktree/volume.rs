@@ -25,7 +25,7 @@ impl Home {
         }
     }
 
-    /// No space can be set aside; but what does not fit now is refused before anybody relies on it.
+    /// No space can be set aside; but a range that does not fit now is refused before a program relies on it.
     fn check_room(&self, ino: Ino, len: u64) -> Result<()> {
         let held = self.attributes(ino)?.blocks.saturating_mul(512);
         let free = self.space()?.free;

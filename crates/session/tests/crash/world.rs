@@ -376,7 +376,7 @@ impl World {
         taken.lock().take()
     }
 
-    /// A bench for what is there now, whoever made it.
+    /// A bench for the present state.
     pub fn again(&self) -> Bench {
         let state = self.bench.state.clone();
         Bench::new(self.bench.home.clone(), state, self.store.clone())

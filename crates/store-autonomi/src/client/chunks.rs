@@ -1,4 +1,4 @@
-//! Chunks on their way to the network: asked for prices, paid for together, sent to those who shall keep them.
+//! Chunks on their way to the network: asked for prices, paid for together, sent to the nodes that keep them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +64,7 @@ pub(crate) async fn upload(
         open.retain(|address| !done.contains(address));
     }
     if open.len() > PAID_TOGETHER {
-        // Several payments: before the first one it is looked whether all of them were agreed to.
+        // Several payments: the whole price is checked before the first one.
         let each = price(client, url).await?;
         let paid = billed(open.len() as u64).0;
         let sum = U256::from(each.0).saturating_mul(U256::from(paid));

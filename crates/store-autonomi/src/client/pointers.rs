@@ -61,7 +61,7 @@ pub(crate) async fn get(client: &Client, url: &str, address: &Address) -> Result
     Ok(Some(pointer))
 }
 
-/// Whether both are the same state, whoever signed it when.
+/// Whether both are the same state, apart from their signatures.
 fn same(one: &Pointer, other: &Pointer) -> bool {
     one.counter() == other.counter() && one.target() == other.target()
 }
@@ -115,8 +115,8 @@ pub(crate) async fn set(
     }
     let began = tokio::time::Instant::now();
     let put = client.pointer_put_paid(&theirs, proof).await;
-    // Another one may have looked before that and be writing now. At equal counters the lower target wins, so one of
-    // the two loses without a word: the time that a write takes is waited for, and then read what has come of it.
+    // Another writer may have looked before that and be writing now. At equal counters the lower target wins, so one of
+    // the two loses without an error: wait as long as a write takes, and then read the result.
     tokio::time::sleep(began.elapsed().clamp(READ_PAUSE, SETTLE_MAX)).await;
     let mut tries = READS;
     let mut pause = READ_PAUSE;

@@ -47,7 +47,7 @@ impl AutonomiStore {
             limit => Some(limit.parse()?),
         };
         let place = NetworkConfig::find(url, manifest)?;
-        // The heads' place says nothing about who pays: one journal for a network.
+        // The heads' place says nothing about the payer: one journal for a network.
         let network = url.split('?').next().unwrap_or(url);
         Ok(Self {
             url: url.to_owned(),
@@ -88,7 +88,7 @@ impl AutonomiStore {
         })
     }
 
-    /// Whether enough of those who should keep it say that they do, or else whether anybody has it.
+    /// Whether enough of the nodes that should keep it say that they do, or else whether any node has it.
     async fn has(&self, client: &Client, address: Address) -> Result<bool> {
         let quotes = client.get_store_quotes(&address.0, MAX_CHUNK_SIZE as u64, DATA_TYPE_CHUNK);
         match quotes.await {

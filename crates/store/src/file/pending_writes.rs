@@ -50,7 +50,7 @@ pub(super) struct PendingWrites {
     files: Mutex<HashMap<Address, Arc<Written>>>,
     /// Folders with names that may not be on the disk.
     folders: Mutex<BTreeSet<PathBuf>>,
-    /// Held by the one who syncs.
+    /// Held during a sync.
     turn: Mutex<()>,
 }
 

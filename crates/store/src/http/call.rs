@@ -89,7 +89,7 @@ impl Answer {
     }
 }
 
-/// Takes a successful answer while it comes in: who gave it, its head and body.
+/// Takes a successful answer while it comes in: its sender, its head and body.
 pub(super) type Reading<'a, T> =
     dyn FnMut(&From, &HeaderMap, &mut dyn Read) -> Result<T, RequestError> + 'a;
 
@@ -140,8 +140,8 @@ impl Caller {
         })
     }
 
-    /// Asks for something to be done, which is answered with no more than that it is. That is easily said: who says it must
-    /// be as much of a gateway as what answered here before.
+    /// Requests an operation that is answered with no more than its success. That is easily claimed: the sender must
+    /// be as much of a gateway as the server that answered here before.
     pub(super) fn have_done(&self, base: &str, ask: &Call<'_>) -> Result<HeaderMap, RequestError> {
         let Answer { from, head, .. } = self.ask(base, ask)?;
         if from.status != 204 || !from.marked && self.marked.lock().contains(base) {

@@ -161,7 +161,7 @@ pub(super) fn of_status(
             why: format!("it got no whole upload from here in time (HTTP 408: {message})"),
             after,
         },
-        // Our requests are in order: this one was changed on the way, or whoever answers is no gateway.
+        // Our requests are in order: this one was changed on the way, or the server is no gateway.
         400 | 404 | 405 | 411 | 413..=415 | 431 => RequestError::Stranger(format!(
             "it answers a request that is in order with {} (“{message}”): check host and port",
             from.shown()

@@ -15,8 +15,8 @@ use crate::{Error, Result};
 
 /// The variable that names a file with bearer tokens.
 pub const TOKEN_FILE: &str = "SAFE_TOKEN_FILE";
-/// The variable that names a file with the certificates (PEM) of who may vouch for a gateway, instead of the
-/// public ones.
+/// The variable that names a file with the certificates (PEM) of the authorities that may vouch for a gateway, instead
+/// of public ones.
 pub const CA_FILE: &str = "SAFE_CA_FILE";
 /// Most bytes of the file of tokens.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;

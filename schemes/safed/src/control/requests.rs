@@ -28,7 +28,7 @@ const UNSEEN_MAX: Duration = Duration::from_secs(1);
 /// Does what a request asks.
 pub fn run(conversation: &Exchange, request: Request) -> Reply {
     let name = request.name();
-    // Asked again and again by whoever watches.
+    // Asked again and again by watching clients.
     let _span = match request {
         Request::Status | Request::Metrics | Request::Doctor => {
             span!(DEBUG, "request", name = name)
@@ -57,7 +57,7 @@ pub fn run(conversation: &Exchange, request: Request) -> Reply {
     answer.unwrap_or_else(Reply::Error)
 }
 
-/// The daemon, for who may know how it stands as a whole: it may serve others too.
+/// The daemon, for users that may know its state as a whole: it may serve others too.
 fn of_the_daemon(conversation: &Exchange) -> Result<&Daemon, ErrorReply> {
     let daemon = &conversation.daemon;
     if conversation.uid == 0 || conversation.uid == daemon.uid {
@@ -101,7 +101,7 @@ fn not_published(session: &Session, error: Error) -> ErrorReply {
     }
 }
 
-/// The session of whoever opened the conversation.
+/// The session of the conversation's opener.
 fn signed(conversation: &Exchange) -> Result<(Arc<Signed>, Arc<Session>), ErrorReply> {
     let none = || {
         let message = "nobody is signed in here as this user: sign in with `safe login NAME`";

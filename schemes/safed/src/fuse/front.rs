@@ -295,7 +295,7 @@ impl Front {
         };
         let mut change = change;
         // The kernel leaves it to us (FUSE_HANDLE_KILLPRIV_V2): a change of owner takes the set-id
-        // bits away, and so does a truncation by anybody but root.
+        // bits away, and so does a truncation by any user but root.
         let owner = change.uid.is_some() || change.gid.is_some();
         let cut = change.size.is_some() && !caller.is_root();
         if change.perm.is_none() && (owner || cut) {

@@ -31,7 +31,7 @@ use crate::control::Control;
 use crate::daemon::{self, Daemon, Tree};
 use crate::namespace::Namespace;
 
-/// How long a sign-in or sign-out waits for the kernel to hear of it.
+/// How long a sign-in or sign-out waits for the kernel to take note.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// Where the system says whether ordinary users may let others into their mounts.
 const SETTINGS: &str = "/etc/fuse.conf";
@@ -90,7 +90,7 @@ pub struct Options {
     pub one_user: bool,
     /// How many requests are worked on at once; `None`: as fits the computer.
     pub threads: Option<usize>,
-    /// Root gets to the mount of an ordinary user too. It sees what that user sees; nobody else gets in.
+    /// Root gets to the mount of an ordinary user too. It sees what that user sees; no other user gets in.
     pub allow_root: bool,
     /// Set-id programs and device nodes of the home work. Only for root, and then only root gets to the mount.
     pub suid_dev: bool,
@@ -312,7 +312,7 @@ impl Mounted {
         broken::is_broken()
     }
 
-    /// Unmounts. What programs wrote is taken over first. If some still use the mount, `busy` runs (to
+    /// Unmounts. Data that programs wrote is taken over first. If some still use the mount, `busy` runs (to
     /// end the sessions while requests are still answered) and then it is taken out of sight.
     pub fn unmount(self, busy: impl FnOnce()) {
         if self.background.guard.is_finished() || self.place.unmount(&self.seen, false).is_ok() {
@@ -330,7 +330,7 @@ impl Mounted {
                 place.display()
             );
         }
-        // Those who still hold it get errors as soon as this process is gone; not waited for.
+        // Programs that still hold it get errors as soon as this process is gone; not waited for.
         std::mem::forget(self.background);
     }
 }

@@ -1,6 +1,6 @@
 //! The requests, answered by the namespace and the volumes.
 //!
-//! What always holds here: who may do what is decided by the identity that opened a handle, never by what
+//! What always holds here: permissions are decided by the identity that opened a handle, never by what
 //! a request claims of its caller; no lock is held over a call into a volume; the caller's memory is
 //! touched only between [`Ticket::commit`] and the answer.
 
@@ -24,10 +24,10 @@ use crate::permission::{Who, without_set_id};
 /// The most bytes that one read gives; a caller that wants more asks again.
 const READ_MAX: usize = 64 << 20;
 
-/// Reads at once for those who do not wait for them.
+/// The most fetches for non-blocking reads at a time.
 const FETCHING_MAX: usize = 16;
 
-/// The right to answer a request: whoever commits first, the one who works on it or the one who cancels it.
+/// The right to answer a request: the first to commit has it, the thread that works on it or the one that cancels it.
 pub trait Ticket {
     /// From here on the request cannot be cancelled; ECANCELED if it was.
     fn commit(&self) -> Result<(), Errno>;

@@ -196,7 +196,7 @@ impl Handles {
 
     /// Lets go of what belongs to sessions that are gone.
     pub fn end(&self, gone: &dyn Fn(&Handle) -> bool) {
-        // Dropped with no lock held: a volume hears of it.
+        // Dropped with no lock held: this calls a volume.
         let mut ended = Vec::new();
         for shard in &self.shards {
             for handle in shard.write().values_mut() {

@@ -364,7 +364,7 @@ impl Memory {
         }
     }
 
-    /// A file was written to by other means: shows it to those who have it mapped.
+    /// A file was written to by other means: shows it to programs that have it mapped.
     pub fn wrote(&self, key: Key, at: u64, data: &[u8]) {
         if let Some(file) = self.find(key)
             && let Ok(at) = usize::try_from(at)

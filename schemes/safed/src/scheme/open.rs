@@ -1,6 +1,6 @@
 //! Opening: finding, making, and what a caller may have.
 //!
-//! What always holds here: who calls is what the kernel says of an open, and is kept with the handle; a
+//! What always holds here: the caller is the one that the kernel names for an open, and is kept with the handle; a
 //! node is opened for nothing that its bits do not allow the caller.
 
 use std::sync::Arc;

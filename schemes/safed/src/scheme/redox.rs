@@ -1,7 +1,7 @@
 //! The scheme's socket on Redox: how the daemon comes to its name, and its wire to the kernel.
 //!
-//! What always holds here: the name is ours before anybody is told that we are ready, and nobody has to
-//! wait for a network before that; a name that a dead daemon has left is taken over; nothing here
+//! What always holds here: the name is ours before readiness is reported, which never waits for
+//! a network; a name that a dead daemon has left is taken over; nothing here
 //! opens a path of our own scheme, which would wait for ourselves.
 
 use std::fs::File;
@@ -110,7 +110,7 @@ pub fn say_ready() {
         .and_then(|fd| fd.parse().ok());
     if let Some(fd) = fd {
         // SAFETY: init handed the descriptor over for this; nothing here owns it. Were it none, the write
-        // fails, and who does not listen need not hear.
+        // fails, and the starter need not listen.
         let mut pipe = unsafe { File::from_raw_fd(fd) };
         let _ = pipe.write_all(&[0]);
     }

@@ -103,7 +103,7 @@ pub enum Request {
         path: String,
         flags: OpenFlags,
     },
-    /// `trusted`: the kernel says who calls.
+    /// `trusted`: the kernel names the caller.
     Unlink {
         dir: usize,
         path: String,
@@ -238,7 +238,7 @@ pub enum Request {
 pub struct Call {
     pub tag: u32,
     pub pid: usize,
-    /// The caller, where the kernel says so; else whatever the caller likes to claim.
+    /// The caller, where the kernel names it; else the caller's own claim.
     pub uid: u32,
     pub gid: u32,
     pub ask: Request,

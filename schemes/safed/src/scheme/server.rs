@@ -335,7 +335,7 @@ impl Server {
         let answer = Box::new(move |answer: Result<&[u8], Errno>| {
             server.readers.lock().remove(&tag);
             let answer = answer.map(|data| {
-                // SAFETY: who withdraws a reader first answers it; this one was not withdrawn.
+                // SAFETY: a reader that is withdrawn is answered first; this one was not withdrawn.
                 Done::Value(unsafe { to.fill(data) })
             });
             server.wire.send(wire::answer(tag, answer));
@@ -428,7 +428,7 @@ impl Worker {
     /// # Safety
     /// The addresses in the message must be mapped as its lengths say, until it is answered.
     pub unsafe fn take(&mut self, sqe: &Sqe) {
-        // SAFETY: the caller's promise is the same; it is answered once, by whoever commits.
+        // SAFETY: the caller's promise is the same; it is answered once, by the first to commit.
         let message = unsafe { wire::decode(sqe) };
         self.server.take(message, &self.slot, &mut self.scratch);
         self.scratch.clear();

@@ -1,4 +1,4 @@
-//! Following paths: `.` and `..`, symbolic links, and who may pass.
+//! Following paths: `.` and `..`, symbolic links, and permissions on the way.
 //!
 //! What always holds here: a path never leaves the namespace it started in (a link that would is
 //! EXDEV); every directory on the way must let the caller search it; another user's session is as absent

@@ -178,7 +178,7 @@ unsafe fn ask(sqe: &Sqe) -> Result<Request, Errno> {
     })
 }
 
-/// The calls that come as `SYS_CALL`. Nothing in them says reliably who calls.
+/// The calls that come as `SYS_CALL`. Nothing in them identifies the caller reliably.
 ///
 /// # Safety
 /// As with [`decode`].
@@ -347,7 +347,7 @@ unsafe fn times(id: usize, lent: Lent) -> Result<Request, Errno> {
         return Err(EINVAL);
     }
     let one = |index: usize| {
-        // SAFETY: there are two of them, at whatever alignment; every bit pattern is one.
+        // SAFETY: there are two of them, at any alignment; every bit pattern is one.
         let raw = unsafe { ((lent.address + index * LEN) as *const TimeSpec).read_unaligned() };
         match raw.tv_nsec {
             now if UTIME_NOW.contains(&now) => Ok(Time::Now),

@@ -88,7 +88,7 @@ impl Line {
         if weather.cut_at == Some(self.packets) {
             self.dead_until = now + weather.cut_for;
         }
-        // Every packet draws as often as the others, whatever becomes of it.
+        // Every packet draws as often as the others, whatever happens to it.
         let [lost, doubled, late, flipped] =
             [weather.lost, weather.doubled, weather.late, weather.flipped]
                 .map(|thousandths| self.happens(thousandths * 1000));

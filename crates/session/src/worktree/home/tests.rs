@@ -79,7 +79,7 @@ fn a_disk_that_fails_is_told_to_writers_before_the_memory_is_full_of_what_it_doe
         }
         let synced = home.sync(file).unwrap_err();
         assert!([5, 28].contains(&synced.errno()), "{synced}");
-        // Also for who only asks.
+        // Also for a caller that only asks.
         assert!(home.stage.failure().is_some());
         assert!(written <= 80 * MIB as u64, "nobody was told");
     };

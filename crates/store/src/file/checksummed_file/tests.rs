@@ -19,7 +19,7 @@ fn lengths_are_told_from_the_file_s() {
     for blocks in (1..2000).chain([1 << 30]) {
         assert_eq!(engine_len(physical_len(blocks)), blocks * BLOCK);
         if blocks > 1 {
-            // Less than whole blocks are no blocks; the checksums of a group are none.
+            // Less than whole blocks are no blocks; the checksums of a group do not count.
             assert_eq!(engine_len(physical_len(blocks) - 1), (blocks - 1) * BLOCK);
         }
     }
