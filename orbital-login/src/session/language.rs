@@ -47,7 +47,8 @@ pub(super) fn soon<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static)
     told.recv_timeout(SOON).ok()
 }
 
-/// What programs of the session are told, unless the computer is set up for that language anyway.
+/// What programs of the session are told, unless the computer is set up for that language anyway. A locale that this computer
+/// does not have would be the bare one, without letters beyond ASCII: then only translations are asked for.
 pub(super) fn variables(code: Option<&str>, own: Option<&str>) -> Vec<(&'static str, String)> {
     let Some(language) = code.and_then(Language::of) else {
         return Vec::new();
@@ -55,10 +56,34 @@ pub(super) fn variables(code: Option<&str>, own: Option<&str>) -> Vec<(&'static 
     if own.and_then(Language::of) == Some(language) {
         return Vec::new();
     }
-    vec![
-        ("LANG", language.posix().to_owned()),
-        ("LANGUAGE", language.code().to_owned()),
-    ]
+    let mut variables = vec![("LANGUAGE", language.code().to_owned())];
+    if is_there(language.posix()) {
+        variables.push(("LANG", language.posix().to_owned()));
+    }
+    variables
+}
+
+/// Whether the C library has a locale.
+#[cfg(target_os = "linux")]
+fn is_there(locale: &str) -> bool {
+    let Ok(name) = std::ffi::CString::new(locale) else {
+        return false;
+    };
+    // SAFETY: the name ends with a zero; what is made is taken away, and nothing uses it.
+    unsafe {
+        let made = libc::newlocale(libc::LC_ALL_MASK, name.as_ptr(), std::ptr::null_mut());
+        let is_there = !made.is_null();
+        if is_there {
+            libc::freelocale(made);
+        }
+        is_there
+    }
+}
+
+/// Redox's has none, and takes every name.
+#[cfg(not(target_os = "linux"))]
+const fn is_there(_locale: &str) -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -98,8 +123,9 @@ mod tests {
         assert!(variables(None, Some("de_DE")).is_empty());
         assert!(variables(Some("de"), Some("de_AT.UTF-8")).is_empty());
         let told = variables(Some("de"), Some("en_US.UTF-8"));
-        assert_eq!(told[0], ("LANG", "de_DE.UTF-8".to_owned()));
-        assert_eq!(told[1], ("LANGUAGE", "de".to_owned()));
-        assert_eq!(variables(Some("he"), None).len(), 2);
+        assert_eq!(told[0], ("LANGUAGE", "de".to_owned()));
+        let has = is_there(Language::German.posix());
+        assert_eq!(told.get(1).is_some_and(|(name, _)| *name == "LANG"), has);
+        assert!(is_there("C") && !is_there("xx_XX.UTF-8") && !is_there("a\0b"));
     }
 }
