@@ -136,7 +136,7 @@ pub enum Command {
         /// Do not publish now: the changes stay encrypted on this computer, and go on from your next sign-in here
         #[arg(long, conflicts_with_all = ["wipe", "keep"])]
         later: bool,
-        /// Sign out although programs have files open for writing: what they write from then on fails
+        /// Sign out although programs have files open for writing: their later writes fail
         #[arg(long)]
         force: bool,
     },
@@ -433,7 +433,7 @@ pub enum Store {
         whose: Whose,
     },
 
-    /// Remove this account's records that nothing refers to; what a computer at work may need stays
+    /// Remove this account's records that nothing refers to; records that a computer at work may need stay
     Gc {
         #[command(flatten)]
         at: At,
@@ -442,7 +442,7 @@ pub enum Store {
         /// Only say what would be removed
         #[arg(long)]
         dry_run: bool,
-        /// This computer will not come back: what only it needs goes too, and what it has not published is lost
+        /// This computer will not come back: records that only it needs go too, and its unpublished changes are lost
         #[arg(long, value_name = "COMPUTER")]
         forget: Option<String>,
     },

@@ -61,7 +61,7 @@ impl Dirs {
     /// From the environment and `--mount`.
     pub fn new(mount: Option<PathBuf>) -> Result<Self> {
         let dirs = Self::from(|name| env::var_os(name).filter(|v| !v.is_empty()), mount)?;
-        // Notes of sessions, mount points and what is remembered lie there.
+        // Notes of sessions, mount points and remembered accounts lie there.
         safeos_store::whose::check(&dirs.state).map_err(|stranger| {
             Failure::new(
                 "not_yours",

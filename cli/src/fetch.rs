@@ -61,7 +61,7 @@ pub struct Fetched {
 }
 
 /// Fetches `inside` of the public tree shown at `from` into `dir`, or to a place of its own in the current folder.
-/// `own` is the name for what has none.
+/// `own` is the name for a tree without one.
 pub fn fetch(
     output: Output,
     (from, url): (&Path, &str),

@@ -22,7 +22,7 @@ pub const SECRET_KEY_FILE: &str = "SAFE_SECRET_KEY_FILE";
 /// The file with the words of the recovery sheet, for scripts.
 pub const RECOVERY_KEY_FILE: &str = "SAFE_RECOVERY_KEY_FILE";
 
-/// Variables that name a secret's file: they are for this command alone, neither for the daemon nor for what runs in
+/// Variables that name a secret's file: they are for this command alone, neither for the daemon nor for programs in
 /// the session.
 pub const SECRETS: [&str; 4] = [
     PASSWORD_FILE,
@@ -34,7 +34,7 @@ pub const SECRETS: [&str; 4] = [
 /// The key of the wallet that pays: from its file, the next line of standard input, or asked for.
 pub fn wallet_key(stdin: bool) -> Result<Zeroizing<String>> {
     let variable = safeos_store_autonomi::WALLET_KEY_FILE;
-    // Its own file first: what is on standard input is the password, as everywhere.
+    // Its own file first: standard input has the password, as everywhere.
     match from(false, variable)? {
         Some(key) => Ok(key),
         None => secret(stdin, variable, "Private key of the wallet that pays: "),
@@ -108,7 +108,7 @@ fn instead(variable: &str) -> String {
 
 fn from(stdin: bool, variable: &str) -> Result<Option<Zeroizing<String>>> {
     if stdin {
-        // Not the buffered handle: what follows the line belongs to the command that is run.
+        // Not the buffered handle: input after the line belongs to the command that is run.
         let mut input = unbuffered_stdin()?;
         let line = read_line(&mut input)
             .map_err(|e| Failure::system("reading the password from standard input failed", &e))?;

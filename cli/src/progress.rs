@@ -36,7 +36,7 @@ impl Progress {
         }
     }
 
-    /// Says what is being done, how much of it is done, of how much (0: not known), counted in what.
+    /// Shows the current step, how much of it is done, of how much (0: not known), and the unit.
     pub fn step(&mut self, what: &str, done: u64, total: u64, unit: &str) {
         if !self.shown || self.since.elapsed() < QUIET_FOR {
             return;

@@ -1,7 +1,7 @@
 //! Signals, as a shell treats them.
 //!
-//! While a command runs, what the keyboard sends (Ctrl-C, Ctrl-\) goes to the command alone, and what is
-//! sent to `safe` (a closed terminal, a shutdown) is passed on to it. At any other time a signal asks
+//! While a command runs, signals of the keyboard (Ctrl-C, Ctrl-\) go to the command alone, and signals
+//! sent to `safe` (a closed terminal, a shutdown) are passed on to it. At any other time a signal asks
 //! `safe` itself to stop; it then tidies up and ends.
 
 use std::sync::atomic::{AtomicI32, Ordering};

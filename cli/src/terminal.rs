@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Result};
 use crate::held::Held;
 
-/// No password is longer; what is not a password (a wrong file, say) is refused instead of read to its end.
+/// No password is longer; longer input (a wrong file, say) is refused instead of read to its end.
 pub const LINE_BYTES_MAX: usize = 4096;
 
 /// Ctrl-C where the terminal makes no signal of it.

@@ -16,7 +16,7 @@ pub fn keep_owner() {
     let _ = OF_CALLER.set(callers);
 }
 
-/// Does `work` with the mask of the caller: what is started there inherits it.
+/// Does `work` with the mask of the caller: processes started there inherit it.
 pub fn as_called<T>(work: impl FnOnce() -> T) -> T {
     let Some(callers) = OF_CALLER.get() else {
         return work();

@@ -1,4 +1,4 @@
-//! Questions on a real terminal: what signals do to them, and that the terminal is as it was afterwards.
+//! Questions on a real terminal: the effect of signals on them, and that the terminal is as it was afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::{File, OpenOptions};

@@ -1,4 +1,4 @@
-//! Text as an address: what parses is written back the same but for capitals.
+//! Text as an address: a parsed address is written back the same but for capitals.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

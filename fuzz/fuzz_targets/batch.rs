@@ -1,4 +1,4 @@
-//! A batch of changes, as the stage keeps them: what decodes comes back the same when written.
+//! A batch of changes, as the stage keeps them: a decoded batch comes back the same when written.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

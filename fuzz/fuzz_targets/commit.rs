@@ -1,4 +1,4 @@
-//! A commit and the root node inside it: what decodes comes back the same when written.
+//! A commit and the root node inside it: a decoded one comes back the same when written.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! An opened account packet: what decodes is the one encoding of what it says. The version and the padding are set
-//! right for the input, so that the rest is reached.
+//! An opened account packet: bytes that decode are the one encoding of their content. The version and the padding are
+//! set right for the input, so that the rest is reached.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

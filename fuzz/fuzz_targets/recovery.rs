@@ -1,5 +1,5 @@
-//! An opened recovery record: what decodes is the one encoding of what it says. Its head is set right for the input, so
-//! that the rest is reached. And the words of a sheet: what is read is what is printed.
+//! An opened recovery record: bytes that decode are the one encoding of their content. Its head is set right for the
+//! input, so that the rest is reached. And the words of a sheet: they are read as they are printed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

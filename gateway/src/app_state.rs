@@ -151,7 +151,7 @@ impl AppState {
     }
 
     /// The length of a chunk that was verified on its way out before. It is not verified again for each reader, which
-    /// does it in any case. A store elsewhere is asked, and what it sends verified, as ever.
+    /// does it in any case. A store elsewhere is asked, and its answer verified, as ever.
     pub(crate) fn verified(&self, address: &Address) -> Option<u32> {
         let local = self.store.traits().local;
         local

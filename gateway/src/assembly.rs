@@ -1,7 +1,7 @@
 //! A body that is put together from parts.
 //!
-//! What always holds here: a byte is set once; what comes again must be the same. There are no more gaps than parts of the
-//! least length allow.
+//! What always holds here: a byte is set once; a repeated part must be the same. There are no more gaps than parts of
+//! the least length allow.
 
 use std::collections::BTreeMap;
 
@@ -151,7 +151,7 @@ mod tests {
                 let mut other = body[at..end].to_vec();
                 other[random.below(end - at)] ^= 1;
                 assert_eq!(assembly.put(at, &other), Err(Wrong::Differs));
-                // Over the edge of what is there.
+                // Over the edge of the received bytes.
                 let free = left
                     .iter()
                     .find(|free| held.iter().any(|held| held.1 == free.0));

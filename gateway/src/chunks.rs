@@ -183,7 +183,7 @@ impl Range {
 
 /// A part of a chunk; `None` where it has no such bytes.
 fn part(store: &dyn Store, at: &Address, range: Range) -> Result<Option<Part>, Error> {
-    // A store that can reads no more than what is asked for.
+    // A store that can reads no more than the requested range.
     if let Range::From(first, Some(last)) = range
         && last < MAX_CHUNK_SIZE as u64
     {

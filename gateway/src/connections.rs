@@ -54,7 +54,7 @@ pub(crate) struct Connection {
 struct State {
     /// Whether a request has been read and not been answered.
     asked: bool,
-    /// Since when the other side has been waited for; of what moves slowly, when it would be in time.
+    /// Since when the other side has been waited for; for a slow transfer, when it would be in time.
     since: Option<Instant>,
 }
 

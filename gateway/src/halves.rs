@@ -109,7 +109,7 @@ impl Halves {
         Ok(vec![share, room])
     }
 
-    /// Most bytes of room for one of them, and for what is made of it: of little memory, what there is.
+    /// Most bytes of memory for one of them, and for the request made of it: of little memory, all there is.
     pub(crate) fn most(&self) -> usize {
         self.room.most()
     }

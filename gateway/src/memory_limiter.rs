@@ -71,7 +71,7 @@ impl MemoryLimiter {
         Self::of(all, share)
     }
 
-    /// A memory of half of this one, and of each share of it: what takes room of both leaves the other half to others.
+    /// A memory of half of this one, and of each share of it: requests that use both leave the other half to others.
     pub(crate) fn half(&self) -> Self {
         Self::of(self.all / 2, self.share / 2)
     }

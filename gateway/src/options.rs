@@ -18,7 +18,7 @@ pub struct Options {
     pub proxies: Vec<String>,
     /// Whether chunks may be removed.
     pub allow_delete: bool,
-    /// How much of what.
+    /// The limits.
     pub limits: Limits,
     /// The receiver of messages for the gateway's operator.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
@@ -47,7 +47,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// How much of what a gateway takes on.
+/// The limits of a gateway.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Most connections at once. For another one, that goes which has done nothing for longest; if none does

@@ -29,7 +29,7 @@ impl Repeats {
     /// The lines to log for a message that comes now.
     pub(crate) fn lines(&mut self, message: &str, now: Instant) -> Vec<String> {
         let mut lines = Vec::new();
-        // Messages that are old are let go, and what was not logged of them is said.
+        // Messages that are old are let go, and the count of those not logged is logged.
         let quiet = |repeat: &Repeat| now.duration_since(repeat.logged) < QUIET;
         for repeat in self.0.extract_if(.., |repeat| !quiet(repeat)) {
             lines.extend(repeat.line());

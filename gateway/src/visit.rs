@@ -37,7 +37,7 @@ impl Visit {
         self.client.0
     }
 
-    /// The same, for what follows when something of the answer has been given.
+    /// The same, for the time after the answer has begun.
     pub(crate) fn goes_on(&self, limits: &Limits) -> Self {
         Self {
             until: Instant::now() + limits.wait,

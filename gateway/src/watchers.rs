@@ -15,7 +15,7 @@ use safeos_store::wire::{PREFER, read_tag, read_wait};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// How often the store is asked, for what others have set.
+/// How often the store is asked, for pointers set by others.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// The longest that a client waits.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ impl Watchers {
         }
     }
 
-    /// From now on, what moves is not missed.
+    /// From now on, no move is missed.
     pub(crate) fn watch(&self, address: Address) -> Watch<'_> {
         let mut waiting = self.waiting.lock();
         let (count, moved) = waiting.entry(address).or_default();
@@ -85,7 +85,7 @@ impl Watch<'_> {
         until: Instant,
         look: impl Future<Output = T>,
     ) -> (T, impl Future<Output = bool>) {
-        // Before the look: what moves after it is seen.
+        // Before the look: a move after it is seen.
         let mut moved = Box::pin(self.moved.clone().notified_owned());
         moved.as_mut().enable();
         let seen = look.await;

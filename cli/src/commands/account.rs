@@ -49,7 +49,7 @@ pub struct Opening {
     pub wait: bool,
 }
 
-/// The request that opens an account; asks for what is not given.
+/// The request that opens an account; asks for missing parts.
 pub fn sign_in(context: &Context, account: &Account, opening: Opening) -> Result<Request> {
     let password = password::existing(&account.name, account.password_stdin)?;
     Ok(Request::SignIn(SignIn {
@@ -77,7 +77,7 @@ fn credentials(context: &Context, account: &Account, password: Secret) -> Result
     })
 }
 
-/// The request that makes an account, with keys that were not shown yet; asks for what is not given.
+/// The request that makes an account, with keys that were not shown yet; asks for missing parts.
 pub fn sign_up(
     context: &Context,
     account: &Account,
@@ -303,7 +303,7 @@ pub fn logout(context: &Context, how: SignOut) -> Result<()> {
     let dirs = &context.dirs;
     let mount = match dirs.session() {
         Ok(mount) => mount,
-        // There is nothing left to sign out of, and what was left of it is taken away.
+        // There is nothing left to sign out of, and the remains are taken away.
         Err(failure) if failure.code == LOST => {
             let waiting = waiting::waiting(&dirs.state);
             let value = json!({"changed": waiting > 0, "lost": true, "waiting_bytes": waiting});

@@ -113,7 +113,7 @@ fn here() -> String {
     }
     let _ = writeln!(text, "fuse {}", Path::new("/dev/fuse").exists());
     let _ = writeln!(text, "fusermount3 {}", in_path("fusermount3"));
-    // Which are set, and not to what.
+    // Which are set, without their values.
     for (name, value) in std::env::vars_os() {
         if let Some(name) = name.to_str()
             && OUR_VARIABLES.contains(&name)
@@ -143,7 +143,7 @@ fn in_path(program: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
-/// How many files of which kind lie there; what they are called says nothing either, and is left out all the same.
+/// How many files of which kind lie there; their names say nothing either, and are left out all the same.
 fn state(dir: &Path) -> String {
     const DEPTH_MAX: usize = 6;
     const ENTRIES_MAX: usize = 100_000;

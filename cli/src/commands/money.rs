@@ -1,4 +1,4 @@
-//! Stores where records are paid for: the wallet's key, and what something will cost before it is done.
+//! Stores where records are paid for: the wallet's key, and the price of an operation before it is done.
 
 use safeos_store::{Amount, Money, Parsed, Price};
 use zeroize::Zeroizing;

@@ -16,7 +16,7 @@ use crate::paths;
 use crate::signals;
 use crate::terminal;
 
-/// How much of an address names a folder for what was published under it.
+/// The digits of an address in the name of a fetched folder.
 const NAME_DIGITS: usize = 8;
 
 /// `safe publish`
@@ -118,7 +118,7 @@ pub fn get(context: &Context, url: &str, dir: Option<&Path>, store: Option<&str>
     )
 }
 
-/// A published tree of a store: what is public needs neither a daemon nor a mount.
+/// A published tree of a store: public records need neither a daemon nor a mount.
 #[cfg(target_os = "linux")]
 fn unmounted(context: &Context, store: &str, what: &What<'_>) -> Result<Fetched> {
     use crate::fetch::{fetch_unmounted, not_fetched};

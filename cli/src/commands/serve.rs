@@ -66,7 +66,7 @@ pub fn serve(context: &Context, how: &Serve) -> Result<()> {
     Ok(())
 }
 
-/// The store, with what stands in front of it or behind it.
+/// The store, with the layers in front of it or behind it.
 fn store(
     context: &Context,
     url: &str,

@@ -73,7 +73,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// Whether it waits on this computer, since it could not be published: a record at least comes of what was.
+    /// Whether changes wait on this computer, since they could not be published: a publish makes at least one record.
     pub fn is_kept(&self) -> bool {
         self.changed && self.records == 0
     }

@@ -1,4 +1,4 @@
-//! `safe status --watch` and `--metrics`: what goes on, with rates.
+//! `safe status --watch` and `--metrics`: current activity, with rates.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -161,7 +161,7 @@ impl Visit for Copier<'_> {
     }
 }
 
-/// Writes what is not zeros: what is nowhere written stays a hole.
+/// Writes the bytes that are not zeros: the rest stays a hole.
 fn write(file: &File, data: &[u8], at: u64) -> io::Result<()> {
     let mut start = 0;
     while start < data.len() {

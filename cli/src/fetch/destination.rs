@@ -13,7 +13,7 @@ use super::walk::{Visit, Way, walk};
 use crate::failure::{Failure, Result};
 use crate::output::bytes;
 
-/// In the staging folder: what is fetched, and second names of files that have several.
+/// In the staging folder: the fetched tree, and second names of files that have several.
 const TREE: &str = "tree";
 const LINKS: &str = "links";
 
@@ -161,7 +161,7 @@ fn taken(path: &Path) -> Failure {
     )
 }
 
-/// An error of the disk here, not of what is fetched.
+/// An error of the disk here, not of the source.
 pub fn cannot_write(destination: &Path, error: &io::Error) -> Failure {
     let shown = destination.display();
     match error.kind() {
@@ -222,7 +222,7 @@ impl Staging {
         self.destination.clone()
     }
 
-    /// The top of what is fetched.
+    /// The top of the fetched tree.
     pub fn tree(&self) -> Result<Way> {
         self.folder()
             .and_then(|folder| folder.child(OsStr::new(TREE)))

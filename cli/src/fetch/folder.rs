@@ -1,4 +1,4 @@
-//! A folder that is open: what is in it is named relative to it, so that no path is too long, and no
+//! A folder that is open: its entries are named relative to it, so that no path is too long, and no
 //! symbolic link leads elsewhere.
 
 use std::ffi::{OsStr, OsString};

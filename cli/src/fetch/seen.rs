@@ -9,7 +9,7 @@ pub enum Kind {
     Folder,
     File,
     Link,
-    /// Nothing to read; what it is, in words.
+    /// Nothing to read; its kind, in words.
     Special(&'static str),
 }
 

@@ -45,7 +45,7 @@ fn a_tree_is_copied_and_nothing_is_overwritten() {
     let old = fs::metadata(from.join("twin")).unwrap();
     assert_eq!(file.modified().unwrap(), old.modified().unwrap());
     assert_eq!(get(&from, "", &to).unwrap_err().code, "exists");
-    // A part of it beside that, and what is there already stays.
+    // A part of it beside that, and existing files stay.
     get(&from, "twin", &folder.path().join("part")).unwrap();
     assert_eq!(names(&folder.path().join("part")), ["twin"]);
     assert_eq!(get(&from, "twin", &to).unwrap_err().code, "exists");

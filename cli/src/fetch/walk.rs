@@ -17,7 +17,7 @@ const SHOWN_BYTES: usize = 300;
 
 /// The visitor of a walk.
 pub trait Visit {
-    /// A folder comes; what is in it comes next.
+    /// A folder comes; its entries come next.
     fn enter(&mut self, way: &Way, name: &OsStr, seen: &Seen) -> Result<()>;
     /// Something that is no folder.
     fn other(&mut self, way: &Way, name: &OsStr, seen: &Seen) -> Result<()>;

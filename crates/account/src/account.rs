@@ -43,8 +43,9 @@ impl Account {
         self.publish_head_over(store, commit, previous, previous, 0)
     }
 
-    /// The same in the place of `there` where it does not follow on what this computer knows, as after a store was put back:
-    /// with the settings of `newest` and a counter above `counter`, so that no computer takes it for an older state.
+    /// The same in the place of `there` where it does not follow on the newest state known here, as after a store was
+    /// put back: with the settings of `newest` and a counter above `counter`, so that no computer takes it for an older
+    /// state.
     pub fn publish_head_over(
         &self,
         store: &dyn Store,

@@ -47,7 +47,7 @@ pub enum Error {
         /// The part that does not fit.
         why: &'static str,
     },
-    /// The password was changed: what it opened is closed for good.
+    /// The password was changed: the pointer that it opened is closed for good.
     #[error("this password was changed: sign in with the new one")]
     Retired,
     /// A password that cannot be set.

@@ -59,7 +59,7 @@ pub mod fuzz {
         crate::head::Parts::of(bytes).is_ok()
     }
 
-    /// Decodes an opened account packet: false if it decodes and is not the one encoding of what it says.
+    /// Decodes an opened account packet: false if it decodes and is not the one encoding of its content.
     pub fn packet(bytes: &[u8]) -> bool {
         crate::packet::Packet::decode(bytes).map_or(true, |packet| {
             packet
@@ -73,7 +73,7 @@ pub mod fuzz {
         crate::recovery::decodes_well(bytes)
     }
 
-    /// Reads the words of a recovery sheet: false if they are read and are not the one key of what is printed for it.
+    /// Reads the words of a recovery sheet: false if they are read and are not the one key of their printed form.
     pub fn words(text: &str) -> bool {
         use crate::{RecoveryKey, Secret};
         RecoveryKey::parse(&Secret::new(text.to_owned())).map_or(true, |key| {

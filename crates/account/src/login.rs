@@ -21,7 +21,7 @@ use crate::{Account, Credentials, Error, Head, RecoveryKey, Result, Secret, Secr
 /// The counter of the first state of an account.
 const FIRST_COUNTER: u64 = 1;
 
-/// Credentials whose keys are derived: knows where the account is and what opens it.
+/// Credentials whose keys are derived: it knows the account's address and its keys.
 pub struct Login {
     pub(crate) given_name: String,
     pub(crate) name: Name,

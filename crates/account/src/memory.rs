@@ -1,7 +1,7 @@
 //! The memory that can be had here: checked before a lot of it is asked for. A system that promises any amount takes it
 //! back by killing the process that touches it.
 //!
-//! What always holds here: what cannot be read counts as enough; the least of what was read is the answer.
+//! What always holds here: a limit that cannot be read counts as enough; the least of the limits read is the answer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -164,8 +164,8 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// A group's folder and those above it. Seen from a container, a group's path may lead out of what is mounted; what is there
-/// at the top is then the container's own.
+/// A group's folder and those above it. Seen from a container, a group's path may lead out of the mounted part; the
+/// folder at the top is then the container's own.
 fn above(top: &Path, path: &str) -> Vec<PathBuf> {
     let parts: Vec<&str> = path
         .split('/')

@@ -1,4 +1,4 @@
-//! The account packet: what a name and a password open.
+//! The account packet, which a name and a password open.
 //!
 //! What always holds here: every length is checked before it is used, every packet has exactly one
 //! encoding, and its length is a multiple of [`PAD`], so that it says little about what is inside.

@@ -178,8 +178,8 @@ impl Account {
         Ok(head)
     }
 
-    /// Has the recovery key open these keys too, before they hold; what then stands in the packet. The keys before stay in
-    /// the record: they hold until the account is published under the new ones.
+    /// Has the recovery key open these keys too, before they hold; returns the new recovery part of the packet. The
+    /// keys before stay in the record: they hold until the account is published under the new ones.
     pub(crate) fn renew_recovery(
         &self,
         store: &dyn Store,

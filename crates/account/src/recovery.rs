@@ -1,4 +1,4 @@
-//! The recovery pointer of an account: what a recovery key opens.
+//! The recovery pointer of an account, which a recovery key opens.
 //!
 //! What always holds here: the key alone says where its pointer is and opens what it points at; no name or password goes into
 //! it. The record holds keys from the password, and is renewed before a new password begins to hold, so that at every
@@ -72,8 +72,8 @@ impl RecoveryPointer {
         self.owner.address()
     }
 
-    /// Puts the record of these keys (the newest first) in the place of what is there; false, and nothing is done, if the
-    /// recovery pointer is closed for good.
+    /// Puts the record of these keys (the newest first) in the place of the present one; false, and nothing is done, if
+    /// the recovery pointer is closed for good.
     pub fn renew(
         &self,
         store: &dyn Store,
@@ -125,7 +125,7 @@ impl RecoveryPointer {
         self.open(&chunk).map_err(damaged(address))
     }
 
-    /// Takes the recovery pointer and what is behind it to another store.
+    /// Takes the recovery pointer and its record to another store.
     pub fn copy(&self, from: &dyn Store, to: &dyn Store) -> Result<()> {
         let Some(pointer) = from.get_pointer(&self.address())? else {
             return Ok(());
@@ -182,7 +182,7 @@ fn encode(keys: &[&Keys], secret_key: Option<&SecretKey>) -> Zeroizing<Vec<u8>> 
     out
 }
 
-/// Reads an opened record: nothing but what [`encode`] gives.
+/// Reads an opened record: nothing but the output of [`encode`].
 pub fn decode(bytes: &[u8]) -> Result<Record, &'static str> {
     if bytes.len() != PLAIN_LEN {
         return Err(CUT);
@@ -217,7 +217,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, &'static str> {
     Ok(Record { keys, secret_key })
 }
 
-/// For fuzzing: false if the bytes decode and are not the one encoding of what they say.
+/// For fuzzing: false if the bytes decode and are not the one encoding of their content.
 pub fn decodes_well(bytes: &[u8]) -> bool {
     decode(bytes).map_or(true, |record| {
         let keys: Vec<&Keys> = record.keys.iter().collect();

@@ -15,7 +15,7 @@ const CHECK_CONTEXT: &str = "safeos 2026 secret key check v1";
 /// Crockford's base 32.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// The optional second part of what opens an account.
+/// The optional second secret of an account.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct SecretKey([u8; 16]);
 

@@ -1,4 +1,4 @@
-//! The other end: what the command and the login window use.
+//! The other end, for the command and the login window.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};

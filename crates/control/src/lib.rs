@@ -16,7 +16,7 @@
 //! | `sign_out`, `sync` | `changed`, `records`, `bytes`, `conflicts` |
 //! | `join` | `account`, `store` |
 //! | `leave` | `last`: there is no other member, and the session ends with this one: it has to sign out |
-//! | `status` | the account, the store, what is unpublished, … |
+//! | `status` | the account, the store, unpublished changes, … |
 //! | `check_password`, `change_password`, `restore` | nothing |
 //! | `new_recovery_key` | `recovery_key` when it was generated |
 //! | `publish` | `url` |

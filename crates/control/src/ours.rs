@@ -14,7 +14,7 @@ pub(crate) fn open(path: &Path) -> Result<File, Refused> {
 
 /// Why it was not opened.
 pub(crate) enum Refused {
-    /// It is not ours, or none at all: what it is.
+    /// It is not ours, or none at all: the kind found.
     NotOurs(String),
     /// The system said no.
     System(io::Error),

@@ -85,7 +85,7 @@ impl Keys {
 pub enum Reply {
     /// It goes on.
     Progress(Progress),
-    /// It is done; what the request gives.
+    /// It is done; the result.
     Ok(Value),
     /// It failed.
     Error(ErrorReply),

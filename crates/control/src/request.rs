@@ -185,7 +185,7 @@ pub struct Collect {
     /// Only say what would be removed.
     #[serde(default)]
     pub dry_run: bool,
-    /// A computer that will not come back: what only it needs is removed too.
+    /// A computer that will not come back: records that only it needs are removed too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
 }
@@ -198,7 +198,7 @@ pub struct Copy {
     pub to: String,
 }
 
-/// Agrees to what one upload may cost from now on, where records are paid for.
+/// Agrees to the cost of one upload from now on, where records are paid for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spend {
@@ -251,7 +251,7 @@ pub enum Request {
     Collect(Collect),
     /// Copy everything to another store.
     Copy(Copy),
-    /// Agree to what an upload may cost.
+    /// Agree to the cost of an upload.
     Spend(Spend),
     /// The daemon's metrics.
     Metrics,

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// How long it may take to answer.
 const READY_MAX: Duration = Duration::from_secs(30);
 
-/// Starts the chain with what it had when it was stopped.
+/// Starts the chain in the state in which it was stopped.
 pub(crate) fn start(anvil: &Path, port: u16, folder: &Path, state: &Path) -> Result<Process> {
     let mut command = Command::new(anvil);
     command

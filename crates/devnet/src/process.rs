@@ -19,7 +19,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with nothing of our environment but what is needed, and its output in a file.
+    /// Starts `command` with only the needed part of our environment, and its output in a file.
     pub fn start(what: &str, mut command: Command, home: &Path, log: &Path) -> Result<Self> {
         let failed = |why: String| Error::Process {
             what: what.to_owned(),

@@ -52,7 +52,7 @@ impl MountPoint {
         })
     }
 
-    /// The folder itself, as it is now: what is mounted there, or what lies below once something is mounted later.
+    /// The folder itself, as it is now: the mount there, or the folder below once something is mounted later.
     pub fn folder(&self) -> io::Result<std::fs::File> {
         open_at(self.above.as_raw_fd(), &self.name, libc::O_RDONLY).map(Into::into)
     }

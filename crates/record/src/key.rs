@@ -77,7 +77,7 @@ impl Key {
         self.cipher()?.open(nonce, aad, sealed, 0)
     }
 
-    /// The key made ready, for what is sealed in several pieces.
+    /// The key made ready, for sealing in several pieces.
     pub fn cipher(&self) -> Result<Cipher> {
         UnboundKey::new(&AES_256_GCM, &self.0)
             .map(|key| Cipher(LessSafeKey::new(key)))

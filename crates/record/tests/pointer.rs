@@ -1,4 +1,4 @@
-//! Pointers: what parses is whole and signed, and nothing else parses.
+//! Pointers: a parsed pointer is whole and signed, and nothing else parses.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;

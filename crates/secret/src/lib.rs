@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// The text of a JSON string with its quotes; `None` for what is no string.
+/// The text of a JSON string with its quotes; `None` for anything else.
 fn unescape(json: &str) -> Option<String> {
     let mut rest = json.strip_prefix('"')?.strip_suffix('"')?.chars();
     // Unescaped text is never longer than escaped text, so this one does not grow and leaves no copy.

@@ -17,7 +17,7 @@ pub fn now() -> Nanos {
     stamp().unwrap_or_else(precise)
 }
 
-/// The time now as exactly as it is known: for what is compared with nothing that is stamped, such as commits.
+/// The time now as exactly as it is known: for times that are compared with no stamp, such as those of commits.
 pub(crate) fn precise() -> Nanos {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_nanos() as Nanos,

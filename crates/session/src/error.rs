@@ -70,7 +70,7 @@ pub enum Error {
         "the store shows an older state of this home than this computer has seen; it was rolled back or replaced. Nothing was changed. If the store was restored on purpose, sign in with --accept-older"
     )]
     RolledBack,
-    /// The store answered a state that has nothing in common with what this computer has published.
+    /// The store answered a state that has nothing in common with the published states of this computer.
     #[error(
         "the store shows a state of this home that does not come from what this computer has published, and no state is left from which both come: it was put back or replaced. Nothing was changed. To have both, merged without removing anything, sign out with `safe logout --keep` and in again with --accept-older"
     )]

@@ -1,7 +1,7 @@
-//! The stage: the local log of what is not published yet.
+//! The stage: the local log of changes that are not published yet.
 //!
-//! What always holds here: what [`Stage::sync`] returned for is on the disk and comes back from
-//! [`Stage::open`], in the order in which it was appended; what comes back is a beginning of what was
+//! What always holds here: frames that [`Stage::sync`] returned for are on the disk and come back from
+//! [`Stage::open`], in the order in which they were appended; the frames that come back are the first ones
 //! appended, never a frame that is altered, moved, repeated or after a gap. An appender only ever waits
 //! for a short lock on memory, unless so much is waiting that it has to help writing. Frames stay in
 //! memory until the disk has confirmed them, so a disk that fails (full, broken) loses nothing: the
@@ -348,7 +348,7 @@ impl Stage {
         Ok(closed)
     }
 
-    /// Forgets the segments with numbers up to `upto`: what they say is published. Those that the disk did not take are
+    /// Forgets the segments with numbers up to `upto`: their frames are published. Those that the disk did not take are
     /// passed over, so that a stage on a full disk goes on in the room that they had.
     pub(crate) fn forget(&self, upto: u64) -> Result<()> {
         if self.refusal.is_some() {
@@ -422,7 +422,7 @@ impl Stage {
         outcome
     }
 
-    /// Removes the stage that this one replaces; what was held for it is durable then.
+    /// Removes the stage that this one replaces; its frames are durable in this one then.
     fn remove_left_over(&self) -> Result<()> {
         let mut left_over = self.left_over.lock();
         if let Some(LeftOver { dir, held }) = &*left_over {

@@ -51,8 +51,8 @@ pub(crate) struct Seen {
     /// It only grows, also across a change of password.
     pub(crate) counter: u64,
     pub(crate) head: Address,
-    /// Its commit: what a stage goes on from, also where a store was put back and has lost it. Empty in what earlier versions
-    /// have written.
+    /// Its commit: a stage goes on from it, also where a store was put back and has lost it. Empty in files that
+    /// earlier versions have written.
     pub(crate) commit: Vec<u8>,
 }
 
@@ -135,7 +135,7 @@ impl Local {
         self.stage().exists() || self.old_stage().exists()
     }
 
-    /// When the oldest of what an interrupted session has left was written, as far as the disk says.
+    /// The time of the oldest changes that an interrupted session has left, as far as the disk says.
     pub(crate) fn waits_since(&self) -> Option<Nanos> {
         let pinned = self.packs().join("pinned");
         [self.stage(), self.old_stage(), pinned]

@@ -1,5 +1,5 @@
 //! A volume in plain memory, simple enough to be seen right: the reference that property tests hold
-//! the real tree against, and what a front can be tested with by itself.
+//! the real tree against, and with which a front can be tested by itself.
 //!
 //! What always holds here: one lock around everything, every call is atomic; a directory's link
 //! count is 2 plus its subdirectories; a node without names lives exactly as long as it is retained.
@@ -16,7 +16,7 @@ use crate::{
     SetAttr, Space, Volume, XattrMode,
 };
 
-/// Bytes of a block: what is a hole or data as a whole.
+/// Bytes of a block, which is a hole or data as a whole.
 const BLOCK: u64 = 4096;
 const NAME_MAX: usize = 255;
 const XATTR_VALUE_MAX: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! The session: an account unlocked on one computer, from sign-in to sign-out.
 //!
-//! What always holds here: after sign-out every volume of a session answers [`Error::Ended`]; what
-//! [`Session::publish`] reported is on the store.
+//! What always holds here: after sign-out every volume of a session answers [`Error::Ended`]; the changes that
+//! [`Session::publish`] reported are on the store.
 
 pub(crate) mod open;
 
@@ -36,7 +36,7 @@ pub struct Options {
     pub store: Arc<dyn Store>,
     /// The folder for local state (`SAFE_STATE`).
     pub state: PathBuf,
-    /// User and group of the person on this computer: what is the person's is shown as theirs.
+    /// User and group of the person on this computer: the person's nodes are shown as theirs.
     pub owner: (u32, u32),
     /// Keep what is needed to sign in offline and to start warm.
     pub remember: bool,
@@ -245,8 +245,8 @@ impl Session {
         self.sync.on_change(listener);
     }
 
-    /// Calls `flusher` when what a system keeps back of what was written is to be in the home: before another computer's
-    /// changes are merged, over which it would come later, and before the session ends.
+    /// Calls `flusher` when writes that a system keeps back are to be in the home: before another computer's
+    /// changes are merged, over which they would come later, and before the session ends.
     pub fn on_flush(&self, flusher: Box<dyn Fn() + Send + Sync>) {
         self.sync.on_flush(flusher);
     }

@@ -1,4 +1,4 @@
-//! Synchronising: what is written here goes to the store, and what other computers have published comes from there.
+//! Synchronising: changes here go to the store, and changes of other computers come from there.
 
 mod accompanied;
 pub(crate) mod ancestry;

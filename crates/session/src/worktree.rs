@@ -1,4 +1,4 @@
-//! The working tree: the home as it is on this computer, with what is not published yet.
+//! The working tree: the home as it is on this computer, with unpublished changes.
 
 mod ahead;
 mod attr;

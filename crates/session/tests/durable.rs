@@ -344,7 +344,7 @@ fn a_store_that_is_full_is_collected_and_keeps_what_waits_for_room() {
     session.collect(false, &()).unwrap();
     let left = store.stats().unwrap().chunks;
     assert!(left > before + 1, "{before} {after} {left}");
-    // There is room again, and what was put for nothing goes.
+    // There is room again, and packs that were put for nothing go.
     store.fail_next(Method::PutChunks, 0, unreachable());
     session.publish(&()).unwrap();
     session.collect(false, &()).unwrap();

@@ -157,7 +157,7 @@ fn read(home: &dyn Volume, name: &str) -> Vec<u8> {
     out
 }
 
-/// Work that meets failpoints: what comes before it, and itself, which can be done again.
+/// Work that meets failpoints: the work before it, and itself, which can be done again.
 struct Phase {
     name: &'static str,
     before: fn(&Computer),

@@ -323,7 +323,7 @@ fn the_first_byte_of_a_small_file_costs_few_requests_and_little_more_than_itself
     let (requests, bytes) = far.sent();
     assert!(requests <= 3 && bytes <= 128 << 10, "{requests} {bytes}");
     far.hold(false);
-    // Its neighbours come with what follows it.
+    // Its neighbours come with the bytes after it.
     for number in 0..50 {
         let name = format!("small {number}");
         let ino = ino(&*home, &name);

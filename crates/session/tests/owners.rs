@@ -292,7 +292,7 @@ fn what_is_restored_or_published_says_nothing_of_numbers() {
     leave(session);
 }
 
-/// The first state of a home as it was made before there was a person in trees, with what its user had made.
+/// The first state of a home as it was made before there was a person in trees, with its user's nodes.
 fn early_home(world: &World) {
     let inode = |kind, nlink, owner: (u32, u32)| Inode {
         kind,
@@ -387,7 +387,7 @@ fn homes_made_before_are_read_as_they_are() {
     let session = world.sign_in(THERE);
     let home = session.home().unwrap();
     let find = |name: &str| home.lookup(home.root(), name.as_bytes()).unwrap().ino;
-    // Today nothing means that number by accident any more, neither in what is made nor in what is given away.
+    // Today nothing means that number by accident any more, neither in new nodes nor in nodes given away.
     make(&*home, find("d"), "made", FileKind::File, THERE);
     make(&*home, find("d"), "not mine", FileKind::File, HERE);
     chown(&*home, find("other"), Some(HERE.0), None);

@@ -44,7 +44,7 @@ fn noise(len: usize) -> Vec<u8> {
 /// A gateway that gives out its own bytes in the place of parts of packs, and knows what it may forge.
 struct Gateway {
     honest: MemoryStore,
-    /// Of which pack, from where on, what.
+    /// The pack, the offset in it, and the bytes.
     lies: Mutex<Vec<(Address, u32, Vec<u8>)>>,
 }
 
@@ -141,7 +141,7 @@ fn commit(gateway: &Gateway, url: &str) -> (Commit, Secret) {
     (Commit::decode(plain).unwrap(), secret)
 }
 
-/// Seals an object as its maker would, but for what is in it.
+/// Seals an object as its maker would, but with other content.
 fn seal(secret: &Secret, at: &ObjectRef, kind: ObjectKind, codec: u8, body: &[u8]) -> Vec<u8> {
     let seal_key = secret.derive("safeos 2026 object seal v2", &[]);
     let key = Secret::new(seal_key.hash(&[&[kind as u8], &at.hash]));
@@ -183,7 +183,7 @@ fn a_gateway_that_knows_an_address_forges_nothing_behind_it() {
         .create(home.root(), b"dir", &node(FileKind::Directory, 0o755))
         .unwrap()
         .ino;
-    // So many names that the tree is more than what stands in the commit.
+    // So many names that the tree is more than fits into the commit.
     for n in 0..1000 {
         home.create(
             dir,
@@ -315,7 +315,7 @@ fn what_could_give_rights_is_not_published() {
         home.create(dir, name.as_bytes(), &node(kind, 0o666))
             .unwrap();
     }
-    // Names outside of what is published do not count.
+    // Names outside of the published part do not count.
     home.link(file, root, b"elsewhere").unwrap();
     home.link(file, dir, b"twin").unwrap();
     for path in [&b"dir"[..], b"dir/program", b"dir/char"] {

@@ -16,7 +16,7 @@ use safeos_store::{Entry, Error as StoreError, Kind, MemoryStore, Method, Stats,
 use safeos_tree::Commit;
 use tempfile::TempDir;
 
-/// A store in memory that answers no session on its own account: what is published, and when, a test says.
+/// A store in memory whose sessions publish nothing on their own: the test decides when.
 struct Calm(MemoryStore);
 
 impl Calm {

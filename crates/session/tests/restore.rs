@@ -1,4 +1,4 @@
-//! Bringing back a part of an earlier state, and what ends that early.
+//! Restoring a part of an earlier state, and interruptions of that.
 
 #![allow(clippy::unwrap_used)]
 
@@ -160,7 +160,7 @@ fn a_crash_while_something_is_brought_back_leaves_the_old_or_the_new() {
         images.lock().unwrap().push(image);
         false
     };
-    // And when it has its name, and what it replaces is still to be removed.
+    // And when it has its name, and the replaced node is still to be removed.
     let renamed = Arc::new(Mutex::new(None));
     let (watched, seen) = (Arc::downgrade(&world), Arc::clone(&renamed));
     world.session.on_change(Box::new(move |_| {

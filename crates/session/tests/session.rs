@@ -504,7 +504,7 @@ fn a_write_during_a_merge_mixes_no_versions() {
     let (here, there) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let first = sign_up(&store, &here);
     let home = first.home().unwrap();
-    // So many that what has changed is not in the head itself.
+    // So many that the changed ones are not in the head itself.
     for n in 0..3000 {
         file(&*home, home.root(), &format!("other {n}"));
     }

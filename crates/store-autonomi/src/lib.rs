@@ -1,7 +1,7 @@
 //! The store on the network: Autonomi, by its own client (`ant-core`), and every other kind of store by its URL.
 //!
-//! What always holds here: a record is paid for before it is sent and never twice (what was paid is in a journal on
-//! this computer until the network has the record); what comes from the network is checked like anything from a
+//! What always holds here: a record is paid for before it is sent and never twice (payments are in a journal on
+//! this computer until the network has the record); answers of the network are checked like anything from a
 //! store; no call hangs, however the network behaves.
 //!
 //! The client is several hundred crates, so it is there only with the feature `client`, and never on Redox. Without it

@@ -12,7 +12,7 @@ pub fn keep_memory() {
         const ARENAS: libc::c_int = 2;
         // SAFETY: called before there are other threads; these take two numbers. A refused value changes nothing.
         unsafe {
-            // Also for what is as long as a pack, which would be mapped and unmapped each time.
+            // Also for allocations as long as a pack, which would be mapped and unmapped each time.
             libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES);
             libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
             libc::mallopt(libc::M_TOP_PAD, 1 << 20);

@@ -40,7 +40,7 @@ pub(crate) fn checked_pointer(address: Address, found: Option<&[u8]>) -> Result<
     Ok(Some(pointer))
 }
 
-/// Whether `pointer` may take the place of what is there now, for [`crate::Store::set_pointer`].
+/// Whether `pointer` may take the place of the present one, for [`crate::Store::set_pointer`].
 pub(crate) fn check_set(
     pointer: &Pointer,
     expected: Option<u64>,

@@ -25,7 +25,7 @@ pub fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Puts a file with these bytes in the place of what is there: in one step, and durably.
+/// Replaces a file by one with these bytes: in one step, and durably.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = create(&beside)?;

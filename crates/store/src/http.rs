@@ -1,6 +1,6 @@
 //! The `http:` and `https:` stores: records at a gateway, or at several that serve the same store.
 //!
-//! What always holds here: what a gateway answers is checked as if an enemy had sent it. Chunks are held
+//! What always holds here: a gateway's answer is checked as if an enemy had sent it. Chunks are held
 //! against their addresses, pointers against their owners' keys, lengths against limits before there is
 //! room for them. A gateway that does not answer, or answers what cannot be true, is left for the next one
 //! of the list; every call ends in bounded time.
@@ -295,7 +295,7 @@ impl HttpStore {
         Ok(Watched::Moved)
     }
 
-    /// A set that gateways call a conflict: with what they have now.
+    /// A set that gateways call a conflict: with their present pointers.
     fn settle(
         &self,
         pointer: &Pointer,

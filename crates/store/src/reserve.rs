@@ -148,7 +148,7 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     fill(file, bytes)
 }
 
-/// Fills a file with what nothing can make smaller.
+/// Fills a file with bytes that cannot be compressed.
 fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
     let mut seed = [0; 32];
     safeos_record::random_bytes(&mut seed).map_err(io::Error::other)?;

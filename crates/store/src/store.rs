@@ -25,8 +25,8 @@ pub trait Store: Send + Sync {
         self.put_chunks(chunks)
     }
 
-    /// [`Store::write_chunks`] for what makes room, such as the nodes of a tree from which something was deleted: a store
-    /// on a full disk has some kept back for these.
+    /// [`Store::write_chunks`] for chunks that free space, such as the nodes of a tree from which something was
+    /// deleted: a store on a full disk has some kept back for these.
     fn write_needed(&self, chunks: &[Chunk]) -> Result<()> {
         self.write_chunks(chunks)
     }

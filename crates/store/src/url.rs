@@ -53,8 +53,8 @@ pub fn parse(url: &str) -> Result<Parsed> {
         .or_else(|why| wrong(&format!("{why} file:///path")))
 }
 
-/// The path after a scheme, from `//`, `//localhost` or nothing on; else what is wrong with it, to be followed by what
-/// to write.
+/// The path after a scheme, from `//`, `//localhost` or nothing on; else the problem with it, to be followed by the
+/// correct form.
 fn local_path(rest: &str) -> Result<PathBuf, &'static str> {
     let path = match rest.strip_prefix("//") {
         Some(after) => {

@@ -26,7 +26,7 @@ fn child(role: &str, folder: &Path, number: u64) -> Command {
     command
 }
 
-/// Not a test by itself: what the processes that the tests start do.
+/// Not a test by itself: the work of the processes that the tests start.
 #[test]
 fn in_a_process_of_its_own() {
     let Ok(role) = std::env::var(ROLE) else {

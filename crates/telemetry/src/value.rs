@@ -76,7 +76,7 @@ impl<T: Loggable> Loggable for Option<T> {
 pub struct Short([u8; 4]);
 
 impl Short {
-    /// Of an address: a hash, which says nothing of what it is of.
+    /// Of an address: a hash, which says nothing of the hashed bytes.
     pub fn of(address: &[u8; 32]) -> Self {
         let [a, b, c, d, ..] = *address;
         Self([a, b, c, d])

@@ -1,7 +1,7 @@
 //! Whether a home's tree is what it has to be.
 //!
 //! What always holds here: damage never stops the check. A node of the tree that cannot be read is
-//! one problem, its neighbours are looked at all the same, and what follows from the gap alone is not
+//! one problem, its neighbours are looked at all the same, and consequences of the gap alone are not
 //! reported again. Memory grows by about 60 bytes an inode; names are read again for the few paths that
 //! problems need.
 

@@ -98,7 +98,7 @@ impl Commit {
     }
 }
 
-/// A computer's name, cut to what a commit keeps.
+/// A computer's name, cut to the length that a commit keeps.
 pub fn cut_text(name: &str) -> &str {
     let mut end = name.len().min(COMPUTER_BYTES_MAX);
     while !name.is_char_boundary(end) {

@@ -1,4 +1,4 @@
-//! Items: what a home's tree is made of.
+//! Items: the parts of a home's tree.
 //!
 //! Keys sort so that everything of one inode lies together, and a directory's entries in the order of
 //! their names. Inode 0 holds what concerns the home as a whole.

@@ -177,7 +177,7 @@ impl<'a> Merge<'a> {
         Ok(Merged { batch, conflicts })
     }
 
-    /// Snapshots and ranges: what either side has.
+    /// Snapshots and ranges: those of either side.
     fn settle_home(&mut self) -> Result<()> {
         for (key, (_, now)) in &self.t.home {
             let Some((_, ours)) = self.o.home.get(key) else {

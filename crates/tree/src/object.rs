@@ -195,7 +195,7 @@ pub fn open(keys: &Keys, kind: ObjectKind, at: &ObjectRef, mut sealed: Vec<u8>) 
     }
 }
 
-/// Opens objects that stand one after another and have their contents as they are; what is left is the contents.
+/// Opens objects that stand one after another and have their contents as they are; leaves the contents.
 /// An error if one does not open, or is compressed.
 pub(crate) fn open_run<'a>(
     keys: &Keys,

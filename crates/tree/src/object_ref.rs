@@ -5,7 +5,7 @@ use safeos_record::Address;
 /// The keyed hash of an object's plaintext, cut to 128 bits.
 pub type ObjectHash = [u8; 16];
 
-/// Where an object is: a place in a pack, and what must be there.
+/// Where an object is: a place in a pack, and the hash that must be there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ObjectRef {
     /// The chunk that holds it.

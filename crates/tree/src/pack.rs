@@ -84,7 +84,7 @@ impl PackWriter {
             return Err(Error::Format("the pack is full"));
         }
         if self.bytes.capacity() < self.bytes.len() + plain.sealed_len() {
-            // A small pack stays small; what becomes larger is not copied again and again on its way.
+            // A small pack stays small; a larger one is not copied again and again as it grows.
             self.move_to(match self.len() {
                 0 => plain.sealed_len() * 2,
                 _ => MAX_CHUNK_SIZE,
@@ -121,7 +121,7 @@ impl PackWriter {
             self.bytes.extend_from_slice(&place.hash);
             self.bytes.number(u64::from(place.len));
         }
-        // Made from what is sealed: the same objects are the same pack, and a key has one plaintext.
+        // Made from the sealed bytes: the same objects are the same pack, and a key has one plaintext.
         let hash = keys.directory.hash(&[b"salt", &self.bytes[start..]]);
         let mut salt = [0; SALT_LEN];
         salt.copy_from_slice(&hash[..SALT_LEN]);

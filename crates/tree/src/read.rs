@@ -38,7 +38,7 @@ pub trait Objects: Send + Sync {
         let _ = at;
     }
 
-    /// Is told that what [`Objects::sealed`] gave does not open; it is asked once more after this.
+    /// Is told that bytes from [`Objects::sealed`] do not open; they are asked for once more after this.
     fn suspect(&self, at: &ObjectRef) {
         let _ = at;
     }
@@ -69,7 +69,7 @@ pub struct Reader {
     blocks: Mutex<Weighted<ObjectRef, Bytes>>,
     /// Blocks of which a part was read lately.
     parted: Mutex<LruCache<ObjectRef, ()>>,
-    /// Nodes that were missed, and what is around them.
+    /// Nodes that were missed, and the bytes around them.
     around: Mutex<LruCache<ObjectRef, Range<u32>>>,
 }
 

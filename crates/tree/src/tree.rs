@@ -116,7 +116,7 @@ impl Tree {
             // Fetched nodes stay, so that the next try gets further.
             pin(&mut self.root, source, key, HEIGHT_MAX)?;
         }
-        // A removal may take a leaf away; what comes after it in the batch goes into the neighbour then, which may
+        // A removal may take a leaf away; later items of the batch go into the neighbour then, which may
         // have to be fetched. Insertions alone stay on the paths that are in memory, and cannot fail.
         let before = batch
             .iter()

@@ -1,4 +1,4 @@
-//! Reading parts of blocks: how much is asked for, and what a damaged one gives.
+//! Reading parts of blocks: how much is asked for, and the errors of damaged ones.
 // Helpers of tests are outside of what the lints know to be tests.
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use safeos_tree::{
     BLOCK_BYTES, Keys, ObjectKind, ObjectRef, Objects, Plain, Reader, Result, Wanted,
 };
 
-/// One sealed block, and what was asked of it.
+/// One sealed block, and the ranges asked of it.
 #[derive(Default)]
 struct One {
     sealed: Mutex<Vec<u8>>,
@@ -106,7 +106,7 @@ fn a_damaged_page_is_an_error_for_who_needs_it_and_no_other_bytes() {
     assert_eq!(part, content[..4096]);
 }
 
-/// Blocks that stand one after another, and what of them is wanted.
+/// Blocks that stand one after another, and the wanted parts of them.
 fn row(contents: &[Vec<u8>]) -> (Vec<Wanted>, Arc<One>, Reader) {
     let keys = Keys::new(&Secret::new([1; 32]));
     let one = Arc::new(One::default());

@@ -1,7 +1,7 @@
 //! A store with a nearer one in front of it, which remembers chunks.
 //!
-//! What always holds here: the cache answers for chunks only, which never change; pointers, and what is there
-//! at all, are always the store's to say. A cache that fails is as good as none.
+//! What always holds here: the cache answers for chunks only, which never change; pointers, and which records are
+//! there at all, are always the store's to say. A cache that fails is as good as none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

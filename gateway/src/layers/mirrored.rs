@@ -1,6 +1,6 @@
 //! A store with a second one that gets everything the first gets.
 //!
-//! What always holds here: what was stored is on the first store. The mirror follows: at once if it can be
+//! What always holds here: every stored record is on the first store. The mirror follows: at once if it can be
 //! reached, else as soon as it can, when everything that it lacks is copied. It is read when the first has
 //! not got a chunk or has it damaged, and never for a pointer as long as the first has one: two stores that
 //! both decide about a pointer would lose updates.
@@ -298,7 +298,7 @@ impl Store for Mirrored {
     }
 
     fn room(&self) -> Option<Room> {
-        // The mirror may be full, and what is written is written all the same.
+        // The mirror may be full, and a record is written all the same.
         self.both.store.room()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What always holds here: each open of `.ctl` is its own conversation, and the uid that opened it is
 //! the one that counts; a request runs on a thread of its own, so a front never waits for it; a
-//! reader waits only while a request runs; what was read of a request is wiped.
+//! reader waits only while a request runs; the bytes of a request are wiped.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};

@@ -97,7 +97,7 @@ impl Cursor {
 
     fn remember(&mut self, number: u64, name: &[u8]) {
         if number != self.recent_end {
-            // The reader jumped: what comes now is remembered from here on.
+            // The reader jumped: entries are remembered from here on.
             self.recent.clear();
         }
         if self.recent.len() == RECENT_MAX {

@@ -235,7 +235,7 @@ impl Daemon {
             }
             daemon.detach(&signed);
         };
-        // Not on the thread that answers requests: what programs wrote comes through it.
+        // Not on the thread that answers requests: writes of programs come through it.
         let thread = std::thread::Builder::new().name("safed-end".to_owned());
         if let Err(error) = thread.spawn(end) {
             self.problem(format!("ending the session: {error}"));

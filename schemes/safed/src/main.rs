@@ -205,7 +205,7 @@ fn serve_at(
     Ok(())
 }
 
-/// Sees that what is kept in the state folder is this user's alone.
+/// Sees that the files in the state folder are this user's alone.
 fn own_state(state: &Path) -> Result<(), String> {
     let ours = || {
         safeos_store::whose::check(state)

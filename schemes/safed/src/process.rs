@@ -28,7 +28,7 @@ pub fn harden() -> io::Result<()> {
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut files) == 0 {
             files.rlim_cur = files.rlim_max;
-            // Refused, we live with what there is.
+            // Refused, we live with the present limit.
             let _ = libc::setrlimit(libc::RLIMIT_NOFILE, &files);
         }
         // The kernel's table of open files grows now: later, with many threads, some request would wait for that.

@@ -112,7 +112,7 @@ fn take(stream: &mut UnixStream, conversation: &Arc<Conversation>, part: &[u8]) 
     stream.write_all(&busy.to_line()).is_ok()
 }
 
-/// Passes on what is answered until there is nothing more; false if the other end has gone.
+/// Passes on the answers until there are no more; false if the other end has gone.
 fn answer(stream: &mut UnixStream, conversation: &Arc<Conversation>) -> bool {
     loop {
         let (say, hear) = mpsc::channel();

@@ -370,7 +370,7 @@ fn a_change_from_elsewhere_is_seen_by_every_name_and_in_open_files() {
         .unwrap();
     let ino = open.metadata().unwrap().ino();
     let time = 1_234_567_890_123_456_789_i128;
-    // As long, longer, shorter, empty: what a merge makes of it.
+    // As long, longer, shorter, empty: a merge may leave any of these.
     for content in [
         vec![b'b'; 10_000],
         vec![b'c'; 50_000],

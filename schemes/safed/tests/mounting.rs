@@ -49,7 +49,7 @@ fn complaint(mut command: Command) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// The options of what is mounted at a path, the file system's own after them.
+/// The options of a mount at a path, the file system's own after them.
 fn options(point: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let line = table

@@ -461,7 +461,7 @@ mod aio {
             assert_eq!(done, 1, "{}", Error::last_os_error());
         }
 
-        /// Waits for one: what it gave.
+        /// Waits for one; returns its result.
         pub fn wait(&self) -> i64 {
             let mut event = [0_i64; 4];
             let null = std::ptr::null_mut::<libc::timespec>();

@@ -1,10 +1,10 @@
 //! Hours of work: two computers with one home at a gateway write, rename, read and remove files, publish and merge,
-//! again and again, and what their programs take of this computer must not grow.
+//! again and again, and the memory and files of their programs must not grow.
 //!
 //!     soak MINUTES        (./build.sh soak MINUTES)
 //!
 //! A line every few seconds has memory, descriptors and threads of each daemon and of the gateway, and the size of the
-//! computers' caches. At the end both homes are compared with what was written, byte for byte. It fails if contents
+//! computers' caches. At the end both homes are compared with the contents written, byte for byte. It fails if contents
 //! differ, or if after a third of the time something goes on growing.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -30,7 +30,7 @@ const MEMORY_WAVE: f64 = 6.0 * 1048576.0;
 /// Descriptors and threads that come and go.
 const COUNT_WAVE: f64 = 12.0;
 
-/// One computer and what its own folder of the home should hold.
+/// One computer and the expected content of its own folder of the home.
 struct Worker {
     computer: Computer,
     folder: &'static str,

@@ -139,7 +139,7 @@ fn the_second_run_joins_the_first_and_the_last_one_out_signs_out() {
         "echo first > first; echo ready; while ! test -e go; do sleep 0.05; done; echo end > end";
     let mut first = Running::start(&mut in_shell(&computer, script));
     first.until("ready");
-    // No password is needed for what is open.
+    // No password is needed for an open session.
     let script = "cat first; echo joined > joined; safe status --json";
     let mut second = in_shell(&computer, script);
     second.env_remove("SAFE_PASSWORD_FILE");

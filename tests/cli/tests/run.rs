@@ -1,4 +1,4 @@
-//! `safe run`: the command's environment, its signals, its code; and what is left when it has ended.
+//! `safe run`: the command's environment, its signals, its code; and the state after its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;

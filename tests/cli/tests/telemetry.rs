@@ -40,7 +40,7 @@ impl Talkative {
     }
 }
 
-/// Where any of what is secret stands in a text.
+/// Where any of the secrets stands in a text.
 fn found(text: &str, secrets: &[String]) -> Vec<String> {
     let small = text.to_lowercase();
     secrets

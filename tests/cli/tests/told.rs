@@ -23,7 +23,7 @@ fn serve(host: &Computer) -> (Running, String) {
     (gateway, url)
 }
 
-/// A gateway, what stands before it, and a computer that knows only that.
+/// A gateway, the proxy before it, and a computer that knows only that.
 struct World {
     gateway: Running,
     narrow: Narrow,
@@ -57,7 +57,7 @@ impl World {
         self.computer.json(&["status"])["waiting"].clone()
     }
 
-    /// Everything is published, and nothing is said any more of what was in the way.
+    /// Everything is published, and the obstacle is not mentioned any more.
     fn is_published(&self) {
         self.computer.sync();
         let status = self.computer.json(&["status"]);

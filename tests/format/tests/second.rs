@@ -227,7 +227,7 @@ fn early_commit(files: &[(&str, u64, u64, u8)]) -> Vec<u8> {
         }
         // All four times are the start of 1970.
         out.extend([7 | bits, 0, 0]);
-        // The root folder is the parent; what is smaller by d is 2 d - 1.
+        // The root folder is the parent; a number smaller by d is 2 d - 1.
         num((2 * (ino - 2)).saturating_sub(1), out);
         num(0, out);
     };

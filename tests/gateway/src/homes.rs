@@ -1,4 +1,4 @@
-//! Homes at a gateway, and what the gateway says that it has sent.
+//! Homes at a gateway, and the gateway's counts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub struct Done {
     pub pointers: u64,
     /// Others, but for the one that asks for this.
     pub others: u64,
-    /// Bytes of what was sent.
+    /// Bytes sent.
     pub sent: u64,
 }
 

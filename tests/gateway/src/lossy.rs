@@ -15,10 +15,10 @@ use safeos_store::{Link, Network};
 /// The space for bytes that were sent and not acknowledged yet.
 pub const ROOM_BYTES: usize = 0xffff;
 
-/// The network; what it has done can be looked at.
+/// The network; its events can be looked at.
 pub struct Lossy {
     started: Instant,
-    /// Room for what is not acknowledged; `None` on a network that keeps what it takes.
+    /// Room for unacknowledged bytes; `None` on a network that keeps what it takes.
     room: Option<usize>,
     seen: Arc<Seen>,
 }

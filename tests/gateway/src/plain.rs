@@ -1,4 +1,4 @@
-//! Requests written by hand, and what comes back.
+//! Requests written by hand, and their answers.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

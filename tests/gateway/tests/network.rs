@@ -246,7 +246,7 @@ fn words_that_change_places_unnoticed_change_nothing() {
             cut_at: None,
             ..weather(seed + 100)
         };
-        // A request that was damaged may ask for what it does not mean, and then send what is there.
+        // A request that was damaged may ask for something else, and then send what is there.
         comes_to_an_end(seed, move || home_over(seed, swapped, 3));
     }
 }
@@ -353,7 +353,7 @@ fn home_over(seed: u64, weather: Weather, again_max: u32) {
     third.sign_out(false, false, &()).unwrap();
 }
 
-/// Records alone, by one thread: what has happened on the line.
+/// Records alone, by one thread: the events on the line.
 fn records_over(seed: u64, weather: Weather, parts: Parts) -> (u64, u64) {
     let store = Arc::new(Counting::default());
     let air = Netsim::start(seed, weather, store.clone(), server());
@@ -364,7 +364,7 @@ fn records_over(seed: u64, weather: Weather, parts: Parts) -> (u64, u64) {
         .collect();
     let addresses: Vec<Address> = chunks.iter().map(Chunk::address).collect();
     let mut tries = 0;
-    // A request that was damaged unnoticed may ask for what it does not mean.
+    // A request that was damaged unnoticed may ask for something else.
     let damage = weather.swapped > 0;
     while let Err(error) = far.put_chunks(&chunks) {
         assert!(damage || error.retry(), "{error:?}");

@@ -20,7 +20,7 @@ use safeos_store::{Error, HttpOptions, HttpStore, MemoryStore, Network, Parts, P
 
 /// The bytes that an upload from such a computer may have on a connection before it is answered.
 const UNANSWERED_MAX: usize = 48 * 1024;
-/// A long time, for what should come at once.
+/// A long time, for events that should come at once.
 const SOON: Duration = Duration::from_secs(20);
 
 fn start(limits: Limits) -> (Arc<MemoryStore>, Server) {
@@ -86,7 +86,7 @@ fn what_a_network_loses_is_never_stored_and_in_parts_all_of_it_is() {
         stall: Duration::from_millis(500),
         ..Limits::default()
     });
-    // The fault: what goes in one request never arrives, and the sender is told so.
+    // The fault: a body in one request never arrives, and the sender is told so.
     let network = Arc::new(Lossy::new());
     let far = open(&server.url(), &options(&network, Parts::Never));
     let error = far.put_chunks(&records()[..2]).unwrap_err();
@@ -429,7 +429,7 @@ fn what_makes_no_body_is_refused_by_name_and_stores_nothing() {
     assert_eq!(held.stats().unwrap().chunks, 0);
 }
 
-/// Waits for what must come soon.
+/// Waits for a condition that must come soon.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
@@ -465,7 +465,7 @@ fn half_a_body_is_forgotten_and_gives_its_memory_back() {
     });
     let put = format!("PUT /v1/chunks/{}", two.address());
     assert_eq!(then(to, &put, &two.address(), "").code(), "missing_parts");
-    // It earns no time with what was there.
+    // It earns no time with bytes that were there.
     let one = chunk(1, 1 << 20);
     assert_eq!(
         part(to, &one.address(), 0, 1 << 20, "", &one.bytes()[..9000]).status,

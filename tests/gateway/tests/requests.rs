@@ -1,4 +1,4 @@
-//! Every endpoint, with what is right and what is wrong; nothing that comes in over the network harms a gateway.
+//! Every endpoint, with right and wrong requests; nothing that comes in over the network harms a gateway.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{Read, Write};

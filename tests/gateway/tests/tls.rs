@@ -219,7 +219,7 @@ fn a_renewed_certificate_is_taken_on_both_sides() {
     let far = open(&server.url(), Some(&trusted), None).unwrap();
     far.stats().unwrap();
     let (new, new_key) = authority(folder.path(), "renewed", &names, None);
-    // Between the two files nothing fits, and what was there holds.
+    // Between the two files nothing fits, and the former certificate holds.
     fs::copy(&new, &chain).unwrap();
     std::thread::sleep(Duration::from_millis(1100));
     far.stats().unwrap();

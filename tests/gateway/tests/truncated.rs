@@ -88,7 +88,7 @@ fn only(store: &MemoryStore, allowed: &BTreeSet<Address>, how: &str) {
     }
 }
 
-/// Positions in a body: its ends, what stands at a boundary, and some between.
+/// Positions in a body: its ends, those at a boundary, and some between.
 fn positions(len: usize, boundaries: &[usize]) -> Vec<usize> {
     let near = |at: &usize| [at.saturating_sub(1), *at, at + 1];
     let mut found: BTreeSet<usize> = boundaries.iter().flat_map(near).collect();

@@ -29,7 +29,7 @@ pub const BOB: User = User {
     name: "bob",
 };
 
-/// Where a user's own files are. Not in `/tmp`: what lies there others may replace, and `safe` keeps nothing there.
+/// Where a user's own files are. Not in `/tmp`: others may replace files there, and `safe` keeps nothing there.
 fn home_of(uid: u32) -> String {
     format!("/home/safe-guest-{uid}")
 }

@@ -51,7 +51,7 @@ fn obey(order: &Order) {
         None => "never".to_owned(),
     };
     text.push_str(&format!("guest: done {} {code}\n", order.number));
-    // Line by line: what others say stands between lines then, and not in them.
+    // Line by line: output of others stands between lines then, and not in them.
     let mut out = std::io::stdout().lock();
     for line in text.split_inclusive('\n') {
         let _ = out.write_all(line.as_bytes());

@@ -11,7 +11,7 @@ use safeos_guest_tests::content::{content, sum};
 /// Written and read at a time.
 const BLOCK: usize = 1 << 20;
 
-/// Runs one of them; what it found goes to standard output.
+/// Runs one of them; its findings go to standard output.
 pub fn run(what: &str, arguments: &[String]) {
     let argument = |index: usize| arguments.get(index).expect("an argument").as_str();
     let number = |index: usize| argument(index).parse::<u64>().expect("a number");

@@ -9,7 +9,7 @@
 /// A command for the guest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Order {
-    /// Told back with what became of it.
+    /// Told back with the outcome.
     pub number: u32,
     /// Whom it runs as.
     pub uid: u32,

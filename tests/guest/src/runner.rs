@@ -21,7 +21,7 @@ pub const KEPT: &str = "/var/lib/safe-guest";
 const CASE_SECONDS: u64 = 120;
 /// One of them makes a hundred thousand files.
 const LONG_CASE: (&str, u64) = ("a_hundred_thousand_entries", 1800);
-/// How much of what a failed test said is passed on.
+/// How much of a failed test's output is passed on.
 const SAID_MAX: usize = 4000;
 
 /// How much longer than on two processors that do nothing else a test may take.
@@ -89,7 +89,7 @@ fn run(program: &Path, name: &str, uid: u32, seconds: u64) {
     println!("guest: failed {name}");
 }
 
-/// Runs a command to its end, or to the end of its time; what it said, as much as is worth repeating.
+/// Runs a command to its end, or to the end of its time; returns its output, as much as is worth repeating.
 pub fn run_for(command: &mut Command, limit: Duration) -> (Option<ExitStatus>, String) {
     let (mut hears, says) = std::io::pipe().expect("a pipe");
     command.stdin(Stdio::null());

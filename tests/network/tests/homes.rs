@@ -117,7 +117,7 @@ fn records(world: &mut World) {
     let spent = store.spent();
     assert_eq!((spent.records, spent.payments), (3, 1));
     assert!(spent.money.tokens <= cost.tokens, "{spent:?} {cost}");
-    // About: what is there is not paid for again.
+    // About: existing records are not paid for again.
     store.put_chunks(&some).unwrap();
     assert_eq!(world.chain.payments() - before, 3);
 

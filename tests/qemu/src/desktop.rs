@@ -21,7 +21,7 @@ pub const START_MAX: Duration = Duration::from_secs(900);
 /// A password is stretched, an account made, a home fetched, a desktop drawn: all on an emulated processor, for which
 /// 256 MiB are far away. Six seconds where nothing else runs were minutes beside three compilers.
 const OPEN_MAX: Duration = Duration::from_secs(1800);
-/// From a click in the menu to what the program says.
+/// From a click in the menu to the program's output.
 const PROGRAM_MAX: Duration = Duration::from_secs(600);
 /// From a click to the menu.
 const MENU: Duration = Duration::from_secs(2);
@@ -213,7 +213,7 @@ fn logs_out(desk: &mut Desk) -> Result<(), String> {
 pub fn leaves(screen: &mut Screen) -> Result<(), String> {
     click(screen, &Menu::Button)?;
     click(screen, &Menu::Row(0))?;
-    // Out of the way of what is compared.
+    // Out of the way of the compared part.
     let size = screen.monitor.picture()?.size;
     screen.monitor.point(0, 0, size)?;
     screen.will_end(Outcome::LauncherEnded(None));

@@ -18,7 +18,7 @@ const SERVICES: &str = "usr/lib/init.d";
 /// Texts that are read here are not longer.
 const TEXT_MAX: usize = 1 << 20;
 
-/// As in `recipes/safeos.toml`, so that what is tested is what an image has.
+/// As in `recipes/safeos.toml`, so that the tests see the daemon of an image.
 const DAEMON: (&str, &str) = (
     "05_safed.service",
     "[unit]\ndescription = \"safe: scheme\"\nrequires_weak = [\"00_base.target\"]\n\n[service]\ncmd = \"safed\"\n\

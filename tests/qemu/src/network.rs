@@ -54,7 +54,7 @@ impl Sight {
     }
 }
 
-/// Both computers and what is between them.
+/// Both computers and the line between them.
 struct Both {
     console: Console,
     sight: Sight,

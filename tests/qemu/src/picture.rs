@@ -104,7 +104,7 @@ fn near(one: &[u8], other: &[u8]) -> bool {
         .all(|(one, other)| one.abs_diff(*other) <= NEAR)
 }
 
-/// A line of text, and what comes after it.
+/// A line of text, and the bytes after it.
 fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = bytes.iter().take(32).position(|byte| *byte == b'\n')?;
     Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))

@@ -2,7 +2,7 @@
 //!
 //! Every key that is sent to the guest goes to a state machine of our own too, and then the guest's screen must come to
 //! look like ours. So no key is sent before the last one has arrived, however slow the guest is, and
-//! a picture is compared with what is meant and not with one that was true once.
+//! a picture is compared with the intended one and not with one that was true once.
 //!
 //! What always holds here: nothing is waited for without a limit.
 
@@ -26,12 +26,12 @@ const KEY_MAX: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(80);
 /// How much of the screen must be as it is drawn here. The clock and the pointer are not.
 const LIKE: f64 = 0.96;
-/// How much of what a key changes.
+/// The part of a key's change that must be there.
 const CHANGED_LIKE: f64 = 0.9;
-/// The layouts that `inputd` lists; what is seen of them is the one in use.
+/// The layouts that `inputd` lists; only the one in use is visible.
 const LAYOUTS: [&str; 6] = ["dvorak", "us", "gb", "azerty", "bepo", "it"];
 
-/// The guest's screen and what must be on it.
+/// The guest's screen and its expected content.
 pub struct Screen {
     /// The way to the guest's keyboard and mouse.
     pub monitor: Monitor,
@@ -114,7 +114,7 @@ impl Screen {
         }
     }
 
-    /// Presses a key and waits for what it does.
+    /// Presses a key and waits for its effect.
     pub fn press(&mut self, key: Key) -> Result<(), String> {
         let names: &[&str] = match key {
             Key::Tab => &["tab"],
@@ -154,7 +154,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Clicks something and waits for what it does.
+    /// Clicks something and waits for its effect.
     pub fn click(&mut self, target: Target) -> Result<(), String> {
         let placed = self.painter.layout().and_then(|layout| {
             let is_it = |placed: &&Placed| placed.target == Some(target);
@@ -172,7 +172,7 @@ impl Screen {
         self.happens(Event::Release(Some(target)))
     }
 
-    /// Something happens here, and must in the guest; what moves is not compared.
+    /// Something happens here, and must in the guest; moving parts are not compared.
     fn happens(&mut self, event: Event) -> Result<(), String> {
         self.update(event);
         if self.state.is_shown() && !self.state.is_moving() {

@@ -49,7 +49,7 @@ impl Computer {
         let server = Server::new(&daemon, wire(Arc::clone(&kernel) as Arc<dyn Wire>));
         let root = server.scheme_root().unwrap();
         server.start().unwrap();
-        // Elsewhere, as homes on a network are: what was not read yet has to be fetched.
+        // Elsewhere, as homes on a network are: unread records have to be fetched.
         let store = MemoryStore::new(Traits {
             local: false,
             paid: false,

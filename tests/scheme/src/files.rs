@@ -29,7 +29,7 @@ pub struct How {
     pub directory: bool,
     /// Do not follow a link at the end.
     pub no_follow: bool,
-    /// Permissions of what is made.
+    /// Permissions of a new node.
     pub mode: u16,
 }
 
@@ -140,7 +140,7 @@ pub trait Files: Send + Sync {
     fn write_at(&self, fd: Fd, data: &[u8], at: u64) -> Result<usize>;
     /// Moves the descriptor to the end and says where that is.
     fn seek_end(&self, fd: Fd) -> Result<u64>;
-    /// Attributes of what is open.
+    /// Attributes of an open file.
     fn fstat(&self, fd: Fd) -> Result<Meta>;
     /// Attributes, links followed.
     fn stat(&self, path: &str) -> Result<Meta>;
@@ -174,7 +174,7 @@ pub trait Files: Send + Sync {
     fn sync(&self, fd: Fd) -> Result<()>;
     /// Bytes in all, bytes free.
     fn space(&self, fd: Fd) -> Result<(u64, u64)>;
-    /// The absolute path of what is open.
+    /// The absolute path of an open file.
     fn path_of(&self, fd: Fd) -> Result<String>;
     /// Changes the current directory.
     fn chdir(&self, path: &str) -> Result<()>;

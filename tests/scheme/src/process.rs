@@ -1,4 +1,4 @@
-//! A program on Redox: what its C library makes of file operations.
+//! A program on Redox: the file operations of its C library.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -158,7 +158,7 @@ impl Process {
         fd
     }
 
-    /// A descriptor of what another program handed over.
+    /// A descriptor of a node that another program handed over.
     pub fn receive(&self, id: usize) -> Fd {
         self.keep(id, true, O_RDONLY)
     }
@@ -167,7 +167,7 @@ impl Process {
         self.open.lock().get(&fd).copied().ok_or(EBADF)
     }
 
-    /// The daemon's number of what is open.
+    /// The daemon's number of an open file.
     pub fn id(&self, fd: Fd) -> usize {
         self.description(fd).expect("an open descriptor").id
     }

@@ -305,7 +305,7 @@ impl Mapping for Mapped {
 
     fn put(&self, at: usize, data: &[u8]) {
         let to = self.range(at, data.len()) as *mut u8;
-        // SAFETY: as above; cases write to what they mapped for writing.
+        // SAFETY: as above; cases write only to mappings for writing.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) };
     }
 

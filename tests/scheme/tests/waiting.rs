@@ -1,4 +1,4 @@
-//! Several requests at a time: what waits, what does not, and how waiting ends.
+//! Several requests at a time: which wait, which do not, and how waiting ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -69,7 +69,7 @@ fn folders(root: &Path, section: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The words of a line: runs of what a path is made of.
+/// The words of a line: runs of characters of paths.
 fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c: char| !(c.is_ascii_alphanumeric() || "_-./".contains(c)))
         .map(|word| word.trim_end_matches('.'))

@@ -31,7 +31,7 @@ impl TestDir {
         Self { path }
     }
 
-    /// Makes one on a tmpfs of its own of at most `bytes`, so that what runs wild in it cannot fill the
+    /// Makes one on a tmpfs of its own of at most `bytes`, so that a program that runs wild in it cannot fill the
     /// machine. Needs root; see [`needs_root`].
     pub fn capped(bytes: u64) -> Self {
         let place = Self::new();

@@ -186,7 +186,7 @@ pub fn set_attribute(path: &Path, name: &str, value: &[u8]) -> std::io::Result<(
     }
 }
 
-/// Sets access and modification times, nanoseconds and all, of what `path` names itself.
+/// Sets access and modification times, nanoseconds and all, of the node at `path` itself.
 pub fn set_times(path: &Path, seconds: i64, nanos: i64) {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
     let time = libc::timespec {

@@ -25,7 +25,7 @@ type Content = BTreeMap<PathBuf, Vec<u8>>;
 /// Makes a store show an older state.
 type Forge<'a> = &'a dyn Fn(&Path);
 
-/// A store with a home of two published states, and what is in it.
+/// A store with a home of two published states, and its content.
 struct Scene {
     place: TestDir,
     /// The store as it was after the first state.

@@ -320,7 +320,7 @@ fn problems(computer: &Computer) -> Vec<String> {
         .collect()
 }
 
-/// SQLite's promise rests on ours: what it said was committed is there after a kill, and the database is whole.
+/// SQLite's promise rests on ours: commits that it reported are there after a kill, and the database is whole.
 #[test]
 fn committed_transactions_of_sqlite_survive_a_kill() {
     if !has("sqlite3", "the test of SQLite under kills") {
@@ -345,7 +345,7 @@ fn committed_transactions_of_sqlite_survive_a_kill() {
     for _ in 0..(kills() / 6).max(3) {
         let before: u64 = ask("SELECT coalesce(max(n), 0) FROM t").parse().unwrap();
         let said = place.path().join("said");
-        // One line of output after each commit: outside the home, it is the journal of what was promised.
+        // One line of output after each commit: outside the home, it is the journal of the promises.
         let mut sqlite = Command::new("stdbuf")
             .args(["-oL", "sqlite3"])
             .arg(&database)

@@ -1,6 +1,6 @@
 //! The suites of others: pjdfstest and fsx. No failure is allowed in either.
 //!
-//! They run in homes whose store and state lie in a tmpfs of limited size, so that what runs wild
+//! They run in homes whose store and state lie in a tmpfs of limited size, so that a program that runs wild
 //! cannot fill the machine.
 // Test support: a failed expectation is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

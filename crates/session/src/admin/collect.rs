@@ -40,7 +40,7 @@ impl Session {
         self.collect_without(dry_run, None, progress)
     }
 
-    /// The same; a computer called `lost` will not come back, and what only it needs goes too.
+    /// The same; a computer called `lost` will not come back, and records that only it needs go too.
     pub fn collect_without(
         &self,
         dry_run: bool,
@@ -92,7 +92,7 @@ impl Session {
                     publisher.publish_all(sync_base, progress)
                 });
             let is_all_published = match published {
-                // There may be room when something is removed; what waits for it is kept.
+                // There may be room when something is removed; waiting changes are kept.
                 Err(error) if error.is_of_disk() && sync_base.apart.is_none() => false,
                 published => published.map(|_| true)?,
             };
@@ -256,7 +256,7 @@ impl Sweep<'_> {
     fn run(&self, collected: &mut Collected) -> Result<bool> {
         let session = self.session;
         let mut reached = session.reach(self.progress)?;
-        // Files without a name that are in use, and what has been written since.
+        // Files without a name that are in use, and writes since.
         let working = session.sync.home().tree().0;
         reached.add(&working, &**session.reader(), "what is not published")?;
         if !self.is_all_published {
@@ -400,7 +400,7 @@ impl Sweep<'_> {
     fn somebody_came(&self, collected: &mut Collected) -> Result<bool> {
         let list = self.claim.lease.leases.read(self.store())?;
         if list.others(&self.claim.lease.id).next().is_none() {
-            // Has come and gone: what it has published is to be looked up.
+            // Has come and gone: its publish is to be looked up.
             return Ok(false);
         }
         self.name_others(&list, collected);

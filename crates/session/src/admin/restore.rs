@@ -1,7 +1,7 @@
 //! Bringing back what was: a part of an earlier state becomes a part of the home.
 //!
-//! What always holds here: until it is whole, what is brought back hangs under a node without a name, an
-//! orphan; then one change gives it its name, and takes the name from what was there. Nothing is published
+//! What always holds here: until it is whole, the restored node hangs under a node without a name, an
+//! orphan; then one change gives it its name, and takes the name from the node that had it. Nothing is published
 //! or merged meanwhile. So at every moment the home is a home with an orphan in it, and whatever ends this
 //! early (an error, a crash, the person) leaves no trace: an orphan goes with everything under it.
 

@@ -21,7 +21,7 @@ pub(crate) trait Disk: Send + Sync {
     fn create(&self, path: &Path) -> io::Result<File>;
     /// Writes all of `bytes` at `offset`.
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// The same for what only makes later writes faster: not where room is scarce.
+    /// The same for a write that only makes later ones faster: not where room is scarce.
     fn write_ahead(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Returns when everything written to `file` is on the disk.
     fn sync(&self, file: &File) -> io::Result<()>;
@@ -29,7 +29,7 @@ pub(crate) trait Disk: Send + Sync {
     fn cut(&self, file: &File, len: u64) -> io::Result<()>;
 }
 
-/// The disk itself, with what is kept back on it: a full disk takes little things all the same.
+/// The disk itself, with its reserve: a full disk takes little things all the same.
 pub(crate) struct RealDisk(pub(crate) Arc<Reserve>);
 
 impl Disk for RealDisk {

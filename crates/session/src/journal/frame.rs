@@ -1,4 +1,4 @@
-//! Frames: what the stage keeps, and how they are cut into pieces that fit.
+//! Frames: the entries of the stage, and how they are cut into pieces that fit.
 //!
 //! What always holds here: a piece is at most [`PIECE_MAX`] bytes; long data become several frames of
 //! data, and a long batch becomes several pieces that come back as one or not at all.
@@ -34,7 +34,7 @@ pub(crate) enum Frame<'a> {
 pub(crate) enum OwnedFrame {
     /// Changes to the tree that belong together.
     Batch(Vec<u8>),
-    /// Content of a file; may be a part of what was appended at once.
+    /// Content of a file; may be a part of one append.
     Data {
         /// The file's inode number.
         ino: u64,

@@ -1,6 +1,6 @@
 //! Reading what an earlier session left.
 //!
-//! What always holds here: the frames given out are the first ones of what was appended, each once, in
+//! What always holds here: the frames given out are the first ones appended, each once, in
 //! order, without a gap. Nothing on the disk is changed.
 
 use std::path::Path;
@@ -88,7 +88,7 @@ pub(super) fn replay(
     Ok(Some(found))
 }
 
-/// The segments whose headers open, with their places in `names`; and what to say of others.
+/// The segments whose headers open, with their places in `names`; and the message on others.
 #[allow(clippy::type_complexity)]
 fn open_all(names: &[Name], key: &Key) -> Result<(Vec<(usize, Reader)>, Option<String>)> {
     let mut readers: Vec<(usize, Reader)> = Vec::new();

@@ -165,7 +165,7 @@ pub(super) struct Segment {
     pub(super) frames: u64,
     /// Where the zeros end that were written ahead.
     zeroed: u64,
-    /// A sync has failed: what the file holds after `len` is not known.
+    /// A sync has failed: the content of the file after `len` is not known.
     pub(super) broken: bool,
 }
 

@@ -302,7 +302,7 @@ proptest! {
         let dir = folder();
         let dir = dir.path();
         let mut stage = begin(dir, &key(), [1; 16], &[0]).unwrap();
-        // Closed segments, the current one, and what is only in memory; per segment number, base, frames.
+        // Closed segments, the current one, and frames only in memory; per segment number, base, frames.
         let mut model: Vec<Kept> = vec![(0, vec![0], Vec::new())];
         let mut waiting: Vec<Vec<u8>> = Vec::new();
         let mut count = 0u64;

@@ -243,7 +243,7 @@ impl Writer {
     }
 
     /// Removes closed segments with numbers up to `upto`, the oldest first, each one for good before
-    /// the next: what a crash leaves has no gap. How many bytes of frames went.
+    /// the next: a crash leaves no gap. How many bytes of frames went.
     pub(super) fn forget(&mut self, upto: u64) -> (u64, Result<()>) {
         let mut bytes = 0;
         while let Some(closed) = self.closed.first()

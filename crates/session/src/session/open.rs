@@ -285,7 +285,7 @@ fn open_in(
     };
     let store = &*options.store;
     let opened = match local.unwritable() {
-        // Without the store it opens with what is here, or not at all.
+        // Without the store it opens with the files here, or not at all.
         None => before_a_session(store, progress, &|| offline, |told| {
             opening.to_write(&steps(told))
         }),
@@ -336,8 +336,8 @@ impl Opening<'_> {
         Home::new(reader, packs, stage, tree, owners, limits, reserve)
     }
 
-    /// Whether the head is, or comes from, what this computer has seen last, and what that was. An error if not, unless
-    /// the person accepts it.
+    /// Whether the head is, or comes from, the state that this computer has seen last, and that state. An error if not,
+    /// unless the person accepts it.
     fn seen(&self, reader: &Reader) -> Result<(Option<Seen>, bool)> {
         let seen = self.local.seen(self.account.home_key())?;
         let follows = match &seen {
@@ -382,7 +382,7 @@ impl Opening<'_> {
         )
     }
 
-    /// Opens the home with what an interrupted session has left, to be worked on.
+    /// Opens the home with the changes of an interrupted session, to be worked on.
     fn to_write(&self, step: &dyn Fn(&str)) -> Result<Arc<Synchronizer>> {
         let (account, local, head) = (self.account, self.local, self.head);
         let (packs, reader) = self.reader()?;
@@ -398,7 +398,7 @@ impl Opening<'_> {
         };
         let interrupted = Interrupted::find(local, &self.ancestry(&reader), head, kept)?;
         if interrupted.is_none() {
-            // All is published, and nothing refers to what waits for an upload all the same.
+            // All is published, and nothing refers to packs that wait for an upload all the same.
             packs.let_needless_go();
         }
         let base = match &interrupted {
@@ -480,7 +480,7 @@ pub(crate) fn waiting_packs(local: &Local, account: &Account) -> Result<BTreeSet
     Ok(packs)
 }
 
-/// Whether what the store shows is, or comes from, what this computer has seen last.
+/// Whether the store's head is, or comes from, the state that this computer has seen last.
 fn follows(ancestry: &Ancestry<'_>, head: &Head, seen: &Seen, offline: bool) -> Result<bool> {
     if head.address() == seen.head {
         return Ok(head.counter() >= seen.counter);
@@ -546,7 +546,7 @@ impl Interrupted {
         Self::place(ancestry, head, kept, id, base).map(Some)
     }
 
-    /// Finds the state that the stage belongs on: its own newest commit, or what it began with.
+    /// Finds the state that the stage belongs on: its own newest commit, or its base.
     fn place(
         ancestry: &Ancestry<'_>,
         head: &Head,
@@ -570,7 +570,7 @@ impl Interrupted {
         if let Some(state) = found.or_else(|| kept.base.filter(|base| base.address == began)) {
             return Ok(on(state));
         }
-        // Not in the history of the head: what it began with may still be there.
+        // Not in the history of the head: the stage's base may still be there.
         let chunk = ancestry.store.get_chunk(&began)?;
         let bytes = ancestry.account.open_head(&chunk)?;
         Ok(Self {

@@ -1,6 +1,6 @@
 //! Ancestry: whether one published state comes from another, and which state two of them come from.
 //!
-//! What always holds here: "yes" is said only of what a commit says itself, by its parents or by the list of states in its
+//! What always holds here: "yes" follows only from a commit itself, by its parents or by the list of states in its
 //! tree, and both are sealed: a store cannot make one up. "No" may be the answer for a history that the store has lost;
 //! a wrong "no" costs nothing but the person's time.
 
@@ -68,7 +68,7 @@ impl Ancestry<'_> {
         if self.comes_from(theirs, ours)? {
             return Ok(Some(ours.clone()));
         }
-        // A store that was put back has lost, perhaps, what ours refers to.
+        // A store that was put back has lost, perhaps, records that ours refers to.
         if unless_lost(self.comes_from(ours, theirs))?.unwrap_or(false) {
             return Ok(Some(theirs.clone()));
         }

@@ -1,6 +1,6 @@
 //! Background work of a session: packing in time, a durable stage, publishing.
 //!
-//! What always holds here: what makes changes durable on this computer waits for no publish.
+//! What always holds here: work that makes changes durable on this computer waits for no publish.
 //!
 //! Where nothing is paid for, a home is published seconds after the last change, and at the latest some
 //! seconds after the first; where records are paid for, when it has been quiet for long. A failed publish is tried
@@ -127,7 +127,7 @@ impl Drop for Background {
     }
 }
 
-/// Of the standard library: what other locks wait for a time on Redox keeps the processor busy.
+/// Of the standard library: on Redox a timed wait of other locks keeps the processor busy.
 struct Stop(Arc<(Mutex<bool>, Condvar)>);
 
 /// A background publish stops when the session does.
@@ -214,7 +214,7 @@ fn keeper(sync: &Weak<Synchronizer>, stop: &Stop) {
     }
 }
 
-/// Waits for what other computers publish, where the store tells of it.
+/// Waits for changes of other computers, where the store announces them.
 fn listener(sync: &Weak<Synchronizer>, stop: &Stop) {
     let counter = |sync: &Weak<Synchronizer>| Some(sync.upgrade()?.facts.lock().counter);
     let mut pause = TICK;

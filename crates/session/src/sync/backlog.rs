@@ -6,7 +6,7 @@ use crate::clock::precise;
 use crate::time::to_the_second;
 use crate::{Error, Nanos, Waiting};
 
-/// How it stands with what is not published.
+/// The state of unpublished changes.
 #[derive(Default)]
 pub(crate) struct Backlog(Mutex<State>);
 

@@ -117,7 +117,7 @@ impl Publisher<'_> {
         Ok(published)
     }
 
-    /// The same, and the stage has nothing then that came before: what it says is published even where nothing that a
+    /// The same, and the stage then has no earlier frames: they are published even where nothing that a
     /// person can see has changed.
     pub(crate) fn publish_all(
         &self,
@@ -131,7 +131,7 @@ impl Publisher<'_> {
         Ok(published)
     }
 
-    /// Publishes the tree as it is now, if it differs from what is published.
+    /// Publishes the tree as it is now, if it differs from the published one.
     fn commit(&self, sync_base: &mut SyncBase, progress: &dyn Progress) -> Result<bool> {
         let home = &*self.sync.home;
         if sync_base.apart.is_some() {
@@ -317,7 +317,7 @@ impl Publisher<'_> {
         self.absorb_into(sync_base, ours, theirs)
     }
 
-    /// The same for what goes on from `ours`, whose base is the tree of `sync_base`.
+    /// The same for a state that goes on from `ours`, whose base is the tree of `sync_base`.
     pub(crate) fn absorb_into(
         &self,
         sync_base: &mut SyncBase,
@@ -341,7 +341,7 @@ impl Publisher<'_> {
         let (mut conflicts, changed, local);
         let mut tries = 0;
         loop {
-            // After QUICK_TRIES_MAX attempts writers are blocked; what the merge reads is in memory by then.
+            // After QUICK_TRIES_MAX attempts writers are blocked; the nodes that the merge reads are in memory by then.
             let _waiting = (tries >= QUICK_TRIES_MAX).then(|| home.hold_changes());
             tries += 1;
             home.flush_all()?;

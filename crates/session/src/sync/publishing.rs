@@ -1,4 +1,4 @@
-//! When a synchronizer publishes, and what follows from it.
+//! When a synchronizer publishes, and the consequences.
 
 use safeos_account::{Account, Head};
 use safeos_store::Store;

@@ -1,5 +1,5 @@
-//! A store whose newest state does not come from what this computer has published: its disk was put back to a backup,
-//! or of two states that were published at once the other was kept.
+//! A store whose newest state does not come from the state that this computer has published: its disk was put back to a
+//! backup, or of two states that were published at once the other was kept.
 //!
 //! What always holds here: the base of a merge is a state that both sides come from, so that nothing counts as removed
 //! because the store has forgotten it; where none is known, nothing is merged unless the person was asked, and then
@@ -145,7 +145,8 @@ impl Publisher<'_> {
         self.forget_lost_states(&State::of(theirs)?, kept)
     }
 
-    /// Takes those states from the home's list that the store has lost: what lists them would count as damaged for good.
+    /// Takes those states from the home's list that the store has lost: nodes that list them would count as damaged for
+    /// good.
     fn forget_lost_states(&self, theirs: &State, kept: Option<Address>) -> Result<()> {
         let ancestry = self.ancestry();
         let tree = self.sync.home.tree().0;
@@ -192,7 +193,7 @@ impl Publisher<'_> {
     }
 
     /// The packs that a head with this tree refers to and the one before does not. Where the two have nothing to do with
-    /// each other, all of them: what the other head refers to may be lost too, and be here.
+    /// each other, all of them: the packs of the other head may be lost too, and be here.
     pub(crate) fn new_packs(&self, sync_base: &SyncBase, tree: &Tree) -> Result<NewPacks> {
         let mut new = NewPacks {
             nodes: self.sync.home.packs().fresh_nodes(),

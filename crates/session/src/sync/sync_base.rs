@@ -12,7 +12,7 @@ use crate::sync::ancestry::State;
 /// The state that was published last.
 pub(crate) struct SyncBase {
     pub(crate) head: Head,
-    /// The tree that is the base of what is being worked on.
+    /// The tree that is the base of the working tree.
     pub(crate) tree: Tree,
     /// [`Home::changes`](crate::worktree::home::Home::changes) when that was.
     pub(crate) changes: u64,
@@ -20,7 +20,8 @@ pub(crate) struct SyncBase {
     pub(crate) bytes: u64,
     /// The head that was the newest here before another computer's was merged: the next commit names both.
     pub(crate) merged: Option<Address>,
-    /// When `head` does not come from what was published here: what is to be said and seen to before the next commit.
+    /// When `head` does not come from the state that was published here: the facts to report and repair before the next
+    /// commit.
     pub(crate) apart: Option<Apart>,
 }
 
@@ -87,7 +88,7 @@ impl NewPacks {
 
 /// The base of a merge.
 pub(crate) struct Base {
-    /// `None`: what was published here last, as it should be.
+    /// `None`: the state that was published here last, as it should be.
     pub(super) apart: Option<Tree>,
 }
 

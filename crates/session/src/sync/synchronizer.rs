@@ -171,8 +171,8 @@ impl Synchronizer {
         self.listeners.write().push(listener);
     }
 
-    /// Calls `flusher` when what a system keeps back of what was written is to be in the home: before another computer's
-    /// changes are merged, over which it would come later, and before the session ends.
+    /// Calls `flusher` when writes that a system keeps back are to be in the home: before another computer's
+    /// changes are merged, over which they would come later, and before the session ends.
     pub(crate) fn on_flush(&self, flusher: Box<dyn Fn() + Send + Sync>) {
         self.flushers.write().push(flusher);
     }

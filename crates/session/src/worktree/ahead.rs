@@ -60,7 +60,7 @@ impl Home {
         }
     }
 
-    /// Has packs fetched from elsewhere, or what a file has of them.
+    /// Has packs fetched from elsewhere, or the file's parts of them.
     fn wish_ahead(&self, ino: Ino, offset: u64, end: u64) {
         for _ in 0..NODES_WAITED_FOR {
             // Readers of one file take turns, so that no block is requested twice.
@@ -75,7 +75,7 @@ impl Home {
                 _ => self.packs.downloads().packs_ahead() as u64 * PACK_BLOCKS,
             };
             let until = next.saturating_add(blocks);
-            // One pack more: what the file has of the last one is to be known.
+            // One pack more: the file's part of the last one is to be known.
             let stored = self.stored(ino, next, until.saturating_add(PACK_BLOCKS));
             let is_all = stored.missing.is_none()
                 && stored

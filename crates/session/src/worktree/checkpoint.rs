@@ -41,7 +41,7 @@ impl Checkpoint {
         self.changes
     }
 
-    /// The tree to publish: what has a name, and no content beyond a file's end.
+    /// The tree to publish: the nodes with a name, and no content beyond a file's end.
     pub(crate) fn into_tree(self, reader: &Reader) -> Result<Tree> {
         let mut tree = self.tree;
         leave_out(reader, self.orphans, &mut tree)?;
@@ -82,8 +82,8 @@ impl Home {
         self.unlog_all();
         let complete = self.stage.complete(checkpoint.segment);
         match complete.and_then(|()| self.log_all()) {
-            // Nothing was in memory only: what the disk does not take is published all the same, and then the stage does
-            // without it. That is how a full disk is left.
+            // Nothing was in memory only: frames that the disk does not take are published all the same, and then the
+            // stage does without it. That is how a full disk is left.
             Err(_) if checkpoint.whole => Ok(()),
             kept => kept,
         }
@@ -180,8 +180,8 @@ impl Home {
     }
 }
 
-/// A file of which the end is in packs and something before it still in memory gets its length: what is not there
-/// reads as zeros, and nothing lies beyond the end.
+/// A file of which the end is in packs and something before it still in memory gets its length: missing blocks
+/// read as zeros, and nothing lies beyond the end.
 fn cover(reader: &Reader, in_memory: Vec<Ino>, tree: &mut Tree) -> Result<()> {
     for ino in in_memory {
         let Some(Value::Inode(inode)) = tree.get(reader, &Key::inode(ino))? else {
@@ -203,7 +203,7 @@ fn cover(reader: &Reader, in_memory: Vec<Ino>, tree: &mut Tree) -> Result<()> {
     }
     Ok(())
 }
-/// Nodes without names are this session's alone, with what has a name in them only.
+/// Nodes without names are this session's alone, with nodes that have a name in them only.
 fn leave_out(reader: &Reader, mut orphans: Vec<Ino>, tree: &mut Tree) -> Result<()> {
     let mut named: HashMap<Ino, u32> = HashMap::new();
     loop {

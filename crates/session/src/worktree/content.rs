@@ -1,4 +1,4 @@
-//! The content of files: what reading and writing share.
+//! The content of files: the common part of reading and writing.
 
 mod read;
 mod write;
@@ -107,7 +107,7 @@ impl Home {
         })
     }
 
-    /// The inode as it is with what is in memory.
+    /// The inode with the state in memory.
     pub(crate) fn inode(&self, ino: Ino) -> Result<Inode> {
         let Some(file) = self.files.get(ino) else {
             return self.look(|look| Ok(look.inode(ino)?.as_ref().clone()));

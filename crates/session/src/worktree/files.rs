@@ -62,7 +62,7 @@ impl State {
         !self.blocks.is_empty() || self.mtime.is_some() || self.ctime.is_some()
     }
 
-    /// How many bytes the stage's log would take of what is in memory, and how many packs would.
+    /// How many bytes of the state in memory the stage's log would take, and how many packs would.
     pub(crate) fn bytes_to_sync(&self) -> (usize, usize) {
         self.blocks.values().fold((0, 0), |(log, pack), block| {
             let unlogged = block.unlogged.count_ones() as usize * PAGE_BYTES;
@@ -70,7 +70,7 @@ impl State {
         })
     }
 
-    /// The inode as it is with what is in memory.
+    /// The inode with the state in memory.
     pub(crate) fn overlay(&self, inode: &Inode) -> Inode {
         let mut inode = inode.clone();
         if self.loaded {

@@ -24,7 +24,7 @@ const SEALED_BYTES: usize = 1 + BLOCK_BYTES / 4096 * 16 + 21;
 const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + SEALED_BYTES;
 /// The same in bytes: counted in blocks, small files would make small packs.
 const BATCH_BYTES: usize = BLOCKS_PER_BATCH * BLOCK_BYTES_MAX;
-// Room for what a pack cannot fill.
+// Room for the part of a pack that cannot be filled.
 const _: () = assert!(BATCH_BYTES + BLOCK_BYTES_MAX < PACKS_PER_BATCH * MAX_CHUNK_SIZE);
 
 /// A block on its way into a pack.

@@ -37,7 +37,7 @@ const RANGE_MAX: u64 = 1 << 39;
 /// With less than this left of a disk, in bytes, nothing more is taken.
 const ROOM_MIN: u64 = 256 * 1024;
 
-/// Looks at the tree and says what is to change in it, and what the answer is.
+/// Looks at the tree and returns the changes and the answer.
 pub(crate) type Plan<'a, T> = &'a mut dyn FnMut(TreeView<'_>) -> Result<(Batch, T), Fault>;
 
 /// The state that changes while the session works.
@@ -209,8 +209,8 @@ impl Home {
         Ok(changing)
     }
 
-    /// [`Home::changing`] for what takes room: not when only what is kept back is left of the disk, nor when what it
-    /// does not take has become much.
+    /// [`Home::changing`] for changes that take room: not when only the reserve is left of the disk, nor when the
+    /// frames that it does not take have become many.
     pub(crate) fn growing(&self) -> Result<RwLockReadGuard<'_, ()>> {
         let changing = self.changing()?;
         self.stage.accept(1)?;
@@ -223,7 +223,7 @@ impl Home {
         Ok(changing)
     }
 
-    /// [`Home::changing`] for what takes no room, or gives some back: it goes on for longer.
+    /// [`Home::changing`] for changes that take no room, or free some: it goes on for longer.
     pub(crate) fn shrinking(&self) -> Result<RwLockReadGuard<'_, ()>> {
         let changing = self.changing()?;
         self.stage.accept(2)?;

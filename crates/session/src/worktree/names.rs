@@ -159,8 +159,8 @@ impl Home {
         })
     }
 
-    /// Gives an orphan its first name, and `links`. With `replace` what has that name loses it: what is left then to be
-    /// cleared away, a directory with everything in it.
+    /// Gives an orphan its first name, and `links`. With `replace` the node that has the name loses it and is left to
+    /// be cleared away, a directory with everything in it.
     pub(crate) fn adopt(
         &self,
         ino: Ino,
@@ -190,7 +190,7 @@ impl Home {
             if let Some((old, old_kind)) = there {
                 if old_kind == TreeKind::Directory {
                     parent.nlink = parent.nlink.saturating_sub(1);
-                    // Not with what is in it: that is found through it.
+                    // Not with its entries: they are found through it.
                     let inode = plan.inode(old)?;
                     inode.nlink = 0;
                     inode.ctime = now;
@@ -204,8 +204,8 @@ impl Home {
         })
     }
 
-    /// Takes a name out of an orphaned directory, and what it names if that was its last. Of the directory itself nothing
-    /// changes: a replay that finds no such directory makes none.
+    /// Takes a name out of an orphaned directory, and its node if that was the last name. Of the directory itself
+    /// nothing changes: a replay that finds no such directory makes none.
     pub(crate) fn unname(&self, dir: Ino, name: &[u8]) -> Result<()> {
         let last = self.change(|look| {
             let mut plan = Plan::new(look, self);
@@ -213,7 +213,7 @@ impl Home {
                 return Ok((Batch::new(), None));
             };
             plan.set_entry(dir, name, None);
-            // A part of what is brought back may have a name before it is there.
+            // A part of a restored tree may have a name before it is there.
             let is_there = look.tree.get(look.source, &Key::inode(ino))?.is_some();
             let last = is_there && plan.drop_name(ino)?;
             Ok(plan.finish(last.then_some(ino)))
@@ -431,7 +431,7 @@ impl TreeView<'_> {
     }
 }
 
-/// Plans a rename: the node that has lost its last name by it. The number `whiteout` is for what takes the old
+/// Plans a rename: the node that has lost its last name by it. The number `whiteout` is for the whiteout at the old
 /// name.
 fn rename(
     mut plan: Plan<'_>,

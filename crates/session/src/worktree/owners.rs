@@ -118,7 +118,7 @@ impl Owners {
         attr(ino, inode, owner)
     }
 
-    /// The owner and the group of what a caller makes.
+    /// The owner and the group of a caller's new node.
     pub(crate) fn maker(&self, uid: u32, gid: u32) -> (Owner, Owner) {
         let known = |number| if number == UNKNOWN { NOBODY } else { number };
         (kept(known(uid), self.user), kept(known(gid), self.group))

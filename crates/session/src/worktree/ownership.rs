@@ -1,4 +1,4 @@
-//! Owners that need a look at the tree: what the root folder says of an earlier home, and giving a node away.
+//! Owners that need a look at the tree: the root folder's note on an earlier home, and giving a node away.
 
 use safeos_tree::{Inode, Key, Owner, ROOT, Value};
 

@@ -42,7 +42,7 @@ impl Problems {
         problems.push_back(problem);
     }
 
-    /// Takes back the problems that start so: what they told of is over.
+    /// Takes back the problems that start so: they are over.
     pub(crate) fn solved(&self, start: &str) {
         self.0
             .lock()

@@ -219,7 +219,7 @@ fn two_computers_lose_nothing() {
                 without_blocks(&dump(&*second.bench.home)),
                 "{what}"
             );
-            // Each goes on from what is there now.
+            // Each goes on from the present state.
             let worlds = [first.again(), second.again()];
             for world in &worlds {
                 for _ in 0..random.below(15) {

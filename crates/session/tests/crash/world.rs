@@ -1,4 +1,4 @@
-//! A session under test beside its model, and what a crash may leave of it.
+//! A session under test beside its model, and the states that a crash may leave.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -148,7 +148,7 @@ impl Image {
         count
     }
 
-    /// Signs in on what is left and looks whether it is what may be left.
+    /// Signs in after a crash and checks that the state is allowed.
     pub fn recover(self, what: &str) -> World {
         if std::env::var_os("CRASH_TRACE").is_some() {
             println!("{what}");

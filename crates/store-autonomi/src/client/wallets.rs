@@ -1,4 +1,4 @@
-//! The wallet, what may be spent, and what was.
+//! The wallet, its limit, and the money spent.
 
 use std::sync::Arc;
 

@@ -235,7 +235,7 @@ impl ChecksummedFile {
     fn write_header(&self, block: &[u8; BLOCK as usize]) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.unsynced {
-            // A header is only ever newer than what it refers to is durable.
+            // A header is only ever newer when the blocks it refers to are durable.
             self.sync_file()?;
             state.unsynced = false;
             state.header.unsynced = false;
@@ -375,7 +375,7 @@ fn physical_len(blocks: u64) -> u64 {
     }
 }
 
-/// The length the engine sees of a file of this length; what does not make a block is left out.
+/// The length the engine sees of a file of this length; bytes that do not make a block are left out.
 fn engine_len(physical_len: u64) -> u64 {
     let Some(groups) = physical_len.checked_sub(GROUPS_AT) else {
         return 0;

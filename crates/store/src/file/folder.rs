@@ -373,7 +373,7 @@ pub(super) fn read_part(file: &File, offset: u32, len: u32) -> io::Result<Bytes>
     Ok(bytes.into())
 }
 
-/// Fills `out` with what the system has in memory of a file; whether it had all of it.
+/// Fills `out` from the system's cache of a file; whether it had all of it.
 fn read_at_once(file: &File, offset: u32, out: &mut [u8]) -> bool {
     #[cfg(target_os = "linux")]
     {

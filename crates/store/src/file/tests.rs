@@ -15,7 +15,7 @@ fn with_left(dir: &Path, share: u64) -> FileStore {
     let mut store = FileStore::open("file:///store", &dir.join("store")).unwrap();
     drop(fs::remove_file(store.root.join("reserve")));
     let free = Room::of_disk(dir).unwrap().free;
-    // In hundredths, so that what others take meanwhile does not matter.
+    // In hundredths, so that the use by others meanwhile does not matter.
     store.reserve = Reserve::with(&store.root, free / share * 100);
     store
 }
@@ -51,7 +51,7 @@ fn where_only_that_is_left_data_is_refused_and_what_makes_room_goes_on() {
         .unwrap();
     store.sync().unwrap();
     assert_eq!(store.delete_chunks(&[chunk(1000, 5).address()]).unwrap(), 1);
-    // A quarter: what is left is for deleting alone.
+    // A quarter: the rest is for deleting alone.
     let store = with_left(dir.path(), 25);
     assert!(is_refused(store.put_chunks(&[chunk(1000, 6)])));
     assert!(is_refused(store.write_needed(&[chunk(1000, 6)])));

@@ -10,7 +10,7 @@ pub trait Link: Debug + Send + Sync {
     /// Reads some bytes; none at the end.
     fn read(&mut self, buffer: &mut [u8], within: Duration) -> io::Result<usize>;
 
-    /// Writes some of these bytes; within no time, what can be taken at once.
+    /// Writes some of these bytes; within no time, as many as can be taken at once.
     fn write(&mut self, bytes: &[u8], within: Duration) -> io::Result<usize>;
 
     /// Whether it can carry another request: open, and nothing unread on it.

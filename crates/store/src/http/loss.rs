@@ -114,7 +114,7 @@ pub fn loses(near: &mut dyn Link, far: &mut dyn Link) -> io::Result<bool> {
     let mut arrived = 0;
     let mut silences = 0;
     let mut last = [0; END.len()];
-    // Nothing arrives but what was sent.
+    // Nothing arrives but the bytes sent.
     while arrived <= written + (1 + SILENCES as usize) * END.len() {
         let count = match far.read(&mut buffer, STEP) {
             Ok(0) => return Err(wrong()),

@@ -78,7 +78,7 @@ impl Network for System {
         let stream = TcpStream::connect_timeout(&to, within.max(LEAST))?;
         #[cfg(target_os = "redox")]
         let stream = {
-            // Returns at once; what follows has the time-outs.
+            // Returns at once; later calls have the time-outs.
             let _ = within;
             TcpStream::connect(to)?
         };

@@ -1,4 +1,4 @@
-//! Why a gateway did not do what it was asked, and what that means to the caller.
+//! Failures of requests to a gateway, and their meaning to the caller.
 
 use std::time::Duration;
 
@@ -58,8 +58,8 @@ impl RequestError {
         }
     }
 
-    /// Of two gateways' troubles the one to tell: what may pass before what is wrong, and what is wrong before
-    /// what one of them says is not there.
+    /// Of two gateways' errors the one to report: first errors that may pass, then faults, then
+    /// answers that a record is not there.
     pub(super) fn rank(&self) -> u32 {
         match self {
             Self::Away { .. } => 8,

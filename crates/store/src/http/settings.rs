@@ -21,7 +21,7 @@ pub const CA_FILE: &str = "SAFE_CA_FILE";
 /// Most bytes of the file of tokens.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 
-/// How long a client waits for what.
+/// The times a client waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// For the address of a name, and again for a connection.
@@ -83,7 +83,7 @@ pub struct HttpOptions {
     pub token_file: Option<PathBuf>,
     /// A file of certificates (PEM) that vouch for the gateway, instead of the public ones.
     pub ca_file: Option<PathBuf>,
-    /// How long to wait for what.
+    /// The times to wait.
     pub patience: Patience,
     /// Most requests at once.
     pub parallel: usize,

@@ -93,8 +93,8 @@ pub fn read_there(asked: &[Address], answer: &[u8]) -> Option<Vec<bool>> {
 /// The header that holds the digest of an answer without addresses: the BLAKE3 hash, in hexadecimal digits.
 pub const DIGEST: &str = "safeos-blake3";
 
-/// The header that every answer of a gateway carries, with the interface's version: what has none comes from something
-/// else, or from a gateway of before there was one.
+/// The header that every answer of a gateway carries, with the interface's version: an answer without it comes from
+/// something else, or from a gateway of before there was one.
 pub const MARK: &str = "safeos-gateway";
 /// The interface's version.
 pub const MARK_VERSION: &str = "1";
@@ -131,7 +131,7 @@ pub fn read_room(text: &str) -> Option<Room> {
     (room.free <= room.total).then_some(room)
 }
 
-/// The head of one answer of `/v1/chunks/get`: the outcome, and the length of what follows.
+/// The head of one answer of `/v1/chunks/get`: the outcome, and the length of its body.
 pub fn answer_head(outcome: Outcome, len: usize) -> [u8; 5] {
     let mut head = [outcome as u8; 5];
     // Neither a chunk nor a message comes near 4 GiB.

@@ -254,7 +254,7 @@ impl Nodes {
                 at = match named.of(ino).first() {
                     Some(name) => match self.find(name.dir) {
                         Some(dir) => Some(dir),
-                        // Reported as damaged already; what lies in it has a place.
+                        // Reported as damaged already; its entries have a place.
                         None if gaps.cover(&Key::inode(name.dir)) => break Reach::Root,
                         None => None,
                     },

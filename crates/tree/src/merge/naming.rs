@@ -1,4 +1,4 @@
-//! Conflict names, and what the session has to give for a merge.
+//! Conflict names, and the session's part in a merge.
 
 use crate::Result;
 use crate::item::{Ino, NAME_BYTES_MAX};

@@ -58,7 +58,7 @@ impl Merge<'_> {
         if !self.names.lives(ino)? {
             return self.settle_nameless(ino, ours, theirs);
         }
-        // A node of ours that was deleted and is only open still has no say in what it comes to.
+        // A node of ours that was deleted and is only open still has no say in the result.
         let ours_named = ours.clone().filter(|ours| ours.nlink > 0);
         let mut result = match (ours_named, &theirs) {
             (Some(ours), Some(theirs)) => self.settle_both(ino, &ours, theirs, torn)?,
@@ -319,7 +319,7 @@ fn value_at<'a>(key: &Key, side: &'a NodeChange, other: &'a NodeChange) -> Optio
     }
 }
 
-/// Field by field: what one side changed; if both did, ours, and of times the newer.
+/// Field by field: the change of one side; if both changed it, ours, and of times the newer.
 fn merge_fields(before: Option<&Inode>, ours: &Inode, theirs: &Inode) -> Inode {
     fn pick<T: PartialEq + Copy>(before: Option<T>, ours: T, theirs: T) -> T {
         if before == Some(ours) { theirs } else { ours }

@@ -98,7 +98,7 @@ impl Merge<'_> {
             .count()
     }
 
-    /// Finds places for what had to give its name to something of theirs.
+    /// Finds places for nodes that had to give their name to something of theirs.
     fn settle_contests(&mut self) -> Result<()> {
         while let Some(Contest { at, ours, theirs }) = self.contests.pop() {
             if self.names.get(&at)? != Some(theirs) {
@@ -150,7 +150,7 @@ impl Merge<'_> {
         }
     }
 
-    /// Makes one directory of two: what is in ours goes into theirs.
+    /// Makes one directory of two: the entries of ours go into theirs.
     fn join(&mut self, ours: Ino, theirs: Ino) -> Result<()> {
         self.joined.insert(ours, theirs);
         for (key, named) in self.names.entries(ours)? {
@@ -174,7 +174,7 @@ impl Merge<'_> {
         }
     }
 
-    /// Puts something of theirs at its name; what ours has there has to give way.
+    /// Puts something of theirs at its name; our node there has to give way.
     fn claim(&mut self, at: &Key, theirs: Named) -> Result<()> {
         let at = self.place_of(at);
         let there = self.names.get(&at)?;

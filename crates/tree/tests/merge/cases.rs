@@ -13,7 +13,7 @@ fn three(setup: impl FnOnce(&mut World)) -> (World, World, World) {
     (base, ours, theirs)
 }
 
-/// Runs a case and compares everything that is there then, and what was noted.
+/// Runs a case and compares all names and contents, and the noted conflicts.
 fn case(
     setup: impl FnOnce(&mut World),
     here: impl FnOnce(&mut World),

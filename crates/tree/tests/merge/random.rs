@@ -142,7 +142,7 @@ fn contents(world: &World) -> BTreeMap<Ino, String> {
         .collect()
 }
 
-/// Contents that the result has to have: what either side has, unless it is as in the base and the other
+/// Contents that the result has to have: those of either side, unless one is as in the base and the other
 /// side removed or replaced it.
 fn needed(base: &World, side: &World, other: &World) -> BTreeSet<String> {
     let (base, other) = (contents(base), contents(other));

@@ -344,7 +344,7 @@ impl World {
         text
     }
 
-    /// Every path, with what is there: `/` for directories, `->` and the target, or the content.
+    /// Every path with its node: `/` for directories, `->` and the target, or the content.
     pub fn list(&self) -> BTreeMap<String, String> {
         let mut list = BTreeMap::new();
         self.list_dir(ROOT, "", &mut list, &mut BTreeSet::new());

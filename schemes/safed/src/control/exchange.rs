@@ -39,7 +39,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The readers that can be answered now, with what they get.
+    /// The readers that can be answered now, with their answers.
     pub(super) fn answers(&mut self) -> Vec<(ReadAnswer, Zeroizing<Vec<u8>>)> {
         let mut answers = Vec::new();
         while !self.waiting.is_empty() && (!self.output.is_empty() || !self.running) {

@@ -86,7 +86,7 @@ fn failed(error: impl Into<Error>) -> ErrorReply {
     }
 }
 
-/// The same, with what waits for that.
+/// The same, with the changes that wait for that.
 fn not_published(session: &Session, error: Error) -> ErrorReply {
     let reply = failed(error);
     match session.status().waiting {

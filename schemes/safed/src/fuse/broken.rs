@@ -2,7 +2,7 @@
 //!
 //! `fuser` 0.18 panics while it decodes one time that 64 bits can hold (`i64::MIN` seconds). Its thread
 //! ends, that request is never answered, and its sender could not even be killed. So such a
-//! panic is noticed, and the mount ends as for SIGTERM: what hangs gets an error, the sessions lose nothing.
+//! panic is noticed, and the mount ends as for SIGTERM: hanging requests get an error, the sessions lose nothing.
 
 use std::cell::Cell;
 use std::sync::Once;

@@ -138,7 +138,7 @@ fn receive(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
             },
         }
     }
-    // SAFETY: the kernel has filled the control part in; what it says there are open files is ours alone.
+    // SAFETY: the kernel has filled the control part in; the open files named there are ours alone.
     unsafe {
         let header = libc::CMSG_FIRSTHDR(&raw const message);
         if header.is_null()

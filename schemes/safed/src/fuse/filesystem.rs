@@ -52,7 +52,7 @@ const WANTED: [InitFlags; 9] = [
 ];
 
 impl Front {
-    /// Runs a handler; what it holds of the request answers EIO should it panic.
+    /// Runs a handler; should it panic, the reply that it drops answers EIO.
     fn guard(&self, what: &'static str, handler: impl FnOnce()) {
         let _span = span!(TRACE, "file", request = what);
         SESSIONS.requests.fetch_add(1, Ordering::Relaxed);

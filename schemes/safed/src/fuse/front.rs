@@ -26,7 +26,7 @@ use crate::daemon::Tree;
 use crate::namespace::{Location, Namespace};
 use crate::permission::{Who, without_set_id};
 
-/// How long the kernel may rely on what it was told of a tree: this mount is its only writer, and
+/// How long the kernel may rely on answers about a tree: this mount is its only writer, and
 /// changes that come from elsewhere are announced.
 pub const LONG: Duration = Duration::from_secs(3600);
 

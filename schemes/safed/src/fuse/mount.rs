@@ -1,4 +1,4 @@
-//! Mounting, and what the daemon asks of the kernel afterwards.
+//! Mounting, and the daemon's requests to the kernel afterwards.
 //!
 //! What always holds here: a mount point that is in use, missing or no folder is refused with words that
 //! say what to do; a mount left behind by a daemon that died is cleared away first, and only what was mounted here is

@@ -4,9 +4,9 @@
 //! knows the file: while a program has it open, or while it remembers another of its names. There is no
 //! notification that says otherwise. But a program that truncates the file makes the kernel take the
 //! length that the daemon answers. So the daemon is such a program: it truncates the file through its own
-//! mount and sets its time, and answers these two requests of its own with what the file has.
+//! mount and sets its time, and answers these two requests of its own with the file's state.
 //!
-//! What always holds here: none of this changes a file; what the kernel held back of it is handed over first.
+//! What always holds here: none of this changes a file; writes that the kernel held back are handed over first.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -31,7 +31,7 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// Whether a change of a node's attributes comes from here: then it is answered with what there is.
+    /// Whether a change of a node's attributes comes from here: then it is answered with the present attributes.
     pub fn is_own(&self, thread: u32, id: u64) -> bool {
         self.id.load(Ordering::Acquire) == id
             && self.thread.load(Ordering::Acquire) == u64::from(thread)

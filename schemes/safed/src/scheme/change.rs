@@ -114,7 +114,7 @@ impl Front {
         done.map(|()| NOTHING).map_err(errno)
     }
 
-    /// `rename` of what is open to a path from the root.
+    /// `rename` of an open node to a path from the root.
     pub(super) fn rename(&self, id: usize, path: &str) -> Result<Done, Errno> {
         let handle = self.handles.get(id)?;
         let who = self.actor(&handle, None)?;
@@ -137,7 +137,7 @@ impl Front {
             // The name it was opened by means something else by now.
             return Err(ENOENT);
         }
-        // The kernel takes any path and drops the scheme's name from it: what has no parent here was
+        // The kernel takes any path and drops the scheme's name from it: a path without a parent here was
         // meant for another scheme.
         let to = match self.target_from(&mut walk, root, path, who) {
             Err(ENOENT | ENOTDIR) => return Err(EXDEV),
@@ -219,7 +219,7 @@ impl Front {
             .map_err(errno)
     }
 
-    /// One more name for what is open, at a path from the root.
+    /// One more name for an open node, at a path from the root.
     pub(super) fn link(&self, id: usize, path: &str) -> Result<Done, Errno> {
         let handle = self.handles.get(id)?;
         let who = self.actor(&handle, None)?;

@@ -194,7 +194,7 @@ impl Handles {
         handle
     }
 
-    /// Lets go of what belongs to sessions that are gone.
+    /// Lets go of handles that belong to sessions that are gone.
     pub fn end(&self, gone: &dyn Fn(&Handle) -> bool) {
         // Dropped with no lock held: this calls a volume.
         let mut ended = Vec::new();

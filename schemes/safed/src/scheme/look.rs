@@ -22,7 +22,7 @@ fn errno(error: Error) -> Errno {
 }
 
 impl Front {
-    /// The attributes of what is open, and the number of its tree.
+    /// The attributes of an open node, and the number of its tree.
     pub(super) fn attr(&self, handle: &Handle) -> Answer<(u64, Attr)> {
         let place = |place: &Location| self.namespace.attr(place).map_err(errno);
         Ok(match &handle.what {

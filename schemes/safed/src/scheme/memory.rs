@@ -1,7 +1,7 @@
 //! Files in memory, for programs that map them.
 //!
-//! What always holds here: all mappings of a file are one region, so what one program writes another
-//! sees; what was written through a shared mapping reaches the volume at `fsync` and when it is unmapped,
+//! What always holds here: all mappings of a file are one region, so writes of one program are seen by
+//! others; writes through a shared mapping reach the volume at `fsync` and when it is unmapped,
 //! page by page where it differs; a region stays where it is as long as anything of it is mapped; all
 //! regions together are bounded.
 
@@ -282,7 +282,7 @@ impl Memory {
         self.bytes.fetch_sub(len, Ordering::AcqRel);
     }
 
-    /// A range is mapped once less; what was written to it is written back.
+    /// A range is mapped once less; changes of it are written back.
     pub fn unmap(&self, key: Key, offset: u64, len: usize) -> Result<(), Errno> {
         let found = self.find(key).ok_or(EINVAL)?;
         let from = usize::try_from(offset).map_err(|_| EINVAL)?;
@@ -377,7 +377,7 @@ impl Memory {
         }
     }
 
-    /// A file has another length: what is beyond it reads as zeros.
+    /// A file has another length: bytes beyond it read as zeros.
     pub fn cut(&self, key: Key, size: u64) {
         if let Some(file) = self.find(key) {
             let file = file.lock();

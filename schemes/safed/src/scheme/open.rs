@@ -1,4 +1,4 @@
-//! Opening: finding, making, and what a caller may have.
+//! Opening: finding, making, and the rights of a caller.
 //!
 //! What always holds here: the caller is the one that the kernel names for an open, and is kept with the handle; a
 //! node is opened for nothing that its bits do not allow the caller.
@@ -330,7 +330,7 @@ impl Front {
         Ok(Done::Opened { id, positioned })
     }
 
-    /// Sets a file's length, with what else that does.
+    /// Sets a file's length, with the other effects of that.
     pub(super) fn cut(&self, held: &Held, attr: &Attr, len: u64, who: Who) -> Result<(), Errno> {
         let perm = if who.is_root() {
             None

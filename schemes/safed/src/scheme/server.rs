@@ -454,7 +454,7 @@ impl daemon::Front for Told {
     }
 
     fn changed(&self, tree: &Arc<Tree>, change: Change) {
-        // Nothing is remembered here but what programs have mapped.
+        // Nothing is remembered here but mapped files.
         if let Change::Node(ino) = change {
             self.0.memory.changed((tree.key, ino));
         }

@@ -2,7 +2,7 @@
 //!
 //! What always holds here: a path never leaves the namespace it started in (a link that would is
 //! EXDEV); every directory on the way must let the caller search it; another user's session is as absent
-//! as one that never was; what is followed is bounded.
+//! as one that never was; the number of links followed is bounded.
 
 use std::sync::Arc;
 

@@ -429,7 +429,7 @@ pub fn event(id: usize, read: bool, write: bool) -> Cqe {
     }
 }
 
-/// The bits of what is ready.
+/// The bits of readiness.
 pub fn event_bits(read: bool, write: bool) -> usize {
     let mut flags = flag::EventFlags::empty();
     flags.set(flag::EventFlags::EVENT_READ, read);

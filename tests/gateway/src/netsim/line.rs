@@ -1,4 +1,4 @@
-//! The line: what becomes of a packet.
+//! The line: the fate of a packet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Weather {
     pub cut_for: Duration,
 }
 
-/// A line with its weather, and what has happened on it.
+/// A line with its weather, and the events on it.
 pub struct Line {
     /// May be changed while it runs.
     pub weather: Weather,

@@ -15,7 +15,7 @@ use crate::runner::run_for;
 
 const HOME: &str = "/scheme/safe/home";
 
-/// Runs a program in a folder; what it wrote.
+/// Runs a program in a folder; returns its output.
 fn run(folder: &str, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder);

@@ -1,6 +1,6 @@
 //! The computer with Linux: a gateway on it that serves a store, and `safe` with a state of its own.
 //!
-//! What always holds here: what was started is ended; nothing of the user's own sessions reaches it.
+//! What always holds here: every started program is ended; nothing of the user's own sessions reaches it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -154,7 +154,7 @@ impl Linux {
         })
     }
 
-    /// Runs `safe`, which must succeed; what it said.
+    /// Runs `safe`, which must succeed; returns its output.
     pub fn safe(&self, arguments: &[&str]) -> Result<String, String> {
         let failed = |why: String| format!("on Linux safe {arguments:?}: {why}");
         // Into files: a daemon that stays has the same ends.

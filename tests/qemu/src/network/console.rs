@@ -102,7 +102,7 @@ impl Console {
             .map_err(|error| format!("{words:?}: {error}"))
     }
 
-    /// Runs one that must succeed; what it said.
+    /// Runs one that must succeed; returns its output.
     pub fn must(&mut self, uid: u32, words: &[&str], limit: Duration) -> Result<String, String> {
         let ended = self.run(uid, words, limit)?;
         match ended.well {

@@ -1,7 +1,7 @@
 //! The program that QEMU starts for each connection of the guest: joins its standard streams to a server on this
 //! computer.
 //!
-//! What always holds here: nothing is said on the standard streams but what the two say to each other.
+//! What always holds here: nothing is said on the standard streams but the bytes of the connection.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! The other end of plain connections, to tell what the guest's network alone can do from what SafeOS makes of it.
+//! The other end of plain connections, to tell the abilities of the guest's network from those that SafeOS adds.
 
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

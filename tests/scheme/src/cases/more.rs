@@ -142,7 +142,7 @@ pub fn ftruncate_cuts_and_grows(files: &dyn Files, dir: &str) {
     holds(files, &path, b"0123\0\0\0\0");
     files.truncate(fd, 1 << 40).unwrap();
     assert_eq!(files.seek_end(fd), Ok(1 << 40));
-    // Systems differ in what they call it.
+    // Systems differ in the error.
     assert!(matches!(files.truncate(fd, u64::MAX), Err(EFBIG | EINVAL)));
     files.truncate(fd, 0).unwrap();
     assert_eq!(files.fstat(fd).unwrap().size, 0);
@@ -169,7 +169,7 @@ pub fn futimens_sets_times(files: &dyn Files, dir: &str) {
     files.close(fd);
 }
 
-/// Permissions are kept, and go from what is written to.
+/// Permissions are kept, and set-id bits go from a file that is written to.
 pub fn fchmod_is_kept(files: &dyn Files, dir: &str) {
     let path = format!("{dir}/a");
     file(files, &path, b"x");

@@ -5,7 +5,7 @@ use syscall::error::{EEXIST, ENOENT, ENOTDIR, ENOTEMPTY, EISDIR};
 use super::{file, holds, names_in};
 use crate::files::{Files, Kind};
 
-/// A listing has every name once, with what it is.
+/// A listing has every name once, with its kind.
 pub fn ls_shows_names_and_kinds(files: &dyn Files, dir: &str) {
     file(files, &format!("{dir}/b"), b"x");
     files.mkdir(&format!("{dir}/a"), 0o755).unwrap();
@@ -39,7 +39,7 @@ pub fn mkdir_and_rmdir(files: &dyn Files, dir: &str) {
     assert!(names_in(files, dir).is_empty());
 }
 
-/// A name moves, over another one and between directories; what is removed is gone.
+/// A name moves, over another one and between directories; a removed one is gone.
 pub fn mv_and_rm(files: &dyn Files, dir: &str) {
     let path = |name: &str| format!("{dir}/{name}");
     file(files, &path("a"), b"one");

@@ -194,7 +194,7 @@ fn a_failed_sync_in_a_rotation_keeps_the_numbers() {
     stage.append(Frame::Batch(&batch(1)));
     disk.0.bad_syncs.store(1, Ordering::SeqCst);
     assert!(stage.rotate(b"lost").is_err());
-    // The cut was made in memory; what follows it belongs to the next segment all the same.
+    // The cut was made in memory; later frames belong to the next segment all the same.
     stage.append(Frame::Batch(&batch(2)));
     stage.complete(0).unwrap();
     assert_eq!(stage.rotate(b"x").unwrap(), 1);
@@ -222,7 +222,7 @@ fn one_sync_serves_many() {
     assert_eq!(disk.0.syncs.load(Ordering::SeqCst) - before, 1);
 }
 
-/// Random failures under several writers: what `sync` confirmed is there, in order.
+/// Random failures under several writers: frames confirmed by `sync` are there, in order.
 #[test]
 fn nothing_is_lost_under_random_failures() {
     let dir = folder();

@@ -193,7 +193,7 @@ fn damage_in_the_middle_is_said_and_nothing_after_it_is_given() {
                 .unwrap()
                 .contains(&dir.path().display().to_string())
         );
-        // It goes on from there, and what was given up does not come back.
+        // It goes on from there, and skipped frames do not come back.
         stage.append(Frame::Batch(b"new"));
         stage.sync(stage.end()).unwrap();
         drop(stage);

@@ -32,7 +32,7 @@ fn in_many_orders(test: fn()) {
     Runner::new(RandomScheduler::new(orders), config).run(test);
 }
 
-/// An account with an empty home, and what a store has then.
+/// An account with an empty home, and its store then.
 fn account() -> &'static (Arc<Account>, Head, MemoryState) {
     static MADE: OnceLock<(Arc<Account>, Head, MemoryState)> = OnceLock::new();
     MADE.get_or_init(|| {
@@ -172,7 +172,7 @@ fn read(home: &Home, name: &str) -> Option<Vec<u8>> {
     Some(found)
 }
 
-/// Writes a file and syncs it; what was synced is on the list then.
+/// Writes a file and syncs it; the list has it then.
 fn write_and_sync(home: &Home, seed: u8, synced: &std::sync::Mutex<BTreeMap<String, u8>>) {
     let name = format!("file {seed}");
     let file = make(home, &name);
@@ -290,7 +290,8 @@ fn a_collection_leaves_what_another_computer_publishes_meanwhile() {
         let store = store();
         let first = Arc::new(Computer::new(&store));
         let synced = Arc::new(std::sync::Mutex::new(BTreeMap::new()));
-        // Something to collect: a state that is not the newest keeps its packs, what was never published does not.
+        // Something to collect: a state that is not the newest keeps its packs, content that was never published does
+        // not.
         write_and_sync(&first.home(), 1, &synced);
         first.home().flush_all().unwrap();
         let doomed = first.home().lookup(first.home().root(), b"file 1").unwrap();

@@ -99,7 +99,7 @@ fn a_home_is_read_where_nothing_can_be_written() {
         let problems = session.status().problems.join("\n");
         assert!(problems.contains("can only be read"), "{problems}");
         assert!(problems.contains("not published is kept"), "{problems}");
-        // Nothing of what waits is removed, here or on the store.
+        // No waiting changes are removed, here or on the store.
         session.collect(false, &()).unwrap();
         session.sign_out(false, false, &()).unwrap();
         drop((home, session));

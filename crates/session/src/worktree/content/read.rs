@@ -13,7 +13,7 @@ use crate::worktree::home::Home;
 use crate::worktree::tree_view::TreeView;
 use crate::{Ino, Result, Seek};
 
-/// A piece of what is read.
+/// A piece of a read.
 enum Piece {
     Zeros(usize),
     Memory(Arc<Vec<u8>>, Range<usize>),
