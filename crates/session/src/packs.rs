@@ -28,7 +28,7 @@ use safeos_tree::{
 
 use crate::lease::Lease;
 use crate::packs::cache::PackCache;
-use crate::packs::downloads::Downloads;
+use crate::packs::downloads::{APART_MAX, Downloads};
 use crate::packs::extent::{Extent, Piece, Wish};
 use crate::packs::suspects::Suspects;
 use crate::packs::unpublished::Unpublished;
@@ -504,30 +504,24 @@ impl Packs {
         around: Range<u32>,
     ) -> Option<Result<Piece, StoreError>> {
         let range = at.offset..at.offset.saturating_add(at.len);
-        let fetch = |extent| self.fetch_apart(cache, &at.pack, extent, &range);
+        // Then the pack does not follow, and this is a part of what is read.
+        let is_read_in_order =
+            self.downloads.is_wished(&at.pack) || cache.has_long_span(&at.pack, APART_MAX);
+        let fetch = |extent| {
+            let piece = self.fetch_span(cache, &at.pack, extent)?;
+            if is_read_in_order || extent != Extent::of(&range) {
+                cache.put_span(&at.pack, piece.start, &piece.bytes);
+            }
+            Ok(piece)
+        };
         let piece = self
             .downloads
             .get_apart(&at.pack, around, fetch)
             .or_else(|| self.downloads.get_apart(&at.pack, range.clone(), fetch))?;
-        if piece.is_ok() && !self.downloads.is_wished(&at.pack) {
+        if piece.is_ok() && !is_read_in_order {
             self.downloads.wish_behind(at.pack);
         }
         Some(piece)
-    }
-
-    fn fetch_apart(
-        &self,
-        cache: &PackCache,
-        pack: &Address,
-        extent: Extent,
-        object: &Range<u32>,
-    ) -> Result<Piece, StoreError> {
-        let piece = self.fetch_span(cache, pack, extent)?;
-        // A single object comes with its pack soon, if that is to follow.
-        if extent != Extent::of(object) || self.downloads.is_wished(pack) {
-            cache.put_span(pack, piece.start, &piece.bytes);
-        }
-        Ok(piece)
     }
 
     /// What the store has, into the cache.

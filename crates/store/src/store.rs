@@ -7,6 +7,9 @@ use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Traits, Upload, W
 
 /// Chunks put at once where a store has no better way.
 const BATCH: usize = 8;
+/// So many of them are asked for with one call: a long line is not waited for before each batch, and what was there is not
+/// taken for being there much later.
+const ASKED: usize = 8 * BATCH;
 
 /// A place for records. Every method may be called from several threads at once and may block.
 pub trait Store: Send + Sync {
@@ -134,28 +137,44 @@ pub trait Store: Send + Sync {
     }
 }
 
+fn goes_on<S: Store + ?Sized>(store: &S, from: &dyn Upload, stored: u64) -> Result<()> {
+    from.stored(stored);
+    match from.stopped() {
+        true => Err(Error::Stopped {
+            url: store.url().to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
 /// Uploads some at a time, those that are not there.
 pub fn in_batches<S: Store + ?Sized>(
     store: &S,
     addresses: &[Address],
     from: &dyn Upload,
 ) -> Result<()> {
-    for (number, batch) in addresses.chunks(BATCH).enumerate() {
-        from.stored((number * BATCH) as u64);
-        if from.stopped() {
-            return Err(Error::Stopped {
-                url: store.url().to_owned(),
-            });
+    let mut stored = 0;
+    for asked in addresses.chunks(ASKED) {
+        goes_on(store, from, stored)?;
+        let there = store.has_chunks(asked)?;
+        let (there, missing): (Vec<_>, Vec<_>) =
+            asked.iter().zip(there).partition(|(_, there)| *there);
+        let only = |some: Vec<(&Address, bool)>| -> Vec<Address> {
+            some.into_iter().map(|(address, _)| *address).collect()
+        };
+        let (there, missing) = (only(there), only(missing));
+        from.settled(&there);
+        stored += there.len() as u64;
+        for batch in missing.chunks(BATCH) {
+            goes_on(store, from, stored)?;
+            let chunks = from.load_some(batch)?;
+            store.put_chunks(&chunks)?;
+            for chunk in &chunks {
+                from.sent(&chunk.address());
+            }
+            from.settled(batch);
+            stored += batch.len() as u64;
         }
-        let there = store.has_chunks(batch)?;
-        let missing = batch.iter().zip(there).filter(|(_, there)| !there);
-        let missing: Vec<Address> = missing.map(|(address, _)| *address).collect();
-        let chunks = from.load_some(&missing)?;
-        store.put_chunks(&chunks)?;
-        for chunk in &chunks {
-            from.sent(&chunk.address());
-        }
-        from.settled(batch);
     }
     from.stored(addresses.len() as u64);
     Ok(())

@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use safeos_gateway::{Options as ServerOptions, Server};
 use safeos_gateway_tests::chunk;
-use safeos_gateway_tests::homes::{Done, credentials, make, options, read, sign_in, write};
+use safeos_gateway_tests::homes::{Done, credentials, far, make, options, read, sign_in, write};
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_session::{FileKind, Ino, Session, Volume};
-use safeos_store::{Entry, Kind, MemoryStore, Result as StoreResult, Stats, Store, Traits};
+use safeos_store::{Entry, Kind, MemoryStore, Result as StoreResult, Stats, Store, Traits, Upload};
 use tempfile::TempDir;
 
 /// How much a program reads at once.
 const READ: usize = 128 << 10;
 const LARGE: usize = 50_000_000;
-const SMALL: u64 = 400;
+const SMALL: u64 = 640;
 /// More than a node with its neighbours.
 const LITTLE: usize = 128 << 10;
 
@@ -65,11 +65,15 @@ impl Slow {
     /// Waits until so many wait.
     fn wait_for(&self, count: usize) {
         let state = self.state.lock().unwrap();
-        let soon = Duration::from_secs(60);
+        let soon = Duration::from_secs(15);
         let waits = |state: &mut (bool, usize)| state.1 < count;
         let waited = self.changed.wait_timeout_while(state, soon, waits);
         let late = waited.unwrap().1;
-        assert!(!late.timed_out(), "nothing large is under way");
+        assert!(
+            !late.timed_out(),
+            "too little is under way: {:?}",
+            self.state
+        );
     }
 
     fn large(&self) {
@@ -147,9 +151,9 @@ fn filled() -> Arc<MemoryStore> {
                 );
             }
         };
-        small(0..SMALL / 2);
+        small(0..SMALL * 3 / 4);
         write(&*home, home.root(), "large", large());
-        small(SMALL / 2..SMALL);
+        small(SMALL * 3 / 4..SMALL);
         drop(home);
         session.sign_out(false, false, &()).unwrap();
         store
@@ -291,24 +295,68 @@ fn the_first_byte_of_a_small_file_costs_two_requests() {
     computer.session.sign_out(false, false, &()).unwrap();
 }
 
-/// Uploads and read-ahead may be as slow as they like.
-#[test]
-fn a_small_file_comes_while_200_mb_go_up_and_while_read_ahead_runs() {
-    // A store of its own: something is published.
-    let store = Arc::new(MemoryStore::default());
-    for entry in filled().list(None, usize::MAX).unwrap() {
+/// A copy of the store with the home, for tests that publish.
+fn filled_anew() -> Arc<MemoryStore> {
+    let (from, to) = (filled(), MemoryStore::default());
+    for entry in from.list(None, usize::MAX).unwrap() {
         match entry.kind {
             Kind::Chunk => {
-                let chunk = filled().get_chunk(&entry.address).unwrap();
-                store.put_chunks(&[chunk]).unwrap();
+                let chunk = from.get_chunk(&entry.address).unwrap();
+                to.put_chunks(&[chunk]).unwrap();
             }
             Kind::Pointer => {
-                let pointer = filled().get_pointer(&entry.address).unwrap().unwrap();
-                store.set_pointer(&pointer, None).unwrap();
+                let pointer = from.get_pointer(&entry.address).unwrap().unwrap();
+                to.set_pointer(&pointer, None).unwrap();
             }
         }
     }
-    let slow = Slow::new(store);
+    Arc::new(to)
+}
+
+/// Chunks to upload, as a session has them on its disk.
+struct Packs(Vec<Chunk>);
+
+impl Upload for Packs {
+    fn load(&self, address: &Address) -> StoreResult<Chunk> {
+        let pack = self.0.iter().find(|pack| pack.address() == *address);
+        Ok(pack.unwrap().clone())
+    }
+}
+
+/// A long line is full when several packs are on their way, and no batch waits for a round trip.
+#[test]
+fn eight_packs_go_up_at_once_and_are_asked_for_together() {
+    let store = Arc::new(MemoryStore::default());
+    let slow = Slow::new(store.clone());
+    let server = gateway(slow.clone());
+    let packs: Vec<Chunk> = (0..20).map(|seed| chunk(seed, 4_000_000)).collect();
+    let addresses: Vec<Address> = packs.iter().map(Chunk::address).collect();
+    // One that is there is not sent.
+    store.put_chunks(&packs[3..4]).unwrap();
+    let before = Done::of(&server);
+    slow.set(true);
+    std::thread::scope(|scope| {
+        let upload = || far(&server.url()).upload(&addresses, &Packs(packs.clone()));
+        let upload = scope.spawn(upload);
+        slow.wait_for(8);
+        slow.set(false);
+        upload.join().unwrap().unwrap();
+    });
+    let done = Done::since(&server, before);
+    assert_eq!((done.chunks, done.others), (19, 1));
+    assert!(
+        store
+            .has_chunks(&addresses)
+            .unwrap()
+            .iter()
+            .all(|there| *there)
+    );
+}
+
+/// Uploads and read-ahead may be as slow as they like.
+#[test]
+fn a_small_file_comes_while_200_mb_go_up_and_while_read_ahead_runs() {
+    let slow = Slow::new(filled_anew());
     let computer = Computer::at(slow.clone());
     let is_read = |number: u64| {
         let before = Done::of(&computer.server);

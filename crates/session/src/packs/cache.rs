@@ -153,6 +153,13 @@ impl PackCache {
                 .is_some()
     }
 
+    /// Whether a span of a pack is here that is longer than this.
+    pub(crate) fn has_long_span(&self, address: &Address, len: u32) -> bool {
+        let index = self.shared.index.lock();
+        let mut spans = index.spans.get(address).into_iter().flatten();
+        spans.any(|(_, there)| *there > u64::from(len))
+    }
+
     /// Keeps a pack as long as there is room; the least recently used ones make it.
     pub(crate) fn put(&self, chunk: &Chunk) {
         let address = chunk.address();

@@ -20,7 +20,7 @@ use crate::packs::extent::{Extent, Piece, Wish, covers};
 /// How much of a pack is fetched by objects, in bytes, before the pack is waited for: a reader of a few small files has
 /// them soon, and one that reads all of a pack gets 4 % more than there is. A program's first read of 128 KiB, sealed,
 /// fits, and nodes beside it.
-const APART_MAX: u32 = 160 * 1024;
+pub(crate) const APART_MAX: u32 = 160 * 1024;
 /// The same in objects, each of which costs a round trip.
 const APART_OBJECTS_MAX: u32 = 16;
 /// From so many objects of a pack on, more of it is likely to be read: the pack follows them at once. Before that, it

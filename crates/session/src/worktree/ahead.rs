@@ -62,16 +62,16 @@ impl Home {
 
     /// Has packs fetched from elsewhere, or the file's parts of them.
     fn wish_ahead(&self, ino: Ino, offset: u64, end: u64) {
-        for _ in 0..NODES_WAITED_FOR {
+        for waited_for in 0..=NODES_WAITED_FOR {
             // Readers of one file take turns, so that no block is requested twice.
             let turn = self.ahead.turn();
             let Some(from) = self.ahead.goes_on_from(ino, offset, end) else {
                 return;
             };
             let next = from.div_ceil(BLOCK);
-            // The start of a file alone says nothing yet: the rest of its pack follows.
+            // A little of the start of a file says nothing yet: the rest of its pack follows. Who begins with much goes on.
             let blocks = match offset {
-                0 => PACK_BLOCKS / 2,
+                0 if end < LARGE_BYTES => PACK_BLOCKS / 2,
                 _ => self.packs.downloads().packs_ahead() as u64 * PACK_BLOCKS,
             };
             let until = next.saturating_add(blocks);
@@ -94,7 +94,7 @@ impl Home {
                 return;
             }
             // The reader needs it at once. The read that needs it gets the error.
-            if self.reader.node(&node).is_err() {
+            if waited_for == NODES_WAITED_FOR || self.reader.node(&node).is_err() {
                 return;
             }
         }
