@@ -68,7 +68,8 @@ pub fn draw(view: &View, layout: &Layout, text: &mut Text, theme: &Theme) -> Vec
         view,
         scale: layout.card_scale,
     };
-    for placed in &layout.placed {
+    // What is out of sight has no size.
+    for placed in layout.placed.iter().filter(|one| !one.rect.is_empty()) {
         pen.scale = placed.scale;
         pen.part(placed);
     }

@@ -9,6 +9,7 @@ mod corner;
 mod keys;
 mod notice;
 mod part;
+mod scroll;
 
 pub use part::{Align, Look, Part, Placed};
 

@@ -180,6 +180,8 @@ pub struct State {
     pub dark: bool,
     /// Counts the pictures of what moves.
     pub tick: u32,
+    /// How many lines the wheel was turned since the focus moved, where there is no list to turn.
+    pub scrolled: i32,
     /// What makes the screen easier to read.
     pub access: Access,
     /// What stands on the keys of the keyboard on the screen.
@@ -232,6 +234,7 @@ impl State {
             caps: false,
             dark: !settings.light,
             tick: 0,
+            scrolled: 0,
             access: settings.access,
             layer: Layer::default(),
             capitals: false,
@@ -323,6 +326,8 @@ impl State {
     /// Takes an event; says what is to be done.
     pub fn update(&mut self, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let focus = self.focus;
+        let typed = matches!(event, Event::Input(_) | Event::Pasted(_));
         match event {
             Event::Input(Input::Caps(on)) => self.caps = on,
             Event::Input(Input::Text(character)) => self.text(character, &mut effects),
@@ -373,6 +378,9 @@ impl State {
             Event::Step(..) | Event::Done(..) => {}
         }
         self.keep_focus();
+        if typed || self.focus != focus {
+            self.scrolled = 0;
+        }
         effects
     }
 

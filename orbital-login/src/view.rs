@@ -72,6 +72,8 @@ pub struct View {
     pub pressed: Option<Target>,
     /// Counts the pictures of what moves.
     pub tick: u32,
+    /// How many lines the wheel was turned since the focus moved.
+    pub scrolled: i32,
 }
 
 /// A button in the corner.
@@ -179,6 +181,7 @@ pub fn view(state: &State) -> View {
         hover: state.hover,
         pressed: state.pressed,
         tick: state.tick,
+        scrolled: state.scrolled,
     }
 }
 

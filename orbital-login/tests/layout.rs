@@ -129,3 +129,53 @@ fn a_notice_is_whole() {
         }
     }
 }
+
+/// On a small screen a long form is not made so small that nobody can read it: what has the focus is in sight, and the wheel
+/// shows the rest.
+#[test]
+fn a_form_that_is_too_high_is_turned() {
+    let mut text = Text::new();
+    let mut turned = 0;
+    for (name, mut state) in screens::all(true) {
+        if !state.is_at_rest() {
+            continue;
+        }
+        for target in state.order() {
+            state.focus = target;
+            let placed = layout(&view(&state), &mut text, 640, 480);
+            let smallest = Look::Small.style(placed.card_scale).size;
+            assert!(smallest >= 9.0, "{name}: {smallest}");
+            let spot = placed.placed.iter().find(|one| one.target == Some(target));
+            assert!(!spot.unwrap().rect.is_empty(), "{name}: {target:?}");
+            let hidden = |placed: &Layout| {
+                placed
+                    .placed
+                    .iter()
+                    .filter(|one| one.rect.is_empty())
+                    .count()
+            };
+            if hidden(&placed) == 0 {
+                continue;
+            }
+            turned += 1;
+            let mut reached = std::collections::HashSet::new();
+            for lines in -24..=24 {
+                let mut view = view(&state);
+                view.scrolled = lines;
+                let placed = layout(&view, &mut text, 640, 480);
+                reached.extend(
+                    placed
+                        .placed
+                        .iter()
+                        .filter(|one| !one.rect.is_empty())
+                        .filter_map(|one| one.target),
+                );
+            }
+            assert!(
+                state.order().iter().all(|target| reached.contains(target)),
+                "{name}"
+            );
+        }
+    }
+    assert!(turned > 10, "{turned}");
+}

@@ -2,8 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::notice;
 use super::part::{Align, Look, Part, Placed};
+use super::{notice, scroll};
 use crate::geometry::Rect;
 use crate::state::Target;
 use crate::text::Text;
@@ -16,6 +16,8 @@ const PADDING: f32 = 32.0;
 const MARGIN: f32 = 12.0;
 /// Left free at either side.
 const BESIDE: f32 = 104.0;
+/// However much there is on the card, of the scale that the screen is for.
+const READABLE: f32 = 0.7;
 /// However small the screen is.
 const SCALE_MIN: f32 = 0.25;
 /// The least room between two links.
@@ -39,17 +41,22 @@ pub(super) fn place(
     // Beside it there is room for the time and the corner's buttons.
     let most = width - 2 * (BESIDE * scale) as i32;
     let mut scale = scale;
+    // Not so small that nobody can read it: then only a part of the card is shown.
+    let wide = if view.wide { WIDE } else { WIDTH };
+    let least = (scale * READABLE).min(most as f32 / wide).max(SCALE_MIN);
     // What is too high gets smaller; lines break otherwise then, so a few times.
     for _ in 0..4 {
         let (_, card) = flow(view, text, width, scale);
         let room = height as f32 - 2.0 * MARGIN * scale - below(view, scale);
-        if card.h as f32 <= room && card.w <= most || scale <= SCALE_MIN {
+        if card.h as f32 <= room && card.w <= most || scale <= least {
             break;
         }
         let smaller = (room / card.h as f32).min(most as f32 / card.w as f32);
-        scale = (scale * smaller * 0.99).max(SCALE_MIN);
+        scale = (scale * smaller * 0.99).max(least);
     }
     let (placed, card) = flow(view, text, width, scale);
+    let room = height as f32 - 2.0 * MARGIN * scale - below(view, scale);
+    let (placed, card) = scroll::shown(placed, card, room as i32, view, scale);
     let margin = (MARGIN * scale) as i32;
     let room = below(view, scale) as i32;
     let top = ((height - card.h) / 2)

@@ -5,6 +5,9 @@ use super::{Screen, State, Target};
 use crate::keyboard::Key;
 use crate::typed::Typed;
 
+/// No card is higher than so many lines of the wheel.
+const SCROLLED_MAX: i32 = 24;
+
 impl State {
     /// Who is found by what was typed: all, while nothing is.
     pub fn found(&self, people: &People) -> Vec<usize> {
@@ -66,6 +69,8 @@ impl State {
     /// Turns the list. The focus stays in sight.
     pub(super) fn scroll(&mut self, lines: i32) {
         let Screen::People(people) = &self.screen else {
+            let lines = self.scrolled.saturating_add(lines);
+            self.scrolled = lines.clamp(-SCROLLED_MAX, SCROLLED_MAX);
             return;
         };
         let found = self.found(people);

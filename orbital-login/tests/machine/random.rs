@@ -412,6 +412,14 @@ proptest! {
                 for target in state.order() {
                     let spot = placed.placed.iter().find(|placed| placed.target == Some(target));
                     prop_assert!(spot.is_some(), "{target:?} is nowhere");
+                    // Out of sight on a small screen: the wheel brings it.
+                    let mut by_wheel = || (-24..=24).any(|lines| {
+                        let mut view = view(&state);
+                        view.scrolled = lines;
+                        let placed = layout(&view, &mut text, size.0, size.1);
+                        placed.placed.iter().any(|one| one.target == Some(target) && !one.rect.is_empty())
+                    });
+                    prop_assert!(spot.is_some_and(|spot| !spot.rect.is_empty()) || by_wheel(), "{target:?} is out of reach");
                 }
             }
         }
