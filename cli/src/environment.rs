@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::dirs::{Dirs, MOUNT};
-use crate::password::SECRETS;
+use safeos_control::SECRET_VARIABLES;
 
 /// Variables that stay although they point into the old home: dirs of tools, of the desktop, of
 /// this computer's certificates.
@@ -40,7 +40,7 @@ const KEPT: &[&str] = &[
     "SAFE_STORE",
 ];
 
-/// Variables that must not reach the command besides [`SECRETS`]: the file of the wallet's key, and the shell's former
+/// Variables that must not reach the command besides [`SECRET_VARIABLES`]: the file of the wallet's key, and the shell's former
 /// folder.
 const REMOVED: &[&str] = &[safeos_store_autonomi::WALLET_KEY_FILE, "OLDPWD"];
 
@@ -76,7 +76,7 @@ pub fn inside(
                 .or_insert_with(|| pythons.into());
         }
     }
-    for name in SECRETS.iter().chain(REMOVED) {
+    for name in SECRET_VARIABLES.iter().chain(REMOVED) {
         variables.remove(OsStr::new(name));
     }
     let home = mount.join("home");

@@ -22,15 +22,6 @@ pub const SECRET_KEY_FILE: &str = "SAFE_SECRET_KEY_FILE";
 /// The file with the words of the recovery sheet, for scripts.
 pub const RECOVERY_KEY_FILE: &str = "SAFE_RECOVERY_KEY_FILE";
 
-/// Variables that name a secret's file: they are for this command alone, neither for the daemon nor for programs in
-/// the session.
-pub const SECRETS: [&str; 4] = [
-    PASSWORD_FILE,
-    NEW_PASSWORD_FILE,
-    SECRET_KEY_FILE,
-    RECOVERY_KEY_FILE,
-];
-
 /// The key of the wallet that pays: from its file, the next line of standard input, or asked for.
 pub fn wallet_key(stdin: bool) -> Result<Zeroizing<String>> {
     let variable = safeos_store_autonomi::WALLET_KEY_FILE;

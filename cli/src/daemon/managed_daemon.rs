@@ -5,16 +5,14 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, Signal, kill_process, setsid};
-use safeos_mountpoint::{MountPoint, entry, guard};
+use rustix::process::{Pid, Signal, kill_process};
+use safeos_mountpoint::{Launched, MountPoint, NotReady, READY_WITHIN, entry, guard};
 use safeos_store::whose;
 use safeos_telemetry::event;
 
@@ -23,18 +21,14 @@ use crate::dead_mount::clear_dead;
 use crate::dirs::{self, Dirs};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
-use crate::password;
 use crate::signals;
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-const LOG_BYTES_SHOWN: u64 = 4096;
 
 /// A running `safed`.
 pub struct Daemon {
-    child: Child,
-    log: Option<File>,
+    launched: Launched,
     /// Where its control file is.
     place: PathBuf,
     mounted: bool,
@@ -73,13 +67,6 @@ impl Daemon {
             )
         })?;
         let program = find()?;
-        let log = memfd_create("safed-log", MemfdFlags::CLOEXEC)
-            .map(File::from)
-            .ok();
-        let stderr = match log.as_ref().and_then(|log| log.try_clone().ok()) {
-            Some(log) => Stdio::from(log),
-            None => Stdio::null(),
-        };
         let mut command = Command::new(&program);
         match mounted {
             Some(wish) => command
@@ -102,12 +89,9 @@ impl Daemon {
                     .flat_map(|file| [OsStr::new("--log"), file.as_os_str()]),
             )
             .args(bound.then_some("--bound"))
-            .current_dir("/")
             // Open for as long as this program lives: that is how the daemon knows.
-            .stdin(if bound { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::null())
-            .stderr(stderr);
-        for name in password::SECRETS {
+            .stdin(if bound { Stdio::piped() } else { Stdio::null() });
+        for name in safeos_control::SECRET_VARIABLES {
             command.env_remove(name);
         }
         // Relative paths are of the folder we are in, not of the daemon's.
@@ -123,131 +107,70 @@ impl Daemon {
                 command.env(name, path);
             }
         }
-        // SAFETY: between fork and exec only one system call is made, which allocates nothing.
-        unsafe {
-            command.pre_exec(|| {
-                // A session of its own: Ctrl-C and a closed terminal are not for the daemon.
-                setsid()?;
-                Ok(())
-            });
-        }
         event!(
             INFO,
             "starting the daemon",
             mounted = mounted.is_some(),
             bound = bound
         );
-        let child = command
-            .spawn()
+        let launched = Launched::start(&mut command, place.to_owned(), false)
             .map_err(|e| Failure::system(format!("{} cannot be run", program.display()), &e))?;
         let mut daemon = Self {
-            child,
-            log,
+            launched,
             place: place.to_owned(),
             mounted: mounted.is_some(),
         };
-        match daemon.ready() {
-            Ok(()) => Ok(daemon),
-            Err(failure) => {
-                daemon.end();
-                Err(failure)
-            }
-        }
+        daemon.ready().inspect_err(|_| daemon.end())?;
+        Ok(daemon)
     }
 
     fn ready(&mut self) -> Result<()> {
-        let start = Instant::now();
-        while !dirs::answers(&self.place) {
-            let ended = self
-                .child
-                .try_wait()
-                .map_err(|e| Failure::system("waiting for safed failed", &e))?;
-            if let Some(status) = ended {
-                let why = self.said();
-                let message = match why.strip_prefix("safed: ") {
-                    _ if why.is_empty() => format!("safed ended at once ({status})"),
-                    Some(why) => why.to_owned(),
-                    None => why,
-                };
-                return Err(Failure::new("daemon_failed", message));
+        let failed = |message: String| Failure::new("daemon_failed", message);
+        let place = &self.place;
+        let ready = self
+            .launched
+            .wait_ready(|| dirs::answers(place), || signals::asked().is_none());
+        let seconds = READY_WITHIN.as_secs();
+        ready.map_err(|why| match why {
+            NotReady::Ended(status, words) if words.is_empty() => {
+                failed(format!("safed ended at once ({status})"))
             }
-            if let Some(signal) = signals::asked() {
-                return Err(Failure::stopped(signal));
+            NotReady::Ended(_, words) => failed(words),
+            NotReady::Unwanted => Failure::stopped(signals::asked().unwrap_or(libc::SIGTERM)),
+            NotReady::System(error) => Failure::system("waiting for safed failed", &error),
+            NotReady::Late if !self.mounted => {
+                failed(format!("safed was not ready within {seconds} seconds"))
             }
-            if start.elapsed() > READY_WITHIN && !self.mounted {
-                return Err(Failure::new(
-                    "daemon_failed",
-                    format!(
-                        "safed was not ready within {} seconds",
-                        READY_WITHIN.as_secs()
-                    ),
-                ));
-            }
-            if start.elapsed() > READY_WITHIN {
-                return Err(Failure::new(
-                    "daemon_failed",
-                    format!(
-                        "safed did not mount {} within {} seconds: see whether FUSE works here (ls -l /dev/fuse; fusermount3 --version)",
-                        self.place.display(),
-                        READY_WITHIN.as_secs()
-                    ),
-                ));
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
-        Ok(())
+            NotReady::Late => failed(format!(
+                "safed did not mount {} within {seconds} seconds: see whether FUSE works here (ls -l /dev/fuse; fusermount3 --version)",
+                place.display(),
+            )),
+        })
     }
 
     /// Its process id.
     pub fn pid(&self) -> i32 {
-        Pid::from_child(&self.child).as_raw_nonzero().get()
+        self.launched.pid() as i32
     }
 
     /// Whether it has ended by itself.
     pub fn ended(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
+        self.launched.has_ended()
     }
 
     /// The last line it said on stderr.
     pub fn said(&mut self) -> String {
-        let Some(log) = &mut self.log else {
-            return String::new();
-        };
-        let mut text = Vec::new();
-        let from = log
-            .metadata()
-            .map_or(0, |meta| meta.len().saturating_sub(LOG_BYTES_SHOWN));
-        let read = log
-            .seek(io::SeekFrom::Start(from))
-            .and_then(|_| log.take(LOG_BYTES_SHOWN).read_to_end(&mut text));
-        match read {
-            Ok(_) => String::from_utf8_lossy(&text)
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or_default()
-                .to_owned(),
-            Err(_) => String::new(),
-        }
+        self.launched.last_words()
     }
 
     /// Asks it to unmount and end, waits, and makes sure that it has.
     pub fn end(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        let start = Instant::now();
-        while start.elapsed() < ENDS_WITHIN {
-            if self.ended() {
-                clear_dead(&self.place);
-                return;
+        let (place, mounted) = (&self.place, self.mounted);
+        self.launched.end(|| {
+            if mounted {
+                unmount(place);
             }
-            std::thread::sleep(LOOK_EVERY);
-        }
-        if self.mounted {
-            unmount(&self.place);
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        clear_dead(&self.place);
+        });
     }
 }
 

@@ -56,6 +56,14 @@ pub use request::{
 pub use safeos_secret::Secret;
 pub use server::{RequestLines, parse_request};
 
+/// The variables that name files with passwords and keys, for the programs that ask. A daemon is told what it needs in
+/// requests, and no other program needs them.
+pub const SECRET_VARIABLES: [&str; 4] = [
+    "SAFE_PASSWORD_FILE",
+    "SAFE_NEW_PASSWORD_FILE",
+    "SAFE_SECRET_KEY_FILE",
+    "SAFE_RECOVERY_KEY_FILE",
+];
 /// The longest request, in bytes, with its line end.
 pub const REQUEST_LEN_MAX: usize = 64 * 1024;
 /// The control file's name, under the mount point or the scheme's root.
