@@ -377,6 +377,12 @@ impl Packs {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes of memory that the table of known blocks takes, about.
+    pub(crate) fn known_bytes(&self) -> u64 {
+        const ENTRY_BYTES: u64 = 104;
+        self.known.lock().len() as u64 * ENTRY_BYTES
+    }
+
     /// Records and bytes that this session has put.
     pub(crate) fn counted(&self) -> (u64, u64) {
         (

@@ -62,6 +62,9 @@ pub struct Status {
     pub offline: bool,
     /// Bytes of all files, as far as known without walking the home.
     pub used_bytes: u64,
+    /// Bytes of memory that its caches hold; they have limits.
+    #[serde(skip)]
+    pub cached_bytes: u64,
     /// Nodes in the home.
     pub nodes: u64,
     /// Bytes written and not published yet.

@@ -229,6 +229,7 @@ impl Session {
             account: self.account(),
             store: packs.store().url().to_owned(),
             offline: facts.offline,
+            cached_bytes: self.reader().cached_bytes() + packs.known_bytes(),
             used_bytes: totals.bytes + self.sync.home().unpublished(),
             nodes: totals.nodes,
             unpublished_bytes: unpublished,

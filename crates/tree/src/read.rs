@@ -86,6 +86,11 @@ impl Reader {
         }
     }
 
+    /// Bytes of the nodes and blocks that are kept in memory.
+    pub fn cached_bytes(&self) -> u64 {
+        (self.nodes.lock().weight + self.blocks.lock().weight) as u64
+    }
+
     /// The keys of the home.
     pub const fn keys(&self) -> &Keys {
         &self.keys

@@ -23,6 +23,7 @@ pub fn metrics(daemon: &Daemon) -> String {
         ("sessions", "gauge", all.len() as u64),
         ("home_bytes", "gauge", sum(|status| status.used_bytes)),
         ("home_nodes", "gauge", sum(|status| status.nodes)),
+        ("cached_bytes", "gauge", sum(|status| status.cached_bytes)),
         (
             "unpublished_bytes",
             "gauge",

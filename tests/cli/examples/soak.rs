@@ -4,7 +4,8 @@
 //!     soak MINUTES        (./build.sh soak MINUTES)
 //!
 //! A line every few seconds has memory, descriptors and threads of each daemon and of the gateway, and the size of the
-//! computers' caches. At the end both homes are compared with the contents written, byte for byte. It fails if contents
+//! computers' caches. A daemon's memory counts without what its metrics say that it caches: the caches have limits, which
+//! they reach after hours. At the end both homes are compared with the contents written, byte for byte. It fails if contents
 //! differ, or if after a third of the time something goes on growing.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -15,7 +16,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use safeos_cli_tests::Running;
-use safeos_suite_tests::{Computer, Random, TestDir, binaries};
+use safeos_suite_tests::{Computer, Random, TestDir, binaries, run_for};
 
 /// Files that a computer writes in a turn.
 const FILES: u64 = 22;
@@ -27,6 +28,8 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 const MEMORY_A_MINUTE: f64 = 0.2 * 1048576.0;
 /// Memory that goes up and down in any case.
 const MEMORY_WAVE: f64 = 6.0 * 1048576.0;
+/// Thousands of states take a while.
+const CHECK_MAX: Duration = Duration::from_secs(3600);
 /// Descriptors and threads that come and go.
 const COUNT_WAVE: f64 = 12.0;
 
@@ -100,15 +103,22 @@ struct Watched {
     pid: i32,
     /// Minutes, bytes of memory, descriptors, threads.
     samples: Vec<[f64; 4]>,
+    /// Bytes that the last sample leaves out.
+    cached: f64,
 }
 
 impl Watched {
     fn new(name: &'static str, pid: i32) -> Self {
-        let samples = Vec::new();
-        Self { name, pid, samples }
+        Self {
+            name,
+            pid,
+            samples: Vec::new(),
+            cached: 0.0,
+        }
     }
 
-    fn sample(&mut self, minutes: f64) {
+    /// `cached`: bytes of its memory that are caches with a limit.
+    fn sample(&mut self, minutes: f64, cached: f64) {
         let folder = format!("/proc/{}", self.pid);
         let count = |name: &str| fs::read_dir(format!("{folder}/{name}")).unwrap().count() as f64;
         let status = fs::read_to_string(format!("{folder}/status")).unwrap();
@@ -116,15 +126,17 @@ impl Watched {
         let kibibytes = line.unwrap().trim().strip_suffix("kB").unwrap().trim();
         let memory = kibibytes.parse::<f64>().unwrap() * 1024.0;
         self.samples
-            .push([minutes, memory, count("fd"), count("task")]);
+            .push([minutes, memory - cached, count("fd"), count("task")]);
+        self.cached = cached;
     }
 
     fn line(&self) -> String {
         let [_, memory, files, threads] = self.samples.last().unwrap();
         format!(
-            "{} {:.1} MiB, {files} files, {threads} threads",
+            "{} {:.1} MiB + {:.1} cached, {files} files, {threads} threads",
             self.name,
-            memory / 1048576.0
+            memory / 1048576.0,
+            self.cached / 1048576.0
         )
     }
 
@@ -158,6 +170,15 @@ fn slope(samples: &[[f64; 4]], at: usize) -> f64 {
     let above: f64 = samples.iter().map(|s| (s[0] - x) * (s[at] - y)).sum();
     let below: f64 = samples.iter().map(|s| (s[0] - x).powi(2)).sum();
     if below > 0.0 { above / below } else { 0.0 }
+}
+
+/// Bytes that a computer's daemon says it caches in memory.
+fn cached(worker: &Worker) -> f64 {
+    let metrics = worker.computer.safe(&["status", "--metrics"]).stdout;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("safeos_daemon_cached_bytes "));
+    line.unwrap().parse().unwrap()
 }
 
 fn size(folder: &Path) -> u64 {
@@ -233,7 +254,8 @@ fn main() -> ExitCode {
             let minutes = start.elapsed().as_secs_f64() / 60.0;
             let mut line = format!("{minutes:6.2} min, {turns} turns");
             for watched in &mut watched {
-                watched.sample(minutes);
+                let worker = workers.iter().find(|worker| worker.folder == watched.name);
+                watched.sample(minutes, worker.map_or(0.0, cached));
                 line.push_str(&format!("; {}", watched.line()));
             }
             let cache: u64 = workers.iter().map(|w| size(&w.computer.state)).sum();
@@ -248,7 +270,9 @@ fn main() -> ExitCode {
         for worker in &workers {
             compare(&shown.computer.home().join(worker.folder), &worker.model);
         }
-        shown.computer.check();
+        // It reads every state that was published.
+        let mut check = shown.computer.command();
+        run_for(check.args(["store", "check"]), CHECK_MAX).ok();
     }
     println!("contents: the same on both computers, and as they were written");
     let mut grows = Vec::new();
