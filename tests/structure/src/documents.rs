@@ -1,4 +1,4 @@
-//! The files that a document names.
+//! The files that a document names, and how wide its lines are.
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,36 @@ pub fn named(text: &str) -> Vec<&str> {
         .flat_map(words)
         .filter(|name| is_file_name(name))
         .collect()
+}
+
+/// The widest line of a paragraph, in characters.
+pub const WIDTH: usize = 100;
+
+/// The lines of paragraphs and lists that are wider than [`WIDTH`] and could be broken, by their numbers. Tables and
+/// fenced text are as wide as they need to be.
+pub fn too_wide(text: &str) -> Vec<usize> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        let is_prose = !fenced && !fence && !line.trim_start().starts_with('|');
+        if is_prose && line.chars().count() > WIDTH && has_break(line) {
+            found.push(number + 1);
+        }
+    }
+    found
+}
+
+/// Whether a line has a space to break it at: not in code, nor after the mark of a list.
+fn has_break(line: &str) -> bool {
+    let text = line
+        .trim_start()
+        .trim_start_matches(['-', '*'])
+        .trim_start();
+    let parts = text.split('`').enumerate();
+    let mut prose = parts.filter(|(number, _)| number % 2 == 0);
+    prose.any(|(_, part)| part.contains(' '))
 }
 
 /// The document in parts that start with a heading or end with a fence, each with the number of its first line.
@@ -95,5 +125,13 @@ mod tests {
         let expected = ["5: lib.rs", "5: x/none.rs", "7: gone.rs"];
         assert_eq!(found, expected.map(|one| format!("docs/invented.md:{one}")));
         assert_eq!(named(text).len(), 6);
+    }
+
+    #[test]
+    fn a_wide_line_is_found_unless_it_cannot_be_broken() {
+        let wide = "word ".repeat(30);
+        let code = format!("- `{wide}`");
+        let text = format!("{wide}\n| {wide} |\n```\n{wide}\n```\n{code}\n{code} and\n");
+        assert_eq!(too_wide(&text), [1, 7]);
     }
 }

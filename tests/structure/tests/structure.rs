@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use safeos_structure_tests::documents::missing;
+use safeos_structure_tests::documents::{WIDTH, missing, too_wide};
 use safeos_structure_tests::floors::{FLOORS, packages, violations};
 use safeos_structure_tests::imports::{circles, describe, imports};
 use safeos_structure_tests::modules::Crate;
@@ -44,6 +44,35 @@ fn every_floor_is_in_the_architecture_document() {
             "{ARCHITECTURE} does not name {folder}"
         );
     }
+}
+
+#[test]
+fn documents_are_wrapped() {
+    let root = root();
+    let mut documents = vec![root.clone(), root.join("docs"), root.join("docs/decisions")];
+    documents.extend(
+        ["cookbook-patches", "fuzz", "orbital-login", "recipes"].map(|folder| root.join(folder)),
+    );
+    let mut wide = Vec::new();
+    for folder in documents {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "md") {
+                let text = read(&path).unwrap();
+                let lines = too_wide(&text);
+                wide.extend(
+                    lines
+                        .iter()
+                        .map(|line| format!("{}:{line}", path.display())),
+                );
+            }
+        }
+    }
+    assert!(
+        wide.is_empty(),
+        "wider than {WIDTH} columns:\n{}",
+        wide.join("\n")
+    );
 }
 
 #[test]
