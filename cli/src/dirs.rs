@@ -33,7 +33,7 @@ pub const LOST: &str = "daemon_gone";
 /// How the names of files end that are only locked.
 const LOCK: &str = "lock";
 
-/// The dirs of one run of `safe`.
+/// The places of one run of `safe`.
 #[derive(Debug, Clone)]
 pub struct Dirs {
     /// The folder for local state.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::dirs::{Dirs, MOUNT};
 use safeos_control::SECRET_VARIABLES;
 
-/// Variables that stay although they point into the old home: dirs of tools, of the desktop, of
+/// Variables that stay although they point into the old home: places of tools, of the desktop, of
 /// this computer's certificates.
 const KEPT: &[&str] = &[
     "PATH",

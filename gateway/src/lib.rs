@@ -8,7 +8,7 @@
 //! Imports go down: `server` → `service` → `api` → `chunks`, `batches`, `pointers`, `about`, `guard` →
 //! `parts`, `pieces` → `app_state`, `bodies` → `metrics` → `halves` → `answer`, `assembly`, `memory`, `clients`, `connections`, `rate`, `buffer_pool`,
 //! `tokens`, `visit`, `watched`;
-//! `layers` stand between the app and a store.
+//! `layers` stand between the application and a store.
 
 #![forbid(unsafe_code)]
 

@@ -28,7 +28,7 @@ pub fn man(dir: Option<&Path>, output: Output) -> Result<()> {
     whose::check_links(&whole).map_err(|stranger| Failure::new("not_yours", stranger))?;
     let write = || -> io::Result<usize> {
         fs::create_dir_all(dir)?;
-        // Beside their dirs, then in them: a link that stands there is replaced and not written through.
+        // Beside their places, then in them: a link that stands there is replaced and not written through.
         let mut random = [0; 8];
         safeos_record::random_bytes(&mut random).map_err(io::Error::other)?;
         let aside = dir.join(format!(".safe-man-{:016x}", u64::from_le_bytes(random)));

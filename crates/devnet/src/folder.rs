@@ -94,9 +94,7 @@ impl Folder {
             path: path.to_owned(),
             why: error.to_string(),
         })?;
-        let beside = path.with_extension("new");
-        fs::write(&beside, text)
-            .and_then(|()| fs::rename(&beside, path))
-            .map_err(|error| failed(path, &error))
+        // Its owner's alone: the key of the wallet with the play money is in it.
+        safeos_store::disk::replace(path, &text).map_err(|error| failed(path, &error))
     }
 }
