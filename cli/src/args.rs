@@ -23,7 +23,8 @@ pub struct Args {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Where the session is (or, for login and run, where it is to be) mounted [default: the session that is open; SAFE_MOUNT]
+    /// Where the session is (or, for login and run, where it is to be) mounted [default: the session that is open;
+    /// SAFE_MOUNT]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub mount: Option<PathBuf>,
 
@@ -99,8 +100,8 @@ pub enum Command {
         /// Read the words and the new password as two lines from standard input
         #[arg(long)]
         password_stdin: bool,
-        /// Accept a store that shows an older state than this computer has seen, or has lost what a crashed session here
-        /// wrote into
+        /// Accept a store that shows an older state than this computer has seen, or has lost what a crashed session
+        /// here wrote into
         #[arg(long)]
         accept_older: bool,
     },
@@ -116,8 +117,8 @@ pub enum Command {
         /// from a backup), or has lost what a crashed session here wrote into
         #[arg(long)]
         accept_older: bool,
-        /// Go on waiting for a store that does not answer, also where this computer remembers the account and opens it without
-        /// the store after five seconds
+        /// Go on waiting for a store that does not answer, also where this computer remembers the account and opens it
+        /// without the store after five seconds
         #[arg(long)]
         wait: bool,
         #[command(flatten)]
@@ -203,12 +204,12 @@ pub enum Command {
         /// Keep what is needed, encrypted, to sign in on this computer without the network
         #[arg(long)]
         remember: bool,
-        /// Accept a store that shows an older state than this computer has seen, or has lost what a crashed session here
-        /// wrote into
+        /// Accept a store that shows an older state than this computer has seen, or has lost what a crashed session
+        /// here wrote into
         #[arg(long)]
         accept_older: bool,
-        /// Go on waiting for a store that does not answer, also where this computer remembers the account and opens it without
-        /// the store after five seconds
+        /// Go on waiting for a store that does not answer, also where this computer remembers the account and opens it
+        /// without the store after five seconds
         #[arg(long)]
         wait: bool,
         #[command(flatten)]

@@ -255,8 +255,8 @@ impl Dirs {
             serde_json::to_writer(file, note)?;
             Ok(())
         };
-        // A home on a full disk is signed in to all the same, and one on a disk that can only be read: without a note it is found at
-        // the default place, or by its name.
+        // A home on a full disk is signed in to all the same, and one on a disk that can only be read: without a note
+        // it is found at the default place, or by its name.
         safeos_store::Reserve::of(&self.state)
             .spend(
                 |e: &io::Error| e.kind() == io::ErrorKind::StorageFull,

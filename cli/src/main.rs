@@ -43,8 +43,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Passwords pass through here: no core dump, and no reading of this process's memory by other programs of the same user.
-/// Not by a limit on core files, which the programs of `safe run` would inherit.
+/// Passwords pass through here: no core dump, and no reading of this process's memory by other programs of the same
+/// user. Not by a limit on core files, which the programs of `safe run` would inherit.
 fn harden() {
     #[cfg(target_os = "linux")]
     // Refused, there is nothing else to do.

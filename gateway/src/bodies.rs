@@ -1,7 +1,7 @@
 //! A body that comes in.
 //!
-//! What always holds here: every byte earns its time on the slowest line there may be, up to a full pause; a body that is
-//! slower ends. One that keeps room which others wait for ends sooner.
+//! What always holds here: every byte earns its time on the slowest line there may be, up to a full pause; a body that
+//! is slower ends. One that keeps room which others wait for ends sooner.
 
 use axum::body::Body;
 use bytes::Bytes;

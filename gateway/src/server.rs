@@ -185,7 +185,8 @@ async fn serve(
     client: SocketAddr,
     slot: ConnectionSlot,
 ) {
-    // Answers are written whole: waiting for more would only delay them. Redox has no such option, and says so each time.
+    // Answers are written whole: waiting for more would only delay them. Redox has no such option, and says so each
+    // time.
     #[cfg(not(target_os = "redox"))]
     let _ = stream.set_nodelay(true);
     let peer = Peer {

@@ -27,8 +27,8 @@ pub(crate) struct Visit {
     /// The body that was sent before, in parts, and belongs to this.
     pub(crate) body: Option<String>,
     pub(crate) connection: Arc<Connection>,
-    /// For a place among the requests, the store's calls and in memory, one after another: a client does not wait for ever
-    /// for the first sign of an answer.
+    /// For a place among the requests, the store's calls and in memory, one after another: a client does not wait for
+    /// ever for the first sign of an answer.
     pub(crate) until: Instant,
 }
 

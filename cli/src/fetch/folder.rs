@@ -222,7 +222,8 @@ pub fn finish(file: &File, like: &Seen) -> io::Result<()> {
     Ok(())
 }
 
-/// The next part of a file, from `at` on, that is no hole: where it begins and ends. All of it where holes are not known.
+/// The next part of a file, from `at` on, that is no hole: where it begins and ends. All of it where holes are not
+/// known.
 pub fn next_data(file: &Content, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
     let file = match file {
         Content::Disk(file) => file,

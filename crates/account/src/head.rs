@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A key seals one thing only, so the nonce is zero. The packet's salt is random. The commit's is a keyed hash of
-//! pointer, counter and commit: publishing the same again after an interruption gives the same chunk, which is paid for once.
+//! pointer, counter and commit: publishing the same again after an interruption gives the same chunk, which is paid for
+//! once.
 
 use safeos_record::{
     Address, Chunk, Key, MAX_CHUNK_SIZE, NONCE_LEN, Pointer, TAG_LEN, random_bytes,

@@ -180,8 +180,8 @@ impl Login {
         }
     }
 
-    /// Puts the recovery record, the first head, then the pointer, then the marker: interrupted anywhere, either nothing
-    /// is there that opens or an account that does, by every key it has.
+    /// Puts the recovery record, the first head, then the pointer, then the marker: interrupted anywhere, either
+    /// nothing is there that opens or an account that does, by every key it has.
     fn settle(
         &self,
         store: &dyn Store,
@@ -227,8 +227,8 @@ impl Login {
         Ok((account, head))
     }
 
-    /// Opens the account: two look-ups, whatever the size of the home (more only for an account of another version, and to
-    /// tell a wrong password from an unknown name).
+    /// Opens the account: two look-ups, whatever the size of the home (more only for an account of another version, and
+    /// to tell a wrong password from an unknown name).
     pub fn sign_in(&self, store: &dyn Store, step: &dyn Fn(&str)) -> Result<(Account, Head)> {
         step("finding the account");
         if let Some(pointer) = store.get_pointer(&self.address())? {

@@ -2,7 +2,8 @@
 //!
 //! What always holds here: a marker never leads to an account. It is derived from the name alone,
 //! so anybody who knows a name can find (and could forge) its marker: it decides only which message a failed
-//! sign-in gets and whether a sign-up may take the name, and never whether an account opens. Stores where records are paid for have none.
+//! sign-in gets and whether a sign-up may take the name, and never whether an account opens. Stores where records are
+//! paid for have none.
 
 use safeos_record::{Address, OwnerKey, Pointer, Target};
 use safeos_store::{Error as StoreError, Store};

@@ -1,8 +1,8 @@
 //! Changing the password.
 //!
-//! What always holds here: the recovery record, if there is one, learns the new keys first, then the account is published under
-//! the new password, then the old pointer is made final. A crash before the last leaves both passwords usable (or the old one alone), the recovery
-//! key opens what they open, and the same command finishes the change.
+//! What always holds here: the recovery record, if there is one, learns the new keys first, then the account is
+//! published under the new password, then the old pointer is made final. A crash before the last leaves both passwords
+//! usable (or the old one alone), the recovery key opens what they open, and the same command finishes the change.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::{Account, Error, Head, Result, Secret};
 pub struct NewPassword(Arc<Keys>);
 
 impl Account {
-    /// Publishes `head` under a new password and retires the old one for good. `head` must be the newest: [`Error::HeadMoved`].
-    /// The home key and so everything already stored stays the same.
+    /// Publishes `head` under a new password and retires the old one for good. `head` must be the newest:
+    /// [`Error::HeadMoved`]. The home key and so everything already stored stays the same.
     pub fn change_password(
         &self,
         store: &dyn Store,
@@ -43,8 +43,8 @@ impl Account {
         Ok(NewPassword(Arc::new(self.derive(&new)?)))
     }
 
-    /// The second half: a few calls of the store. After [`Error::HeadMoved`] it may be called again with the newer head, as
-    /// often as it takes.
+    /// The second half: a few calls of the store. After [`Error::HeadMoved`] it may be called again with the newer
+    /// head, as often as it takes.
     pub fn set_password(
         &self,
         store: &dyn Store,
@@ -104,7 +104,8 @@ impl Account {
         )
     }
 
-    /// Publishes the packet and the commit of `head` at this (new) address, or finds that an interrupted change has done so.
+    /// Publishes the packet and the commit of `head` at this (new) address, or finds that an interrupted change has
+    /// done so.
     fn move_in(
         &self,
         store: &dyn Store,

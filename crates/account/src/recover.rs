@@ -1,8 +1,8 @@
 //! Opening an account with its recovery key, and making or replacing that key.
 //!
-//! What always holds here: a recovery key opens an account only together with a new password, which is set before anything
-//! else happens. Making another key closes the recovery pointer of the one before last; a crash between the steps leaves both of the last two usable,
-//! and the same command finishes.
+//! What always holds here: a recovery key opens an account only together with a new password, which is set before
+//! anything else happens. Making another key closes the recovery pointer of the one before last; a crash between the
+//! steps leaves both of the last two usable, and the same command finishes.
 
 use std::sync::Arc;
 
@@ -56,8 +56,8 @@ impl Account {
         }
     }
 
-    /// One try of [`Account::recover`]. The keys of the new password stay in `derived` for the next: stretching it takes longer
-    /// than everything else.
+    /// One try of [`Account::recover`]. The keys of the new password stay in `derived` for the next: stretching it
+    /// takes longer than everything else.
     fn open_anew(
         store: &dyn Store,
         key: &RecoveryKey,
@@ -125,9 +125,10 @@ impl Account {
         self.secret_key.as_ref().map(SecretKey::to_text)
     }
 
-    /// Has a recovery key, which the person must have already, open an account that has none, or open it in the place of another
-    /// one; `head` must be the newest. The new recovery pointer is opened first, the account told, and the old recovery pointer closed last: after an error
-    /// the old key opens, and the same call finishes, also with another key.
+    /// Has a recovery key, which the person must have already, open an account that has none, or open it in the place
+    /// of another one; `head` must be the newest. The new recovery pointer is opened first, the account told, and the
+    /// old recovery pointer closed last: after an error the old key opens, and the same call finishes, also with
+    /// another key.
     pub fn new_recovery_key(
         &self,
         store: &dyn Store,

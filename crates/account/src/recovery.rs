@@ -1,8 +1,8 @@
 //! The recovery pointer of an account, which a recovery key opens.
 //!
-//! What always holds here: the key alone says where its pointer is and opens what it points at; no name or password goes into
-//! it. The record holds keys from the password, and is renewed before a new password begins to hold, so that at every
-//! moment the sheet opens everything that the password opens. Publishing does not touch it. Each record is
+//! What always holds here: the key alone says where its pointer is and opens what it points at; no name or password
+//! goes into it. The record holds keys from the password, and is renewed before a new password begins to hold, so that
+//! at every moment the sheet opens everything that the password opens. Publishing does not touch it. Each record is
 //! [`RECORD_LEN`] bytes long.
 //!
 //! ```text
@@ -13,7 +13,8 @@
 //!              ‖ secret key: 0, or 1 and 16 bytes ‖ zeros to 256 bytes
 //! ```
 //!
-//! The salt is a keyed hash of counter and plaintext: renewing again after an interruption gives the same chunk, which is paid for once.
+//! The salt is a keyed hash of counter and plaintext: renewing again after an interruption gives the same chunk, which
+//! is paid for once.
 
 use safeos_record::{Address, Chunk, FINAL_COUNTER, Key, OwnerKey, Pointer, TAG_LEN, Target};
 use safeos_store::Store;

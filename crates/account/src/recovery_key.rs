@@ -1,7 +1,8 @@
 //! The recovery key: 128 random bits that open an account whose password is forgotten, as twelve words for a sheet.
 //!
-//! What always holds here: words that parse are, but for one chance in sixteen for each mistake that gives another word of
-//! the list, those that were printed; capitals, numbers and signs between the words do not matter. No error repeats a word.
+//! What always holds here: words that parse are, but for one chance in sixteen for each mistake that gives another word
+//! of the list, those that were printed; capitals, numbers and signs between the words do not matter. No error repeats
+//! a word.
 
 use bip39::{Language, Mnemonic};
 use safeos_record::random_bytes;

@@ -1,7 +1,7 @@
 //! The secret key: 128 random bits that join the password, printed for a sheet or kept on a stick.
 //!
-//! What always holds here: a text that parses is, but for one chance in four million, the one that was printed; how it is
-//! grouped, in capitals or not, with O for 0 or I and L for 1, does not matter.
+//! What always holds here: a text that parses is, but for one chance in four million, the one that was printed; how it
+//! is grouped, in capitals or not, with O for 0 or I and L for 1, does not matter.
 
 use safeos_record::random_bytes;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};

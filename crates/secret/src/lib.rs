@@ -1,7 +1,8 @@
 //! Secret texts: passwords and keys, in memory and in requests.
 //!
 //! What always holds here: the text is decoded from the request line straight into memory that is
-//! wiped. The decoder of the JSON library would leave a copy of a password with escapes behind, so it is only asked where the text ends.
+//! wiped. The decoder of the JSON library would leave a copy of a password with escapes behind, so it is only asked
+//! where the text ends.
 
 use std::fmt;
 use std::str::Chars;

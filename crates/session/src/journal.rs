@@ -151,9 +151,9 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Opens what an earlier session left and continues in a new segment, when something is appended. `replay` is called for
-    /// every segment and every whole frame in order; at the first frame that is torn or does not
-    /// open it ends, and everything before stays. `None` if there is no stage.
+    /// Opens what an earlier session left and continues in a new segment, when something is appended. `replay` is
+    /// called for every segment and every whole frame in order; at the first frame that is torn or does not open it
+    /// ends, and everything before stays. `None` if there is no stage.
     pub(crate) fn open(
         dir: &Path,
         key: &Key,
@@ -207,7 +207,8 @@ impl Stage {
     }
 
     /// Has the stage in `dir`, of which this one says everything again, removed when what was appended until now is on
-    /// the disk or published. A crash before that has the other one read again, so nothing counts as durable here before.
+    /// the disk or published. A crash before that has the other one read again, so nothing counts as durable here
+    /// before.
     pub(crate) fn replaces(&self, dir: &Path) {
         *self.left_over.lock() = Some(LeftOver {
             dir: dir.to_owned(),

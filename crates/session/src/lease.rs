@@ -1,7 +1,7 @@
 //! This computer's lease: see [`list`].
 //!
-//! What always holds here: [`Lease::hold`] has returned before a record is put to which nothing published refers; the note
-//! in the state folder is there before the lease is, so that the next session after a crash knows of it.
+//! What always holds here: [`Lease::hold`] has returned before a record is put to which nothing published refers; the
+//! note in the state folder is there before the lease is, so that the next session after a crash knows of it.
 
 pub(crate) mod list;
 
@@ -194,8 +194,8 @@ impl Lease {
         self.state.lock().held != Held::No
     }
 
-    /// Gives the lease back, unless something was put since `uses` was counted. Whether it did. Everything that was put until then is
-    /// published, or given up.
+    /// Gives the lease back, unless something was put since `uses` was counted. Whether it did. Everything that was put
+    /// until then is published, or given up.
     pub(crate) fn release(&self, uses: u64) -> Result<bool> {
         {
             let mut state = self.state.lock();

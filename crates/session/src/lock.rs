@@ -1,5 +1,5 @@
-//! The locks and threads of a session: parking_lot's and the system's, or, with the feature `shuttle`, those of a scheduler
-//! that runs one thread at a time in an order of its own choice.
+//! The locks and threads of a session: parking_lot's and the system's, or, with the feature `shuttle`, those of a
+//! scheduler that runs one thread at a time in an order of its own choice.
 //!
 //! What always holds here: whatever is held while another lock of a session is taken, or while a thread waits, is
 //! taken from here. Else the scheduler would run a thread that waits for a lock that it does not know of.

@@ -27,7 +27,8 @@ pub trait Progress: Send + Sync {
         false
     }
 
-    /// Whether the person wants to go on waiting for a store that does not answer, also where the home opens without it.
+    /// Whether the person wants to go on waiting for a store that does not answer, also where the home opens without
+    /// it.
     fn waits(&self) -> bool {
         false
     }

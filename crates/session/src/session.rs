@@ -118,9 +118,9 @@ impl Session {
         Ok(snapshots)
     }
 
-    /// Reads the home's own folder, from the store if need be, and the first names in it as far as they are on this computer: an
-    /// error where a session would show nothing but errors. Of a home that is opened without its store, what is not on this
-    /// computer is not known.
+    /// Reads the home's own folder, from the store if need be, and the first names in it as far as they are on this
+    /// computer: an error where a session would show nothing but errors. Of a home that is opened without its store,
+    /// what is not on this computer is not known.
     pub fn look_at_root(&self, progress: &dyn Progress) -> Result<()> {
         let looked = self.sync.accompanied(progress, |_| {
             self.read_root(!self.sync.facts().offline, |look| {
@@ -288,8 +288,8 @@ impl Session {
         Ok(account.check_password(typed)?)
     }
 
-    /// Has a recovery key open the account, in the place of the one there is. The person has it already, on paper or where it
-    /// was made: a step that fails loses nothing. Publishes first.
+    /// Has a recovery key open the account, in the place of the one there is. The person has it already, on paper or
+    /// where it was made: a step that fails loses nothing. Publishes first.
     pub fn new_recovery_key(
         &self,
         password: &Secret,

@@ -171,7 +171,8 @@ pub trait Volume: Send + Sync {
     /// The root directory.
     fn root(&self) -> Ino;
 
-    /// The node that `name` in `dir` names; [`Error::NotFound`] if none. `.` and `..` are names like others here and never exist.
+    /// The node that `name` in `dir` names; [`Error::NotFound`] if none. `.` and `..` are names like others here and
+    /// never exist.
     fn lookup(&self, dir: Ino, name: &[u8]) -> Result<Attr>;
 
     /// The attributes of a node.
@@ -189,10 +190,12 @@ pub trait Volume: Send + Sync {
     /// Appends up to `len` bytes from `offset` to `out`; fewer only at the end of the file.
     fn read(&self, ino: Ino, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<()>;
 
-    /// Entries in name order that come after the name `after` (`None`: from the start), at most `limit`; fewer than `limit` means the end was reached.
+    /// Entries in name order that come after the name `after` (`None`: from the start), at most `limit`; fewer than
+    /// `limit` means the end was reached.
     fn read_dir(&self, dir: Ino, after: Option<&[u8]>, limit: usize) -> Result<Vec<DirEntry>>;
 
-    /// The next data or hole at or after `offset`; [`Error::NoData`] past the end of the file. The end counts as a hole.
+    /// The next data or hole at or after `offset`; [`Error::NoData`] past the end of the file. The end counts as a
+    /// hole.
     fn seek(&self, ino: Ino, offset: u64, what: Seek) -> Result<u64>;
 
     /// The value of an extended attribute; [`Error::NoAttribute`].

@@ -4,9 +4,9 @@
 //! goes on: an operation that failed succeeds when it is repeated, and later changes are published. A failpoint in the
 //! source that no work here reaches is an error of this test.
 //!
-//! The short set has each failpoint once, at a hit that the seed chooses. There the state folder and the store are copied,
-//! as the end of the process leaves them, and then the call fails.
-//! `FAILPOINT_SEEDS=FROM..TO` runs other seeds. A test program of its own: failpoints are of the whole process.
+//! The short set has each failpoint once, at a hit that the seed chooses. There the state folder and the store are
+//! copied, as the end of the process leaves them, and then the call fails. `FAILPOINT_SEEDS=FROM..TO` runs other seeds.
+//! A test program of its own: failpoints are of the whole process.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -1,7 +1,7 @@
 //! Settings of the system's allocator for programs that hold many records in memory.
 
-/// Has the allocator keep what it was given back for the next records, up to a limit: giving it to the system and taking
-/// it again costs more than filling it. To be called before there are other threads.
+/// Has the allocator keep what it was given back for the next records, up to a limit: giving it to the system and
+/// taking it again costs more than filling it. To be called before there are other threads.
 ///
 /// Each arena keeps that much, and there may be eight for each processor: a daemon of 19 threads and its gateway took
 /// twice the memory for the same work, and went on growing for as long as new arenas came into use.

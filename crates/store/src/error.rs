@@ -17,8 +17,8 @@ pub enum Error {
         /// The attempt that failed.
         why: String,
     },
-    /// Something else answers where a gateway should: a network's sign-in page, a proxy, another program. That says nothing
-    /// about the store, and passes.
+    /// Something else answers where a gateway should: a network's sign-in page, a proxy, another program. That says
+    /// nothing about the store, and passes.
     #[error("what answers at {url} is not a SafeOS gateway: {why}")]
     NotAGateway {
         /// The store.

@@ -12,8 +12,8 @@ pub struct Room {
 }
 
 impl Room {
-    /// The room of the disk that `path` is on, or would be on: the nearest folder above it that is there says so. `None`
-    /// where the system does not know.
+    /// The room of the disk that `path` is on, or would be on: the nearest folder above it that is there says so.
+    /// `None` where the system does not know.
     pub fn of_disk(path: &Path) -> Option<Self> {
         path.ancestors().find_map(|place| {
             let found = rustix::fs::statvfs(place).ok()?;

@@ -1,8 +1,9 @@
 //! The owner of a folder: files in a folder that another user can change belong to that user.
 //!
 //! What always holds here: a path passes only if only root and the user of this process can put something else at its
-//! end: every folder on the way belongs to one of the two, others may not write into it (or may not take away what is not
-//! theirs, as in `/tmp`), and every link on the way was made by one of the two. A missing path passes by its parents.
+//! end: every folder on the way belongs to one of the two, others may not write into it (or may not take away what is
+//! not theirs, as in `/tmp`), and every link on the way was made by one of the two. A missing path passes by its
+//! parents.
 
 use std::ffi::OsString;
 use std::fs;

@@ -177,7 +177,8 @@ pub enum Owner {
     Early(u32),
 }
 
-/// The number that says [`Owner::Person`]. It is `(uid_t) -1`, "leave as it is", which no user of any computer can have.
+/// The number that says [`Owner::Person`]. It is `(uid_t) -1`, "leave as it is", which no user of any computer can
+/// have.
 const PERSON: u32 = u32::MAX;
 
 impl Owner {

@@ -26,8 +26,8 @@ pub trait Objects: Send + Sync {
         self.sealed(at)
     }
 
-    /// The same for a node, with the bytes `around` it that have its neighbours in the tree: they are likely to be asked
-    /// for soon.
+    /// The same for a node, with the bytes `around` it that have its neighbours in the tree: they are likely to be
+    /// asked for soon.
     fn sealed_node(&self, at: &ObjectRef, around: Range<u32>) -> Result<Vec<u8>> {
         let _ = around;
         self.sealed(at)

@@ -18,7 +18,8 @@ use crate::object_ref::ObjectRef;
 use crate::read::{Reader, Source};
 use crate::{Error, Result};
 
-/// How much after the start of a node, in its pack, may come along when it is fetched from afar, and how much before it.
+/// How much after the start of a node, in its pack, may come along when it is fetched from afar, and how much before
+/// it.
 const AFTER_BYTES: u32 = 48 * 1024;
 const BEFORE_BYTES: u32 = 16 * 1024;
 
@@ -192,7 +193,8 @@ impl Tree {
         release(&mut self.root, reader);
     }
 
-    /// Takes nodes into memory that are stored in packs of which `lost` says so: they are sealed again with the next commit.
+    /// Takes nodes into memory that are stored in packs of which `lost` says so: they are sealed again with the next
+    /// commit.
     pub fn store_again(
         &mut self,
         source: &dyn Source,

@@ -5,8 +5,8 @@
 //! thousand, every thousandth before. So `seekdir` finds its place again, and a directory of any
 //! size costs bounded memory.
 //!
-//! What always holds here: entry 0 is `.`, 1 is `..` (a front that lists neither begins with 2); the number that goes with an entry is where to
-//! continue after it.
+//! What always holds here: entry 0 is `.`, 1 is `..` (a front that lists neither begins with 2); the number that goes
+//! with an entry is where to continue after it.
 
 use std::collections::VecDeque;
 

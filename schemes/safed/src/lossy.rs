@@ -5,9 +5,9 @@ use std::sync::Once;
 
 use safeos_store::loss::{Loss, this_system};
 
-/// Says in the log, once, if uploads to servers go in parts here. Not when the computer starts: the network stack of today
-/// forgets its opener before it has come up, and with that opening the whole system waits. No caller waits for this;
-/// where no thread can be started it is found out at the first upload.
+/// Says in the log, once, if uploads to servers go in parts here. Not when the computer starts: the network stack of
+/// today forgets its opener before it has come up, and with that opening the whole system waits. No caller waits for
+/// this; where no thread can be started it is found out at the first upload.
 pub fn say_if_lossy() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {

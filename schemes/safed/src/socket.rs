@@ -1,7 +1,7 @@
 //! Conversations on a socket, for commands that need the daemon and no mount: no FUSE is asked for.
 //!
-//! What always holds here: each connection is one conversation, with the user that the kernel says is at its other end; only
-//! the daemon's own user and root are talked to. When the other end goes, its request stops.
+//! What always holds here: each connection is one conversation, with the user that the kernel says is at its other end;
+//! only the daemon's own user and root are talked to. When the other end goes, its request stops.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,5 +1,5 @@
-//! This computer's network with the fault that Redox's has: a write is answered with the length that was asked for, though
-//! only what there is room for is taken. And one that loses answers.
+//! This computer's network with the fault that Redox's has: a write is answered with the length that was asked for,
+//! though only what there is room for is taken. And one that loses answers.
 
 use std::fmt::{self, Debug};
 use std::io::{self, Read, Write};

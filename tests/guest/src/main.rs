@@ -9,8 +9,8 @@
 //! ```
 //!
 //! As `safe-guest desktop` it is a program that a person runs from the desktop, and says what it found
-//! (`desktop`). As `safe-guest serve` it does what it is told over the serial line (`agent`), which are often things of its
-//! own: `safe-guest network …`.
+//! (`desktop`). As `safe-guest serve` it does what it is told over the serial line (`agent`), which are often things of
+//! its own: `safe-guest network …`.
 //!
 //! What always holds here: each test is a process of its own with the user it is for, since a failed
 //! expectation ends its process; the computer is turned off at the end, whatever happened.

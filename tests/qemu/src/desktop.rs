@@ -1,4 +1,5 @@
-//! The sign-in screen on Orbital, used as a person uses it: an account, the desktop, a program, signing out and in again.
+//! The sign-in screen on Orbital, used as a person uses it: an account, the desktop, a program, signing out and in
+//! again.
 //!
 //! The keyboard drives the sign-in screen; the desktop's own menu wants the mouse.
 

@@ -3,8 +3,8 @@
 //! desktop, another copy is started with a screen, and used by keyboard and mouse. And one shares an account with this
 //! computer over a network.
 //!
-//! What always holds here: the image that was given is not written to; nothing waits without a limit; a guest that dies,
-//! hangs or says nothing is a failed test.
+//! What always holds here: the image that was given is not written to; nothing waits without a limit; a guest that
+//! dies, hangs or says nothing is a failed test.
 
 mod desktop;
 mod disk;

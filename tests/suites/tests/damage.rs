@@ -139,7 +139,8 @@ fn read_all(computer: &Computer, expected: &Content, label: &str) -> Outcome {
     assert!(computer.daemon().is_some(), "{label}: the daemon has died");
     if !failed.is_empty() {
         let status = computer.status_text();
-        // Each by its path, or by a folder on the way that is damaged itself; a damaged root has no name but the home's.
+        // Each by its path, or by a folder on the way that is damaged itself; a damaged root has no name but the
+        // home's.
         let unnamed = failed.iter().find(|path| {
             let mut parts = path.ancestors().filter(|part| !part.as_os_str().is_empty());
             !parts.any(|part| status.contains(&*part.to_string_lossy()))

@@ -1,9 +1,9 @@
 //! Leases: which computers may have something on a store that no published state refers to yet.
 //!
-//! What always holds here: a computer is on the list before it puts the first such record, and as long as what it keeps may
-//! refer to one; a collection is on the list before it removes the first record, and stops when the list has changed. The list changes by
-//! compare-and-set of one pointer, so that of two computers that come at the same moment one sees the other. No clock
-//! decides anything: times are there to be read by people.
+//! What always holds here: a computer is on the list before it puts the first such record, and as long as what it keeps
+//! may refer to one; a collection is on the list before it removes the first record, and stops when the list has
+//! changed. The list changes by compare-and-set of one pointer, so that of two computers that come at the same moment
+//! one sees the other. No clock decides anything: times are there to be read by people.
 //!
 //! ```text
 //! owner seed = derive(home key, "safeos 2026 leases owner v1")          for a pointer of its own

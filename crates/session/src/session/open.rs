@@ -193,13 +193,14 @@ fn steps(progress: &dyn Progress) -> impl Fn(&str) + '_ {
     }
 }
 
-/// Whether the store has told nothing about an account: it was not spoken to, or wants nothing to do with this computer.
+/// Whether the store has told nothing about an account: it was not spoken to, or wants nothing to do with this
+/// computer.
 fn says_nothing(error: &safeos_store::Error) -> bool {
     error.is_away() || matches!(error, safeos_store::Error::Refused { .. })
 }
 
-/// Why an account is not open that the store was not asked about: on a computer that remembers some, it is most likely the
-/// password.
+/// Why an account is not open that the store was not asked about: on a computer that remembers some, it is most likely
+/// the password.
 fn not_remembered(error: safeos_store::Error, name: String, options: &Options) -> Error {
     if error.is_away() && remembers_any(&options.state) {
         return Error::Account(AccountError::NotRemembered {

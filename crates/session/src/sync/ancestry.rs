@@ -14,7 +14,8 @@ use safeos_tree::{Commit, Key, Source, Tree, Value};
 
 use crate::{Error, Result};
 
-/// How many commits are fetched to follow parents. The list in a tree answers without, unless states were taken from it.
+/// How many commits are fetched to follow parents. The list in a tree answers without, unless states were taken from
+/// it.
 const WALK_MAX: usize = 64;
 /// States of the same nanosecond stand behind one another in the list: so far, at most.
 const NEAR: u64 = 16;

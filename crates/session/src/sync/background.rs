@@ -260,8 +260,8 @@ impl Pause {
         pause
     }
 
-    /// Looks now and then whether a store is back that was out of reach: then it is over. One that answers while publishing fails
-    /// is not out of reach, and has its pause.
+    /// Looks now and then whether a store is back that was out of reach: then it is over. One that answers while
+    /// publishing fails is not out of reach, and has its pause.
     fn look(&mut self, is_store_there: impl FnOnce() -> bool) {
         let Some((was_away, when)) = self.away else {
             return;

@@ -192,8 +192,8 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// The packs that a head with this tree refers to and the one before does not. Where the two have nothing to do with
-    /// each other, all of them: the packs of the other head may be lost too, and be here.
+    /// The packs that a head with this tree refers to and the one before does not. Where the two have nothing to do
+    /// with each other, all of them: the packs of the other head may be lost too, and be here.
     pub(crate) fn new_packs(&self, sync_base: &SyncBase, tree: &Tree) -> Result<NewPacks> {
         let mut new = NewPacks {
             nodes: self.sync.home.packs().fresh_nodes(),
@@ -218,8 +218,8 @@ impl Publisher<'_> {
     }
 
     /// Before a head is published: sees that the packs it refers to and the one before does not are on the store, and
-    /// brings back what this computer has of them. Content that is lost is told, with the files. `false` if nodes of the tree were lost: they are
-    /// in memory now, and a new tree is to be made of them.
+    /// brings back what this computer has of them. Content that is lost is told, with the files. `false` if nodes of
+    /// the tree were lost: they are in memory now, and a new tree is to be made of them.
     pub(crate) fn see_that_all_is_there(
         &self,
         sync_base: &SyncBase,

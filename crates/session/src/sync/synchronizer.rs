@@ -1,7 +1,7 @@
 //! Keeps a home and its store the same: the home, the state published last, and the right to publish.
 //!
-//! What always holds here: one publishes at a time, the thread that holds the sync base. It knows nothing of sessions: how they begin and end
-//! is above.
+//! What always holds here: one publishes at a time, the thread that holds the sync base. It knows nothing of sessions:
+//! how they begin and end is above.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

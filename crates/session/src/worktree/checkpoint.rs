@@ -1,7 +1,7 @@
 //! The home at one moment, for a publish; and the tree of a merge in its place.
 //!
-//! What always holds here: a checkpoint and the stage's segment that ends with it are of the same moment; a merged tree is
-//! taken over only if nothing has changed since it was made.
+//! What always holds here: a checkpoint and the stage's segment that ends with it are of the same moment; a merged tree
+//! is taken over only if nothing has changed since it was made.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,8 +1,8 @@
 //! The library that speaks HTTP, on connections of ours.
 //!
 //! What always holds here: every wait of a request, from the look-up of the name to the last byte of the
-//! answer, ends by its [`Deadline`](super::connection::Deadline), counted on the network's own clock. The library's timers are not used:
-//! they cannot know of another clock, and on Redox some of the calls they rely on do nothing.
+//! answer, ends by its [`Deadline`](super::connection::Deadline), counted on the network's own clock. The library's
+//! timers are not used: they cannot know of another clock, and on Redox some of the calls they rely on do nothing.
 
 use std::io;
 use std::net::SocketAddr;

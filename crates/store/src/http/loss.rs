@@ -87,8 +87,8 @@ fn loopback() -> io::Result<(Tcp, Tcp)> {
     Ok((Tcp::new(near), Tcp::new(far)))
 }
 
-/// Whether a connection loses what is written to its near end: of more than its buffers take, whether as much arrives at
-/// the far end as the writes were answered with.
+/// Whether a connection loses what is written to its near end: of more than its buffers take, whether as much arrives
+/// at the far end as the writes were answered with.
 pub fn loses(near: &mut dyn Link, far: &mut dyn Link) -> io::Result<bool> {
     // Until something has gone over it, it may not be there at either end.
     let mut buffer = vec![0; 64 * 1024];

@@ -1,8 +1,8 @@
 //! Large bodies in parts, where the network loses what does not fit its buffers.
 //!
-//! What always holds here: no request of an upload is longer than [`WRITE_BYTES_MAX`] in all, with its head and TLS, and
-//! nothing follows it on its connection before it is answered. A part is answered when the gateway holds it; nothing is done with
-//! the parts before all are there and make the body that the last request names.
+//! What always holds here: no request of an upload is longer than [`WRITE_BYTES_MAX`] in all, with its head and TLS,
+//! and nothing follows it on its connection before it is answered. A part is answered when the gateway holds it;
+//! nothing is done with the parts before all are there and make the body that the last request names.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

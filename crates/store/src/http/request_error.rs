@@ -180,7 +180,8 @@ pub(super) fn of_status(
     }
 }
 
-/// The same without the words that a gateway finds for every failure: most often something between here and there says it.
+/// The same without the words that a gateway finds for every failure: most often something between here and there says
+/// it.
 fn of_bare_status(from: &From, location: Option<&str>, after: Option<Duration>) -> RequestError {
     let shown = from.shown();
     match from.status {

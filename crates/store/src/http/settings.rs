@@ -156,8 +156,8 @@ impl Tokens {
         self.now.lock().get(gateway).cloned()
     }
 
-    /// Reads the file again, for when a gateway refuses a token: the person may have put another one there. Whether there
-    /// is another one for this gateway than `refused`.
+    /// Reads the file again, for when a gateway refuses a token: the person may have put another one there. Whether
+    /// there is another one for this gateway than `refused`.
     pub(super) fn renew(
         &self,
         gateway: &str,

@@ -127,8 +127,8 @@ fn no_certificates(path: &Path, why: &str) -> Error {
 
 /// Trusts certificates that the person's own have signed, and those certificates themselves.
 ///
-/// The latter is for what `openssl req -x509` makes: an authority that is used as a server's certificate, which the rules
-/// of the public Web forbid. No other server gets in by it: it is that very certificate that was named.
+/// The latter is for what `openssl req -x509` makes: an authority that is used as a server's certificate, which the
+/// rules of the public Web forbid. No other server gets in by it: it is that very certificate that was named.
 #[derive(Debug)]
 struct Own {
     signed: Arc<WebPkiServerVerifier>,

@@ -672,7 +672,8 @@ impl Filesystem for Front {
     }
 }
 
-/// Wipes what was read of a request in `fuser`'s buffer, which keeps it until a request as long comes to the same thread.
+/// Wipes what was read of a request in `fuser`'s buffer, which keeps it until a request as long comes to the same
+/// thread.
 fn wipe(data: &[u8]) {
     // SAFETY: the bytes lie in the buffer that `fuser` has the kernel write requests to, in the part that holds this
     // one's data. That part is not read after its handler, and the handler has read it; the function that writes is
