@@ -272,7 +272,7 @@ impl AppState {
         let bytes = whole.await?.ok_or_else(|| {
             Refusal::bad(
                 "wrong_body",
-                format!("what its parts make is not the body {id}: send them again"),
+                format!("its parts do not make the body {id}: send them again"),
             )
         })?;
         Ok((bytes.into(), rooms))

@@ -6,9 +6,9 @@
 //! trusted with availability only.
 //!
 //! Imports go down: `server` → `service` → `api` → `chunks`, `batches`, `pointers`, `about`, `guard` →
-//! `parts`, `pieces` → `app_state`, `bodies` → `metrics` → `halves` → `answer`, `assembly`, `memory`, `clients`, `connections`, `rate`, `buffer_pool`,
-//! `tokens`, `visit`, `watched`;
-//! `layers` stand between the application and a store.
+//! `parts`, `pieces` → `app_state`, `bodies` → `metrics` → `halves` → `answer`, `assembly`, `memory_limiter`,
+//! `clients`, `connections`, `rate`, `buffer_pool`, `tokens`, `visit`, `watched`; `layers` stand between the
+//! application and a store.
 
 #![forbid(unsafe_code)]
 

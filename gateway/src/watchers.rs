@@ -71,7 +71,7 @@ impl Watchers {
     }
 }
 
-/// One that waits for a pointer.
+/// A request that waits for a pointer.
 pub(crate) struct Watch<'a> {
     watchers: &'a Watchers,
     address: Address,

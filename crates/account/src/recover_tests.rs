@@ -116,7 +116,7 @@ fn an_account_without_one_gets_one_and_a_replaced_one_is_closed() {
     let head = account
         .new_recovery_key(&store, &secret(PASSWORD), &second, &head)
         .unwrap();
-    // One that was replaced is closed for good.
+    // A recovery key that was replaced is closed for good.
     let again = account.new_recovery_key(&store, &secret(PASSWORD), &first, &head);
     assert_eq!(code(again.map(drop)), "recovery_key_replaced");
     assert_eq!(

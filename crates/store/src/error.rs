@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// Something else answers where a gateway should: a network's sign-in page, a proxy, another program. That says
     /// nothing about the store, and passes.
-    #[error("what answers at {url} is not a SafeOS gateway: {why}")]
+    #[error("the server at {url} is not a SafeOS gateway: {why}")]
     NotAGateway {
         /// The store.
         url: String,

@@ -171,7 +171,7 @@ impl FileStore {
         }
         Err(Error::Full {
             url: self.url.clone(),
-            why: "what is left of the disk is kept for deleting and collecting; free some space on it"
+            why: "the rest of the disk is kept for deleting and collecting; free some space on it"
                 .to_owned(),
         })
     }

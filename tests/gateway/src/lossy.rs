@@ -41,12 +41,12 @@ pub struct Seen {
 }
 
 impl Lossy {
-    /// One that loses.
+    /// A network that loses.
     pub fn new() -> Self {
         Self::with(Some(ROOM_BYTES))
     }
 
-    /// One that does not.
+    /// A network that does not.
     pub fn honest() -> Self {
         Self::with(None)
     }

@@ -452,7 +452,7 @@ fn half_a_body_is_forgotten_and_gives_its_memory_back() {
             204
         );
     }
-    // One that is whole and not asked for goes too.
+    // A body that is whole and not used goes too.
     let two = chunk(9, 9000);
     assert_eq!(
         part(to, &two.address(), 0, 9000, "", two.bytes()).status,

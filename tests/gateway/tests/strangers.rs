@@ -155,7 +155,7 @@ fn a_gateway_of_before_is_one_and_its_damage_is_damage() {
     let store = client(&[&liar.url()]);
     let (one, two) = (chunk(1, 3000), chunk(2, 3000));
     assert_eq!(store.get_chunk(&one.address()).unwrap(), one);
-    // One that knows no ranges answers with the whole.
+    // A gateway without ranges answers with the whole chunk.
     assert_eq!(
         store.read_part(&one.address(), 5, 9).unwrap(),
         one.bytes()[5..14]

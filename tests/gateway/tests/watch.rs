@@ -72,7 +72,7 @@ fn who_waits_hears_at_once_of_what_moves() {
         waits.watch_pointer(&address, 1, LONG).unwrap(),
         Watched::Moved
     );
-    // One that is gone has moved too.
+    // A pointer that is gone has moved too.
     let gone = pointer(2, 1).address();
     assert!(matches!(
         waits.watch_pointer(&gone, 1, LONG),

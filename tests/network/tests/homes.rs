@@ -390,7 +390,7 @@ fn other_stores(world: &mut World) {
             .args(more);
         command
     };
-    // Everybody could spend what is in the wallet.
+    // Every client could spend the wallet's money.
     let open = run_for(&mut serve(&[]), LIMIT).code(1);
     assert!(open.stderr.contains("--token-file"), "{open:?}");
     let mut serving = Running::start(&mut serve(&["--token-file".as_ref(), tokens.as_ref()]));

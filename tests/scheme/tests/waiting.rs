@@ -83,7 +83,7 @@ fn one_user_does_not_take_all_threads() {
         "{:?}",
         start.elapsed()
     );
-    // One that was held back can be given up as well.
+    // A request that was held back can be cancelled as well.
     let last = pending.pop().unwrap();
     computer.kernel.interrupt(&last);
     assert_eq!(computer.kernel.wait(last).map(drop), Err(EINTR));

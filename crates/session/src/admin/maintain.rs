@@ -328,7 +328,7 @@ impl Session {
             store,
             source: &**self.reader(),
         };
-        // One that is lost there leads nowhere.
+        // A head that is lost there leads nowhere.
         let Some(other) = ancestry(to).open(&address)? else {
             return Ok(());
         };

@@ -74,7 +74,7 @@ impl Session {
             self.sync
                 .home()
                 .problems()
-                .add(format!("what was replaced could not be freed: {error}"));
+                .add(format!("the replaced files could not be freed: {error}"));
         }
         done.map(drop)
     }

@@ -104,7 +104,7 @@ fn open_all(names: &[Name], key: &Key) -> Result<(Vec<(usize, Reader)>, Option<S
                 readers.push((at, reader));
                 damage = None;
             }
-            // One that is followed by its replacement was met before and is not needed.
+            // A segment that is followed by its replacement was met before and is not needed.
             None => damage = Some(unreadable(name)),
         }
     }

@@ -372,7 +372,7 @@ mod tests {
         // No request has failed: however long it takes, it goes on.
         ago(STUCK_AFTER * 20);
         assert!(attempt.trouble(&store).is_none() && attempt.stuck(&store).is_none());
-        // One has, soon after the last progress, and none since.
+        // A request has failed, soon after the last progress, and none since.
         *store.1.lock() = failures(1, STUCK_AFTER * 20 - FAILING_FOR / 2);
         assert!(attempt.trouble(&store).unwrap().contains("asleep"));
         assert!(attempt.stuck(&store).is_none());

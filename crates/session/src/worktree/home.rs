@@ -216,7 +216,7 @@ impl Home {
         self.stage.accept(1)?;
         if self.short.load(Ordering::Relaxed) {
             return Err(Error::Full(
-                "what is left of the disk is kept for deleting and collecting; free some space on it"
+                "the rest of the disk is kept for deleting and collecting; free some space on it"
                     .into(),
             ));
         }

@@ -54,7 +54,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// One that fits what is there about half the time.
+    /// A random operation, which fits the present tree about half the time.
     pub fn random(random: &mut Random, there: &[Path]) -> Self {
         let old = |random: &mut Random| -> Path {
             if there.is_empty() || random.chance(5) {

@@ -265,7 +265,7 @@ impl Caller {
             .map(Duration::from_secs);
         // A failure whose body does not come is the failure that its status says.
         let said = read_whole(&head.headers, &mut body, FAILURE_BYTES_MAX).unwrap_or_default();
-        // One that has taken some was asked for something else, by damage on the way.
+        // A gateway that has taken parts before got a damaged request.
         let is_of_before = ask.part && is_unknown_path(from.status, &said);
         if is_of_before && !self.take_parts.lock().contains(base) {
             return Err(RequestError::Refused(format!(
@@ -413,7 +413,7 @@ fn of_tls(error: &rustls::Error) -> RequestError {
     }
     match error {
         // Damage on the way, which this is there for.
-        rustls::Error::DecryptError => RequestError::away("what came was damaged on the way"),
+        rustls::Error::DecryptError => RequestError::away("the answer was damaged on the way"),
         other => RequestError::Stranger(format!(
             "TLS does not work with it ({}): see whether it serves https",
             one_line(&other.to_string())

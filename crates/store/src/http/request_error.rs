@@ -152,7 +152,7 @@ pub(super) fn of_status(
         403 => RequestError::Denied(message),
         404 if code == "missing_record" => RequestError::Missing(said.error.address),
         400 if matches!(code, "wrong_bytes" | "wrong_body" | "part_conflict") => RequestError::away(format!(
-            "what was sent did not arrive as it was sent ({message}); over https that could not be"
+            "the request was damaged on the way ({message}); over https that could not be"
         )),
         400 if code == "missing_parts" => {
             RequestError::away(format!("it has not kept what was sent to it in parts ({message})"))

@@ -337,7 +337,7 @@ impl Merge<'_> {
             else {
                 continue;
             };
-            // One that ours removed has come back to where theirs has it: others of its circle were moved.
+            // A directory that ours removed has come back to where theirs has it: others of its circle were moved.
             if self.names.get(&self.place_of(home))? == Some(named)
                 || !self.names.lives(*ino)?
                 || !self.is_in_itself(*ino)?
