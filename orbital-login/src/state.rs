@@ -12,6 +12,7 @@ mod edit;
 mod form;
 mod keys;
 mod language;
+mod layer;
 mod order;
 mod people;
 mod screen;
@@ -24,7 +25,7 @@ use zeroize::Zeroizing;
 
 pub use account_store::{AccountStore, Kind, NETWORK, host, is_network};
 pub use form::{Form, Mode, WalletKey};
-pub use keys::Layer;
+pub use layer::Layer;
 pub use people::{People, SHOWN as PEOPLE_SHOWN};
 pub use screen::{Asked, Leaving, Menu, Offer, Question, Running, Screen, Sheet, Working};
 pub use target::Target;

@@ -5,10 +5,12 @@
 //! secret field.
 
 mod reason;
+mod sentence;
 
 use safeos_control::ClientError;
 
 pub(crate) use self::reason::{reason, reason_of};
+pub use self::sentence::sentence;
 use crate::message::Message;
 use crate::state::AccountStore;
 
@@ -339,26 +341,6 @@ fn without_variables(message: &str) -> String {
         .filter(|part| !part.split_whitespace().any(is_variable))
         .collect();
     sentence(told.concat().trim_end_matches([';', ':', ' ']))
-}
-
-/// A message as a sentence: with a capital and a full stop, on one line.
-pub fn sentence(message: &str) -> String {
-    let clean: String = message
-        .chars()
-        .take(600)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let clean = clean.trim();
-    let mut characters = clean.chars();
-    let mut text: String = characters
-        .next()
-        .map(|first| first.to_uppercase().collect())
-        .unwrap_or_default();
-    text.push_str(characters.as_str());
-    if !text.is_empty() && !text.ends_with(['.', '!', '?', '…']) {
-        text.push('.');
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use safeos_account::Error;
 
-use super::sentence;
+use super::sentence::sentence;
 use crate::message::Message;
 
 /// What the library says, and the text that says the same in every language.
