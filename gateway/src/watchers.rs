@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// How often the store is asked, for pointers set by others.
-const LOOK_EVERY: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The longest that a client waits.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 

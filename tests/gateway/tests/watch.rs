@@ -127,6 +127,24 @@ fn who_waits_takes_no_place_from_others() {
     drop(waiting);
 }
 
+/// Sessions that do nothing: one look at the store for each, and none while they wait. So many that a process may have the
+/// files.
+#[test]
+fn hundreds_that_wait_cost_a_look_each() {
+    const MANY: u64 = 400;
+    let (store, server) = start(Limits {
+        connections: 2048,
+        connections_each: 2048,
+        rate: 0,
+        ..Limits::default()
+    });
+    let waiting: Vec<TcpStream> = (0..MANY).map(|_| hold(&server)).collect();
+    looked(&store, MANY);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(store.calls(Method::GetPointer), MANY);
+    drop(waiting);
+}
+
 #[test]
 fn a_gateway_that_ends_lets_nobody_wait() {
     let (store, server) = start(Limits::default());
