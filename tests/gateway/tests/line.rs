@@ -238,6 +238,21 @@ fn who_reads_in_order_gets_little_more_than_that() {
     computer.has_sent_little_more_than(LARGE);
 }
 
+/// The kernel asks for more at once than a program does.
+#[test]
+fn large_reads_cost_no_whole_pack_either() {
+    let computer = Computer::new();
+    let ino = computer.large();
+    for at in (0..LARGE).step_by(8 * READ) {
+        let len = (8 * READ).min(LARGE - at);
+        assert!(
+            read(&*computer.home, ino, at, len) == large()[at..at + len],
+            "{at}"
+        );
+    }
+    computer.has_sent_little_more_than(LARGE);
+}
+
 #[test]
 fn four_readers_who_take_turns_get_no_more_than_one() {
     let computer = Computer::new();

@@ -68,7 +68,11 @@ impl Home {
             let Some(from) = self.ahead.goes_on_from(ino, offset, end) else {
                 return;
             };
-            let next = from.div_ceil(BLOCK);
+            // A read that is too large to be fetched apart is part of what is requested.
+            let next = match end - offset > LARGE_BYTES {
+                true => from.min(offset) / BLOCK,
+                false => from.div_ceil(BLOCK),
+            };
             // A little of the start of a file says nothing yet: the rest of its pack follows. Who begins with much goes on.
             let blocks = match offset {
                 0 if end < LARGE_BYTES => PACK_BLOCKS / 2,
