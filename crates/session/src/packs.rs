@@ -56,7 +56,7 @@ pub(crate) struct Packs {
     keys: Keys,
     /// Where content is that was seen in this session.
     known: Mutex<LruCache<ObjectHash, ObjectRef>>,
-    /// What is still to be put there: who only reads is not to wait for it.
+    /// Packs that are still to be put there: a reader does not wait for them.
     learned: Mutex<Vec<ObjectRef>>,
     /// While the store is collected: packs that were put or found since, to which something is about to refer.
     in_use: Mutex<Option<HashSet<Address>>>,
@@ -70,7 +70,7 @@ pub(crate) struct Packs {
     fresh_nodes: Mutex<BTreeSet<Address>>,
     /// Packs that this session has brought to a store elsewhere, and may have here.
     own: Mutex<LruCache<Address, ()>>,
-    /// What has others know that this computer may have put something that nothing published refers to.
+    /// Tells other computers that this one may have put records that nothing published refers to.
     lease: Option<Arc<Lease>>,
     records: AtomicU64,
     bytes: AtomicU64,
@@ -331,7 +331,7 @@ impl Packs {
     /// what refers to them before this computer came to know of it.
     pub(crate) fn bring_back_own(&self) -> Result<()> {
         let own: BTreeSet<Address> = self.own.lock().iter().map(|(pack, ())| *pack).collect();
-        // What is gone here too was needed by nobody for long, or it is told where it is needed.
+        // A pack that is gone here too is not needed, or the read that needs it says so.
         self.bring_back(&own).map(drop)
     }
 
@@ -391,7 +391,7 @@ impl Packs {
         )
     }
 
-    /// What was paid for records, in words; empty where nothing is.
+    /// The cost of the records so far, in words; empty where nothing is paid.
     pub(crate) fn cost(&self) -> String {
         let spent = self.store.wallet().map(safeos_store::Wallet::spent);
         spent.map_or_else(String::new, |spent| {
@@ -431,14 +431,14 @@ impl Packs {
             .is_none_or(|cache| cache.has_part(pack, range.start, len))
     }
 
-    /// What is fetched from a store elsewhere, and what is to be.
+    /// The downloads from a remote store.
     pub(crate) const fn downloads(&self) -> &Downloads {
         &self.downloads
     }
 
     /// Has these bytes of a pack fetched that somebody comes to, and of the pack no more than `extent` says.
     pub(crate) fn wish_ahead(&self, pack: Address, extent: Extent, wanted: Range<u32>) {
-        // What does not open is asked for with its whole pack.
+        // An object that does not open is fetched with its whole pack.
         let extent = match self.suspects.has(&pack) || !self.store.reads_parts() {
             true => Extent::Whole,
             false => extent,
@@ -480,7 +480,7 @@ impl Packs {
     ) -> Result<Vec<u8>, TreeError> {
         let range = at.offset..at.offset.saturating_add(at.len);
         let fetch = |extent| self.fetch(cache, &at.pack, extent);
-        // What does not open is asked for once more, and then with its whole pack.
+        // An object that does not open is fetched once more, and then with its whole pack.
         if self.store.reads_parts() && !self.suspects.has(&at.pack) {
             let coming = self.downloads.get_coming(&at.pack, &range, fetch);
             match coming.or_else(|| self.apart(cache, at, around)) {
@@ -530,7 +530,7 @@ impl Packs {
         Some(piece)
     }
 
-    /// What the store has, into the cache.
+    /// Fetches a pack from the store into the cache.
     fn fetch(
         &self,
         cache: &PackCache,
@@ -597,7 +597,7 @@ impl Packs {
         let chunk = self.suspects.saw(pack, found, || false)?;
         self.suspects.clear(pack);
         cache.put(&chunk);
-        // What came along may be written again: learn it, so that it is not stored twice.
+        // Blocks that came along may be written again: they are known now, and not stored twice.
         if let Ok(places) = directory(&self.keys, chunk.bytes()) {
             let mut known = self.known.lock();
             for place in places {

@@ -1,4 +1,4 @@
-//! What is measured over a line: for each system a server that has everything, and computers that have nothing yet.
+//! The systems that are measured over a line: for each a server that has everything, and computers that have nothing yet.
 //!
 //! All of them hold the same files. A computer that is dropped is signed out and removed.
 
@@ -388,7 +388,7 @@ impl Computer<'_> {
         format!("http://{}/{name}", self.proxy)
     }
 
-    /// What reads a file from its start to its end.
+    /// The command that reads a file from its start to its end.
     pub fn read(&self, name: &str) -> Command {
         let mut command;
         if self.far.mounts() {
@@ -402,7 +402,7 @@ impl Computer<'_> {
         command
     }
 
-    /// What stores a file under this name.
+    /// The command that stores a file under this name.
     pub fn write(&self, file: &Path, name: &str) -> Command {
         let mut command;
         if self.far.mounts() {
@@ -417,7 +417,7 @@ impl Computer<'_> {
         command
     }
 
-    /// What brings everything that was written to the server, and ends then. None where nothing is left to bring.
+    /// The command that uploads everything that was written, and ends then. `None` where nothing is left to upload.
     pub fn publish(&self) -> Option<Command> {
         let safe = self.safe.as_ref()?;
         let mut command = safe.command();

@@ -113,7 +113,7 @@ pub fn source_text(random: &mut Random, len: usize) -> Vec<u8> {
     text
 }
 
-/// What [`source_tree`] made.
+/// The result of [`source_tree`].
 pub struct Made {
     /// Files, folders and links.
     pub entries: u64,

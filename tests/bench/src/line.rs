@@ -148,7 +148,7 @@ struct Run {
 /// Systems that could not be prepared, and why.
 type Missing = Vec<(&'static str, String)>;
 
-/// What one row measured, and the rows that come of it.
+/// The measurements of one row, and the rows that come of them.
 type Values = Vec<(&'static str, f64)>;
 
 /// Rows that are measured together, and how.

@@ -121,7 +121,7 @@ struct Pieces {
     ended: bool,
 }
 
-/// What one connection has under way in one direction. An empty piece is the end.
+/// The bytes of one connection under way in one direction. An empty piece is the end.
 #[derive(Default)]
 struct UnderWay {
     state: Mutex<Pieces>,
@@ -249,7 +249,7 @@ impl Shared {
                     Ok(0) | Err(_) => break,
                     Ok(bytes) => {
                         let now = self.clock.now();
-                        // What makes up for lost time is not on the line before it came.
+                        // The bucket may lag behind: a piece is not on the line before it has come.
                         let sent = direction.bucket.lock().take(bytes, now).max(now);
                         self.clock.sleep_until(sent);
                         direction.sent.fetch_add(bytes as u64, Ordering::SeqCst);
@@ -270,7 +270,7 @@ impl Shared {
                 return;
             }
             if to.write_all(&piece).is_err() {
-                // Whoever sends is told, as by a connection that was reset.
+                // The sender is told, as by a connection that was reset.
                 under_way.refuse();
                 let _ = from.shutdown(Shutdown::Both);
                 return;

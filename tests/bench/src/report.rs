@@ -32,9 +32,9 @@ impl Cell {
 
 /// A figure of a home: not compared with other systems but with a goal.
 pub struct Figure {
-    /// What the JSON calls it.
+    /// Its name in JSON.
     pub id: &'static str,
-    /// What people read.
+    /// Its name in the table.
     pub title: String,
     /// The value, or why there is none.
     pub value: Result<f64, String>,
@@ -58,7 +58,7 @@ pub struct Results {
     pub cells: Vec<Vec<Cell>>,
     /// Figures of homes.
     pub figures: Vec<Figure>,
-    /// What was set: repeats, sizes, whether caches could be dropped.
+    /// The settings: repeats, sizes, whether caches could be dropped.
     pub settings: Value,
 }
 

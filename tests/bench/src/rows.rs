@@ -24,9 +24,9 @@ pub enum Better {
 
 /// One line of the table.
 pub struct Row {
-    /// What `--only` and the JSON call it.
+    /// Its name for `--only` and in JSON.
     pub id: &'static str,
-    /// What people read.
+    /// Its name in the table.
     pub title: &'static str,
     /// The unit of its values.
     pub unit: &'static str,
@@ -104,7 +104,7 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// What the goals are about.
+    /// The rows that have goals.
     pub const FULL: Self = Self {
         file_bytes: 1 << 30,
         random_operations: 4_096,
@@ -123,7 +123,7 @@ impl Amount {
     };
 }
 
-/// What is made once and read by every system: a tar and a git repository of the same tree.
+/// The data that is made once and read by every system: a tar and a git repository of the same tree.
 pub struct Sources {
     tar: PathBuf,
     repository: Result<PathBuf, String>,

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
-/// What serves one connection; the other sockets it uses are given to [`Sockets`], so that they are closed too.
+/// The handler of one connection; the other sockets it uses are given to [`Sockets`], so that they are closed too.
 type Handler = dyn Fn(TcpStream, &Sockets) + Send + Sync;
 
 /// The open sockets of one connection.

@@ -1,4 +1,4 @@
-//! What is measured: the bare disk and the mounts on it, each in a folder of its own.
+//! The systems that are measured: the bare disk and the mounts on it, each in a folder of its own.
 //!
 //! A system that is not installed is a column that says so, never a failure. Every mount is known to
 //! [`crate::mounts`] from before it is made until after it is gone, so nothing stays mounted whatever

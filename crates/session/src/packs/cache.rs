@@ -55,7 +55,7 @@ struct Shared {
 /// A file of the cache: a pack, or a span of it from a byte on.
 type Cached = (Address, Option<u32>);
 
-/// What is on the disk, as far as has been looked. The disk is right where they differ.
+/// The index of the disk, as far as it was read. The disk is right where they differ.
 #[derive(Default)]
 struct Index {
     /// Cached packs and spans and their lengths, least recently used first.

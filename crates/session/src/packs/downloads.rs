@@ -39,7 +39,7 @@ const FETCHERS_FIRST: usize = 3;
 /// How often somebody who waits for another's download asks whether he is still wanted.
 const LISTEN_EVERY: Duration = Duration::from_millis(50);
 
-/// What is fetched, and what is to be.
+/// The downloads under way, and the queue.
 #[derive(Default)]
 pub(crate) struct Downloads {
     state: Mutex<State>,
@@ -56,7 +56,7 @@ struct State {
 
 /// A download that is under way.
 struct UnderWay {
-    /// What somebody comes to of it who reads in order.
+    /// The part of it that a reader in order comes to.
     wanted: Range<u32>,
     download: Arc<Download>,
 }
@@ -71,7 +71,7 @@ struct Download {
 /// Packs that nobody waits for.
 #[derive(Default)]
 struct Queue {
-    /// What a reader who reads in order comes to next.
+    /// The extents that a reader in order comes to next.
     ahead: VecDeque<Wish>,
     /// Those of which several objects were fetched apart.
     behind: VecDeque<Address>,
@@ -95,7 +95,7 @@ impl Default for Apart {
     }
 }
 
-/// What the line to the store is like, as far as it was seen.
+/// Delay and rate of the line to the store, as measured so far.
 #[derive(Default)]
 struct Line {
     /// How long a small request takes, in nanoseconds; 0: none was made.
@@ -129,7 +129,7 @@ impl Leading<'_> {
         let outcome = fetch();
         if let Ok(piece) = &outcome {
             let beside = before.max(count()) as u64;
-            // What is small says how long the way is, not how wide.
+            // A small request measures the delay, not the rate.
             if piece.len() > APART_MAX as usize {
                 let bytes = piece.len() as u64 * beside;
                 self.downloads.line.saw_download(bytes, start.elapsed());
@@ -143,7 +143,7 @@ impl Leading<'_> {
     }
 }
 
-/// Who fetches what somebody wants.
+/// Whether this thread fetches an extent or waits for another that does.
 enum Role<'a> {
     Lead(Leading<'a>),
     Follow(Arc<Download>),
@@ -152,7 +152,7 @@ enum Role<'a> {
 /// Something to be fetched that nobody waits for.
 pub(crate) struct Job<'a> {
     downloads: &'a Downloads,
-    /// What it is.
+    /// The extent.
     pub(crate) wish: Wish,
     leading: Option<Leading<'a>>,
 }
@@ -160,7 +160,7 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     pub(crate) fn run(mut self, fetch: impl FnOnce() -> Result<Piece, Error>) {
         if let Some(leading) = self.leading.take() {
-            // Whoever needs it gets the error.
+            // A reader that needs it gets the error.
             drop(leading.run(fetch));
         }
     }
@@ -191,7 +191,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Downloads {
-    /// What somebody waits for. It is fetched unless it is under way already.
+    /// An extent that a reader waits for. It is fetched unless it is under way already.
     pub(crate) fn get(
         &self,
         pack: &Address,
@@ -238,7 +238,7 @@ impl Downloads {
             .enumerate()
             .find(|(_, wish)| wish.pack == *pack && covers(&wish.wanted, range))?
             .0;
-        // Who waits for it need not wait for its turn.
+        // A reader that waits for it does not wait for the queue.
         let wish = state.queue.ahead.remove(place)?;
         Some(self.join(&mut state, &wish.pack, wish.extent, &wish.wanted, u32::MAX))
     }
@@ -274,7 +274,7 @@ impl Downloads {
         })
     }
 
-    /// What becomes of it; `None` if somebody else has left it, who was not waited for any longer.
+    /// The outcome; `None` if the thread that fetched it has given it up, and this one has not.
     fn take_part(
         &self,
         role: Role<'_>,
@@ -373,7 +373,7 @@ impl Downloads {
     pub(crate) fn is_wished(&self, pack: &Address) -> bool {
         let state = lock(&self.state);
         let mut under_way = state.under_way.iter();
-        // What is fetched apart is wanted for itself.
+        // A part that is fetched alone is wanted for itself.
         under_way.any(|((of, extent), under_way)| {
             of == pack && !under_way.wanted.is_empty() && extent.len() > APART_MAX
         }) || state.queue.ahead.iter().any(|wish| wish.pack == *pack)
@@ -441,7 +441,7 @@ impl Downloads {
 }
 
 impl Queue {
-    /// What is to be fetched now.
+    /// The next extent to fetch.
     fn next(&mut self) -> Option<Wish> {
         if let Some(wish) = self.ahead.pop_front() {
             return Some(wish);
@@ -467,7 +467,7 @@ impl Queue {
 }
 
 impl Download {
-    /// What comes, as long as it is wanted.
+    /// The download's result, as long as it is wanted.
     fn wait(&self) -> Result<Piece, Error> {
         let mut outcome = lock(&self.outcome);
         loop {
@@ -670,10 +670,10 @@ mod tests {
         let never = |_| -> Result<Piece, Error> { panic!("it is not asked for") };
         assert!(downloads.get_coming(&PACK, &(0..10), never).is_none());
         assert!(downloads.get_coming(&PACK, &(290..301), never).is_none());
-        // Who comes before its turn fetches it as it was wished for.
+        // A reader that comes before its turn fetches the extent that was queued.
         let fetch = |extent| {
             assert_eq!(extent, Extent::Span(100, 300));
-            // What is under way is not wished for once more.
+            // An extent under way is not queued again.
             downloads.wish_ahead(ahead(PACK, Extent::Span(150, 250), 150..250));
             downloads.wish_ahead(ahead(PACK, Extent::Span(250, 400), 250..400));
             Ok(piece())

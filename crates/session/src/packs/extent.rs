@@ -1,4 +1,4 @@
-//! What of a pack is fetched with one request, and what came.
+//! The part of a pack that one request fetches, and its bytes.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ impl Extent {
         Self::Span(range.start, range.end)
     }
 
-    /// What is best fetched of a pack of which these bytes are wanted and nothing else.
+    /// The extent to fetch of a pack of which only these bytes are wanted.
     pub(crate) fn for_all_of(range: &Range<u32>) -> Self {
         match range.len() <= SPAN_MAX as usize {
             true => Self::of(range),
@@ -48,7 +48,7 @@ impl Extent {
         }
     }
 
-    /// What is left of it when another one is fetched already, which does not have all of it. `None`: nothing that is in one
+    /// The rest of it beside another extent that is fetched already. `None`: nothing that is in one
     /// piece.
     pub(crate) const fn without(self, other: Self) -> Option<Self> {
         let (Self::Span(start, end), Self::Span(from, to)) = (self, other) else {
@@ -65,7 +65,7 @@ impl Extent {
         }
     }
 
-    /// What has both.
+    /// The extent that covers both.
     pub(crate) fn with(self, other: Self) -> Self {
         match (self, other) {
             (Self::Span(a, b), Self::Span(c, d)) => Self::for_all_of(&(a.min(c)..b.max(d))),
@@ -79,7 +79,7 @@ pub(crate) const fn covers(all: &Range<u32>, part: &Range<u32>) -> bool {
     all.start <= part.start && part.end <= all.end
 }
 
-/// What came of a pack.
+/// The bytes of a pack that have arrived.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Piece {
     /// Its first byte in the pack.
@@ -100,12 +100,12 @@ impl Piece {
     }
 }
 
-/// What is to be fetched that nobody waits for yet.
+/// An extent to fetch that nobody waits for yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Wish {
     pub(crate) pack: Address,
     pub(crate) extent: Extent,
-    /// What somebody comes to who reads in order: he waits for it when he is there.
+    /// A reader in order comes to it, and waits for it then.
     pub(crate) wanted: Range<u32>,
 }
 

@@ -19,7 +19,7 @@ const STRAY_BYTES: u64 = 2 << 20;
 /// How many files are watched for sequential reading.
 const FILES_MAX: usize = 256;
 
-/// Who reads what in order.
+/// The files that are read in order.
 pub(crate) struct ReadAhead {
     reading: Mutex<LruCache<Ino, Reading>>,
     turn: Mutex<()>,
@@ -78,12 +78,12 @@ impl ReadAhead {
         })
     }
 
-    /// What of `end..` a local store is to be told of now.
+    /// The part of `end..` that a local store is to be told of now.
     pub(crate) fn untold(&self, ino: Ino, end: u64) -> Option<Range<u64>> {
         let mut reading = self.reading.lock();
         let told = &mut reading.get_mut(&ino)?.told;
         let until = end.saturating_add(BYTES_AHEAD);
-        // What lies far ahead was told when the file was read in another place.
+        // A part far ahead was told when the file was read in another place.
         let from = if *told > until.saturating_add(STRAY_BYTES) {
             end
         } else {

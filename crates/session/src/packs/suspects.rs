@@ -44,7 +44,7 @@ impl Suspects {
         self.any.load(Ordering::Relaxed) && self.state.lock().suspects.contains_key(pack)
     }
 
-    /// What became of a read of a part of a pack. Where a part can be right while others are wrong, `whole` looks at all
+    /// Takes note of a read of a part of a pack. Where a part can be right while others are wrong, `whole` looks at all
     /// of it.
     pub(crate) fn saw<T>(
         &self,

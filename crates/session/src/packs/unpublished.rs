@@ -6,7 +6,7 @@ use crate::lock::Mutex;
 use safeos_record::Address;
 use safeos_tree::ObjectRef;
 
-/// What a collection must leave when it could not publish before. Content that was packed and overwritten is in no tree,
+/// The packs that a collection must leave when it could not publish before. Content that was packed and overwritten is in no tree,
 /// but a replay of the stage goes through it.
 #[derive(Default)]
 pub(crate) struct Unpublished(Mutex<Sets>);

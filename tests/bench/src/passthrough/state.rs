@@ -1,4 +1,4 @@
-//! What the pass-through knows: the nodes the kernel was told of, each an `O_PATH` descriptor.
+//! The state of the pass-through: the nodes the kernel was told of, each an `O_PATH` descriptor.
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
