@@ -62,7 +62,7 @@ impl<'a> Canvas<'a> {
         self.clip = before;
     }
 
-    /// What is drawn on.
+    /// The rectangle that is drawn on.
     pub const fn clip_rect(&self) -> Rect {
         self.clip
     }

@@ -104,7 +104,7 @@ mod zone {
         fn tzset();
     }
 
-    /// What tells one file from another.
+    /// The identity of a file.
     type Stamp = Option<(u64, u64, i64, i64)>;
 
     /// Reads the zone again if its file is another than when it was read last.
@@ -201,7 +201,7 @@ mod tests {
             "Dienstag, 24. November"
         );
         assert_eq!(date(&clock, Language::Chinese, here), "11月24日星期二");
-        // Whatever comes from the system's library.
+        // Any value may come from the system's library.
         let odd = Clock {
             weekday: 99,
             month: 0,

@@ -59,7 +59,7 @@ impl Op {
     }
 }
 
-/// What is to be drawn.
+/// The shapes to draw.
 pub fn draw(view: &View, layout: &Layout, text: &mut Text, theme: &Theme) -> Vec<Op> {
     let mut pen = Pen {
         ops: Vec::with_capacity(layout.placed.len() * 2),
@@ -68,7 +68,7 @@ pub fn draw(view: &View, layout: &Layout, text: &mut Text, theme: &Theme) -> Vec
         view,
         scale: layout.card_scale,
     };
-    // What is out of sight has no size.
+    // A part that is out of sight has no size.
     for placed in layout.placed.iter().filter(|one| !one.rect.is_empty()) {
         pen.scale = placed.scale;
         pen.part(placed);
@@ -99,7 +99,7 @@ impl Pen<'_> {
         self.ops.push(Op::Ring(rect, radius, width, colour));
     }
 
-    /// What begins where a line does, so far in and so wide.
+    /// A rectangle that begins where a line does, so far in and so wide.
     fn at_start(&self, rect: Rect, inset: i32, wide: i32) -> Rect {
         let x = match self.view.right_to_left {
             true => rect.right() - inset - wide,

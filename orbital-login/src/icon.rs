@@ -27,7 +27,7 @@ pub enum Icon {
     Info,
     /// Languages.
     Globe,
-    /// What makes the screen easier to read.
+    /// The accessibility switches.
     Access,
     /// There is a network.
     Online,
@@ -86,7 +86,7 @@ fn line(x1: f32, y1: f32, x2: f32, y2: f32) -> Option<Path> {
     })
 }
 
-/// What goes out from a point.
+/// Waves that go out from a point.
 fn waves() -> Vec<Option<Path>> {
     let wave = |width: f32, top: f32, y: f32| {
         path(|p| {

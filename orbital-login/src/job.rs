@@ -1,4 +1,4 @@
-//! What the screen has done elsewhere, and what it hears of it.
+//! Jobs that the screen has done elsewhere, and their reports.
 //!
 //! What always holds here: one job runs at a time, and each ends with exactly one [`Outcome`].
 
@@ -18,7 +18,7 @@ pub enum Job {
     Price {
         /// The account's name.
         name: String,
-        /// What is asked.
+        /// The request.
         request: Price,
     },
     /// Make keys for an account that is to be made; nothing is asked of anybody.
@@ -46,7 +46,7 @@ pub enum Job {
 /// How far a job is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
-    /// What is being done.
+    /// The step under way.
     pub what: String,
     /// How much of it.
     pub done: u64,
@@ -61,7 +61,7 @@ pub struct Step {
 pub enum Outcome {
     /// A session is open.
     Opened(Opened),
-    /// What an account costs; `None` where nothing is paid.
+    /// The price of an account; `None` where nothing is paid.
     Priced(Option<Priced>),
     /// Keys, to be shown before the account is made.
     Keys(Keys),

@@ -51,7 +51,7 @@ pub enum Key {
     Paste,
 }
 
-/// What a key event of the window comes to.
+/// The meaning of a key event of the window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Input {
     /// A character was typed.
@@ -106,7 +106,7 @@ pub mod code {
     pub const PAD_ENTER: u8 = 0x7f;
 }
 
-/// What is held down, and what Caps Lock is or seems to be.
+/// The keys that are held down, and the state of Caps Lock, known or guessed.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Keyboard {
     left_shift: bool,
@@ -116,7 +116,7 @@ pub struct Keyboard {
     caps: bool,
     /// The system says what Caps Lock is.
     told: bool,
-    /// What is held down of the keys that act: a key that repeats acts once.
+    /// The keys that act and are held down: a key that repeats acts once.
     acting: Option<u8>,
 }
 

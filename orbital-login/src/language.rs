@@ -181,7 +181,7 @@ impl Language {
             let mut bundle = Bundle::new_concurrent(vec![id]);
             // Where both directions meet, a name must not turn what stands around it.
             bundle.set_use_isolating(self.is_right_to_left());
-            // What is damaged in a resource is left out: English stands in for it.
+            // A damaged message is left out: English stands in for it.
             let resource = match FluentResource::try_new(self.source().to_owned()) {
                 Ok(resource) | Err((resource, _)) => resource,
             };
@@ -201,7 +201,7 @@ impl Language {
     }
 }
 
-/// What a computer is set up for: a language, and how the time is written.
+/// The settings of a computer: a language, and the form of the time.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Locale {
     /// The language, as long as nobody chooses another.

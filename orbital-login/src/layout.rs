@@ -31,7 +31,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// What is at a pixel.
+    /// The target at a pixel.
     pub fn hit(&self, x: i32, y: i32) -> Option<Target> {
         self.placed
             .iter()

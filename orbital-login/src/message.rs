@@ -12,7 +12,7 @@ pub enum Message {
     Literal(String),
 }
 
-/// What is put into a message.
+/// An argument of a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Argument {
     /// As it is.

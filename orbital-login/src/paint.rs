@@ -23,7 +23,7 @@ const PARTS_MAX: usize = 6;
 /// The largest screen, in pixels: more than anybody has, less than memory.
 const PIXELS_MAX: usize = 16 * 1024 * 8 * 1024;
 
-/// What is kept between two pictures.
+/// The data that is kept between two pictures.
 #[derive(Default)]
 pub struct Painter {
     text: Text,
@@ -60,7 +60,7 @@ impl Painter {
         self.layout.as_ref()
     }
 
-    /// What there is to draw.
+    /// The shapes to draw.
     pub fn ops(&mut self, view: &View, width: i32, height: i32) -> Vec<Op> {
         let layout = layout(view, &mut self.text, width, height);
         let ops = draw(
@@ -176,7 +176,7 @@ fn code(canvas: &mut Canvas<'_>, rect: Rect, text: &str) {
     }
 }
 
-/// What differs between two lists, as few rectangles.
+/// The differences between two lists, as few rectangles.
 fn changed(old: &[Op], new: &[Op]) -> Vec<Rect> {
     let same_start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let rest = old.len().min(new.len()) - same_start;

@@ -26,7 +26,7 @@ pub use redox::Redox as System;
 use crate::state::{NETWORK, is_network};
 use crate::user_error::UserError;
 
-/// What differs from one operating system to another.
+/// The parts that differ from one operating system to another.
 pub trait Host: Send {
     /// Prepares for a person, and opens the control file in their name.
     fn enter(&mut self, account: &str) -> Result<(), UserError>;
@@ -61,7 +61,7 @@ pub trait Host: Send {
     fn power(&mut self, _restart: bool) {}
 }
 
-/// What the login program is told when it is started.
+/// The arguments of the login program.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The launcher with its arguments.
@@ -111,7 +111,7 @@ pub(crate) fn not_started(program: &OsString, error: &std::io::Error) -> UserErr
     )
 }
 
-/// What a launcher that has ended says of it.
+/// The outcome of a launcher that has ended.
 pub(crate) fn ended(
     program: &OsString,
     status: std::io::Result<std::process::ExitStatus>,

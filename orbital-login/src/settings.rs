@@ -1,4 +1,4 @@
-//! What the screen keeps between two starts of this computer: who was told to be remembered, and how it looks.
+//! The settings that last between two starts of this computer: the remembered accounts, and the looks.
 //!
 //! What always holds here: nothing secret is in it. A file that is missing, damaged or of another version
 //! is no file: the screen works without.
@@ -30,7 +30,7 @@ pub struct Remembered {
     pub language: Option<String>,
 }
 
-/// What makes the screen easier to read.
+/// The accessibility switches.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Access {
@@ -44,7 +44,7 @@ pub struct Access {
     pub keyboard: bool,
 }
 
-/// What is kept.
+/// The settings.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
@@ -58,7 +58,7 @@ pub struct Settings {
     /// The language that was chosen on this computer, by its code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
-    /// What makes the screen easier to read.
+    /// The accessibility switches.
     pub access: Access,
 }
 

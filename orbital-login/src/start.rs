@@ -140,7 +140,7 @@ fn places(launcher: Vec<OsString>) -> Result<Options, String> {
         None if cfg!(target_os = "redox") => folder("", "")?.join("login"),
         None => folder("XDG_STATE_HOME", ".local/state")?,
     };
-    // Who remembered accounts here is read from it, and the daemon's state lies in it.
+    // The remembered accounts are read from it, and the daemon's state lies in it.
     safeos_store::whose::check(&state)
         .map_err(|stranger| format!("the state folder cannot be trusted: {stranger}"))?;
     let store = match variable("SAFE_STORE") {
@@ -163,7 +163,7 @@ fn places(launcher: Vec<OsString>) -> Result<Options, String> {
         state,
         store,
         daemon: beside("safed"),
-        // Whatever is there: better one warning too many.
+        // Any entry counts: better one warning too many.
         console: console.symlink_metadata().is_ok(),
     })
 }

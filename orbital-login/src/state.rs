@@ -1,4 +1,4 @@
-//! What is on the screen and what happens next: events go in, effects come out.
+//! The state of the screen: events go in, effects come out.
 //!
 //! What always holds here: nothing is read, written, drawn or waited for. There is at most one job and at
 //! most one session; while one is open no form can be filled in. Every screen leads back to the form. Secrets
@@ -40,10 +40,10 @@ use crate::user_error::{Notice, UserError, explain};
 /// The keyboard layout that Redox starts with.
 const SYSTEM_KEYMAP: &str = "us";
 
-/// What was typed stands there for so long without a key.
+/// Typed text is kept for so long without a key.
 const IDLE_AFTER: Duration = Duration::from_secs(60);
 
-/// What comes in.
+/// An event.
 #[derive(Debug)]
 pub enum Event {
     /// From the keyboard.
@@ -56,7 +56,7 @@ pub enum Event {
     Release(Option<Target>),
     /// The wheel was turned by so many lines, down if it is more than 0.
     Scroll(i32),
-    /// What was copied, for the field in focus.
+    /// Copied text, for the field in focus.
     Pasted(Zeroizing<String>),
     /// Nobody has pressed a key for [`State::idle_after`].
     Idle,
@@ -76,7 +76,7 @@ pub enum Event {
     Done(JobId, Outcome),
 }
 
-/// What goes out.
+/// An effect.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Do this.
@@ -130,7 +130,7 @@ pub struct Computer {
     pub battery: Option<u8>,
 }
 
-/// What this computer can do.
+/// The abilities of this computer.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Abilities {
     /// Be shut down from here.
@@ -141,7 +141,7 @@ pub struct Abilities {
     pub only_network: bool,
     /// The URL of its own store, where that is on a server.
     pub server: Option<String>,
-    /// What it is set up for.
+    /// Its language and time format.
     pub locale: Locale,
 }
 
@@ -161,19 +161,19 @@ impl Abilities {
 /// Everything the screen knows.
 #[derive(Debug)]
 pub struct State {
-    /// What fills the screen.
+    /// The screen that is shown.
     pub screen: Screen,
-    /// What the keyboard goes to.
+    /// The target in focus.
     pub focus: Target,
     /// The field it went to last.
     field: Target,
-    /// What the pointer is over.
+    /// The target under the pointer.
     pub hover: Option<Target>,
-    /// What the button went down on.
+    /// The target on which the button went down.
     pub pressed: Option<Target>,
-    /// What is open in a corner.
+    /// The open menu of a corner.
     pub menu: Option<Menu>,
-    /// What went wrong last, or well.
+    /// The last result, good or bad.
     pub notice: Option<Notice>,
     /// Caps Lock seems to be on.
     pub caps: bool,
@@ -183,9 +183,9 @@ pub struct State {
     pub tick: u32,
     /// How many lines the wheel was turned since the focus moved, where there is no list to turn.
     pub scrolled: i32,
-    /// What makes the screen easier to read.
+    /// The accessibility switches.
     pub access: Access,
-    /// What stands on the keys of the keyboard on the screen.
+    /// The layer of the keyboard on the screen.
     pub layer: Layer,
     /// The next letter from it is a capital.
     pub capitals: bool,
@@ -207,11 +207,11 @@ pub struct State {
     pub keymaps: Vec<String>,
     /// The one that is in use.
     pub keymap: usize,
-    /// What this computer can do.
+    /// The abilities of this computer.
     pub abilities: Abilities,
     /// The image has a console for developers: said wherever somebody may sign in.
     pub console: bool,
-    /// What was taken off the list last, and where it stood.
+    /// The account that was taken off the list last, and its position.
     forgotten: Option<(usize, Remembered)>,
     job: Option<JobId>,
     next_job: JobId,
@@ -408,7 +408,7 @@ impl State {
         effects.extend(self.job.map(Effect::Stop));
     }
 
-    /// Who it may be; of one that is remembered, the form.
+    /// The list of people; of one that is remembered, the form.
     fn show_sign_in(&mut self) {
         match self.accounts.len() {
             0 => self.show_someone(),
@@ -498,7 +498,7 @@ impl State {
                 };
                 effects.push(Effect::ClearClipboard);
                 self.show_sign_in();
-                // What is lost or kept here comes before how the desktop ended.
+                // Lost or kept changes are told before the end of the desktop.
                 self.left(&leaving, trouble.or_else(|| leaving.after.clone()).as_ref());
             }
             // An answer that fits nothing changes nothing.
@@ -619,7 +619,7 @@ impl State {
         self.start(Job::Leave { keep }, effects);
     }
 
-    /// What the form says after a session.
+    /// The notice on the form after a session.
     fn left(&mut self, leaving: &Leaving, trouble: Option<&UserError>) {
         let account = &leaving.account;
         self.notice = match trouble {

@@ -192,7 +192,7 @@ impl Text {
                 true => None,
                 false => self.home(character, face),
             };
-            // What joins letters, or stands between them, belongs to them.
+            // Characters that join letters, or stand between them, belong to them.
             let joins = which.is_none() && !character.is_alphanumeric();
             let which = which.map_or(own, Which::Other);
             match runs.last_mut() {

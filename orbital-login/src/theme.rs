@@ -60,7 +60,7 @@ pub struct Theme {
     pub field: Rgba,
     /// Around fields.
     pub field_edge: Rgba,
-    /// What lies under the pointer.
+    /// A part under the pointer.
     pub hover: Rgba,
     /// Text of trouble, and its ground.
     pub wrong: Rgba,

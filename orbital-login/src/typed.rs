@@ -1,4 +1,4 @@
-//! What a person types, secret or not.
+//! Typed text, secret or not.
 //!
 //! What always holds here: the bytes stand in one piece of memory that is as large from the start as it
 //! will ever be, so no copy is left behind when the text grows; what is removed is overwritten, and all of
@@ -136,7 +136,7 @@ impl Typed {
         self.taken
     }
 
-    /// What belongs to a word: of an address each part is one.
+    /// Whether a character belongs to a word: each part of an address is one.
     fn word_start(&self) -> usize {
         let before = &self.as_str()[..self.caret];
         let word = before.trim_end_matches(|c: char| !c.is_alphanumeric());

@@ -1,4 +1,4 @@
-//! What went wrong, in a sentence, and what the person can do next.
+//! Errors as sentences, with the next step that the person can take.
 //!
 //! What always holds here: every code of the daemon and of the session's runner has a sentence of its own;
 //! a code nobody has heard of shows the message that came with it. No sentence repeats what was typed into a
@@ -14,7 +14,7 @@ pub use self::sentence::sentence;
 use crate::message::Message;
 use crate::state::AccountStore;
 
-/// What did not work, as the worker tells it.
+/// An error, as the worker reports it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UserError {
     /// A stable word: the daemon's, or one of the runner's own.
@@ -51,7 +51,7 @@ impl From<ClientError> for UserError {
     }
 }
 
-/// What the person is offered.
+/// The step that the person is offered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
     /// The same again.
@@ -66,7 +66,7 @@ pub enum Next {
     AcceptOlder,
     /// Show where the account lives.
     AccountStore,
-    /// What was taken off the list comes back.
+    /// Puts an account back on the list.
     PutBack,
 }
 
@@ -107,7 +107,7 @@ pub enum Field {
 pub struct Notice {
     /// In a few words.
     pub title: Message,
-    /// What happened and what helps.
+    /// The event, and the remedy.
     pub text: Message,
     /// The next step offered.
     pub next: Option<Next>,
@@ -152,7 +152,7 @@ impl Notice {
         }
     }
 
-    /// What is neither good nor bad.
+    /// Neither good nor bad.
     pub fn plain(title: &'static str, text: Message) -> Self {
         Self {
             mood: Mood::Plain,

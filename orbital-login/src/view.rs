@@ -1,4 +1,4 @@
-//! What stands on the screen, in words: from the state to a list of items, before anything has a place.
+//! The contents of the screen, in words: from the state to a list of items, before anything has a place.
 //!
 //! What always holds here: everything that can be done now ([`State::order`]) is an item; a hidden password
 //! leaves the form only as a number of dots.
@@ -22,12 +22,12 @@ use crate::user_error::{self, Mood};
 /// An entry of a menu: its words, and whether it is chosen.
 pub type Entry = (Target, String, bool);
 
-/// What went wrong or well, in words.
+/// A result, good or bad, in words.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Notice {
     /// In a few words.
     pub title: String,
-    /// What happened and what helps.
+    /// The event, and the remedy.
     pub text: String,
     /// The words on the button that does the next step.
     pub next: Option<String>,
@@ -42,17 +42,17 @@ pub struct View {
     pub card: Vec<Item>,
     /// A wider card.
     pub wide: bool,
-    /// What went wrong or well: it stands below the card, where there is room for it from the start.
+    /// The last result, good or bad: below the card, where there is room for it from the start.
     pub notice: Option<Notice>,
     /// There is room for a notice.
     pub has_notices: bool,
-    /// What stands in the corner at the bottom right, from the left.
+    /// The buttons in the corner at the bottom right, from the left.
     pub corner: Vec<(Target, Corner)>,
     /// The open menu: what it hangs on, and its entries with whether they are chosen.
     pub menu: Option<(Target, Vec<Entry>)>,
     /// The time, the date, and the day of the week where there is no room for more.
     pub clock: (String, String, String),
-    /// What must be known of this computer before somebody signs in.
+    /// The warnings about this computer that a person needs before signing in.
     pub warning: Option<String>,
     /// The keys of the keyboard on the screen, row by row.
     pub keys: Vec<Vec<Key>>,
@@ -60,15 +60,15 @@ pub struct View {
     pub status: Vec<(Option<Icon>, String)>,
     /// Everything runs from right to left.
     pub right_to_left: bool,
-    /// What makes the screen easier to read.
+    /// The accessibility switches.
     pub access: Access,
     /// Dark instead of light.
     pub dark: bool,
-    /// What the keyboard goes to.
+    /// The target in focus.
     pub focus: Target,
-    /// What the pointer is over.
+    /// The target under the pointer.
     pub hover: Option<Target>,
-    /// What is held down.
+    /// The target that is held down.
     pub pressed: Option<Target>,
     /// Counts the pictures of what moves.
     pub tick: u32,
@@ -81,7 +81,7 @@ pub struct View {
 pub enum Corner {
     /// Languages.
     Language,
-    /// What makes the screen easier to read.
+    /// The accessibility switches.
     Access,
     /// Light or dark: shows what it leads to.
     Appearance(bool),
@@ -91,7 +91,7 @@ pub enum Corner {
     Power,
 }
 
-/// What the screen shows for this state.
+/// The view of this state.
 pub fn view(state: &State) -> View {
     let language = state.language;
     let card = match &state.screen {

@@ -81,7 +81,7 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
     let mut state = State::new(settings, keymaps, abilities);
     state.console = console;
     if let Some(keymap) = state.keymaps.get(state.keymap).filter(|_| of_display) {
-        // What the screen says of it is so.
+        // The screen reports it.
         shell.set_keymap(keymap);
     }
     let mut painter = Painter::new();
@@ -134,7 +134,7 @@ impl Running {
             }
             if self.state.is_shown() {
                 if shell.show()? {
-                    // What was held when it went may have been let go of.
+                    // A key that was held when it went may have been released.
                     self.keyboard.let_go();
                     self.painter.lose_frame();
                 }

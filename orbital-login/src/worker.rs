@@ -113,7 +113,7 @@ impl Working {
                 Order::Keymap(name) => self.host.set_keymap(&name),
                 Order::Language(code) => self.host.keep_language(code),
                 Order::Power(restart) => self.host.power(restart),
-                // What cannot be kept is asked for again next time; nobody is disturbed for it.
+                // A setting that cannot be kept is asked for again next time; nobody is disturbed for it.
                 Order::Save(settings) => drop(settings.save(&self.settings)),
             }
         }
@@ -358,7 +358,7 @@ const BRIEF: Duration = Duration::from_secs(3);
 /// A desktop that breaks off sooner has not come up.
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
-/// What there is to say of how the launcher ended, after how long.
+/// The report on the end of a launcher, after so long.
 fn how_it_ended(ended: Result<(), UserError>, after: Duration) -> Option<UserError> {
     let seconds = after.as_secs();
     match ended {

@@ -88,11 +88,11 @@ fn what_is_said_is_translated() {
     }
 }
 
-/// What ends in English as a question, a sentence or a step under way does so in every language: no text stands in the place
+/// A text that ends in English as a question, a sentence or a step under way does so in every language: no text stands in the place
 /// of another.
 #[test]
 fn every_message_ends_as_it_does_in_english() {
-    // What is put in at the end ends as it does.
+    // An argument at the end ends as it does.
     let ends = |source: &str| -> BTreeMap<String, Option<char>> {
         let lines = source.lines().filter_map(|line| line.split_once(" = "));
         let lines = lines.map(|(id, text)| (id, text.trim_end_matches([')', '）'])));
@@ -176,7 +176,7 @@ fn speak(state: &mut State, language: Language, large: bool) {
     state.console = true;
 }
 
-/// What a text covers: as high as its capitals, and as wide as it is.
+/// The area of a text: as high as its capitals, and as wide as it is.
 fn inked(op: &Op, text: &mut Text) -> Option<Rect> {
     let Op::Text {
         at, style, words, ..
@@ -304,7 +304,7 @@ fn faults(
                 "{name} {size:?}: “{words}” stands beside the screen"
             ));
         }
-        // What somebody typed moves in its field.
+        // Typed text moves in its field.
         let is_typed = words.contains("wimmer") || words.contains("ac0974");
         if !is_typed && (rect.x < clip.x || rect.right() > clip.right()) {
             faults.push(format!("{name} {size:?}: “{words}” is cut off"));
@@ -358,7 +358,7 @@ fn large_text_has_room_in_every_language() {
     check(true);
 }
 
-/// What is told below the card is whole too, whatever it is.
+/// Every notice below the card is whole too.
 #[test]
 fn every_notice_has_room_in_every_language() {
     const CODES: [&str; 24] = [

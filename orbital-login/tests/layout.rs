@@ -1,4 +1,4 @@
-//! What stands beside the card, on every screen and at every size: it is whole, and nothing lies on anything else.
+//! The surroundings of the card, on every screen and at every size: they are whole, and nothing lies on anything else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod screens;
@@ -75,7 +75,7 @@ fn a_console_is_told_wherever_somebody_may_sign_in() {
     assert!(told > 20 && untold > 10, "{told} {untold}");
 }
 
-/// Whatever is told: its title and what it offers stand beside each other, also on a small screen.
+/// A notice's title and its button stand beside each other, also on a small screen.
 #[test]
 fn a_notice_is_whole() {
     let mut text = Text::new();

@@ -242,7 +242,7 @@ fn hard_to_read(
     let mut wrong = Vec::new();
     let mut frame = paint(painter, state, size);
     let ops = painter.ops(&view(state), size.0 as i32, size.1 as i32);
-    // What stands behind the texts.
+    // The background of the texts.
     let without: Vec<Op> = ops
         .iter()
         .filter(|op| !matches!(op, Op::Text { .. } | Op::Caret(..)))
@@ -335,7 +335,7 @@ fn with_high_contrast_every_text_has_it() {
     readable(contrast, |_| 7.0);
 }
 
-/// What is drawn bit by bit is what is drawn at once.
+/// A picture drawn bit by bit is the same as one drawn at once.
 #[test]
 fn drawing_only_what_changed_gives_the_same() {
     let size = SIZES[0];

@@ -189,7 +189,7 @@ fn sign_up_run_end_and_sign_in_again() {
     fs::create_dir(&temporary).unwrap();
     let password = place.path().join("password");
     fs::write(&password, PASSWORD).unwrap();
-    // What it leaves running must not live on; what it copies must be there the next time. The second time it makes a
+    // Processes that it leaves must end; files that it copies must be there the next time. The second time it makes a
     // recovery sheet.
     let launcher = format!(
         "set -e
@@ -333,7 +333,7 @@ fn sign_up_run_end_and_sign_in_again() {
     drop(screen.server);
 }
 
-/// What an image's marker file makes the real window say, and that it says nothing without one.
+/// An image's marker file makes the real window warn, and without one it does not.
 #[test]
 fn the_window_tells_of_a_console() {
     let place = tempfile::tempdir().unwrap();

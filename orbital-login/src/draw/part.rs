@@ -194,7 +194,7 @@ impl Pen<'_> {
         self.ring(rect, radius, 1.0, theme.edge);
     }
 
-    /// What the pointer or the keyboard is on.
+    /// The part that the pointer or the keyboard is on.
     fn lit(&mut self, rect: Rect, radius: f32, focused: bool, hovered: bool) {
         if hovered {
             self.round(rect, radius, self.theme.hover);

@@ -22,7 +22,7 @@ const READABLE: f32 = 0.7;
 const SCALE_MIN: f32 = 0.25;
 /// The least room between two links.
 const LINK_GAP: f32 = 18.0;
-/// What stands below the card: how far below, how high at least, and how wide at most.
+/// The notice below the card: how far below, how high at least, and how wide at most.
 const NOTICE_GAP: f32 = 12.0;
 const NOTICE: f32 = 104.0;
 const NOTICE_WIDTH: f32 = 520.0;
@@ -44,7 +44,7 @@ pub(super) fn place(
     // Not so small that nobody can read it: then only a part of the card is shown.
     let wide = if view.wide { WIDE } else { WIDTH };
     let least = (scale * READABLE).min(most as f32 / wide).max(SCALE_MIN);
-    // What is too high gets smaller; lines break otherwise then, so a few times.
+    // A card that is too high gets smaller; its lines break otherwise then, so this is repeated.
     for _ in 0..4 {
         let (_, card) = flow(view, text, width, scale);
         let room = height as f32 - 2.0 * MARGIN * scale - below(view, scale);

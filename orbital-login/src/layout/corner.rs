@@ -1,4 +1,4 @@
-//! What stands around the card: the time, the corner's buttons and the menus that hang on them.
+//! The surroundings of the card: the time, the corner's buttons and the menus that hang on them.
 //!
 //! What always holds here: it stands beside the card and a notice, on as many lines as that takes.
 
@@ -121,7 +121,7 @@ impl Around<'_> {
         }
     }
 
-    /// What must be known, above there; smaller where a word is too long.
+    /// The warnings, above there; smaller where a word is too long.
     fn warning(&mut self, warning: &str, bottom: i32) {
         let (margin, beside, scale) = (self.px(MARGIN), self.beside(), self.scale);
         let mut lines = None;

@@ -1,4 +1,4 @@
-//! What went wrong or well, below the card.
+//! The notice below the card.
 //!
 //! What always holds here: all of it is there to be read, smaller where there is not enough room.
 

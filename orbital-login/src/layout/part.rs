@@ -1,4 +1,4 @@
-//! What is placed on the screen.
+//! Parts that are placed on the screen.
 
 use zeroize::Zeroizing;
 
@@ -15,9 +15,9 @@ pub enum Look {
     Title,
     /// A paragraph.
     Body,
-    /// What stands below and beside.
+    /// Text below and beside.
     Small,
-    /// What stands above a field.
+    /// Text above a field.
     Label,
     /// On a button.
     Button,
@@ -82,7 +82,7 @@ pub enum Align {
     Right,
 }
 
-/// What is drawn in a rectangle.
+/// The contents of a rectangle.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Part {
     /// The card itself.
@@ -99,13 +99,13 @@ pub enum Part {
     Input {
         /// The text.
         text: Zeroizing<String>,
-        /// What stands there while it is empty.
+        /// The text while it is empty.
         placeholder: String,
         /// Where the caret is, from the left edge of the text.
         caret: i32,
         /// How wide the text is.
         wide: i32,
-        /// What is typed next replaces it.
+        /// It is selected: text that is typed next replaces it.
         taken: bool,
         /// How far the text is moved out at the side where it begins.
         moved: i32,
@@ -151,11 +151,11 @@ pub enum Part {
 /// Something with a place.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Placed {
-    /// Where.
+    /// Its place.
     pub rect: Rect,
-    /// What.
+    /// The contents.
     pub part: Part,
-    /// What it does.
+    /// Its action.
     pub target: Option<Target>,
     /// Pixels a unit.
     pub scale: f32,

@@ -14,7 +14,7 @@ const LINE: f32 = 48.0;
 /// Above and below there is room for an arrow.
 const EDGE: f32 = 22.0;
 
-/// What is shown of a card, whose upper edge is at 0, in so much room.
+/// The visible part of a card, whose upper edge is at 0, in so much room.
 pub(super) fn shown(
     mut placed: Vec<Placed>,
     card: Rect,

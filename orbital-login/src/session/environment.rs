@@ -23,7 +23,7 @@ const PASSED: &[&str] = &[
     "DBUS_SESSION_BUS_ADDRESS",
 ];
 
-/// What a session's variables are made of.
+/// The sources of a session's variables.
 pub struct Session<'a> {
     /// The user's name.
     pub user: &'a str,

@@ -38,7 +38,7 @@ pub(super) fn write(home: &Path, code: &str) -> std::io::Result<()> {
     replace(&file, format!("{code}\n").as_bytes())
 }
 
-/// What is done in a home, if that is soon: one that lies on a server which says nothing must not hold the screen.
+/// Does something in a home, if that is soon: a home on a silent server must not hold the screen.
 #[cfg(target_os = "linux")]
 pub(super) fn soon<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (tell, told) = std::sync::mpsc::channel();
@@ -47,7 +47,7 @@ pub(super) fn soon<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static)
     told.recv_timeout(SOON).ok()
 }
 
-/// What programs of the session are told, unless the computer is set up for that language anyway. A locale that this computer
+/// The language variables of the session, unless the computer is set up for that language anyway. A locale that this computer
 /// does not have would be the bare one, without letters beyond ASCII: then only translations are asked for.
 pub(super) fn variables(code: Option<&str>, own: Option<&str>) -> Vec<(&'static str, String)> {
     let Some(language) = code.and_then(Language::of) else {

@@ -24,7 +24,7 @@ use daemon::Daemon;
 /// Folders with shared data, where no variable says otherwise.
 const DATA: &str = "/usr/local/share:/usr/share";
 
-/// Who is in.
+/// The person who is signed in.
 enum Person {
     Account(String),
     Guest(PathBuf),
@@ -43,7 +43,7 @@ pub struct Linux {
 impl Linux {
     /// Prepares; starts nothing yet.
     pub fn new(options: Options) -> Self {
-        // What a launcher leaves behind comes to us instead of to init.
+        // Processes that a launcher leaves behind come to us instead of to init.
         // SAFETY: this operation takes one number and touches no memory of ours.
         unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
         Self {

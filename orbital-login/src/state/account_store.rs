@@ -118,7 +118,7 @@ impl AccountStore {
             Kind::Network => Some(self.network.clone()),
             Kind::Server => {
                 let typed = self.server.as_str().trim();
-                // What people write: a host, perhaps with a port.
+                // People write a host, perhaps with a port.
                 Some(
                     if is_network(typed) || typed.contains(':') && typed.contains("//") {
                         typed.to_owned()

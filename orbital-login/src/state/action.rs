@@ -1,4 +1,4 @@
-//! What each button, link and box does.
+//! The actions of buttons, links and boxes.
 
 use safeos_control::Keys;
 
@@ -9,7 +9,7 @@ use crate::job::{Job, Step};
 use crate::user_error::{Field, Next, Notice};
 
 impl Menu {
-    /// What opens it.
+    /// The target that opens it.
     pub(crate) const fn target(self) -> Target {
         match self {
             Self::Language => Target::Language,
@@ -143,7 +143,7 @@ impl State {
         }
     }
 
-    /// What was asked about is done.
+    /// Does the thing that was asked about.
     fn sure(&mut self, effects: &mut Vec<Effect>) {
         let Screen::Asked(Asked { question, .. }) = self.screen else {
             return;
@@ -216,7 +216,7 @@ impl State {
         }
     }
 
-    /// What only changes the form.
+    /// Actions that change the form only.
     fn in_form(&mut self, target: Target) {
         if target == Target::Forget {
             if let Screen::Ways(Form {

@@ -9,7 +9,7 @@ use crate::typed::Typed;
 const SCROLLED_MAX: i32 = 24;
 
 impl State {
-    /// Who is found by what was typed: all, while nothing is.
+    /// The people that the typed text finds: all, while nothing is typed.
     pub fn found(&self, people: &People) -> Vec<usize> {
         let wanted = people.find.as_str().trim().to_lowercase();
         let fits = |text: &str| text.to_lowercase().contains(&wanted);
@@ -21,7 +21,7 @@ impl State {
             .collect()
     }
 
-    /// Who of them is on the screen.
+    /// Those of them that are on the screen.
     pub fn in_sight(&self, people: &People) -> Vec<usize> {
         let found = self.found(people);
         let first = people.first.min(found.len().saturating_sub(SHOWN));

@@ -24,7 +24,7 @@ impl State {
         self.edit(|field| field.insert(character));
     }
 
-    /// What was copied goes into the field in focus.
+    /// Copied text goes into the field in focus.
     pub(super) fn paste(&mut self, text: &str) {
         if self.menu.is_some() {
             return;
@@ -152,7 +152,7 @@ impl State {
         };
         change(field);
         form.edited(focus);
-        // What was said is about what stood there before.
+        // The notice is about the former text.
         self.notice = None;
         true
     }

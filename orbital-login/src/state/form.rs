@@ -14,7 +14,7 @@ use crate::strength::{Strength, estimate};
 use crate::typed::Typed;
 use crate::user_error::{Field, Notice, reason_of};
 
-/// What the form is for.
+/// The purpose of the form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
     /// To open an account.
@@ -28,7 +28,7 @@ pub enum Mode {
 /// Hexadecimal digits of a wallet's private key.
 const WALLET_DIGITS: usize = 64;
 
-/// What is wrong with a wallet's private key.
+/// The fault of a wallet's private key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WalletKey {
     /// The character at this place, counted from 1, is no digit.
@@ -59,7 +59,7 @@ impl WalletKey {
 /// The fields.
 #[derive(Debug)]
 pub struct Form {
-    /// What for.
+    /// Its purpose.
     pub mode: Mode,
     /// Which of the remembered accounts.
     pub chosen: Option<usize>,
@@ -173,7 +173,7 @@ impl Form {
         self.mode == Mode::Create && self.place.is_network()
     }
 
-    /// What was typed into a field that is not shown any more is forgotten.
+    /// Forgets the text of fields that are not shown any more.
     pub fn place_changed(&mut self) {
         // They were shown with it.
         self.kept = Keys::default();
@@ -230,7 +230,7 @@ impl Form {
         }
     }
 
-    /// What follows from a field that has changed.
+    /// Updates what depends on a field that has changed.
     pub fn edited(&mut self, target: Target) {
         if self.sets_password() && matches!(target, Target::Password | Target::Name) {
             self.strength = (!self.password.is_empty())
@@ -244,7 +244,7 @@ impl Form {
         }
     }
 
-    /// What is wrong with the name so far; nothing while it is empty.
+    /// The fault of the name so far; none while it is empty.
     pub fn name_hint(&self) -> Option<Message> {
         if self.name.is_empty() || self.chosen.is_some() {
             return None;
@@ -254,13 +254,13 @@ impl Form {
             .map(|error| reason_of(&error))
     }
 
-    /// What is wrong with the second password so far.
+    /// The fault of the second password so far.
     pub fn again_hint(&self) -> Option<Message> {
         let (first, second) = (self.password.as_str(), self.again.as_str());
         (!second.is_empty() && !first.starts_with(second)).then_some(Message::new("differs"))
     }
 
-    /// What the wallet's key lacks: its digits are counted, never repeated.
+    /// The fault of the wallet's key: its digits are counted, never repeated.
     pub fn wallet_key(&self) -> Result<(), WalletKey> {
         let typed = self.wallet.as_str().trim();
         let digits = ["0x", "0X"]
@@ -281,7 +281,7 @@ impl Form {
         RecoveryKey::parse(&Secret::new(self.words.as_str().to_owned()))
     }
 
-    /// What is wrong with the words of the sheet; nothing while there are too few.
+    /// The fault of the words of the sheet; none while there are too few.
     pub fn words_hint(&self) -> Option<Message> {
         let typed = self.words.as_str().split_whitespace().count();
         if typed < safeos_account::RECOVERY_WORDS {
@@ -353,7 +353,7 @@ impl Form {
         if !self.needs_wallet() {
             return Ok(self.make());
         }
-        // What it costs is said before it is paid.
+        // The price is told before it is paid.
         Ok(Job::Price {
             name,
             request: Price {

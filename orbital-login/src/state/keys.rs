@@ -27,7 +27,7 @@ impl State {
         rows.map(|row| row.chars().map(upper).collect()).into()
     }
 
-    /// What the key for other letters leads to.
+    /// The layer that the key for other letters leads to.
     pub fn next_layer(&self) -> Layer {
         self.layer.next(self.language)
     }

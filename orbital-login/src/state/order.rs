@@ -45,7 +45,7 @@ impl State {
         }
     }
 
-    /// What stands in the corner of every screen.
+    /// The buttons in the corner of every screen.
     pub fn corner(&self) -> Vec<Target> {
         let mut corner = Vec::new();
         if self.languages.len() > 1 {

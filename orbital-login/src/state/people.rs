@@ -11,7 +11,7 @@ pub const SHOWN: usize = 5;
 /// The list.
 #[derive(Debug, Default)]
 pub struct People {
-    /// What was typed to find somebody.
+    /// The text that was typed to find somebody.
     pub find: Typed,
     /// The first one on the screen, counted among those found.
     pub first: usize,

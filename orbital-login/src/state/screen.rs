@@ -1,4 +1,4 @@
-//! What can fill the screen, and what each screen holds.
+//! The screens, and the data of each.
 //!
 //! What always holds here: a screen that something is gone back to holds its form, and with it its secrets.
 
@@ -8,12 +8,12 @@ use super::{Form, People, Target};
 use crate::job::Step;
 use crate::user_error::UserError;
 
-/// What is chosen from in a corner.
+/// A menu of a corner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Menu {
     /// Languages.
     Language,
-    /// What makes the screen easier to read.
+    /// The accessibility switches.
     Access,
     /// Keyboard layouts.
     Keyboard,
@@ -24,7 +24,7 @@ pub enum Menu {
 /// A job that the person waits for.
 #[derive(Debug)]
 pub struct Working {
-    /// What it was started from, and goes back to.
+    /// The form that it was started from, and goes back to.
     pub form: Form,
     /// Without an account.
     pub guest: bool,
@@ -47,12 +47,12 @@ impl Working {
     }
 }
 
-/// What an account costs, before it is paid.
+/// The price of an account, before it is paid.
 #[derive(Debug)]
 pub struct Offer {
-    /// What it was asked for, goes on with, and goes back to.
+    /// The form that it was asked for, goes on with, and goes back to.
     pub form: Form,
-    /// What it costs.
+    /// The price.
     pub priced: Priced,
 }
 
@@ -63,7 +63,7 @@ pub struct Sheet {
     pub account: String,
     /// Its store.
     pub store: String,
-    /// What is shown.
+    /// The keys on the sheet.
     pub keys: Keys,
     /// The secret key was seen.
     pub second: bool,
@@ -91,11 +91,11 @@ pub struct Leaving {
     pub step: Step,
     /// The rest is left to the next time.
     pub keep: bool,
-    /// What to say afterwards.
+    /// The notice afterwards.
     pub after: Option<UserError>,
 }
 
-/// What is asked before it is done.
+/// A question before an action.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Question {
     /// Turn the computer off.
@@ -109,18 +109,18 @@ pub enum Question {
 /// A question, and the screen that it was asked on.
 #[derive(Debug)]
 pub struct Asked {
-    /// What.
+    /// The question.
     pub question: Question,
     /// Where.
     pub behind: Box<Screen>,
-    /// What the keyboard went to there.
+    /// The target that was in focus there.
     pub(super) focus: Target,
 }
 
-/// What fills the screen.
+/// The screen that is shown.
 #[derive(Debug)]
 pub enum Screen {
-    /// Who it may be.
+    /// The list of people.
     People(People),
     /// Name and password.
     Form(Form),
@@ -130,7 +130,7 @@ pub enum Screen {
     Asked(Asked),
     /// Waiting for a session to open.
     Working(Working),
-    /// What it costs.
+    /// The price.
     Offer(Offer),
     /// The sheet with a key.
     Sheet(Sheet),

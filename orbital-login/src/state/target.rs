@@ -1,9 +1,9 @@
-//! What a person can reach on the screens.
+//! The targets on the screens.
 
 use super::Kind;
 use crate::language::Language;
 
-/// What can be pointed at, focused and done.
+/// A target: it can be pointed at, focused and pressed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Target {
     /// Nothing yet: the first Tab goes to the first thing there is. Where a key pressed too often would stop or
@@ -55,9 +55,9 @@ pub enum Target {
     Forget,
     /// The other ways to get in.
     More,
-    /// What was asked about is to be done.
+    /// Yes, to a question.
     Sure,
-    /// What was asked about is not to be done.
+    /// No, to a question.
     Cancel,
     /// Go on waiting for a store that does not answer.
     KeepWaiting,

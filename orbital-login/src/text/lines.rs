@@ -24,7 +24,7 @@ impl Text {
 
     fn broken(&mut self, style: Style, text: &str, width: f32) -> Vec<String> {
         let text = text.trim();
-        // What follows the first line runs as it does.
+        // The lines after the first run in its direction.
         let mark = match of_line(text) {
             Some(true) => "\u{200f}",
             _ => "",

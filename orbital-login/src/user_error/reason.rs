@@ -7,7 +7,7 @@ use safeos_account::Error;
 use super::sentence::sentence;
 use crate::message::Message;
 
-/// What the library says, and the text that says the same in every language.
+/// The library's words, and the text that says the same in every language.
 const REASONS: [(&str, &str); 16] = [
     ("it is empty", "name-empty"),
     ("it has more than 64 characters", "name-long"),

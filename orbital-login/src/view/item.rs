@@ -1,4 +1,4 @@
-//! What a card is made of.
+//! The items of a card.
 
 use zeroize::Zeroizing;
 
@@ -7,25 +7,25 @@ use crate::state::Target;
 /// A field.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Field {
-    /// What it is for.
+    /// Its target.
     pub target: Target,
-    /// What stands above it.
+    /// The label above it.
     pub label: String,
-    /// What stands in it: the text, or dots.
+    /// Its content: the text, or dots.
     pub text: Zeroizing<String>,
-    /// What stands in it while it is empty.
+    /// The text in it while it is empty.
     pub placeholder: String,
     /// Characters before the caret.
     pub caret: usize,
     /// All of it is taken: what is typed next replaces it.
     pub taken: bool,
-    /// What is said of it; there is room for it from the start.
+    /// The hint about it; there is room for it from the start.
     pub hint: Hint,
     /// A button at its end: shows (`true`) or hides the password.
     pub reveal: Option<bool>,
 }
 
-/// What is said of a field, and where.
+/// A hint about a field, and its place.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Hint {
     /// Something short, beside the label.
@@ -50,7 +50,7 @@ pub enum Tone {
 /// A step of a row of choices.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Choice {
-    /// What it chooses.
+    /// Its choice.
     pub target: Target,
     /// Its words.
     pub label: String,

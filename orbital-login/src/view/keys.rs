@@ -3,7 +3,7 @@
 use crate::icon::Icon;
 use crate::state::{State, Target};
 
-/// What stands on a key.
+/// The text of a key.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Cap {
     /// Letters.
@@ -15,9 +15,9 @@ pub enum Cap {
 /// A key.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Key {
-    /// What it does.
+    /// Its target.
     pub target: Target,
-    /// What stands on it.
+    /// Its text.
     pub cap: Cap,
     /// As wide as so many keys with a letter.
     pub wide: f32,

@@ -12,7 +12,7 @@ use crate::state::{Asked, Leaving, Mode, Offer, Question, Running, Sheet, State,
 /// How the daemon says what keeps it.
 pub(crate) const WAITING: &str = "waiting since ";
 
-/// What the daemon says it does, and the text that says it on the screen.
+/// The daemon's words for a step, and the text that says it on the screen.
 const STEPS: [(&str, &str); 19] = [
     ("", "one-moment"),
     ("working", "one-moment"),
@@ -38,12 +38,12 @@ const STEPS: [(&str, &str); 19] = [
     ("ending programs", "ending-programs"),
 ];
 
-/// What the daemon says it does, in the words of the screen.
+/// The daemon's step, in the words of the screen.
 fn words(language: Language, what: &str) -> String {
     if let Some((_, id)) = STEPS.iter().find(|(said, _)| *said == what) {
         return language.text(id);
     }
-    // What keeps it; since when is a matter for logs.
+    // The reason for the wait; its start is a matter for logs.
     let why = match what.split_once(", because ") {
         Some((waits, why)) if waits.starts_with(WAITING) => why,
         _ => what,
@@ -159,7 +159,7 @@ pub(super) fn asked(state: &State, asked: &Asked) -> Vec<Item> {
     ]
 }
 
-/// What an account costs.
+/// The price of an account.
 pub(super) fn offer(language: Language, offer: &Offer) -> Vec<Item> {
     let priced = &offer.priced;
     let with = |message: Message, sum: &Sum| {

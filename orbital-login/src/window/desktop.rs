@@ -87,7 +87,7 @@ impl Shell {
         })
     }
 
-    /// What other threads wake this one with.
+    /// The handle by which other threads wake this one.
     pub fn waker(&self) -> Waker {
         Waker(self.window.event_sender())
     }
@@ -140,7 +140,7 @@ impl Shell {
         self.window.set_clipboard("", MediaKind::Text);
     }
 
-    /// What was copied.
+    /// The copied text.
     pub fn clipboard(&mut self) -> Option<String> {
         self.window.clipboard().map(|(_, text)| text)
     }
@@ -222,7 +222,7 @@ unsafe extern "C" {
     fn SDL_GetModState() -> u32;
 }
 
-/// What SDL draws with.
+/// The name of SDL's video driver.
 fn driver() -> String {
     // SAFETY: gives a text that stays, or null.
     let name = unsafe { sys::SDL_GetCurrentVideoDriver() };
@@ -242,7 +242,7 @@ fn hint(name: &[u8], value: &CStr) {
     }
 }
 
-/// What an event of SDL says.
+/// The meaning of an event of SDL.
 fn heard(event: &sys::SDL_Event, all: &mut Vec<Heard>) {
     use sys::SDL_EventType as Kind;
     // SAFETY: the kind stands at the start of every event, and says which of them it is.
@@ -350,7 +350,7 @@ fn of_scancode(scancode: u32, figures: bool) -> u8 {
     }
 }
 
-/// What a key types by itself: on a layout without Latin letters what stands there on one that has them.
+/// The letter that a key types by itself: on a layout without Latin letters the one of a layout that has them.
 fn character(scancode: u32, sym: i32) -> char {
     let by_layout = u32::try_from(sym).ok().and_then(char::from_u32);
     match by_layout.filter(char::is_ascii_graphic) {

@@ -1,4 +1,4 @@
-/// What the window hears, on whatever system.
+/// The events of a window, on any system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Heard {
     /// A key went down or up: its code, and what it types by itself.

@@ -57,7 +57,7 @@ impl Shell {
         Ok(shell)
     }
 
-    /// What other threads wake this one with.
+    /// The handle by which other threads wake this one.
     pub fn waker(&self) -> Waker {
         // Without a second descriptor there is no waking, only the clock's.
         Waker(self.wake.try_clone().unwrap_or_else(|_| {
@@ -119,7 +119,7 @@ impl Shell {
         }
     }
 
-    /// What was copied.
+    /// The copied text.
     pub fn clipboard(&mut self) -> Option<String> {
         let window = self.window.as_ref()?;
         let (kind, text) = window.clipboard()?;
@@ -159,7 +159,7 @@ impl Shell {
     }
 }
 
-/// What an event of Orbital says.
+/// The meaning of an event of Orbital.
 fn heard(event: Event, down: &mut bool) -> Option<Heard> {
     Some(match event.to_option() {
         EventOption::Key(key) => Heard::Key(key.scancode, key.character, key.pressed),

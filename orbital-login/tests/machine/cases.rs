@@ -1,4 +1,4 @@
-//! What people do on the sign-in screen, step by step.
+//! Visits to the sign-in screen, step by step.
 
 use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::Key;
@@ -119,7 +119,7 @@ fn each_refusal_leads_on() {
         (form(&state).mode, form(&state).name.as_str()),
         (Mode::Create, "ana")
     );
-    // What only has to be tried again needs no typing again.
+    // A second try needs no typing.
     let mut state = refuse("store_unreachable");
     assert_eq!(state.focus, Target::Next);
     let (_, job) = started(press(&mut state, Key::Enter));
@@ -329,7 +329,7 @@ fn a_forgotten_password_is_replaced() {
     assert_eq!(request.name.as_deref(), Some("ana"));
     assert_eq!(request.recovery_key.expose(), WORDS);
     assert_eq!(request.new_password.expose(), PASSWORD);
-    // Whoever stops it is not told that nothing was changed.
+    // A person who stops it is not told that nothing was changed.
     press(&mut state, Key::Escape);
     state.update(Event::Done(id, Outcome::Failed(UserError::stopped())));
     assert!(says(&state).contains("may hold already"));
@@ -367,7 +367,7 @@ fn the_rest_can_be_left_to_the_next_time() {
     };
     state.update(Event::Step(id, step("uploading")));
     assert!(shows(&state, left) && !shows(&state, "Nothing is lost"));
-    // What keeps it, since when, and that it can be left.
+    // The reason, since when, and that it can be left.
     let waits = "waiting since 2026-11-22T10:11:12Z, because the store https://home.example is out of reach: it is asleep";
     state.update(Event::Step(id, step(waits)));
     for text in [

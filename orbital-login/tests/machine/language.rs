@@ -39,7 +39,7 @@ fn a_language_is_chosen_on_the_screen_and_kept_by_the_computer() {
     assert_eq!(settings.language.as_deref(), Some("de"));
     let again = State::new(settings, Vec::new(), Abilities::default());
     assert_eq!(again.language, Language::German);
-    // What was said is said in it too.
+    // The notice is said in it too.
     click(&mut state, Target::Submit);
     assert_eq!(view(&state).notice.unwrap().title, "Wer sind Sie?");
     choose(&mut state, Language::French);
@@ -132,7 +132,7 @@ fn a_person_who_is_remembered_is_spoken_to_in_their_language() {
     assert_eq!(state.language, Language::English);
     click(&mut state, Target::Account(0));
     assert_eq!(state.language, Language::English);
-    // What the home has is remembered with the person.
+    // The home's choice is remembered with the person.
     let effects = open(&mut state, "ana", Some("uk"));
     let accounts = saved(effects).accounts;
     assert_eq!(accounts[0].language.as_deref(), Some("uk"));
@@ -250,7 +250,7 @@ fn what_is_tapped_is_typed() {
         click(&mut state, Target::Type(letter));
     }
     assert_eq!(super::form(&state).password.as_str(), "a b");
-    // What is not on the keys is not typed; other layers come round.
+    // A letter that is not on the keys is not typed; other layers come round.
     click(&mut state, Target::Type('@'));
     assert_eq!(super::form(&state).password.as_str(), "a b");
     click(&mut state, Target::Layer);

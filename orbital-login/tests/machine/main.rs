@@ -53,7 +53,7 @@ fn write(state: &mut State, text: &str) {
     }
 }
 
-/// What is said below the card.
+/// The notice below the card.
 fn says(state: &State) -> String {
     let notice = orbital_login::view::view(state).notice.unwrap();
     notice.text

@@ -81,7 +81,7 @@ fn the_price_is_shown_before_it_is_paid() {
         (request.password.expose(), request.store.as_deref()),
         (PASSWORD, Some(NETWORK))
     );
-    // What is wrong with it is said on the form, with another price asked for before anything is paid.
+    // The fault is told on the form, with another price asked for before anything is paid.
     let trouble = UserError::new("wallet_empty", "the message");
     state.update(Event::Done(id, Outcome::Failed(trouble)));
     assert_eq!(state.focus, Target::Next);

@@ -113,7 +113,7 @@ fn all_of_many_are_reached() {
         assert_eq!(form(&state).chosen, Some(17));
         press(&mut state, Key::Escape);
         assert_eq!(listed(&state).len(), PEOPLE_SHOWN);
-        // Whoever is not on it gets a form with the name.
+        // A person who is not on it gets a form with the name.
         write(&mut state, "zoe");
         assert_eq!((listed(&state), state.focus), (vec![], Target::Someone));
         press(&mut state, Key::Enter);

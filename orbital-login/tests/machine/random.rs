@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order: there is no dead end, and never a second session.
+//! Events in any order: there is no dead end, and never a second session.
 
 use orbital_login::job::{Job, JobId, Opened, Outcome, Step};
 use orbital_login::keyboard::{Input, Key};
@@ -127,7 +127,7 @@ fn typed(steps: &[(Target, &str)]) -> Vec<Event> {
     events
 }
 
-/// What is true of the world outside: the pending job and whether a session is open.
+/// The state of the world outside: the pending job and whether a session is open.
 #[derive(Default)]
 struct World {
     pending: Option<(JobId, What)>,
@@ -407,7 +407,7 @@ proptest! {
             }
             leaves(&mut state, &mut world)?;
             if index % 16 == 0 && state.is_shown() {
-                // Whatever the keyboard reaches, the pointer does.
+                // The pointer reaches all that the keyboard reaches.
                 let placed = layout(&view(&state), &mut text, size.0, size.1);
                 for target in state.order() {
                     let spot = placed.placed.iter().find(|placed| placed.target == Some(target));

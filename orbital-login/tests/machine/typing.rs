@@ -117,7 +117,7 @@ fn what_was_typed_does_not_stay() {
     click(&mut state, Target::Forgotten);
     write(&mut state, WORDS);
     state.update(Event::Idle);
-    // Who reads the sheet for a minute need not begin anew.
+    // A person who reads the sheet for a minute need not begin again.
     assert_eq!(form(&state).mode, Mode::Recover);
     assert!(form(&state).is_wiped() && form(&state).name.as_str() == "ana");
     // A name that was looked for.
@@ -125,7 +125,7 @@ fn what_was_typed_does_not_stay() {
     write(&mut state, "be");
     state.update(Event::Idle);
     assert_eq!(state.idle_after(), None);
-    // Who waits is not interrupted.
+    // A person who waits is not interrupted.
     let mut state = fresh();
     sign_in(&mut state);
     assert_eq!(state.idle_after(), None);
@@ -148,7 +148,7 @@ fn fields_are_edited_as_everywhere() {
     write(&mut state, "x");
     assert_eq!(form(&state).place.server.as_str(), "x");
     press(&mut state, Key::DeleteToStart);
-    // What was copied comes with the line end that it was copied with.
+    // Copied text comes with its line end.
     assert_eq!(press(&mut state, Key::Paste), [Effect::Paste]);
     let pasted = Zeroizing::new("https://home.example:8443\r\n".to_owned());
     state.update(Event::Pasted(pasted));

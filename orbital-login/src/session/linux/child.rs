@@ -1,4 +1,4 @@
-//! What a child process does before its program runs.
+//! The steps of a child process before its program runs.
 
 use std::io;
 

@@ -112,7 +112,7 @@ fn make(names: [String; 2], full: &str, home: &str) -> Result<Person, UserError>
 
 /// Removes a user that was made for a session.
 pub(super) fn remove(person: &Person) {
-    // What cannot be removed now is found and used by the next session of the same account.
+    // A user that cannot be removed now is found and used by the next session of the same account.
     if let Ok((mut users, mut groups)) = tables() {
         if users.remove_by_name(person.name.clone()) {
             let _ = users.save();
@@ -156,7 +156,7 @@ pub(super) fn acting_as<T>(person: &Person, what: impl FnOnce() -> T) -> Result<
     Ok(done)
 }
 
-/// What of a user could not be done.
+/// The error of a step for a user.
 pub(super) fn failed(what: &str, error: &dyn std::fmt::Display) -> UserError {
     UserError::new("user_failed", format!("{what}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! What SDL does not tell of an X display: the lock of Caps Lock, the size of the screen as it is now, and the keyboard layouts.
+//! The facts that SDL does not tell of an X display: the lock of Caps Lock, the size of the screen as it is now, and the keyboard layouts.
 //!
 //! What always holds here: the library is the one that SDL uses, taken where it is; where there is none, nothing is told.
 
@@ -71,7 +71,7 @@ pub(super) struct X11 {
     keyboard: Keyboard,
 }
 
-/// What the layouts are asked with.
+/// The functions that ask for the layouts.
 struct Keyboard {
     intern_atom: InternAtom,
     get_property: GetWindowProperty,
