@@ -14,6 +14,11 @@ use super::network_config::NetworkConfig;
 
 /// Connecting takes no longer.
 const CONNECT_MAX: Duration = Duration::from_secs(60);
+/// Attempts to connect before the network counts as out of reach: a peer that is busy for a moment, or a packet that is
+/// lost, is no lost network.
+const TRIES: usize = 2;
+/// A new connection has peers within this time, or has none.
+const PEERS_WITHIN: Duration = Duration::from_secs(3);
 /// How often a waiting caller checks whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Threads for the network's own work.
@@ -93,30 +98,35 @@ impl Link {
         if let Some(client) = &*client {
             return Ok(client.clone());
         }
-        let config = ClientConfig {
-            allow_loopback: self.place.local,
-            ipv6: !self.place.local,
-            ..ClientConfig::default()
-        };
-        let connecting = Client::connect_multiaddrs(&self.place.seeds, config);
-        let connected = tokio::time::timeout(CONNECT_MAX, connecting)
+        let connected = tokio::time::timeout(CONNECT_MAX, self.connect())
             .await
-            .map_err(|_| failure::late(self.url(), "connecting to the network", CONNECT_MAX))?
-            .map_err(|error| failure::of(self.url(), &error))?;
-        let connected = Arc::new(
-            connected
-                .with_evm_network(self.place.chain.clone())
-                .with_chunk_cache(ChunkCache::new(REMEMBERED)),
-        );
-        if connected.network_health().await.connected_peers == 0 {
-            self.close(&connected).await;
-            return Err(Error::Unreachable {
-                url: self.url().to_owned(),
-                why: "none of the peers to begin with answers: check the connection (UDP must get through), or that the local network runs".into(),
-            });
-        }
+            .map_err(|_| failure::late(self.url(), "connecting to the network", CONNECT_MAX))??;
+        let connected = Arc::new(connected);
         *client = Some(connected.clone());
         Ok(connected)
+    }
+
+    async fn connect(&self) -> Result<Client> {
+        for _ in 0..TRIES {
+            let config = ClientConfig {
+                allow_loopback: self.place.local,
+                ipv6: !self.place.local,
+                ..ClientConfig::default()
+            };
+            let connected = Client::connect_multiaddrs(&self.place.seeds, config)
+                .await
+                .map_err(|error| failure::of(self.url(), &error))?
+                .with_evm_network(self.place.chain.clone())
+                .with_chunk_cache(ChunkCache::new(REMEMBERED));
+            if has_peers(&connected).await {
+                return Ok(connected);
+            }
+            self.close(&connected).await;
+        }
+        Err(Error::Unreachable {
+            url: self.url().to_owned(),
+            why: "none of the peers to begin with answers: check the connection (UDP must get through), or that the local network runs".into(),
+        })
     }
 
     async fn close(&self, client: &Client) {
@@ -134,6 +144,18 @@ impl Link {
             why: "no peer of the network answers".into(),
         })
     }
+}
+
+/// Whether a new connection has a peer. The client counts one a moment after it has answered.
+async fn has_peers(client: &Client) -> bool {
+    let until = tokio::time::Instant::now() + PEERS_WITHIN;
+    while client.network_health().await.connected_peers == 0 {
+        if tokio::time::Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    true
 }
 
 impl Drop for Link {
