@@ -456,7 +456,8 @@ smoke_fuzz() {
 
 # The threads of a session in many orders: ORDERS of each test.
 interleavings() {
-    SAFE_INTERLEAVINGS=${1:-} cargo test --locked -p safeos-session --features shuttle --lib interleavings 2>&1
+    [[ $1 =~ ^[1-9][0-9]{0,8}$ ]] || die "\`interleavings\` wants how many orders to try: ./build.sh interleavings 10000"
+    SAFE_INTERLEAVINGS=$1 cargo test --locked -p safeos-session --features shuttle --lib interleavings 2>&1
 }
 
 log=
