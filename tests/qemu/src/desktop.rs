@@ -14,6 +14,7 @@ use orbital_login::user_error::UserError;
 use crate::disk;
 use crate::machine::Machine;
 use crate::noise;
+use crate::picture::Picture;
 use crate::report::Report;
 use crate::screen::Screen;
 
@@ -23,9 +24,15 @@ pub const START_MAX: Duration = Duration::from_secs(900);
 /// 256 MiB are far away. Six seconds where nothing else runs were minutes beside three compilers.
 const OPEN_MAX: Duration = Duration::from_secs(1800);
 /// From a click in the menu to the program's output.
-const PROGRAM_MAX: Duration = Duration::from_secs(600);
-/// From a click to the menu.
-const MENU: Duration = Duration::from_secs(2);
+pub const PROGRAM_MAX: Duration = Duration::from_secs(600);
+/// From a click to the change of the menu.
+const MENU_MAX: Duration = Duration::from_secs(300);
+/// A click that has changed nothing for so long was lost between two windows: a person clicks again.
+const CLICK_MAX: Duration = Duration::from_secs(15);
+/// Two pictures of the menu this far apart are alike when nothing moves any more.
+const SETTLED: Duration = Duration::from_millis(700);
+/// So many pixels of the menu change when it opens, closes or shows another group.
+const MENU_CHANGED: usize = 200;
 /// Programs ended, all published.
 const LEAVE_MAX: Duration = Duration::from_secs(1200);
 /// From the choice to the power going off.
@@ -38,6 +45,8 @@ const PASSWORD: &str = "seven quiet herons by";
 /// The launcher's menu: a button in the lower left corner of this size, rows above it, the last one ends the session.
 const BUTTON: i32 = 48;
 const ROW: i32 = 32;
+/// Its columns, or a part of them.
+const MENU_WIDTH: usize = 200;
 
 struct Desk {
     disk: PathBuf,
@@ -168,6 +177,7 @@ enum Menu {
     Row(i32),
 }
 
+/// Clicks in the menu and waits for its change.
 fn click(screen: &mut Screen, menu: &Menu) -> Result<(), String> {
     let size = screen.monitor.picture()?.size;
     let up = match menu {
@@ -176,11 +186,45 @@ fn click(screen: &mut Screen, menu: &Menu) -> Result<(), String> {
     };
     let height = i32::try_from(size.1).unwrap_or(0);
     screen.monitor.point(BUTTON / 2, height - up, size)?;
-    screen.monitor.button(true)?;
-    screen.monitor.button(false)?;
-    // The menu opens.
-    std::thread::sleep(MENU);
-    Ok(())
+    let before = settled(screen)?;
+    // The row under the pointer changes its colour without a click, and the bar shows the time.
+    let counts = |x: usize, y: usize| {
+        let above = height - i32::try_from(y).unwrap_or(0);
+        let own = matches!(menu, Menu::Row(_)) && (above - up).abs() <= ROW;
+        x < MENU_WIDTH && above > BUTTON && !own
+    };
+    let start = Instant::now();
+    loop {
+        screen.monitor.button(true)?;
+        screen.monitor.button(false)?;
+        let clicked = Instant::now();
+        while clicked.elapsed() < CLICK_MAX {
+            std::thread::sleep(SETTLED);
+            if screen.monitor.picture()?.changed(&before, counts) > MENU_CHANGED {
+                return settled(screen).map(drop);
+            }
+        }
+        if start.elapsed() > MENU_MAX {
+            return Err(format!(
+                "the desktop's menu takes no click in {} s",
+                MENU_MAX.as_secs()
+            ));
+        }
+    }
+}
+
+/// The picture once nothing on it moves.
+fn settled(screen: &mut Screen) -> Result<Picture, String> {
+    let start = Instant::now();
+    let mut before = screen.monitor.picture()?;
+    loop {
+        std::thread::sleep(SETTLED);
+        let shown = screen.monitor.picture()?;
+        if shown.changed(&before, |_, _| true) == 0 || start.elapsed() > CLICK_MAX {
+            return Ok(shown);
+        }
+        before = shown;
+    }
 }
 
 /// Starts the program: the last one of the last group, before the row that leads back.

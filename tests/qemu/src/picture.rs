@@ -70,7 +70,19 @@ impl Picture {
         self.share(other, |_| true)
     }
 
-    /// The same, only where `before` and `other` differ.
+    /// How many pixels differ from the other's, of those in the columns and rows for which `counts` holds.
+    pub fn changed(&self, other: &Self, counts: impl Fn(usize, usize) -> bool) -> usize {
+        if self.size != other.size {
+            return self.size.0 * self.size.1;
+        }
+        let differs = |(index, (own, others)): (usize, (&[u8], &[u8]))| {
+            !near(own, others) && counts(index % self.size.0, index / self.size.0)
+        };
+        let pairs = self.each().zip(other.each()).enumerate();
+        pairs.filter(|&pair| differs(pair)).count()
+    }
+
+    /// The same as `likeness`, only where `before` and `other` differ.
     pub fn likeness_where_changed(&self, before: &Self, other: &Self) -> f64 {
         let pixel = |picture: &Self, index: usize| picture.pixels[index * 3..][..3].to_vec();
         if before.size != other.size {
@@ -142,5 +154,8 @@ mod tests {
         assert!((before.likeness_where_changed(&before, &after)).abs() < 1e-9);
         assert!((after.likeness_where_changed(&before, &after) - 1.0).abs() < 1e-9);
         assert!((before.likeness(&of(&[1]))).abs() < 1e-9);
+        assert_eq!(half.changed(&after, |_, _| true), 2);
+        assert_eq!(half.changed(&after, |column, _| column == 3), 1);
+        assert_eq!(half.changed(&of(&[1]), |_, _| false), 4);
     }
 }

@@ -232,10 +232,13 @@ fn from_the_screen(both: &mut Both) -> Result<String, String> {
     };
     desktop::opens(screen, opened)?;
     desktop::starts_the_program(screen)?;
-    let read = both.console.hears("guest: desktop read ", LIMIT)?;
+    let read = both
+        .console
+        .hears("guest: desktop read ", desktop::PROGRAM_MAX)?;
     let said = read.trim_start_matches("guest: desktop read ");
     is_read(said, FROM_LINUX.1, SMALL)?;
-    both.console.hears("guest: desktop wrote", LIMIT)?;
+    both.console
+        .hears("guest: desktop wrote", desktop::PROGRAM_MAX)?;
     desktop::leaves(screen)?;
     let url = both.url.clone();
     both.linux_reads(&url, FROM_THE_SCREEN.0, FROM_THE_SCREEN.1, SMALL)?;
