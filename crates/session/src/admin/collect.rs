@@ -17,7 +17,7 @@ use crate::admin::maintain::Reached;
 use crate::clock::precise;
 use crate::lease::Lease;
 use crate::lease::list::{Doing, Entry, List};
-use crate::packs::Watch;
+use crate::packs::in_use::Watch;
 use crate::session::open::waiting_packs;
 use crate::sync::attempt::Told;
 use crate::sync::sync_base::SyncBase;

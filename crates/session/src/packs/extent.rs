@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use safeos_record::{Address, MAX_CHUNK_SIZE};
+use safeos_record::MAX_CHUNK_SIZE;
 
 /// Of a pack of which no more than this is wanted only that is fetched. The whole can be held against its address, and tells
 /// what need not be stored again: that is worth an eighth of it.
@@ -79,15 +79,36 @@ pub(crate) const fn covers(all: &Range<u32>, part: &Range<u32>) -> bool {
     all.start <= part.start && part.end <= all.end
 }
 
+/// The least range that has both; an empty one has nothing.
+pub(crate) fn union(one: &Range<u32>, other: &Range<u32>) -> Range<u32> {
+    match (one.is_empty(), other.is_empty()) {
+        (true, _) => other.clone(),
+        (_, true) => one.clone(),
+        _ => one.start.min(other.start)..one.end.max(other.end),
+    }
+}
+
 /// The bytes of a pack that have arrived.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Piece {
     /// Its first byte in the pack.
-    pub(crate) start: u32,
-    pub(crate) bytes: Bytes,
+    start: u32,
+    bytes: Bytes,
 }
 
 impl Piece {
+    pub(crate) const fn new(start: u32, bytes: Bytes) -> Self {
+        Self { start, bytes }
+    }
+
+    pub(crate) const fn start(&self) -> u32 {
+        self.start
+    }
+
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -97,26 +118,6 @@ impl Piece {
         let start = range.start.checked_sub(self.start)? as usize;
         let end = range.end.checked_sub(self.start)? as usize;
         self.bytes.get(start..end)
-    }
-}
-
-/// An extent to fetch that nobody waits for yet.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Wish {
-    pub(crate) pack: Address,
-    pub(crate) extent: Extent,
-    /// A reader in order comes to it, and waits for it then.
-    pub(crate) wanted: Range<u32>,
-}
-
-impl Wish {
-    /// A pack that may be read, and that nobody comes to.
-    pub(crate) const fn behind(pack: Address) -> Self {
-        Self {
-            pack,
-            extent: Extent::Whole,
-            wanted: 0..0,
-        }
     }
 }
 
@@ -153,10 +154,7 @@ mod tests {
 
     #[test]
     fn a_piece_gives_what_it_has() {
-        let piece = Piece {
-            start: 100,
-            bytes: Bytes::from_static(b"something"),
-        };
+        let piece = Piece::new(100, Bytes::from_static(b"something"));
         assert_eq!(piece.part(&(104..109)), Some(&b"thing"[..]));
         assert_eq!(piece.part(&(104..110)), None);
         assert_eq!(piece.part(&(99..104)), None);

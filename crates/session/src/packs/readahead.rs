@@ -44,7 +44,7 @@ impl Default for ReadAhead {
 }
 
 impl ReadAhead {
-    /// Held by who notes a read and wishes for what follows it.
+    /// Held while a read is noted and what follows it is prefetched.
     pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock()
     }

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use crate::clock::precise;
 use crate::packs::cancellation;
-use crate::packs::downloads::FETCHERS;
 use crate::sync::news::HELD;
 use crate::sync::synchronizer::Synchronizer;
 use crate::worktree::home::Home;
@@ -79,15 +78,10 @@ impl Background {
                 .map_err(|error| Error::State(format!("a thread cannot be started: {error}")))?;
             threads.push(thread);
         }
-        sync.home.packs().downloads().begin();
-        for _ in 0..if sync.home.packs().is_remote() {
-            FETCHERS
-        } else {
-            0
-        } {
+        for _ in 0..sync.home.packs().begin_prefetches() {
             let home = sync.home.clone();
             let left = left.clone();
-            let fetch = move || home.packs().fetch_wished();
+            let fetch = move || home.packs().run_prefetches();
             let thread = std::thread::Builder::new()
                 .name("fetcher".into())
                 .spawn(move || cancellation::cancellable(&left, fetch))
@@ -116,7 +110,7 @@ impl Background {
         self.left.store(true, Ordering::Release);
         *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.1.notify_all();
-        self.home.packs().downloads().end();
+        self.home.packs().end_prefetches();
     }
 }
 

@@ -39,7 +39,7 @@ impl Home {
     /// Told of a read: requests the blocks after it.
     pub(crate) fn read_ahead(&self, ino: Ino, offset: u64, end: u64) {
         if self.packs.is_remote() {
-            return self.wish_ahead(ino, offset, end);
+            return self.prefetch(ino, offset, end);
         }
         if !self.ahead.is_sequential(ino, offset, end) {
             return;
@@ -61,7 +61,7 @@ impl Home {
     }
 
     /// Has packs fetched from elsewhere, or the file's parts of them.
-    fn wish_ahead(&self, ino: Ino, offset: u64, end: u64) {
+    fn prefetch(&self, ino: Ino, offset: u64, end: u64) {
         for waited_for in 0..=NODES_WAITED_FOR {
             // Readers of one file take turns, so that no block is requested twice.
             let turn = self.ahead.turn();
@@ -76,7 +76,7 @@ impl Home {
             // A little of the start of a file says nothing yet: the rest of its pack follows. Who begins with much goes on.
             let blocks = match offset {
                 0 if end < LARGE_BYTES => PACK_BLOCKS / 2,
-                _ => self.packs.downloads().packs_ahead() as u64 * PACK_BLOCKS,
+                _ => self.packs.packs_ahead() as u64 * PACK_BLOCKS,
             };
             let until = next.saturating_add(blocks);
             // One pack more: the file's part of the last one is to be known.
@@ -86,14 +86,14 @@ impl Home {
                     .blocks
                     .last()
                     .is_none_or(|(number, _)| *number < until.saturating_add(PACK_BLOCKS - 1));
-            self.wish_for(&stored, until, is_all);
+            self.prefetch_blocks(&stored, until, is_all);
             drop(turn);
             let Some(node) = stored.missing else { return };
             if stored.blocks.len() as u64 >= PACK_BLOCKS {
                 let around = self.reader.around(&node);
                 if !self.packs.has_part(&node.pack, &around) {
                     let extent = Extent::of(&around);
-                    self.packs.wish_ahead(node.pack, extent, around);
+                    self.packs.prefetch(node.pack, extent, around);
                 }
                 return;
             }
@@ -104,7 +104,7 @@ impl Home {
         }
     }
 
-    fn wish_for(&self, stored: &Stored, until: u64, is_all: bool) {
+    fn prefetch_blocks(&self, stored: &Stored, until: u64, is_all: bool) {
         let groups = groups(&stored.blocks);
         let last = stored.blocks.last().map(|(_, at)| at.pack);
         for group in groups {
@@ -121,7 +121,7 @@ impl Home {
                 extent => extent,
             };
             if !self.packs.has_part(&group.pack, &group.range) {
-                self.packs.wish_ahead(group.pack, extent, group.range);
+                self.packs.prefetch(group.pack, extent, group.range);
             }
         }
     }
