@@ -20,7 +20,7 @@ pub use system::{
 
 /// The options of a mount.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Wish {
+pub struct MountOptions {
     /// Root gets in too.
     pub allow_root: bool,
     /// Set-id programs and device nodes work, for root alone.

@@ -14,7 +14,7 @@ use super::session::{self, Published};
 use super::{Context, money};
 use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
-use crate::daemon::{self, Daemon, Temporary, Wish};
+use crate::daemon::{self, Daemon, MountOptions, Temporary};
 use crate::dirs::{self, LOST, MOUNT, Note};
 use crate::failure::{Failure, Result};
 use crate::keys::Keys;
@@ -226,7 +226,7 @@ pub fn login(
     signals::watch()?;
     let starting = daemon::starting(dirs, &mount)?;
     not_open(&mount)?;
-    let started = Daemon::start_as(dirs, &store, &mount, false, wish(mounting));
+    let started = Daemon::start_as(dirs, &store, &mount, false, mount_options(mounting));
     let opened = started.and_then(|mut daemon| {
         let pid = daemon.pid();
         let note = Note {
@@ -262,9 +262,9 @@ pub fn login(
 }
 
 /// The mount options, from the command line or from the environment.
-pub fn wish(mounting: Mounting) -> Wish {
+pub fn mount_options(mounting: Mounting) -> MountOptions {
     let by_variable = std::env::var_os(ALLOW_ROOT).is_some_and(|value| !value.is_empty());
-    Wish {
+    MountOptions {
         allow_root: mounting.allow_root || by_variable && !mounting.suid_dev,
         suid_dev: mounting.suid_dev,
     }

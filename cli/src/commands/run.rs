@@ -13,7 +13,7 @@ use safeos_control::{Request, SignOut};
 use serde_json::Value;
 
 use super::Context;
-use super::account::{NOT_MADE, OFFLINE, Opening, sign_in, sign_up, wish};
+use super::account::{NOT_MADE, OFFLINE, Opening, mount_options, sign_in, sign_up};
 use super::session::{Published, published_text};
 use crate::args::{Account, Mounting};
 use crate::conversation::{ask, ask_for};
@@ -129,8 +129,8 @@ fn open(
         return Ok((member, None));
     }
     let made = daemon::prepare(mount, context.output)?;
-    let wish = wish(how.mounting);
-    let started = Daemon::start_as(&context.dirs, store, mount, true, wish);
+    let options = mount_options(how.mounting);
+    let started = Daemon::start_as(&context.dirs, store, mount, true, options);
     let opened = started.and_then(|mut daemon| {
         // Standard output is the command's.
         let member = keys

@@ -16,7 +16,7 @@ use safeos_mountpoint::{Launched, MountPoint, NotReady, READY_WITHIN, entry, gua
 use safeos_store::whose;
 use safeos_telemetry::event;
 
-use super::Wish;
+use super::MountOptions;
 use crate::dead_mount::clear_dead;
 use crate::dirs::{self, Dirs};
 use crate::failure::{Failure, Result};
@@ -42,10 +42,10 @@ impl Daemon {
         store: &str,
         mount: &Path,
         bound: bool,
-        wish: Wish,
+        options: MountOptions,
     ) -> Result<Self> {
         clear_dead(mount);
-        Self::run(dirs, store, mount, bound, Some(wish))
+        Self::run(dirs, store, mount, bound, Some(options))
     }
 
     /// The same without a mount, for a command that only asks: its control file is a socket. It ends with this program.
@@ -58,7 +58,7 @@ impl Daemon {
         store: &str,
         place: &Path,
         bound: bool,
-        mounted: Option<Wish>,
+        mounted: Option<MountOptions>,
     ) -> Result<Self> {
         dirs::private_dir(&dirs.state).map_err(|e| {
             Failure::system(
@@ -69,11 +69,11 @@ impl Daemon {
         let program = find()?;
         let mut command = Command::new(&program);
         match mounted {
-            Some(wish) => command
+            Some(options) => command
                 .arg("--mount")
                 .arg(place)
-                .args(wish.allow_root.then_some("--allow-root"))
-                .args(wish.suid_dev.then_some("--suid-dev")),
+                .args(options.allow_root.then_some("--allow-root"))
+                .args(options.suid_dev.then_some("--suid-dev")),
             None => command
                 .arg("--socket")
                 .arg(place.join(safeos_control::FILE_NAME)),

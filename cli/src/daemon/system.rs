@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{PLACE, Wish};
+use super::{MountOptions, PLACE};
 use crate::dirs::{self, Dirs};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -31,9 +31,9 @@ impl Daemon {
         store: &str,
         mount: &Path,
         bound: bool,
-        wish: Wish,
+        options: MountOptions,
     ) -> Result<Self> {
-        if wish != Wish::default() {
+        if options != MountOptions::default() {
             return Err(Failure::usage(
                 "--allow-root and --suid-dev are for mounts; here the daemon checks who may do what",
             ));

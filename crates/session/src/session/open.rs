@@ -50,28 +50,28 @@ impl Session {
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
-        let wishes = SignUpOptions {
+        let sign_up = SignUpOptions {
             small_memory: true,
             ..SignUpOptions::default()
         };
-        Self::sign_up_with(credentials, wishes, options, progress)
+        Self::sign_up_with(credentials, sign_up, options, progress)
     }
 
     /// The same with everything that can be chosen.
     pub fn sign_up_with(
         credentials: Credentials,
-        wishes: SignUpOptions,
+        sign_up: SignUpOptions,
         options: Options,
         progress: &dyn Progress,
     ) -> Result<Arc<Self>> {
         steps(progress)("stretching the password");
-        let mut login = if wishes.small_memory {
+        let mut login = if sign_up.small_memory {
             Login::derive_small(&credentials)?
         } else {
             Login::derive(&credentials)?
         };
         drop(credentials);
-        if let Some(key) = wishes.recovery_key {
+        if let Some(key) = sign_up.recovery_key {
             login = login.with_recovery_key(key);
         }
         Self::make(login, options, progress)

@@ -181,7 +181,7 @@ fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) ->
         password: request.password.clone(),
         secret_key,
     };
-    let wishes = SignUpOptions {
+    let sign_up = SignUpOptions {
         small_memory: request.small_memory,
         recovery_key,
     };
@@ -192,7 +192,7 @@ fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) ->
         wallet: request.wallet_key.clone(),
     };
     open(conversation, opening, |options| {
-        let session = Session::sign_up_with(credentials, wishes, options, listener)?;
+        let session = Session::sign_up_with(credentials, sign_up, options, listener)?;
         Ok((session, generated))
     })
 }

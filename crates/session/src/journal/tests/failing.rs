@@ -13,13 +13,13 @@ fn real() -> RealDisk {
 /// A disk that refuses when told so. A failed sync loses what was written since the last good one, as
 /// Linux does: the next sync succeeds and the bytes are not there.
 #[derive(Clone, Default)]
-pub(crate) struct Failing(Arc<Wishes>);
+pub(crate) struct Failing(Arc<Faults>);
 
 /// Offsets and lengths.
 type Ranges = Vec<(u64, u64)>;
 
 #[derive(Default)]
-struct Wishes {
+struct Faults {
     /// So many bytes fit in all.
     room: AtomicU64,
     broken: AtomicBool,
