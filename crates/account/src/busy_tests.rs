@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use safeos_record::{Address, Chunk, Pointer};
-use safeos_store::{Entry, Kind, MemoryStore, Stats, Store, Traits};
+use safeos_record::Pointer;
+use safeos_store::{MemoryStore, Store, StoreHooks};
 
 use crate::tests::{PASSWORD, code, login, secret, sign_in, sign_up};
 use crate::{Account, Error, Head, RecoveryKey, Result};
@@ -26,52 +26,16 @@ impl Busy<'_> {
     }
 }
 
-impl Store for Busy<'_> {
-    fn url(&self) -> &str {
-        self.inner.url()
+impl StoreHooks for Busy<'_> {
+    fn inner(&self) -> &dyn Store {
+        self.inner
     }
 
-    fn traits(&self) -> Traits {
-        self.inner.traits()
-    }
-
-    fn put_chunks(&self, chunks: &[Chunk]) -> safeos_store::Result<()> {
-        self.inner.put_chunks(chunks)
-    }
-
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<safeos_store::Result<Chunk>> {
-        self.inner.get_chunks(addresses)
-    }
-
-    fn has_chunks(&self, addresses: &[Address]) -> safeos_store::Result<Vec<bool>> {
-        self.inner.has_chunks(addresses)
-    }
-
-    fn get_pointer(&self, address: &Address) -> safeos_store::Result<Option<Pointer>> {
-        self.inner.get_pointer(address)
-    }
-
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> safeos_store::Result<()> {
+    fn on_set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> safeos_store::Result<()> {
         if self.sets.fetch_add(1, Ordering::Relaxed) == self.at {
             (self.publish)();
         }
         self.inner.set_pointer(pointer, expected)
-    }
-
-    fn list(
-        &self,
-        after: Option<(Kind, Address)>,
-        limit: usize,
-    ) -> safeos_store::Result<Vec<Entry>> {
-        self.inner.list(after, limit)
-    }
-
-    fn delete_chunks(&self, addresses: &[Address]) -> safeos_store::Result<u64> {
-        self.inner.delete_chunks(addresses)
-    }
-
-    fn stats(&self) -> safeos_store::Result<Stats> {
-        self.inner.stats()
     }
 }
 

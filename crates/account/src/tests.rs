@@ -2,7 +2,7 @@
 //! the one test that says so.
 
 use safeos_record::{Address, FINAL_COUNTER, OwnerKey, Pointer, Target};
-use safeos_store::{Error as StoreError, Kind, MemoryStore, Method, Store, Traits};
+use safeos_store::{Error as StoreError, Kind, MemoryStore, Method, Store, StoreHooks, Traits};
 
 use crate::{Account, Credentials, Error, Head, Login, Result, Secret, SecretKey};
 
@@ -555,42 +555,23 @@ impl Interrupted {
     }
 }
 
-impl Store for Interrupted {
-    fn url(&self) -> &str {
-        self.inner.url()
+impl StoreHooks for Interrupted {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
     }
-    fn traits(&self) -> Traits {
-        self.inner.traits()
-    }
-    fn put_chunks(&self, chunks: &[safeos_record::Chunk]) -> safeos_store::Result<()> {
+
+    fn on_put_chunks(&self, chunks: &[safeos_record::Chunk]) -> safeos_store::Result<()> {
         self.pass(Method::PutChunks)?;
         self.inner.put_chunks(chunks)
     }
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<safeos_store::Result<safeos_record::Chunk>> {
-        self.inner.get_chunks(addresses)
-    }
-    fn has_chunks(&self, addresses: &[Address]) -> safeos_store::Result<Vec<bool>> {
-        self.inner.has_chunks(addresses)
-    }
-    fn get_pointer(&self, address: &Address) -> safeos_store::Result<Option<Pointer>> {
+
+    fn on_get_pointer(&self, address: &Address) -> safeos_store::Result<Option<Pointer>> {
         self.pass(Method::GetPointer)?;
         self.inner.get_pointer(address)
     }
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> safeos_store::Result<()> {
+
+    fn on_set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> safeos_store::Result<()> {
         self.pass(Method::SetPointer)?;
         self.inner.set_pointer(pointer, expected)
-    }
-    fn list(
-        &self,
-        after: Option<(Kind, Address)>,
-        limit: usize,
-    ) -> safeos_store::Result<Vec<safeos_store::Entry>> {
-        self.inner.list(after, limit)
-    }
-    fn delete_chunks(&self, addresses: &[Address]) -> safeos_store::Result<u64> {
-        self.inner.delete_chunks(addresses)
-    }
-    fn stats(&self) -> safeos_store::Result<safeos_store::Stats> {
-        self.inner.stats()
     }
 }

@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use common::{copy, credentials, options};
-use safeos_record::{Address, Chunk, Pointer};
+use safeos_record::{Chunk, Pointer};
 use safeos_session::{
     Allocate, Attr, Error, FileKind, NewNode, RenameMode, Session, SetAttr, Volume, XattrMode,
 };
 use safeos_store::{
-    Entry, Error as StoreError, Kind, MemoryStore, Method, Result, Room, Stats, Store, Traits,
+    Error as StoreError, MemoryStore, Method, Result, Room, Store, StoreHooks, Traits,
 };
 use tempfile::TempDir;
 
@@ -71,54 +70,22 @@ impl Remote {
     }
 }
 
-impl Store for Remote {
-    fn url(&self) -> &str {
-        self.records.url()
+impl StoreHooks for Remote {
+    fn inner(&self) -> &dyn Store {
+        &self.records
     }
 
-    fn traits(&self) -> Traits {
-        self.records.traits()
-    }
-
-    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+    fn on_put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
         self.pass();
         self.records.put_chunks(chunks)
     }
 
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
-        self.records.get_chunks(addresses)
-    }
-
-    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
-        self.records.read_part(address, offset, len)
-    }
-
-    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
-        self.records.has_chunks(addresses)
-    }
-
-    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
-        self.records.get_pointer(address)
-    }
-
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
+    fn on_set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
         self.pass();
         self.records.set_pointer(pointer, expected)
     }
 
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
-        self.records.list(after, limit)
-    }
-
-    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
-        self.records.delete_chunks(addresses)
-    }
-
-    fn stats(&self) -> Result<Stats> {
-        self.records.stats()
-    }
-
-    fn room(&self) -> Option<Room> {
+    fn on_room(&self) -> Option<Room> {
         self.state.lock().unwrap().room
     }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{after_crash, credentials, noise, options};
-use safeos_record::{Address, Chunk, Pointer};
+use safeos_record::Chunk;
 use safeos_session::{FileKind, NewNode, Session, Volume};
-use safeos_store::{Entry, Error, Kind, MemoryStore, Result, Stats, Store, Traits};
+use safeos_store::{Error, Kind, MemoryStore, Result, Store, StoreHooks, Traits};
 use tempfile::TempDir;
 
 /// A server's disk with room for so many bytes of chunks.
@@ -37,16 +37,12 @@ impl Small {
     }
 }
 
-impl Store for Small {
-    fn url(&self) -> &str {
-        self.records.url()
+impl StoreHooks for Small {
+    fn inner(&self) -> &dyn Store {
+        &self.records
     }
 
-    fn traits(&self) -> Traits {
-        self.records.traits()
-    }
-
-    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+    fn on_put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
         // One after the other, as they come in: some of a batch may be there when it fails.
         for chunk in chunks {
             let len = chunk.bytes().len() as u64;
@@ -59,34 +55,6 @@ impl Store for Small {
             self.records.put_chunks(std::slice::from_ref(chunk))?;
         }
         Ok(())
-    }
-
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
-        self.records.get_chunks(addresses)
-    }
-
-    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
-        self.records.has_chunks(addresses)
-    }
-
-    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
-        self.records.get_pointer(address)
-    }
-
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
-        self.records.set_pointer(pointer, expected)
-    }
-
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
-        self.records.list(after, limit)
-    }
-
-    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
-        self.records.delete_chunks(addresses)
-    }
-
-    fn stats(&self) -> Result<Stats> {
-        self.records.stats()
     }
 }
 

@@ -10,9 +10,9 @@ use std::sync::{Arc, Barrier, Condvar, Mutex};
 
 use bytes::Bytes;
 use common::{credentials, noise, options};
-use safeos_record::{Address, Chunk, Pointer};
+use safeos_record::{Address, Chunk};
 use safeos_session::{FileKind, Ino, NewNode, Session, Volume};
-use safeos_store::{Entry, Kind, MemoryStore, Result, Stats, Store, Traits};
+use safeos_store::{MemoryStore, Result, Store, StoreHooks, Traits};
 use tempfile::TempDir;
 
 /// How much a program reads at once.
@@ -71,20 +71,12 @@ impl Far {
     }
 }
 
-impl Store for Far {
-    fn url(&self) -> &str {
-        self.records.url()
+impl StoreHooks for Far {
+    fn inner(&self) -> &dyn Store {
+        &self.records
     }
 
-    fn traits(&self) -> Traits {
-        self.records.traits()
-    }
-
-    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
-        self.records.put_chunks(chunks)
-    }
-
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
+    fn on_get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut held = self.held.0.lock().unwrap();
         while *held {
@@ -101,11 +93,11 @@ impl Store for Far {
         chunks
     }
 
-    fn reads_parts(&self) -> bool {
+    fn on_reads_parts(&self) -> bool {
         true
     }
 
-    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
+    fn on_read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
         self.count(len as usize);
         let part = self.records.read_part(address, offset, len)?;
         if !self.damages.load(Ordering::SeqCst) {
@@ -114,30 +106,6 @@ impl Store for Far {
         let mut part = part.to_vec();
         part.iter_mut().for_each(|byte| *byte ^= 1);
         Ok(part.into())
-    }
-
-    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
-        self.records.has_chunks(addresses)
-    }
-
-    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
-        self.records.get_pointer(address)
-    }
-
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
-        self.records.set_pointer(pointer, expected)
-    }
-
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
-        self.records.list(after, limit)
-    }
-
-    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
-        self.records.delete_chunks(addresses)
-    }
-
-    fn stats(&self) -> Result<Stats> {
-        self.records.stats()
     }
 }
 

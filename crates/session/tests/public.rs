@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::{credentials, options};
 use parking_lot::Mutex;
-use safeos_record::{Address, Chunk, Key as Secret, Pointer};
+use safeos_record::{Address, Chunk, Key as Secret};
 use safeos_session::{Error, FileKind, NewNode, Session, SetAttr, Volume, XattrMode, open_public};
-use safeos_store::{Entry, Kind, MemoryStore, Result as StoreResult, Stats, Store, Traits};
+use safeos_store::{Kind, MemoryStore, Result as StoreResult, Store, StoreHooks, Traits};
 use safeos_tree::{
     Batch, Block, Commit, FileKind as TreeKind, Inode, Key, Keys, ObjectKind, ObjectRef, Objects,
     Owner, ROOT, Reader, Tree, Value, seal_tree,
@@ -48,23 +48,23 @@ struct Gateway {
     lies: Mutex<Vec<(Address, u32, Vec<u8>)>>,
 }
 
-impl Store for Gateway {
-    fn url(&self) -> &str {
+impl StoreHooks for Gateway {
+    fn inner(&self) -> &dyn Store {
+        &self.honest
+    }
+
+    fn on_url(&self) -> &str {
         "http://gateway"
     }
-    fn traits(&self) -> Traits {
+
+    fn on_traits(&self) -> Traits {
         Traits {
             local: false,
             paid: false,
         }
     }
-    fn put_chunks(&self, chunks: &[Chunk]) -> StoreResult<()> {
-        self.honest.put_chunks(chunks)
-    }
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<StoreResult<Chunk>> {
-        self.honest.get_chunks(addresses)
-    }
-    fn read_part(&self, address: &Address, offset: u32, len: u32) -> StoreResult<Bytes> {
+
+    fn on_read_part(&self, address: &Address, offset: u32, len: u32) -> StoreResult<Bytes> {
         let mut bytes = self.honest.raw(Kind::Chunk, address).unwrap().to_vec();
         for (pack, from, lie) in &*self.lies.lock() {
             if pack == address {
@@ -72,24 +72,6 @@ impl Store for Gateway {
             }
         }
         Ok(Bytes::from(bytes).slice(offset as usize..(offset + len) as usize))
-    }
-    fn has_chunks(&self, addresses: &[Address]) -> StoreResult<Vec<bool>> {
-        self.honest.has_chunks(addresses)
-    }
-    fn get_pointer(&self, address: &Address) -> StoreResult<Option<Pointer>> {
-        self.honest.get_pointer(address)
-    }
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> StoreResult<()> {
-        self.honest.set_pointer(pointer, expected)
-    }
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> StoreResult<Vec<Entry>> {
-        self.honest.list(after, limit)
-    }
-    fn delete_chunks(&self, addresses: &[Address]) -> StoreResult<u64> {
-        self.honest.delete_chunks(addresses)
-    }
-    fn stats(&self) -> StoreResult<Stats> {
-        self.honest.stats()
     }
 }
 

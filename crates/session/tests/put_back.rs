@@ -12,7 +12,7 @@ use common::{after_crash, credentials, noise, options};
 use safeos_account::{Login, RecoveryKey};
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_session::{Credentials, Error, FileKind, NewNode, Secret, Session, SetAttr};
-use safeos_store::{Entry, Error as StoreError, Kind, MemoryStore, Method, Stats, Store, Traits};
+use safeos_store::{Error as StoreError, Kind, MemoryStore, Method, Store, StoreHooks, Traits};
 use safeos_tree::Commit;
 use tempfile::TempDir;
 
@@ -39,48 +39,24 @@ impl std::ops::Deref for Calm {
     }
 }
 
-impl Store for Calm {
-    fn url(&self) -> &str {
-        self.0.url()
+impl StoreHooks for Calm {
+    fn inner(&self) -> &dyn Store {
+        &self.0
     }
 
-    fn traits(&self) -> Traits {
-        self.0.traits()
-    }
-
-    fn put_chunks(&self, chunks: &[Chunk]) -> Result<(), StoreError> {
+    fn on_put_chunks(&self, chunks: &[Chunk]) -> Result<(), StoreError> {
         self.is_asked_by_itself()?;
         self.0.put_chunks(chunks)
     }
 
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk, StoreError>> {
-        self.0.get_chunks(addresses)
-    }
-
-    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>, StoreError> {
-        self.0.has_chunks(addresses)
-    }
-
-    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>, StoreError> {
+    fn on_get_pointer(&self, address: &Address) -> Result<Option<Pointer>, StoreError> {
         self.is_asked_by_itself()?;
         self.0.get_pointer(address)
     }
 
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<(), StoreError> {
+    fn on_set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<(), StoreError> {
         self.is_asked_by_itself()?;
         self.0.set_pointer(pointer, expected)
-    }
-
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.list(after, limit)
-    }
-
-    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64, StoreError> {
-        self.0.delete_chunks(addresses)
-    }
-
-    fn stats(&self) -> Result<Stats, StoreError> {
-        self.0.stats()
     }
 }
 

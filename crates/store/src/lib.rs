@@ -11,6 +11,7 @@ pub mod disk;
 mod error;
 mod file;
 mod from_here;
+mod hooks;
 mod http;
 mod kind;
 mod memory;
@@ -29,6 +30,7 @@ pub use allocator::keep_memory;
 pub use error::{Error, Result};
 pub use file::FileStore;
 pub use from_here::from_here;
+pub use hooks::StoreHooks;
 pub use http::{
     CA_FILE, HttpOptions, HttpStore, Link, Network, Parts, Patience, TOKEN_FILE, loss, wire,
 };

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use safeos_gateway::{Options as ServerOptions, Server};
 use safeos_gateway_tests::chunk;
 use safeos_gateway_tests::homes::{Done, credentials, far, make, options, read, sign_in, write};
-use safeos_record::{Address, Chunk, Pointer};
+use safeos_record::{Address, Chunk};
 use safeos_session::{FileKind, Ino, Session, Volume};
-use safeos_store::{Entry, Kind, MemoryStore, Result as StoreResult, Stats, Store, Traits, Upload};
+use safeos_store::{Kind, MemoryStore, Result as StoreResult, Store, StoreHooks, Upload};
 use tempfile::TempDir;
 
 /// How much a program reads at once.
@@ -87,46 +87,28 @@ impl Slow {
     }
 }
 
-impl Store for Slow {
-    fn url(&self) -> &str {
-        self.store.url()
+impl StoreHooks for Slow {
+    fn inner(&self) -> &dyn Store {
+        &*self.store
     }
-    fn traits(&self) -> Traits {
-        self.store.traits()
-    }
-    fn put_chunks(&self, chunks: &[Chunk]) -> StoreResult<()> {
+
+    fn on_put_chunks(&self, chunks: &[Chunk]) -> StoreResult<()> {
         if chunks.iter().any(|chunk| chunk.bytes().len() > LITTLE) {
             self.large();
         }
         self.store.put_chunks(chunks)
     }
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<StoreResult<Chunk>> {
+
+    fn on_get_chunks(&self, addresses: &[Address]) -> Vec<StoreResult<Chunk>> {
         self.large();
         self.store.get_chunks(addresses)
     }
-    fn read_part(&self, address: &Address, offset: u32, len: u32) -> StoreResult<Bytes> {
+
+    fn on_read_part(&self, address: &Address, offset: u32, len: u32) -> StoreResult<Bytes> {
         if len as usize > LITTLE {
             self.large();
         }
         self.store.read_part(address, offset, len)
-    }
-    fn has_chunks(&self, addresses: &[Address]) -> StoreResult<Vec<bool>> {
-        self.store.has_chunks(addresses)
-    }
-    fn get_pointer(&self, address: &Address) -> StoreResult<Option<Pointer>> {
-        self.store.get_pointer(address)
-    }
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> StoreResult<()> {
-        self.store.set_pointer(pointer, expected)
-    }
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> StoreResult<Vec<Entry>> {
-        self.store.list(after, limit)
-    }
-    fn delete_chunks(&self, addresses: &[Address]) -> StoreResult<u64> {
-        self.store.delete_chunks(addresses)
-    }
-    fn stats(&self) -> StoreResult<Stats> {
-        self.store.stats()
     }
 }
 

@@ -9,16 +9,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use safeos_gateway::Options as ServerOptions;
 use safeos_gateway_tests::chunk;
 use safeos_gateway_tests::netsim::{Ether, Netsim, Weather};
-use safeos_record::{Address, Chunk, Pointer};
+use safeos_record::{Address, Chunk};
 use safeos_session::{Credentials, FileKind, Limits, NewNode, Options, Secret, Session, Volume};
 use safeos_store::{
-    Entry, HttpOptions, HttpStore, Kind, MemoryStore, Parts, Result as StoreResult, Stats, Store,
-    Traits,
+    HttpOptions, HttpStore, MemoryStore, Parts, Result as StoreResult, Store, StoreHooks,
 };
 
 /// A store that counts what it is given again.
@@ -35,42 +33,16 @@ impl Counting {
     }
 }
 
-impl Store for Counting {
-    fn url(&self) -> &str {
-        self.store.url()
+impl StoreHooks for Counting {
+    fn inner(&self) -> &dyn Store {
+        &self.store
     }
-    fn traits(&self) -> Traits {
-        self.store.traits()
-    }
-    fn put_chunks(&self, chunks: &[Chunk]) -> StoreResult<()> {
+
+    fn on_put_chunks(&self, chunks: &[Chunk]) -> StoreResult<()> {
         for chunk in chunks {
             *self.put.lock().entry(chunk.address()).or_default() += 1;
         }
         self.store.put_chunks(chunks)
-    }
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<StoreResult<Chunk>> {
-        self.store.get_chunks(addresses)
-    }
-    fn read_part(&self, address: &Address, offset: u32, len: u32) -> StoreResult<Bytes> {
-        self.store.read_part(address, offset, len)
-    }
-    fn has_chunks(&self, addresses: &[Address]) -> StoreResult<Vec<bool>> {
-        self.store.has_chunks(addresses)
-    }
-    fn get_pointer(&self, address: &Address) -> StoreResult<Option<Pointer>> {
-        self.store.get_pointer(address)
-    }
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> StoreResult<()> {
-        self.store.set_pointer(pointer, expected)
-    }
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> StoreResult<Vec<Entry>> {
-        self.store.list(after, limit)
-    }
-    fn delete_chunks(&self, addresses: &[Address]) -> StoreResult<u64> {
-        self.store.delete_chunks(addresses)
-    }
-    fn stats(&self) -> StoreResult<Stats> {
-        self.store.stats()
     }
 }
 

@@ -5,16 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use safeos_gateway::{Options as ServerOptions, Server};
 use safeos_gateway_tests::malicious_server::{Asked, MaliciousServer, Reply};
 use safeos_gateway_tests::{chunk, client, pointer};
-use safeos_record::{Address, Chunk, Pointer};
 use safeos_session::{
     Credentials, Error as SessionError, FileKind, Limits, NewNode, Options, Secret, Session,
 };
 use safeos_store::wire::{self, Outcome};
-use safeos_store::{Entry, Error, Kind, MemoryStore, Result, Stats, Store, Traits};
+use safeos_store::{Error, Kind, MemoryStore, Result, Store, StoreHooks, Traits};
 
 const PAGE: &[u8] = b"<html>please sign in to the network</html>";
 
@@ -255,39 +253,17 @@ impl Switch {
     }
 }
 
-impl Store for Switch {
-    fn url(&self) -> &str {
+impl StoreHooks for Switch {
+    fn inner(&self) -> &dyn Store {
+        self.now()
+    }
+
+    fn on_url(&self) -> &str {
         self.good.url()
     }
-    fn traits(&self) -> Traits {
+
+    fn on_traits(&self) -> Traits {
         self.good.traits()
-    }
-    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
-        self.now().put_chunks(chunks)
-    }
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
-        self.now().get_chunks(addresses)
-    }
-    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
-        self.now().read_part(address, offset, len)
-    }
-    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
-        self.now().has_chunks(addresses)
-    }
-    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
-        self.now().get_pointer(address)
-    }
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
-        self.now().set_pointer(pointer, expected)
-    }
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
-        self.now().list(after, limit)
-    }
-    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
-        self.now().delete_chunks(addresses)
-    }
-    fn stats(&self) -> Result<Stats> {
-        self.now().stats()
     }
 }
 

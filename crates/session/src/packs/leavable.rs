@@ -278,7 +278,7 @@ mod tests {
     use std::sync::{Condvar, Mutex};
     use std::time::Instant;
 
-    use safeos_store::MemoryStore;
+    use safeos_store::{MemoryStore, StoreHooks};
 
     use super::*;
 
@@ -297,44 +297,25 @@ mod tests {
         }
     }
 
-    impl Store for Slow {
-        fn url(&self) -> &str {
-            self.inner.url()
+    impl StoreHooks for Slow {
+        fn inner(&self) -> &dyn Store {
+            &self.inner
         }
-        fn traits(&self) -> Traits {
+
+        fn on_traits(&self) -> Traits {
             Traits {
                 local: false,
                 paid: false,
             }
         }
-        fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+
+        fn on_put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
             self.begun.fetch_add(1, Ordering::AcqRel);
             let mut goes = self.goes.0.lock().unwrap();
             while !*goes {
                 goes = self.goes.1.wait(goes).unwrap();
             }
             self.inner.put_chunks(chunks)
-        }
-        fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
-            self.inner.get_chunks(addresses)
-        }
-        fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
-            self.inner.has_chunks(addresses)
-        }
-        fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
-            self.inner.get_pointer(address)
-        }
-        fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
-            self.inner.set_pointer(pointer, expected)
-        }
-        fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
-            self.inner.list(after, limit)
-        }
-        fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
-            self.inner.delete_chunks(addresses)
-        }
-        fn stats(&self) -> Result<Stats> {
-            self.inner.stats()
         }
     }
 

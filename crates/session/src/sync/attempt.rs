@@ -292,7 +292,7 @@ impl Progress for Told<'_> {
 
 #[cfg(test)]
 mod tests {
-    use safeos_store::{MemoryStore, Traits};
+    use safeos_store::{MemoryStore, StoreHooks, Traits};
 
     use super::*;
 
@@ -312,53 +312,13 @@ mod tests {
     /// A store of which requests have failed.
     struct Failing(MemoryStore, Mutex<Failures>);
 
-    impl Store for Failing {
-        fn failures(&self) -> Failures {
+    impl StoreHooks for Failing {
+        fn inner(&self) -> &dyn Store {
+            &self.0
+        }
+
+        fn on_failures(&self) -> Failures {
             self.1.lock().clone()
-        }
-        fn url(&self) -> &str {
-            self.0.url()
-        }
-        fn traits(&self) -> Traits {
-            self.0.traits()
-        }
-        fn put_chunks(&self, _: &[safeos_record::Chunk]) -> safeos_store::Result<()> {
-            unreachable!()
-        }
-        fn get_chunks(
-            &self,
-            _: &[safeos_record::Address],
-        ) -> Vec<safeos_store::Result<safeos_record::Chunk>> {
-            unreachable!()
-        }
-        fn has_chunks(&self, _: &[safeos_record::Address]) -> safeos_store::Result<Vec<bool>> {
-            unreachable!()
-        }
-        fn get_pointer(
-            &self,
-            _: &safeos_record::Address,
-        ) -> safeos_store::Result<Option<safeos_record::Pointer>> {
-            unreachable!()
-        }
-        fn set_pointer(
-            &self,
-            _: &safeos_record::Pointer,
-            _: Option<u64>,
-        ) -> safeos_store::Result<()> {
-            unreachable!()
-        }
-        fn list(
-            &self,
-            _: Option<(safeos_store::Kind, safeos_record::Address)>,
-            _: usize,
-        ) -> safeos_store::Result<Vec<safeos_store::Entry>> {
-            unreachable!()
-        }
-        fn delete_chunks(&self, _: &[safeos_record::Address]) -> safeos_store::Result<u64> {
-            unreachable!()
-        }
-        fn stats(&self) -> safeos_store::Result<safeos_store::Stats> {
-            unreachable!()
         }
     }
 
@@ -401,8 +361,12 @@ mod tests {
         asked: Mutex<Option<mpsc::Sender<()>>>,
     }
 
-    impl Store for Silent {
-        fn get_pointer(
+    impl StoreHooks for Silent {
+        fn inner(&self) -> &dyn Store {
+            &self.inner
+        }
+
+        fn on_get_pointer(
             &self,
             _: &safeos_record::Address,
         ) -> safeos_store::Result<Option<safeos_record::Pointer>> {
@@ -411,49 +375,16 @@ mod tests {
             let _ = never.recv();
             Ok(None)
         }
-        fn url(&self) -> &str {
+
+        fn on_url(&self) -> &str {
             "http://silent"
         }
-        fn traits(&self) -> Traits {
+
+        fn on_traits(&self) -> Traits {
             Traits {
                 local: false,
                 paid: false,
             }
-        }
-        fn put_chunks(&self, chunks: &[safeos_record::Chunk]) -> safeos_store::Result<()> {
-            self.inner.put_chunks(chunks)
-        }
-        fn get_chunks(
-            &self,
-            addresses: &[safeos_record::Address],
-        ) -> Vec<safeos_store::Result<safeos_record::Chunk>> {
-            self.inner.get_chunks(addresses)
-        }
-        fn has_chunks(
-            &self,
-            addresses: &[safeos_record::Address],
-        ) -> safeos_store::Result<Vec<bool>> {
-            self.inner.has_chunks(addresses)
-        }
-        fn set_pointer(
-            &self,
-            pointer: &safeos_record::Pointer,
-            expected: Option<u64>,
-        ) -> safeos_store::Result<()> {
-            self.inner.set_pointer(pointer, expected)
-        }
-        fn list(
-            &self,
-            after: Option<(safeos_store::Kind, safeos_record::Address)>,
-            limit: usize,
-        ) -> safeos_store::Result<Vec<safeos_store::Entry>> {
-            self.inner.list(after, limit)
-        }
-        fn delete_chunks(&self, addresses: &[safeos_record::Address]) -> safeos_store::Result<u64> {
-            self.inner.delete_chunks(addresses)
-        }
-        fn stats(&self) -> safeos_store::Result<safeos_store::Stats> {
-            self.inner.stats()
         }
     }
 

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use safeos_record::{Address, Chunk, Pointer};
-use safeos_store::{Entry, Kind, MemoryStore, Result, Stats, Store, Traits};
+use safeos_record::{Chunk, Pointer};
+use safeos_store::{MemoryStore, Result, Store, StoreHooks};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
@@ -52,65 +51,33 @@ impl Tap {
     }
 }
 
-impl Store for Tap {
-    fn url(&self) -> &str {
-        self.store.url()
+impl StoreHooks for Tap {
+    fn inner(&self) -> &dyn Store {
+        &self.store
     }
 
-    fn traits(&self) -> Traits {
-        self.store.traits()
-    }
-
-    fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+    fn on_put_chunks(&self, chunks: &[Chunk]) -> Result<()> {
         self.pass();
         let done = self.store.put_chunks(chunks);
         self.pass();
         done
     }
 
-    fn write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+    fn on_write_chunks(&self, chunks: &[Chunk]) -> Result<()> {
         self.pass();
         let done = self.store.write_chunks(chunks);
         self.pass();
         done
     }
 
-    fn sync(&self) -> Result<()> {
+    fn on_sync(&self) -> Result<()> {
         self.store.sync()
     }
 
-    fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {
-        self.store.get_chunks(addresses)
-    }
-
-    fn read_part(&self, address: &Address, offset: u32, len: u32) -> Result<Bytes> {
-        self.store.read_part(address, offset, len)
-    }
-
-    fn has_chunks(&self, addresses: &[Address]) -> Result<Vec<bool>> {
-        self.store.has_chunks(addresses)
-    }
-
-    fn get_pointer(&self, address: &Address) -> Result<Option<Pointer>> {
-        self.store.get_pointer(address)
-    }
-
-    fn set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
+    fn on_set_pointer(&self, pointer: &Pointer, expected: Option<u64>) -> Result<()> {
         self.pass();
         let done = self.store.set_pointer(pointer, expected);
         self.pass();
         done
-    }
-
-    fn list(&self, after: Option<(Kind, Address)>, limit: usize) -> Result<Vec<Entry>> {
-        self.store.list(after, limit)
-    }
-
-    fn delete_chunks(&self, addresses: &[Address]) -> Result<u64> {
-        self.store.delete_chunks(addresses)
-    }
-
-    fn stats(&self) -> Result<Stats> {
-        self.store.stats()
     }
 }
