@@ -396,7 +396,7 @@ section() {
     fi
 }
 
-scripts=(build.sh .ci/run recipes/redox.sh recipes/image.sh recipes/patches.sh recipes/qemu.sh recipes/guest.sh tests/image/run tests/qemu/cc)
+scripts=(build.sh .ci/run tests/run recipes/redox.sh recipes/image.sh recipes/patches.sh recipes/qemu.sh recipes/guest.sh tests/image/run tests/qemu/cc)
 check_scripts() {
     local script
     for script in "${scripts[@]}"; do bash -n "$script" || return 1; done
@@ -461,8 +461,6 @@ interleavings() {
 }
 
 log=
-# Longer than all tests take on two slow cores; a test that hangs is a failure that names it (the last "has been running").
-tests_limit=2700
 # `--include-ignored` with --strict.
 ignored=()
 run_tests() {
@@ -470,8 +468,7 @@ run_tests() {
     # All at once: built by themselves, the programs would have other features of the same crates and be built twice.
     cargo build --workspace --bins --tests $(window_feature) --locked || return 1
     # The programs that the tests of mounted homes start.
-    SAFEOS_BIN=$CARGO_TARGET_DIR/debug timeout -k 10 $((${#ignored[@]} > 0 ? 4 * tests_limit : tests_limit)) \
-        cargo test --workspace $(window_feature) --locked --no-fail-fast -- "${ignored[@]}" 2>&1
+    SAFEOS_BIN=$CARGO_TARGET_DIR/debug tests/run --workspace $(window_feature) --locked -- "${ignored[@]}" 2>&1
 }
 
 # What `image` and `qemu` do to a tree, with a tree made for it.

@@ -48,7 +48,6 @@ pub fn target() -> PathBuf {
 fn build() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("target/PROFILE");
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args([
         "build",
@@ -58,7 +57,6 @@ fn build() -> PathBuf {
         "--package",
         "safed",
     ]);
-    cargo.arg("--manifest-path").arg(manifest);
     cargo.arg("--target-dir").arg(target());
     if profile.ends_with("release") {
         cargo.arg("--release");
