@@ -116,7 +116,8 @@ pub struct Keyboard {
     caps: bool,
     /// The system says what Caps Lock is.
     told: bool,
-    /// The keys that act and are held down: a key that repeats acts once.
+    /// The key that acts and is held down: a key that repeats acts once. Only the key that was pressed last repeats, so any
+    /// other press ends that, also where a release was not heard.
     acting: Option<u8>,
 }
 
@@ -141,9 +142,9 @@ impl Keyboard {
             }
             return None;
         }
-        if matches!(scancode, code::ENTER | code::PAD_ENTER | code::ESCAPE)
-            && self.acting.replace(scancode) == Some(scancode)
-        {
+        let acts = matches!(scancode, code::ENTER | code::PAD_ENTER | code::ESCAPE);
+        let before = std::mem::replace(&mut self.acting, acts.then_some(scancode));
+        if acts && before == Some(scancode) {
             return None;
         }
         let control = self.control && !self.alt;
@@ -258,6 +259,10 @@ mod tests {
             keyboard.let_go();
             assert!(press(&mut keyboard, key).is_some());
         }
+        // The release of the first was not heard.
+        assert!(press(&mut keyboard, code::ENTER).is_some());
+        assert!(keyboard.key(0x1e, 'a', true).is_none());
+        assert!(press(&mut keyboard, code::ENTER).is_some());
         for _ in 0..3 {
             assert!(press(&mut keyboard, code::LEFT).is_some());
             assert!(press(&mut keyboard, code::BACKSPACE).is_some());

@@ -22,6 +22,10 @@ use crate::picture::Picture;
 
 /// From a key to the picture.
 const KEY_MAX: Duration = Duration::from_secs(300);
+/// A key that has changed nothing for so long has not arrived.
+const LOST: Duration = Duration::from_secs(30);
+/// So many pixels differ between two cards, and not where a caret blinks or a minute passes.
+const CARD_CHANGED: usize = 5_000;
 /// From one look at the screen to the next.
 const PAUSE: Duration = Duration::from_millis(80);
 /// How much of the screen must be as it is drawn here. The clock and the pointer are not.
@@ -139,8 +143,34 @@ impl Screen {
             Key::SelectAll => &["ctrl", "a"],
             Key::Paste => &["ctrl", "v"],
         };
+        let before = self.monitor.picture()?;
         self.monitor.keys(names)?;
-        self.happens(Event::Input(Input::Key(key)))
+        self.happens(Event::Input(Input::Key(key)))?;
+        // What moves cannot be compared; that the form has gone can be seen.
+        if self.state.is_moving() {
+            self.changes(&before, names)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the card to become another; a key that was lost on the way is pressed again, as a person does.
+    fn changes(&mut self, before: &Picture, names: &[&str]) -> Result<(), String> {
+        let start = Instant::now();
+        let mut pressed = Instant::now();
+        while self.monitor.picture()?.changed(before, |_, _| true) < CARD_CHANGED {
+            if start.elapsed() > KEY_MAX {
+                return Err(format!(
+                    "{names:?} changes nothing in {} s",
+                    KEY_MAX.as_secs()
+                ));
+            }
+            if pressed.elapsed() > LOST {
+                self.monitor.keys(names)?;
+                pressed = Instant::now();
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
     }
 
     /// Types a text and waits for every letter.
