@@ -10,3 +10,14 @@ pub struct Credentials {
     /// The optional 128-bit secret key, as typed from the sheet.
     pub secret_key: Option<Secret>,
 }
+
+impl Credentials {
+    /// Without a secret key.
+    pub fn new(name: impl Into<String>, password: Secret) -> Self {
+        Self {
+            name: name.into(),
+            password,
+            secret_key: None,
+        }
+    }
+}

@@ -49,6 +49,21 @@ pub struct Options {
     pub limits: Limits,
 }
 
+impl Options {
+    /// The options of a session that remembers nothing, accepts no older head and has no wallet.
+    pub fn new(store: Arc<dyn Store>, state: impl Into<PathBuf>, owner: (u32, u32)) -> Self {
+        Self {
+            store,
+            state: state.into(),
+            owner,
+            remember: false,
+            accept_older: false,
+            wallet: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// An account unlocked on this computer, from sign-in to sign-out.
 pub struct Session {
     pub(crate) sync: Arc<Synchronizer>,

@@ -81,6 +81,20 @@ pub struct NewNode<'a> {
     pub target: &'a [u8],
 }
 
+impl NewNode<'_> {
+    /// A node that is neither a device nor a symbolic link.
+    pub const fn new(kind: FileKind, perm: u16, (uid, gid): (u32, u32)) -> Self {
+        Self {
+            kind,
+            perm,
+            uid,
+            gid,
+            rdev: 0,
+            target: b"",
+        }
+    }
+}
+
 /// How a rename treats an existing target (`renameat2`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RenameMode {

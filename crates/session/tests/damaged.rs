@@ -7,9 +7,9 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{credentials, options};
+use common::{credentials, make, options};
 use safeos_record::Address;
-use safeos_session::{Error, FileKind, NewNode, Options, Session};
+use safeos_session::{Error, Options, Session};
 use safeos_store::{Kind, MemoryStore, Method, Store, Traits};
 use tempfile::TempDir;
 
@@ -24,16 +24,7 @@ fn a_home_whose_own_folder_cannot_be_read_is_told() {
         let home = session.home().unwrap();
         // So many that the root is not in the head itself.
         for n in 0..3000 {
-            let node = NewNode {
-                kind: FileKind::File,
-                perm: 0o644,
-                uid: 1000,
-                gid: 1000,
-                rdev: 0,
-                target: b"",
-            };
-            home.create(home.root(), format!("file {n}").as_bytes(), &node)
-                .unwrap();
+            make(&*home, &format!("file {n}")).unwrap();
         }
         drop(home);
         session.publish(&()).unwrap();

@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{copy, credentials, options};
+use common::{copy, credentials, make, options};
 use safeos_record::{Chunk, Pointer};
-use safeos_session::{
-    Allocate, Attr, Error, FileKind, NewNode, RenameMode, Session, SetAttr, Volume, XattrMode,
-};
+use safeos_session::{Allocate, Error, RenameMode, Session, SetAttr, XattrMode};
 use safeos_store::{
     Error as StoreError, MemoryStore, Method, Result, Room, Store, StoreHooks, Traits,
 };
@@ -92,18 +90,6 @@ impl StoreHooks for Remote {
 
 fn sign_up(store: &Arc<Remote>, state: &TempDir) -> Arc<Session> {
     Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap()
-}
-
-fn make(home: &dyn Volume, name: &str) -> Result<Attr, Error> {
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
-    home.create(home.root(), name.as_bytes(), &node)
 }
 
 /// The bytes of the stage's files.

@@ -7,9 +7,9 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{after_crash, credentials, noise, options};
+use common::{after_crash, credentials, make, noise, options, read};
 use safeos_record::Chunk;
-use safeos_session::{FileKind, NewNode, Session, Volume};
+use safeos_session::{Session, Volume};
 use safeos_store::{Error, Kind, MemoryStore, Result, Store, StoreHooks, Traits};
 use tempfile::TempDir;
 
@@ -59,28 +59,9 @@ impl StoreHooks for Small {
 }
 
 fn write(home: &dyn Volume, name: &str, content: &[u8]) {
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
-    let root = home.root();
-    let ino = match home.lookup(root, name.as_bytes()) {
-        Ok(attr) => attr.ino,
-        Err(_) => home.create(root, name.as_bytes(), &node).unwrap().ino,
-    };
-    home.write(ino, Some(0), content).unwrap();
-}
-
-fn read(home: &dyn Volume, name: &str) -> Vec<u8> {
-    let attr = home.lookup(home.root(), name.as_bytes()).unwrap();
-    let mut content = Vec::new();
-    home.read(attr.ino, 0, attr.size as usize, &mut content)
-        .unwrap();
-    content
+    let found = home.lookup(home.root(), name.as_bytes());
+    let file = found.or_else(|_| make(home, name)).unwrap();
+    home.write(file.ino, Some(0), content).unwrap();
 }
 
 const MIB: usize = 1 << 20;
@@ -113,7 +94,7 @@ fn a_full_store_is_left_by_removing_what_does_not_fit() {
         session.collect(false, &()).unwrap();
         assert!(store.bytes() < 2 * MIB as u64, "{}", store.bytes());
         assert!(session.check(&()).unwrap().damaged.is_empty());
-        assert!(read(&*home, "kept") == noise(MIB, 1));
+        assert!(read(&*home, "kept").unwrap() == noise(MIB, 1));
         drop(home);
         session.sign_out(false, false, &()).unwrap();
         drop(session);
@@ -148,7 +129,7 @@ fn what_a_full_store_has_not_taken_survives_a_crash_and_a_collection() {
     let session =
         Session::sign_in(credentials(), options(store.clone(), crashed.path()), &()).unwrap();
     let home = session.home().unwrap();
-    assert!(read(&*home, "big") == noise(15 * MIB, 4));
+    assert!(read(&*home, "big").unwrap() == noise(15 * MIB, 4));
     store.room.store(64 * MIB as u64, Ordering::Relaxed);
     session.publish(&()).unwrap();
     session.collect(false, &()).unwrap();
@@ -157,5 +138,5 @@ fn what_a_full_store_has_not_taken_survives_a_crash_and_a_collection() {
     // Another computer has it from the store alone.
     let there = TempDir::new().unwrap();
     let other = Session::sign_in(credentials(), options(store.clone(), there.path()), &()).unwrap();
-    assert!(read(&*other.home().unwrap(), "big") == noise(15 * MIB, 4));
+    assert!(read(&*other.home().unwrap(), "big").unwrap() == noise(15 * MIB, 4));
 }

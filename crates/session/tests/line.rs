@@ -116,14 +116,7 @@ fn write(home: &dyn Volume, name: &str, content: &[u8]) {
 }
 
 fn node(kind: FileKind) -> NewNode<'static> {
-    NewNode {
-        kind,
-        perm: 0o755,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    }
+    NewNode::new(kind, 0o755, (1000, 1000))
 }
 
 fn ino(home: &dyn Volume, name: &str) -> Ino {

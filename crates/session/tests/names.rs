@@ -7,8 +7,8 @@ mod common;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use common::{credentials, options};
-use safeos_session::{FileKind, NewNode, Session};
+use common::{credentials, make, options};
+use safeos_session::Session;
 use safeos_store::MemoryStore;
 use tempfile::TempDir;
 
@@ -29,15 +29,7 @@ fn two_computers_of_one_name_give_conflicts_names_of_their_own() {
     // The same name, three times.
     for (n, session) in sessions.iter().enumerate() {
         let home = session.home().unwrap();
-        let node = NewNode {
-            kind: FileKind::File,
-            perm: 0o644,
-            uid: 1000,
-            gid: 1000,
-            rdev: 0,
-            target: b"",
-        };
-        let ino = home.create(home.root(), b"letter.txt", &node).unwrap().ino;
+        let ino = make(&*home, "letter.txt").unwrap().ino;
         home.write(ino, Some(0), format!("from {n}").as_bytes())
             .unwrap();
     }

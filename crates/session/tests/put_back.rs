@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{after_crash, credentials, noise, options};
+use common::{after_crash, credentials, make, noise, options, read};
 use safeos_account::{Login, RecoveryKey};
 use safeos_record::{Address, Chunk, Pointer};
-use safeos_session::{Credentials, Error, FileKind, NewNode, Secret, Session, SetAttr};
+use safeos_session::{Credentials, Error, Secret, Session, SetAttr};
 use safeos_store::{Error as StoreError, Kind, MemoryStore, Method, Store, StoreHooks, Traits};
 use safeos_tree::Commit;
 use tempfile::TempDir;
@@ -81,22 +81,8 @@ fn sign_in_accepting(store: &Arc<Calm>, state: &TempDir) -> Arc<Session> {
 /// Sets a file's whole content; makes it if it is not there.
 fn put(session: &Session, name: &str, content: &[u8]) {
     let home = session.home().unwrap();
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
-    let ino = match home.lookup(home.root(), name.as_bytes()) {
-        Ok(attr) => attr.ino,
-        Err(_) => {
-            home.create(home.root(), name.as_bytes(), &node)
-                .unwrap()
-                .ino
-        }
-    };
+    let found = home.lookup(home.root(), name.as_bytes());
+    let ino = found.or_else(|_| make(&*home, name)).unwrap().ino;
     let empty = SetAttr {
         size: Some(0),
         ..SetAttr::default()
@@ -121,11 +107,7 @@ fn names(session: &Session) -> Vec<String> {
 }
 
 fn get(session: &Session, name: &str) -> Result<Vec<u8>, Error> {
-    let home = session.home().unwrap();
-    let attr = home.lookup(home.root(), name.as_bytes())?;
-    let mut out = Vec::new();
-    home.read(attr.ino, 0, attr.size as usize, &mut out)?;
-    Ok(out)
+    read(&*session.home().unwrap(), name)
 }
 
 fn is_told(session: &Session, what: &str) -> bool {

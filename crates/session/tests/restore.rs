@@ -16,14 +16,7 @@ use tempfile::TempDir;
 const FILES: usize = 2500;
 
 fn make(home: &dyn Volume, dir: Ino, name: &str, kind: FileKind) -> Ino {
-    let node = NewNode {
-        kind,
-        perm: 0o755,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
+    let node = NewNode::new(kind, 0o755, (1000, 1000));
     home.create(dir, name.as_bytes(), &node).unwrap().ino
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{after_crash, copy, credentials, noise};
+use common::{after_crash, copy, credentials, noise, read};
 use safeos_session::{
     Allocate, Attr, Error, FileKind, Ino, Limits, NewNode, Options, RenameMode, Seek, Session,
     SetAttr, Volume, open_public,
@@ -37,23 +37,12 @@ fn sign_in(store: &Arc<dyn Store>, state: &TempDir) -> Arc<Session> {
 }
 
 fn file(home: &dyn Volume, dir: Ino, name: &str) -> Attr {
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
+    let node = NewNode::new(FileKind::File, 0o644, (1000, 1000));
     home.create(dir, name.as_bytes(), &node).unwrap()
 }
 
 fn content(home: &dyn Volume, name: &str) -> Vec<u8> {
-    let attr = home.lookup(home.root(), name.as_bytes()).unwrap();
-    let mut out = Vec::new();
-    home.read(attr.ino, 0, attr.size as usize + 10, &mut out)
-        .unwrap();
-    out
+    read(home, name).unwrap()
 }
 
 fn names(home: &dyn Volume) -> Vec<String> {

@@ -126,14 +126,7 @@ mod tests {
     fn directory(count: usize) -> ModelVolume {
         let volume = ModelVolume::new(0, 0);
         for index in 0..count {
-            let node = NewNode {
-                kind: FileKind::File,
-                perm: 0o644,
-                uid: 0,
-                gid: 0,
-                rdev: 0,
-                target: b"",
-            };
+            let node = NewNode::new(FileKind::File, 0o644, (0, 0));
             let name = format!("{index:06}");
             volume
                 .create(volume.root(), name.as_bytes(), &node)

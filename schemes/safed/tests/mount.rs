@@ -333,14 +333,7 @@ fn changes_from_elsewhere_are_seen_when_announced() {
         || fs::read(&path).unwrap() == b"from there, and longer"
     ));
 
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        target: b"",
-    };
+    let node = NewNode::new(FileKind::File, 0o644, (0, 0));
     let other = mount.home().join("other");
     assert!(!other.exists());
     volume.create(volume.root(), b"other", &node).unwrap();

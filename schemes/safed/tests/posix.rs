@@ -240,14 +240,7 @@ impl Handle {
 }
 
 fn make(volume: &dyn Volume, dir: u64, name: &[u8], kind: FileKind) -> Attr {
-    let node = NewNode {
-        kind,
-        perm: 0o755,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        target: b"",
-    };
+    let node = NewNode::new(kind, 0o755, (0, 0));
     volume.create(dir, name, &node).unwrap()
 }
 

@@ -10,8 +10,8 @@ use safeos_account::RecoveryKey;
 use safeos_format_tests::{Entry, Hash, Records, Result, public, recover, sign_in};
 use safeos_record::Address;
 use safeos_session::{
-    Credentials, FileKind, Ino, Limits, NewNode, Options, Secret, Session, SetAttr, SignUpOptions,
-    Volume, XattrMode,
+    Credentials, FileKind, Ino, NewNode, Options, Secret, Session, SetAttr, SignUpOptions, Volume,
+    XattrMode,
 };
 use safeos_store::{MemoryStore, Store};
 
@@ -125,15 +125,7 @@ fn same(read: &BTreeMap<Vec<u8>, Entry>, expected: &BTreeMap<Vec<u8>, Entry>) {
 }
 
 fn options(store: &Arc<dyn Store>, state: &Path) -> Options {
-    Options {
-        store: store.clone(),
-        state: state.to_owned(),
-        owner: (OURS, OURS),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
+    Options::new(store.clone(), state, (OURS, OURS))
 }
 
 #[test]
@@ -141,11 +133,7 @@ fn a_home_is_read_from_the_document_alone() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let state = tempfile::tempdir().unwrap();
     let session = Session::sign_up(
-        Credentials {
-            name: "Ana".into(),
-            password: Secret::new("correct horse battery".into()),
-            secret_key: None,
-        },
+        Credentials::new("Ana", Secret::new("correct horse battery".into())),
         options(&store, state.path()),
         &(),
     )
@@ -271,11 +259,7 @@ fn owners_are_read_from_the_document_alone() {
         (None, None),
         (None, Some(7)),
     ];
-    let credentials = || Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    };
+    let credentials = || Credentials::new("Ana", Secret::new("correct horse battery".into()));
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let state = tempfile::tempdir().unwrap();
     let mut sorted = files;
@@ -324,11 +308,7 @@ fn a_recovery_sheet_is_read_from_the_document_alone() {
     let words = key.to_words();
     let secret = |text: &str| Secret::new(text.to_owned());
     let session = Session::sign_up_with(
-        Credentials {
-            name: "Ana".into(),
-            password: secret("correct horse battery"),
-            secret_key: None,
-        },
+        Credentials::new("Ana", secret("correct horse battery")),
         SignUpOptions {
             recovery_key: Some(key),
             ..SignUpOptions::default()
@@ -369,11 +349,7 @@ fn a_recovery_sheet_is_read_from_the_document_alone() {
 fn computers_at_work_are_read_from_the_document_alone() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let state = tempfile::tempdir().unwrap();
-    let credentials = || Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    };
+    let credentials = || Credentials::new("Ana", Secret::new("correct horse battery".into()));
     let started = now();
     let session = Session::sign_up(credentials(), options(&store, state.path()), &()).unwrap();
     let home = session.home().unwrap();

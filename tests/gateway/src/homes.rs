@@ -4,33 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safeos_gateway::Server;
-use safeos_session::{
-    Credentials, FileKind, Ino, Limits, NewNode, Options, Secret, Session, Volume,
-};
+use safeos_session::{Credentials, FileKind, Ino, NewNode, Options, Secret, Session, Volume};
 use safeos_store::{HttpOptions, HttpStore, Store};
 
 use crate::plain::ask;
 
 /// Whose home it is.
 pub fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
+    Credentials::new("Ana", Secret::new("correct horse battery".into()))
 }
 
 /// A computer that keeps its state in this folder.
 pub fn options(store: &Arc<dyn Store>, state: &Path) -> Options {
-    Options {
-        store: store.clone(),
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
+    Options::new(store.clone(), state, (1000, 1000))
 }
 
 /// A computer's way to a gateway.
@@ -46,14 +32,7 @@ pub fn sign_in(url: &str, state: &Path) -> Arc<Session> {
 
 /// Makes something in a folder.
 pub fn make(home: &dyn Volume, folder: Ino, name: &str, kind: FileKind) -> Ino {
-    let node = NewNode {
-        kind,
-        perm: 0o755,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
+    let node = NewNode::new(kind, 0o755, (1000, 1000));
     home.create(folder, name.as_bytes(), &node).unwrap().ino
 }
 

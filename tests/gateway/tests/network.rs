@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use safeos_gateway::Options as ServerOptions;
 use safeos_gateway_tests::chunk;
+use safeos_gateway_tests::homes::{credentials, options};
 use safeos_gateway_tests::netsim::{Ether, Netsim, Weather};
 use safeos_record::{Address, Chunk};
-use safeos_session::{Credentials, FileKind, Limits, NewNode, Options, Secret, Session, Volume};
+use safeos_session::{FileKind, NewNode, Session, Volume};
 use safeos_store::{
     HttpOptions, HttpStore, MemoryStore, Parts, Result as StoreResult, Store, StoreHooks,
 };
@@ -160,35 +161,8 @@ fn persistently<T>(
     panic!("{what} does not succeed");
 }
 
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-fn options(store: &Arc<dyn Store>, state: &tempfile::TempDir) -> Options {
-    Options {
-        store: store.clone(),
-        state: state.path().to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
-}
-
 fn write(home: &dyn Volume, name: &str, bytes: &[u8]) {
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
+    let node = NewNode::new(FileKind::File, 0o644, (1000, 1000));
     let file = home.create(home.root(), name.as_bytes(), &node).unwrap();
     home.write(file.ino, Some(0), bytes).unwrap();
 }
@@ -232,15 +206,15 @@ fn home_over(seed: u64, weather: Weather, again_max: u32) {
     let far: Arc<dyn Store> = Arc::new(client(&air, Parts::Never));
     let [one, two, three] = [(); 3].map(|()| tempfile::tempdir().unwrap());
     // The names are marked on the store: after a lost answer the name is taken, by us.
-    let first = match Session::sign_up_small(credentials(), options(&far, &one), &()) {
+    let first = match Session::sign_up_small(credentials(), options(&far, one.path()), &()) {
         Ok(session) => session,
         Err(error) => {
             let taken = error.code() == "name_taken";
             assert!(damage || taken || error.retry(), "{error:?}");
             persistently(damage, "signing in after a sign-up that broke off", || {
-                match Session::sign_in(credentials(), options(&far, &one), &()) {
+                match Session::sign_in(credentials(), options(&far, one.path()), &()) {
                     Err(error) if error.code() == "unknown_name" => {
-                        Session::sign_up_small(credentials(), options(&far, &one), &())
+                        Session::sign_up_small(credentials(), options(&far, one.path()), &())
                     }
                     outcome => outcome,
                 }
@@ -263,7 +237,7 @@ fn home_over(seed: u64, weather: Weather, again_max: u32) {
     persistently(damage, "publishing more", || first.publish(&()));
 
     let second = persistently(damage, "signing in", || {
-        Session::sign_in(credentials(), options(&far, &two), &())
+        Session::sign_in(credentials(), options(&far, two.path()), &())
     });
     let there = second.home().unwrap();
     assert!(persistently(damage, "reading", || read(&*there, "large")) == large);
@@ -314,7 +288,7 @@ fn home_over(seed: u64, weather: Weather, again_max: u32) {
         counting.again()
     );
     let near: Arc<dyn Store> = counting;
-    let third = Session::sign_in(credentials(), options(&near, &three), &()).unwrap();
+    let third = Session::sign_in(credentials(), options(&near, three.path()), &()).unwrap();
     assert_eq!(third.check(&()).unwrap().damaged, Vec::<String>::new());
     let home = third.home().unwrap();
     assert!(read(&*home, "large").unwrap() == large);

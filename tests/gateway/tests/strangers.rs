@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use safeos_gateway::{Options as ServerOptions, Server};
 use safeos_gateway_tests::malicious_server::{Asked, MaliciousServer, Reply};
-use safeos_gateway_tests::{chunk, client, pointer};
+use safeos_gateway_tests::{chunk, client, homes, pointer};
 use safeos_session::{
-    Credentials, Error as SessionError, FileKind, Limits, NewNode, Options, Secret, Session,
+    Credentials, Error as SessionError, FileKind, NewNode, Options, Secret, Session,
 };
 use safeos_store::wire::{self, Outcome};
 use safeos_store::{Error, Kind, MemoryStore, Result, Store, StoreHooks, Traits};
@@ -268,22 +268,13 @@ impl StoreHooks for Switch {
 }
 
 fn credentials(password: &str) -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new(password.into()),
-        secret_key: None,
-    }
+    Credentials::new("Ana", Secret::new(password.into()))
 }
 
 fn options(store: &Arc<dyn Store>, state: &tempfile::TempDir, remember: bool) -> Options {
     Options {
-        store: store.clone(),
-        state: state.path().to_owned(),
-        owner: (1000, 1000),
         remember,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
+        ..homes::options(store, state.path())
     }
 }
 
@@ -305,14 +296,7 @@ fn a_session_survives_a_sign_in_page_and_forgets_it() {
     let made = Session::sign_up(credentials(PASSWORD), options(&store, &state, false), &());
     let made = made.unwrap();
     let home = made.home().unwrap();
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
+    let node = NewNode::new(FileKind::File, 0o644, (1000, 1000));
     let file = home.create(home.root(), b"f", &node).unwrap();
     let written = chunk(7, 300_000);
     home.write(file.ino, Some(0), written.bytes()).unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use safed::daemon::{Daemon, Member};
 use safed::scheme::{Server, Wire};
-use safeos_session::{Credentials, Limits, Options, Secret, Session};
+use safeos_session::{Credentials, Options, Secret, Session};
 use safeos_store::{MemoryStore, Store, Traits};
 
 use crate::kernel::{Caller, Kernel};
@@ -86,20 +86,15 @@ impl Computer {
 
     /// The credentials and options of the user who is `account` on the computer that made the account.
     fn opening(&self, account: u32, uid: u32) -> (Credentials, Options) {
-        let credentials = Credentials {
-            name: format!("user{account}"),
-            password: Secret::new("correct horse".to_owned()),
-            secret_key: None,
-        };
-        let options = Options {
-            store: Arc::clone(&self.store) as Arc<dyn Store>,
-            state: self.state.path().join("state"),
-            owner: (uid, 100),
-            remember: false,
-            accept_older: false,
-            wallet: None,
-            limits: Limits::default(),
-        };
+        let credentials = Credentials::new(
+            format!("user{account}"),
+            Secret::new("correct horse".to_owned()),
+        );
+        let options = Options::new(
+            Arc::clone(&self.store) as Arc<dyn Store>,
+            self.state.path().join("state"),
+            (uid, 100),
+        );
         (credentials, options)
     }
 

@@ -664,6 +664,8 @@ impl Interrupted {
 #[cfg(feature = "shuttle")]
 mod interleavings;
 #[cfg(test)]
+mod support;
+#[cfg(test)]
 #[cfg(not(feature = "shuttle"))]
 mod tests;
 

@@ -3,34 +3,15 @@
 // Each test is a program of its own and uses some of it.
 #![allow(dead_code)]
 
+mod homes;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use safeos_session::{Credentials, Limits, Options, Secret};
-use safeos_store::Store;
+use safeos_session::{Attr, Credentials, Error, FileKind, NewNode, Options, Secret, Volume};
 use tempfile::TempDir;
 
-pub fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-/// A computer that keeps its state in this folder.
-pub fn options(store: Arc<dyn Store>, state: &Path) -> Options {
-    Options {
-        store,
-        state: state.to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
-}
+pub use homes::*;
 
 /// Bytes that do not compress, the same for the same seed.
 pub fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -43,19 +24,6 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
             state as u8
         })
         .collect()
-}
-
-pub fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
 }
 
 /// The state folder after a crash: as it is now.

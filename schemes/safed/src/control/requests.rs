@@ -9,7 +9,7 @@ use safeos_control::{
     ErrorReply, Join, Keys, Price, Priced, Recover, Reply, Request, SignIn, SignOut, SignUp, Sum,
 };
 use safeos_session::{
-    Credentials, Error, Limits, Options, Progress as _, Secret, Session, SignUpOptions, Step,
+    Credentials, Error, Options, Progress as _, Secret, Session, SignUpOptions, Step,
 };
 use safeos_store::{Money, Parsed, Store};
 use safeos_telemetry::{event, span};
@@ -282,14 +282,12 @@ fn open(
     may_sign_in(conversation)?;
     let daemon = &conversation.daemon;
     let store = store(conversation, opening.store.as_deref())?;
+    let owner = (conversation.uid, conversation.gid);
     let options = Options {
-        store: Arc::clone(&store),
-        state: daemon.state.clone(),
-        owner: (conversation.uid, conversation.gid),
         remember: opening.remember,
         accept_older: opening.accept_older,
         wallet: opening.wallet,
-        limits: Limits::default(),
+        ..Options::new(Arc::clone(&store), &daemon.state, owner)
     };
     let (session, keys) = how(options).map_err(failed)?;
     // The client has gone meanwhile: it would not know of the session, which would keep others out.

@@ -265,14 +265,7 @@ mod tests {
     }
 
     fn file(tree: &Tree, name: &[u8]) -> Ino {
-        let node = NewNode {
-            kind: FileKind::File,
-            perm: 0o644,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            target: b"",
-        };
+        let node = NewNode::new(FileKind::File, 0o644, (0, 0));
         tree.volume.create(tree.root, name, &node).unwrap().ino
     }
 

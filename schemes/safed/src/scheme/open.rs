@@ -146,14 +146,7 @@ impl Front {
         } else {
             who.perm_of_new_file(parent, flags.mode)
         };
-        let node = NewNode {
-            kind,
-            perm,
-            uid: who.uid,
-            gid: who.gid,
-            rdev: 0,
-            target: b"",
-        };
+        let node = NewNode::new(kind, perm, (who.uid, who.gid));
         let attr = tree
             .volume
             .create(parent.ino, name.as_bytes(), &node)

@@ -4,7 +4,6 @@
 //! printed; `SAFE_INTERLEAVINGS` is how many are tried of each test.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use safeos_store::{MemoryState, MemoryStore};
@@ -13,8 +12,9 @@ use shuttle::scheduler::RandomScheduler;
 use shuttle::{Config, Runner, thread};
 use tempfile::TempDir;
 
+use super::support::{copy, credentials, make, memory_folder, options, read};
 use super::*;
-use crate::{FileKind, Ino, Limits, NewNode, Volume};
+use crate::Volume;
 
 /// Of each test, where nothing else is said.
 const ORDERS: usize = 60;
@@ -36,13 +36,8 @@ fn in_many_orders(test: fn()) {
 fn account() -> &'static (Arc<Account>, Head, MemoryState) {
     static MADE: OnceLock<(Arc<Account>, Head, MemoryState)> = OnceLock::new();
     MADE.get_or_init(|| {
-        let credentials = Credentials {
-            name: "Ana".into(),
-            password: Secret::new("correct horse battery".into()),
-            secret_key: None,
-        };
         let store = MemoryStore::default();
-        let login = Login::derive_small(&credentials).unwrap();
+        let login = Login::derive_small(&credentials()).unwrap();
         let made = login.sign_up::<Error>(&store, first_commit, &|_| {});
         let (account, head) = made.unwrap();
         (Arc::new(account), head, store.state())
@@ -58,7 +53,7 @@ struct Computer {
 
 impl Computer {
     fn new(store: &Arc<MemoryStore>) -> Self {
-        Self::with(store, folder())
+        Self::with(store, memory_folder())
     }
 
     /// The one whose state folder this is, started again.
@@ -68,15 +63,7 @@ impl Computer {
             .fetch_head_after(&**store, head)
             .unwrap()
             .unwrap_or_else(|| head.clone());
-        let options = Options {
-            store: store.clone(),
-            state: state.path().to_owned(),
-            owner: (1000, 1000),
-            remember: false,
-            accept_older: false,
-            wallet: None,
-            limits: Limits::default(),
-        };
+        let options = options(store.clone(), state.path());
         let local = Arc::new(Local::open(state.path(), account.home_key()).unwrap());
         let key = account.home_key();
         let lease = Lease::new(store.clone(), key, &local, "here".to_owned()).unwrap();
@@ -106,7 +93,7 @@ impl Computer {
 
     /// The state folder and store after a crash at this moment.
     fn image(&self) -> (TempDir, MemoryState) {
-        let state = folder();
+        let state = memory_folder();
         copy(self.state.path(), state.path());
         (state, self.store.state())
     }
@@ -119,45 +106,10 @@ fn pause() {
     }
 }
 
-/// In memory, where the system has such a place: nothing here is about the disk.
-fn folder() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    match memory.is_dir() {
-        true => TempDir::new_in(memory).unwrap(),
-        false => TempDir::new().unwrap(),
-    }
-}
-
 fn store() -> Arc<MemoryStore> {
     let store = MemoryStore::default();
     store.restore(account().2.clone());
     Arc::new(store)
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
-
-fn make(home: &Home, name: &str) -> Ino {
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
-    let made = home.create(home.root(), name.as_bytes(), &node);
-    made.unwrap().ino
 }
 
 /// Bytes that no other file has.
@@ -165,17 +117,10 @@ fn content(seed: u8) -> Vec<u8> {
     (0..FILE_BYTES).map(|at| (at / 7) as u8 ^ seed).collect()
 }
 
-fn read(home: &Home, name: &str) -> Option<Vec<u8>> {
-    let ino = home.lookup(home.root(), name.as_bytes()).ok()?.ino;
-    let mut found = Vec::new();
-    home.read(ino, 0, 2 * FILE_BYTES, &mut found).unwrap();
-    Some(found)
-}
-
 /// Writes a file and syncs it; the list has it then.
 fn write_and_sync(home: &Home, seed: u8, synced: &std::sync::Mutex<BTreeMap<String, u8>>) {
     let name = format!("file {seed}");
-    let file = make(home, &name);
+    let file = make(home, &name).unwrap().ino;
     home.write(file, Some(0), &content(seed)).unwrap();
     home.sync(file).unwrap();
     synced.lock().unwrap().insert(name, seed);
@@ -183,7 +128,7 @@ fn write_and_sync(home: &Home, seed: u8, synced: &std::sync::Mutex<BTreeMap<Stri
 
 fn assert_has(home: &Home, synced: &BTreeMap<String, u8>) {
     for (name, seed) in synced {
-        let found = read(home, name);
+        let found = read(home, name).ok();
         assert!(
             found == Some(content(*seed)),
             "{name} is not what was synced"
@@ -196,12 +141,12 @@ fn blocks_that_several_threads_flush_are_as_they_were_written_last() {
     in_many_orders(|| {
         let computer = Computer::new(&store());
         let home = computer.home();
-        let shared = make(&home, "shared");
+        let shared = make(&*home, "shared").unwrap().ino;
         let threads: Vec<_> = (1..=3_u8)
             .map(|seed| {
                 let home = home.clone();
                 thread::spawn(move || {
-                    let own = make(&home, &format!("own {seed}"));
+                    let own = make(&*home, &format!("own {seed}")).unwrap().ino;
                     home.write(own, Some(0), &content(seed ^ 0xff)).unwrap();
                     // Each its own block of the same file, and twice.
                     let at = u64::from(seed) * safeos_tree::BLOCK_BYTES as u64;
@@ -227,7 +172,7 @@ fn blocks_that_several_threads_flush_are_as_they_were_written_last() {
         home.flush_all().unwrap();
         assert!(home.is_flushed());
         for seed in 1..=3 {
-            assert!(read(&home, &format!("own {seed}")) == Some(content(seed)));
+            assert!(read(&*home, &format!("own {seed}")).unwrap() == content(seed));
             let at = u64::from(seed) * safeos_tree::BLOCK_BYTES as u64;
             let mut found = Vec::new();
             home.read(shared, at, 5000, &mut found).unwrap();
@@ -317,7 +262,7 @@ fn a_collection_leaves_what_another_computer_publishes_meanwhile() {
                 for seed in [1, 2] {
                     let home = second.home();
                     let name = format!("second {seed}");
-                    let file = make(&home, &name);
+                    let file = make(&*home, &name).unwrap().ino;
                     home.write(file, Some(0), &content(seed)).unwrap();
                     home.flush_all().unwrap();
                     synced.lock().unwrap().insert(name, seed);

@@ -3,53 +3,19 @@
 use safeos_store::{MemoryStore, Traits};
 use tempfile::TempDir;
 
+use super::support::{credentials, make, options, read};
 use super::*;
-use crate::{FileKind, Ino, Limits, NewNode, SetAttr, Volume, XattrMode};
-
-fn credentials() -> Credentials {
-    Credentials {
-        name: "Ana".into(),
-        password: Secret::new("correct horse battery".into()),
-        secret_key: None,
-    }
-}
-
-fn options(store: &Arc<MemoryStore>, state: &TempDir) -> Options {
-    Options {
-        store: store.clone(),
-        state: state.path().to_owned(),
-        owner: (1000, 1000),
-        remember: false,
-        accept_older: false,
-        wallet: None,
-        limits: Limits::default(),
-    }
-}
+use crate::{Ino, SetAttr, Volume, XattrMode};
 
 fn file(home: &dyn Volume, name: &str, content: &[u8]) -> Ino {
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 1000,
-        gid: 1000,
-        rdev: 0,
-        target: b"",
-    };
-    let made = home.create(home.root(), name.as_bytes(), &node).unwrap();
+    let made = make(home, name).unwrap();
     home.write(made.ino, Some(0), content).unwrap();
     made.ino
 }
 
-fn content(home: &dyn Volume, name: &str) -> Vec<u8> {
-    let attr = home.lookup(home.root(), name.as_bytes()).unwrap();
-    let mut out = Vec::new();
-    home.read(attr.ino, 0, 1000, &mut out).unwrap();
-    out
-}
-
 /// Signs in where nothing can be written.
 fn to_read(store: &Arc<MemoryStore>, state: &TempDir, why: Error) -> Arc<Session> {
-    let options = options(store, state);
+    let options = options(store.clone(), state.path());
     let login = Login::derive(&credentials()).unwrap();
     let (account, head) = login.sign_in(&**store, &|_| {}).unwrap();
     let local = Local::open(state.path(), account.home_key()).unwrap();
@@ -73,7 +39,8 @@ fn a_home_is_read_where_nothing_can_be_written() {
         let traits = Traits { local, paid: true };
         let store = Arc::new(MemoryStore::new(traits));
         let state = TempDir::new().unwrap();
-        let session = Session::sign_up(credentials(), options(&store, &state), &()).unwrap();
+        let session =
+            Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap();
         let home = session.home().unwrap();
         let kept = file(&*home, "kept", b"published");
         session.publish(&()).unwrap();
@@ -84,7 +51,7 @@ fn a_home_is_read_where_nothing_can_be_written() {
 
         let session = to_read(&store, &state, why.clone());
         let home = session.home().unwrap();
-        assert_eq!(content(&*home, "kept"), b"published");
+        assert_eq!(read(&*home, "kept").unwrap(), b"published");
         assert_eq!(home.lookup(home.root(), b"late").unwrap_err().errno(), 2);
         let root = home.root();
         for refused in [
@@ -104,9 +71,10 @@ fn a_home_is_read_where_nothing_can_be_written() {
         session.sign_out(false, false, &()).unwrap();
         drop((home, session));
 
-        let session = Session::sign_in(credentials(), options(&store, &state), &()).unwrap();
+        let session =
+            Session::sign_in(credentials(), options(store.clone(), state.path()), &()).unwrap();
         let home = session.home().unwrap();
-        assert_eq!(content(&*home, "late"), b"not published");
+        assert_eq!(read(&*home, "late").unwrap(), b"not published");
         assert_eq!(session.status().problems, Vec::<String>::new());
         session.sign_out(false, false, &()).unwrap();
     }

@@ -53,14 +53,7 @@ fn scene(dirty_bytes_max: usize) -> Scene {
 }
 
 fn make(home: &Home, name: &str) -> Result<Ino> {
-    let node = NewNode {
-        kind: FileKind::File,
-        perm: 0o644,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        target: b"",
-    };
+    let node = NewNode::new(FileKind::File, 0o644, (0, 0));
     Ok(home.create(home.root(), name.as_bytes(), &node)?.ino)
 }
 
