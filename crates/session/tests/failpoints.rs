@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{at_rest, credentials, noise, options, put_files};
+use common::{at_rest, credentials, make, memory_folder, noise, options, put_files};
 use parking_lot::Mutex;
-use safeos_session::{FileKind, NewNode, Result, Session, Volume};
+use safeos_session::{Result, Session, Volume};
 use safeos_store::{MemoryState, MemoryStore, Traits};
 use safeos_telemetry::fail;
 use tempfile::TempDir;
@@ -47,11 +47,6 @@ fn memory_store(local: bool) -> Arc<MemoryStore> {
     Arc::new(MemoryStore::new(Traits { local, paid: false }))
 }
 
-/// In memory, where there is such a folder: these tests sync often.
-fn folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| TempDir::new().unwrap())
-}
-
 impl Left {
     fn of(state: &Path, store: &MemoryStore, local: bool, synced: &Mutex<Synced>) -> Self {
         Self {
@@ -63,7 +58,7 @@ impl Left {
     }
 
     fn sign_in(self) -> Computer {
-        let (store, state) = (memory_store(self.local), folder());
+        let (store, state) = (memory_store(self.local), memory_folder());
         store.restore(self.records);
         put_files(state.path(), &self.files);
         let session =
@@ -80,7 +75,7 @@ impl Left {
 impl Computer {
     /// Another computer of the same person, with nothing but the store.
     fn another(&self) -> Result<Self> {
-        let state = folder();
+        let state = memory_folder();
         let session = Session::sign_in(
             credentials(),
             options(self.store.clone(), state.path()),
@@ -100,15 +95,7 @@ impl Computer {
 
     fn write(&self, name: &str, content: &[u8]) {
         let home = self.session.home().unwrap();
-        let node = NewNode {
-            kind: FileKind::File,
-            perm: 0o644,
-            uid: 1000,
-            gid: 1000,
-            rdev: 0,
-            target: b"",
-        };
-        let made = home.create(home.root(), name.as_bytes(), &node).unwrap();
+        let made = make(&*home, name).unwrap();
         home.write(made.ino, Some(0), content).unwrap();
     }
 
@@ -248,7 +235,7 @@ struct Begun {
 
 /// Goes through all phases once; nothing fails.
 fn begin(local: bool) -> Vec<Begun> {
-    let (store, state) = (memory_store(local), folder());
+    let (store, state) = (memory_store(local), memory_folder());
     let session =
         Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap();
     let mut computer = Computer {

@@ -129,26 +129,70 @@ fn read(home: &dyn Volume, ino: Ino, from: usize, len: usize) -> Vec<u8> {
     out
 }
 
-/// A computer that has nothing of a home with a large and some small files yet.
-fn new_computer(far: &Arc<Far>) -> (Arc<Session>, TempDir) {
-    let store: Arc<dyn Store> = far.clone();
-    let state = TempDir::new().unwrap();
-    let first = Session::sign_up(credentials(), options(store.clone(), state.path()), &()).unwrap();
-    let home = first.home().unwrap();
-    write(&*home, "large", &noise(LARGE, 1));
-    for number in 0..50 {
-        write(
-            &*home,
-            &format!("small {number}"),
-            &noise(4096, 100 + number),
-        );
+/// A computer that has nothing yet of a home with a large and some small files.
+struct Computer {
+    far: Arc<Far>,
+    session: Arc<Session>,
+    home: Arc<dyn Volume>,
+    _state: TempDir,
+}
+
+impl Computer {
+    fn new() -> Self {
+        let far = Far::new();
+        let state = TempDir::new().unwrap();
+        let first = options(far.clone(), state.path());
+        let first = Session::sign_up(credentials(), first, &()).unwrap();
+        let home = first.home().unwrap();
+        write(&*home, "large", &noise(LARGE, 1));
+        for number in 0..50 {
+            write(
+                &*home,
+                &format!("small {number}"),
+                &noise(4096, 100 + number),
+            );
+        }
+        drop(home);
+        first.sign_out(false, false, &()).unwrap();
+        let state = TempDir::new().unwrap();
+        let second = options(far.clone(), state.path());
+        let session = Session::sign_in(credentials(), second, &()).unwrap();
+        far.sent();
+        Self {
+            home: session.home().unwrap(),
+            far,
+            session,
+            _state: state,
+        }
     }
-    drop(home);
-    first.sign_out(false, false, &()).unwrap();
-    let state = TempDir::new().unwrap();
-    let second = Session::sign_in(credentials(), options(store, state.path()), &()).unwrap();
-    far.sent();
-    (second, state)
+
+    fn large(&self) -> Ino {
+        ino(&*self.home, "large")
+    }
+
+    fn read(&self, ino: Ino, from: usize, len: usize) -> Vec<u8> {
+        read(&*self.home, ino, from, len)
+    }
+
+    /// Reads the large file in order.
+    fn reads_large(&self) {
+        let large = self.large();
+        let mut content = Vec::new();
+        while content.len() < LARGE {
+            content.extend(self.read(large, content.len(), READ));
+        }
+        assert!(content == noise(LARGE, 1));
+    }
+
+    fn reads_small(&self, number: u64) {
+        let small = ino(&*self.home, &format!("small {number}"));
+        assert!(self.read(small, 0, 4096) == noise(4096, 100 + number));
+    }
+
+    fn sign_out(self) {
+        drop(self.home);
+        self.session.sign_out(false, false, &()).unwrap();
+    }
 }
 
 #[track_caller]
@@ -165,26 +209,16 @@ fn is_little_more_than(far: &Far, bytes: usize) {
 
 #[test]
 fn who_reads_in_order_gets_everything_once() {
-    let far = Far::new();
-    let (session, _state) = new_computer(&far);
-    let home = session.home().unwrap();
-    let large = ino(&*home, "large");
-    let mut content = Vec::new();
-    while content.len() < LARGE {
-        content.extend(read(&*home, large, content.len(), READ));
-    }
-    assert!(content == noise(LARGE, 1));
-    is_little_more_than(&far, LARGE);
-    drop(home);
-    session.sign_out(false, false, &()).unwrap();
+    let computer = Computer::new();
+    computer.reads_large();
+    is_little_more_than(&computer.far, LARGE);
+    computer.sign_out();
 }
 
 #[test]
 fn readers_who_take_turns_share_what_comes() {
-    let far = Far::new();
-    let (session, _state) = new_computer(&far);
-    let home = session.home().unwrap();
-    let large = ino(&*home, "large");
+    let computer = Computer::new();
+    let large = computer.large();
     let next = AtomicU64::new(0);
     let expected = noise(LARGE, 1);
     std::thread::scope(|scope| {
@@ -195,105 +229,82 @@ fn readers_who_take_turns_share_what_comes() {
                     if at >= LARGE {
                         return;
                     }
-                    assert!(read(&*home, large, at, READ) == expected[at..at + READ]);
+                    assert!(computer.read(large, at, READ) == expected[at..at + READ]);
                 }
             });
         }
     });
-    is_little_more_than(&far, LARGE);
-    drop(home);
-    session.sign_out(false, false, &()).unwrap();
+    is_little_more_than(&computer.far, LARGE);
+    computer.sign_out();
 }
 
 #[test]
 fn two_programs_that_read_one_file_cost_one() {
-    let far = Far::new();
-    let (session, _state) = new_computer(&far);
-    let home = session.home().unwrap();
-    let large = ino(&*home, "large");
+    let computer = Computer::new();
+    let large = computer.large();
     let start = Barrier::new(2);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 start.wait();
                 for at in (0..LARGE).step_by(READ) {
-                    assert_eq!(read(&*home, large, at, READ).len(), READ);
+                    assert_eq!(computer.read(large, at, READ).len(), READ);
                 }
             });
         }
     });
-    is_little_more_than(&far, LARGE);
-    drop(home);
-    session.sign_out(false, false, &()).unwrap();
+    is_little_more_than(&computer.far, LARGE);
+    computer.sign_out();
 }
 
 /// Nothing but whole packs can be held against their addresses, and objects against their references.
 #[test]
 fn parts_that_come_damaged_are_asked_for_with_their_packs() {
-    let far = Far::new();
-    let (session, _state) = new_computer(&far);
-    far.damages.store(true, Ordering::SeqCst);
-    let home = session.home().unwrap();
-    let large = ino(&*home, "large");
-    let mut content = Vec::new();
-    while content.len() < LARGE {
-        content.extend(read(&*home, large, content.len(), READ));
-    }
-    assert!(content == noise(LARGE, 1));
-    let small = ino(&*home, "small 7");
-    assert!(read(&*home, small, 0, 4096) == noise(4096, 107));
-    far.damages.store(false, Ordering::SeqCst);
-    drop(home);
-    session.sign_out(false, false, &()).unwrap();
+    let computer = Computer::new();
+    computer.far.damages.store(true, Ordering::SeqCst);
+    computer.reads_large();
+    computer.reads_small(7);
+    computer.far.damages.store(false, Ordering::SeqCst);
+    computer.sign_out();
 }
 
 #[test]
 fn a_small_file_does_not_wait_for_its_pack_nor_for_read_ahead() {
-    let far = Far::new();
-    let (session, _state) = new_computer(&far);
-    let home = session.home().unwrap();
+    let computer = Computer::new();
     // No whole pack arrives as long as this is so: neither for large reads nor for read-ahead.
-    far.hold(true);
+    computer.far.hold(true);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let large = ino(&*home, "large");
+            let large = computer.large();
             for at in (0..LARGE).step_by(READ) {
-                assert_eq!(read(&*home, large, at, READ).len(), READ);
+                assert_eq!(computer.read(large, at, READ).len(), READ);
             }
         });
-        while far.waiting.load(Ordering::SeqCst) == 0 {
+        while computer.far.waiting.load(Ordering::SeqCst) == 0 {
             std::thread::yield_now();
         }
-        let small = ino(&*home, "small 7");
-        assert!(read(&*home, small, 0, 4096) == noise(4096, 107));
+        computer.reads_small(7);
         assert!(!reader.is_finished());
-        far.hold(false);
+        computer.far.hold(false);
     });
-    drop(home);
-    session.sign_out(false, false, &()).unwrap();
+    computer.sign_out();
 }
 
 #[test]
 fn the_first_byte_of_a_small_file_costs_few_requests_and_little_more_than_itself() {
-    let far = Far::new();
-    let (session, _state) = new_computer(&far);
-    let home = session.home().unwrap();
-    far.hold(true);
-    let small = ino(&*home, "small 7");
-    assert!(read(&*home, small, 0, 4096) == noise(4096, 107));
-    let (requests, bytes) = far.sent();
+    let computer = Computer::new();
+    computer.far.hold(true);
+    computer.reads_small(7);
+    let (requests, bytes) = computer.far.sent();
     assert!(requests <= 3 && bytes <= 128 << 10, "{requests} {bytes}");
-    far.hold(false);
+    computer.far.hold(false);
     // Its neighbours come with the bytes after it.
     for number in 0..50 {
-        let name = format!("small {number}");
-        let ino = ino(&*home, &name);
-        assert!(read(&*home, ino, 0, 4096) == noise(4096, 100 + number));
+        computer.reads_small(number);
     }
-    let (requests, _) = far.sent();
+    let (requests, _) = computer.far.sent();
     assert!(requests < 50, "{requests}");
-    drop(home);
-    session.sign_out(false, false, &()).unwrap();
+    computer.sign_out();
 }
 
 /// The reads of `git status` and `ls -lR`.

@@ -2,38 +2,23 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use program::{command, wait_ready};
 use tempfile::TempDir;
-
-fn command(folder: &TempDir, point: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_safed"));
-    command
-        .args(more)
-        .arg("--mount")
-        .arg(point)
-        .arg("--state")
-        .arg(folder.path().join("state"))
-        .arg("--store")
-        .arg(format!("file://{}", folder.path().join("store").display()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
 
 /// A daemon that serves.
 fn start(mut command: Command) -> Child {
     let mut daemon = command.spawn().unwrap();
-    let mut line = String::new();
-    let stdout = daemon.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    wait_ready(&mut daemon);
     daemon
 }
 

@@ -2,38 +2,30 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::Duration;
 
+use program::{command, wait_ready};
 use tempfile::TempDir;
 
 fn start(folder: &TempDir, point: &Path) -> Child {
-    start_with(folder, point, &[])
+    command(folder, point, &[]).spawn().unwrap()
 }
 
-fn start_with(folder: &TempDir, point: &Path, more: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_safed"))
-        .args(more)
-        .arg("--mount")
-        .arg(point)
-        .arg("--state")
-        .arg(folder.path().join("state"))
-        .arg("--store")
-        .arg(format!("file://{}", folder.path().join("store").display()))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn wait_ready(daemon: &mut Child) {
-    let mut line = String::new();
-    let stdout = daemon.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
+/// A daemon that serves, its folder and its mount point.
+fn started() -> (TempDir, PathBuf, Child) {
+    let folder = tempfile::tempdir().unwrap();
+    let point = folder.path().join("safe");
+    fs::create_dir(&point).unwrap();
+    let mut daemon = start(&folder, &point);
+    wait_ready(&mut daemon);
+    (folder, point, daemon)
 }
 
 fn complaint(mut daemon: Child) -> String {
@@ -138,11 +130,7 @@ fn it_ends_cleanly_when_asked_and_nothing_written_is_lost() {
 /// A price is shown before any payment, and where nothing is paid there is none.
 #[test]
 fn it_says_what_an_account_costs() {
-    let folder = tempfile::tempdir().unwrap();
-    let point = folder.path().join("safe");
-    fs::create_dir(&point).unwrap();
-    let mut daemon = start(&folder, &point);
-    wait_ready(&mut daemon);
+    let (folder, point, mut daemon) = started();
     let price = |key: &str, store: &str| {
         let store = if store.is_empty() {
             String::new()
@@ -179,11 +167,7 @@ fn it_says_what_an_account_costs() {
 
 #[test]
 fn what_a_killed_daemon_left_is_cleared_away() {
-    let folder = tempfile::tempdir().unwrap();
-    let point = folder.path().join("safe");
-    fs::create_dir(&point).unwrap();
-    let mut daemon = start(&folder, &point);
-    wait_ready(&mut daemon);
+    let (folder, point, mut daemon) = started();
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     // Its attributes the kernel may remember, a listing it may not.
@@ -219,7 +203,7 @@ fn a_supervisor_starts_it_again_with_what_was_synced() {
     let folder = tempfile::tempdir().unwrap();
     let point = folder.path().join("safe");
     fs::create_dir(&point).unwrap();
-    let mut supervisor = start_with(&folder, &point, &["--supervise"]);
+    let mut supervisor = command(&folder, &point, &["--supervise"]).spawn().unwrap();
     wait_ready(&mut supervisor);
     assert!(ask(&point, SIGN_UP).starts_with("{\"ok\""));
     let mut daemon = child_of(&supervisor, 0);
@@ -248,7 +232,7 @@ fn a_supervisor_starts_it_again_with_what_was_synced() {
 fn a_supervisor_gives_up_what_never_serves() {
     let folder = tempfile::tempdir().unwrap();
     let none = folder.path().join("none");
-    let mut supervisor = start_with(&folder, &none, &["--supervise"]);
+    let mut supervisor = command(&folder, &none, &["--supervise"]).spawn().unwrap();
     assert_eq!(supervisor.wait().unwrap().code(), Some(1));
     let mut text = String::new();
     supervisor
@@ -276,11 +260,7 @@ fn a_bad_mount_point_is_refused_in_words() {
 #[test]
 fn a_request_that_the_library_cannot_decode_ends_the_mount_but_hangs_nobody() {
     use std::os::fd::AsRawFd;
-    let folder = tempfile::tempdir().unwrap();
-    let point = folder.path().join("safe");
-    fs::create_dir(&point).unwrap();
-    let mut daemon = start(&folder, &point);
-    wait_ready(&mut daemon);
+    let (folder, point, mut daemon) = started();
     assert!(ask(&point, SIGN_UP).starts_with("{\"ok\""));
     fs::write(point.join("home/file"), b"kept").unwrap();
     let file = fs::File::open(point.join("home/file")).unwrap();
@@ -306,11 +286,7 @@ fn a_request_that_the_library_cannot_decode_ends_the_mount_but_hangs_nobody() {
 
 #[test]
 fn its_memory_is_closed_to_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let point = folder.path().join("safe");
-    fs::create_dir(&point).unwrap();
-    let mut daemon = start(&folder, &point);
-    wait_ready(&mut daemon);
+    let (_folder, _, mut daemon) = started();
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
     let core = limits
         .lines()

@@ -10,10 +10,12 @@ pub mod malicious_server;
 pub mod netsim;
 pub mod plain;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use safeos_gateway::{Limits, Options, Server};
 use safeos_record::{Address, Chunk, OwnerKey, Pointer, Target};
-use safeos_store::{HttpOptions, HttpStore, Patience};
+use safeos_store::{HttpOptions, HttpStore, MemoryStore, Patience};
 
 /// A chunk of this length; other seeds, other bytes.
 pub fn chunk(seed: u64, len: usize) -> Chunk {
@@ -33,6 +35,17 @@ pub fn chunk(seed: u64, len: usize) -> Chunk {
 pub fn pointer(seed: u8, counter: u64) -> Pointer {
     let target = Target::Chunk(Address([counter as u8; 32]));
     Pointer::sign(&OwnerKey::from_seed(&[seed; 32]), counter, target).unwrap()
+}
+
+/// A gateway with these limits in front of an empty store.
+pub fn gateway(limits: Limits) -> (Arc<MemoryStore>, Server) {
+    let store = Arc::new(MemoryStore::default());
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
+    let server = Server::start(store.clone(), &options).unwrap();
+    (store, server)
 }
 
 /// A client that soon loses its patience.

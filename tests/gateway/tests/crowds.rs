@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use safeos_gateway::{Cached, Limits, Mirrored, Options, Server};
 use safeos_gateway_tests::plain::{Answer, ask, read};
-use safeos_gateway_tests::{chunk, client, pointer};
+use safeos_gateway_tests::{chunk, client, gateway, pointer};
 use safeos_record::{Address, MAX_CHUNK_SIZE};
 use safeos_store::wire;
 use safeos_store::{Error, HttpOptions, HttpStore, MemoryStore, Method, Store, Traits};
@@ -18,16 +18,6 @@ use safeos_store::{Error, HttpOptions, HttpStore, MemoryStore, Method, Store, Tr
 const SOON: Duration = Duration::from_secs(20);
 /// The time that slow clients have here.
 const LONG: Duration = Duration::from_secs(120);
-
-fn start(limits: Limits) -> (Arc<MemoryStore>, Server) {
-    let store = Arc::new(MemoryStore::default());
-    let options = Options {
-        limits,
-        ..Options::default()
-    };
-    let server = Server::start(store.clone(), &options).unwrap();
-    (store, server)
-}
 
 fn patient() -> Limits {
     Limits {
@@ -80,7 +70,7 @@ fn soon<T>(what: &str, call: impl FnOnce() -> T) -> T {
 #[test]
 fn half_requests_stop_nobody() {
     for each in [10, 40] {
-        let (_, server) = start(Limits {
+        let (_, server) = gateway(Limits {
             connections: 40,
             connections_each: each,
             ..patient()
@@ -97,7 +87,7 @@ fn half_requests_stop_nobody() {
 
 #[test]
 fn one_address_has_no_more_than_its_share() {
-    let (store, server) = start(Limits {
+    let (store, server) = gateway(Limits {
         connections: 8,
         connections_each: 4,
         ..patient()
@@ -129,7 +119,7 @@ fn slow_body(announced: usize, sent: usize) -> Vec<u8> {
 fn slow_bodies_stop_no_writer() {
     // Clients that only announce something, and clients that have sent enough to have got memory for it.
     for sent in [100, 100_000] {
-        let (store, server) = start(Limits {
+        let (store, server) = gateway(Limits {
             memory_bytes: 16 << 20,
             connections: 1024,
             ..patient()
@@ -147,7 +137,7 @@ fn slow_bodies_stop_no_writer() {
 
 #[test]
 fn who_does_not_read_stops_no_reader() {
-    let (store, server) = start(Limits {
+    let (store, server) = gateway(Limits {
         memory_bytes: 16 << 20,
         ..patient()
     });
@@ -169,7 +159,7 @@ fn who_does_not_read_stops_no_reader() {
 
 #[test]
 fn batches_wait_for_memory_in_turn() {
-    let (store, server) = start(Limits {
+    let (store, server) = gateway(Limits {
         memory_bytes: 16 << 20,
         ..Limits::default()
     });

@@ -12,7 +12,7 @@ use safeos_gateway::{Cached, Limits, Mirrored, Options, Server};
 use safeos_gateway_tests::lossy::Lossy;
 use safeos_gateway_tests::malicious_server::{MaliciousServer, Reply};
 use safeos_gateway_tests::plain::{Answer, ask, read};
-use safeos_gateway_tests::{chunk, pointer};
+use safeos_gateway_tests::{chunk, gateway, pointer};
 use safeos_record::{Address, Chunk};
 use safeos_store::loss::{Loss, this_system};
 use safeos_store::wire::{self, BODY, HAS_MAX, PART_BYTES_MAX, PART_BYTES_MIN};
@@ -22,16 +22,6 @@ use safeos_store::{Error, HttpOptions, HttpStore, MemoryStore, Network, Parts, P
 const UNANSWERED_MAX: usize = 48 * 1024;
 /// A long time, for events that should come at once.
 const SOON: Duration = Duration::from_secs(20);
-
-fn start(limits: Limits) -> (Arc<MemoryStore>, Server) {
-    let store = Arc::new(MemoryStore::default());
-    let options = Options {
-        limits,
-        ..Options::default()
-    };
-    let server = Server::start(store.clone(), &options).unwrap();
-    (store, server)
-}
 
 fn options(network: &Arc<Lossy>, parts: Parts) -> HttpOptions {
     HttpOptions {
@@ -82,7 +72,7 @@ fn stores_and_reads(far: &dyn Store, held: &MemoryStore) {
 
 #[test]
 fn what_a_network_loses_is_never_stored_and_in_parts_all_of_it_is() {
-    let (held, server) = start(Limits {
+    let (held, server) = gateway(Limits {
         stall: Duration::from_millis(500),
         ..Limits::default()
     });
@@ -100,7 +90,7 @@ fn what_a_network_loses_is_never_stored_and_in_parts_all_of_it_is() {
     held.delete_chunks(&[chunk(5, 40_000).address()]).unwrap();
 
     for parts in [Parts::Always, Parts::IfNeeded] {
-        let (held, server) = start(Limits::default());
+        let (held, server) = gateway(Limits::default());
         let network = Arc::new(Lossy::new());
         let far = open(&server.url(), &options(&network, parts));
         stores_and_reads(&far, &held);
@@ -120,7 +110,7 @@ fn what_a_network_loses_is_never_stored_and_in_parts_all_of_it_is() {
 
 #[test]
 fn where_nothing_is_lost_nothing_goes_in_parts() {
-    let (held, server) = start(Limits::default());
+    let (held, server) = gateway(Limits::default());
     let network = Arc::new(Lossy::honest());
     let far = open(&server.url(), &options(&network, Parts::IfNeeded));
     stores_and_reads(&far, &held);
@@ -189,7 +179,7 @@ fn an_answer_that_is_lost_is_made_up_for() {
         "POST /v1/chunks/put",
         "POST /v1/chunks/has",
     ] {
-        let (held, server) = start(Limits::default());
+        let (held, server) = gateway(Limits::default());
         let (network, far) = lossy(&server.url());
         let seen = network.seen();
         *seen.lose_answer.lock() = Some(lost.to_owned());
@@ -201,7 +191,7 @@ fn an_answer_that_is_lost_is_made_up_for() {
 
 #[test]
 fn what_stands_between_two_stores_sends_in_parts_as_well() {
-    let (held, server) = start(Limits::default());
+    let (held, server) = gateway(Limits::default());
     let (network, far) = lossy(&server.url());
     let far: Arc<dyn Store> = Arc::new(far);
     let near = || Arc::new(MemoryStore::default());
@@ -242,7 +232,7 @@ fn count(metrics: &str, name: &str) -> u64 {
 
 #[test]
 fn a_body_in_parts_by_hand() {
-    let (held, server) = start(Limits::default());
+    let (held, server) = gateway(Limits::default());
     let to = server.address();
     let one = chunk(1, 100_000);
     let (id, bytes, of) = (one.address(), one.bytes(), 100_000);
@@ -313,7 +303,7 @@ fn a_body_in_parts_by_hand() {
 
 #[test]
 fn what_makes_no_body_is_refused_by_name_and_stores_nothing() {
-    let (held, server) = start(Limits::default());
+    let (held, server) = gateway(Limits::default());
     let to = server.address();
     let one = chunk(1, 100_000);
     let (id, bytes) = (one.address(), one.bytes());
@@ -440,7 +430,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 #[test]
 fn half_a_body_is_forgotten_and_gives_its_memory_back() {
-    let (_, server) = start(Limits {
+    let (_, server) = gateway(Limits {
         stall: Duration::from_millis(300),
         ..Limits::default()
     });
@@ -531,7 +521,7 @@ fn a_flood_of_half_bodies_stops_nobody_else() {
         ..Limits::default()
     };
     for (of, begun) in [(8 << 20, 2), (4097, 50)] {
-        let (held, server) = start(limits());
+        let (held, server) = gateway(limits());
         let to = server.address();
         assert_eq!(flood("127.0.0.2:0", to, of), begun);
         // Others send in parts and at once; so does the client that floods, in what is left of its share.
@@ -548,7 +538,7 @@ fn a_flood_of_half_bodies_stops_nobody_else() {
         assert_eq!(ask_from("127.0.0.2:0", to, &request).status, 204);
     }
     // Many addresses have no more than half of the memory, and no more than so many.
-    let (_, server) = start(Limits {
+    let (_, server) = gateway(Limits {
         bodies: 60,
         ..limits()
     });
@@ -559,7 +549,7 @@ fn a_flood_of_half_bodies_stops_nobody_else() {
     let path = format!("/v1/chunks/{}", one.address());
     assert_eq!(ask(to, "PUT", &path, "", one.bytes()).status, 204);
     // A waiting request makes idle ones lose theirs.
-    let (held, server) = start(Limits {
+    let (held, server) = gateway(Limits {
         wait: SOON,
         ..limits()
     });
@@ -583,7 +573,7 @@ fn a_flood_of_half_bodies_stops_nobody_else() {
 #[test]
 fn little_memory_is_enough() {
     for memory in [1, 16] {
-        let (held, server) = start(Limits {
+        let (held, server) = gateway(Limits {
             memory_bytes: memory << 20,
             ..Limits::default()
         });
@@ -697,7 +687,7 @@ fn a_gateway_of_before_is_told_as_one_that_has_to_be_updated() {
     far.put_chunks(&[chunk(2, 40_000)]).unwrap();
     assert_eq!(stored.load(Ordering::Relaxed), 1);
     // Another gateway of the same store that knows it does it.
-    let (held, server) = start(Limits::default());
+    let (held, server) = gateway(Limits::default());
     let urls = vec![before.url(), server.url()];
     let both = HttpStore::open("both", urls, &options(&network, Parts::Always)).unwrap();
     both.put_chunks(&[chunk(1, 100_000)]).unwrap();
@@ -733,7 +723,7 @@ fn a_gateway_that_wants_to_be_left_alone_is() {
         ("429 Too Many Requests", "too_many_requests"),
         ("503 Service Unavailable", "busy"),
     ] {
-        let (held, server) = start(Limits::default());
+        let (held, server) = gateway(Limits::default());
         let to = server.address();
         let refusals = AtomicUsize::new(3);
         // Every other answer is one, for a while; all else is passed on.

@@ -7,8 +7,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use safeos_gateway::{Limits, Options, Server};
-use safeos_gateway_tests::{chunk, pointer};
+use safeos_gateway::{Limits, Server};
+use safeos_gateway_tests::{chunk, gateway, pointer};
 use safeos_record::{Address, Chunk};
 use safeos_store::{Kind, MemoryStore, Store, wire};
 
@@ -28,17 +28,10 @@ enum Cut {
 }
 
 fn start() -> (Arc<MemoryStore>, Server) {
-    let store = Arc::new(MemoryStore::default());
-    let limits = Limits {
+    gateway(Limits {
         stall: Duration::from_millis(150),
         ..Limits::default()
-    };
-    let options = Options {
-        limits,
-        ..Options::default()
-    };
-    let server = Server::start(store.clone(), &options).unwrap();
-    (store, server)
+    })
 }
 
 /// Sends it; returns the status of the answer, 0 if there is none.

@@ -1,8 +1,8 @@
 //! Downloads of packs, or of parts of them, from a store that is elsewhere.
 //!
 //! What always holds here: the same bytes are under way once at most, and whoever asks for them gets what came. What
-//! somebody waits for goes before what was only fetched because more of it may be read. Of a pack that is not here few bytes
-//! are fetched apart from it: all of them together cost little beside the pack.
+//! somebody waits for goes before what was only fetched because more of it may be read. Of a pack that is not here few
+//! bytes are fetched apart from it: all of them together cost little beside the pack.
 
 mod download;
 mod line;

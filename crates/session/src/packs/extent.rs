@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use safeos_record::MAX_CHUNK_SIZE;
 
-/// Of a pack of which no more than this is wanted only that is fetched. The whole can be held against its address, and tells
-/// what need not be stored again: that is worth an eighth of it.
+/// Of a pack of which no more than this is wanted only that is fetched. The whole can be held against its address, and
+/// tells what need not be stored again: that is worth an eighth of it.
 const SPAN_MAX: u32 = MAX_CHUNK_SIZE as u32 / 8 * 7;
 
 /// All of a pack, or a part of it.

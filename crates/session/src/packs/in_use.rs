@@ -29,8 +29,8 @@ impl InUse {
 pub(crate) struct Watch<'a>(&'a InUse);
 
 impl Watch<'_> {
-    /// Removes a pack that has not come into use since; `false` if it has. Nobody puts one or finds one meanwhile: the same
-    /// content makes the same pack.
+    /// Removes a pack that has not come into use since; `false` if it has. Nobody puts one or finds one meanwhile: the
+    /// same content makes the same pack.
     pub(crate) fn unless_in_use(
         &self,
         pack: &Address,

@@ -1,8 +1,8 @@
 //! A store elsewhere whose calls can be left.
 //!
-//! What always holds here: who runs inside of [`cancellation::cancellable`] waits for no call much longer than it is wanted. A call
-//! that is left ends by itself, within the store's own limits, and nobody hears of it: what it has done may be
-//! done, as with an answer that was lost. Such calls are few at a time, and none of them removes anything.
+//! What always holds here: who runs inside of [`cancellation::cancellable`] waits for no call much longer than it is
+//! wanted. A call that is left ends by itself, within the store's own limits, and nobody hears of it: what it has done
+//! may be done, as with an answer that was lost. Such calls are few at a time, and none of them removes anything.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -47,7 +47,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Leavable {
-    /// The same store. One on this computer is waited for; one that is paid for brings its uploads to their end by itself.
+    /// The same store. One on this computer is waited for; one that is paid for brings its uploads to their end by
+    /// itself.
     pub(crate) fn around(store: Arc<dyn Store>) -> Arc<dyn Store> {
         Self::counted(store, Arc::default(), LEFT_MAX)
     }

@@ -49,8 +49,8 @@ impl ReadAhead {
         self.turn.lock()
     }
 
-    /// Notes a read; from which byte on more is read soon, if its file is read in order. Several readers of the start of a
-    /// file come in any order: what is before the first to come is wanted too.
+    /// Notes a read; from which byte on more is read soon, if its file is read in order. Several readers of the start
+    /// of a file come in any order: what is before the first to come is wanted too.
     pub(crate) fn goes_on_from(&self, ino: Ino, offset: u64, end: u64) -> Option<u64> {
         let is_first = !self.reading.lock().contains_key(&ino);
         let is_of_start = end - offset >= LARGE_BYTES && offset <= STRAY_BYTES;

@@ -36,11 +36,7 @@ impl Synchronizer {
     ) -> Result<T> {
         let store = self.home.packs().store();
         let attempt = Attempt::new(true, store);
-        let told = Told {
-            to,
-            attempt: attempt.clone(),
-            store,
-        };
+        let told = Told::new(to, &attempt, store);
         let company = Company {
             store,
             attempt: &attempt,
@@ -72,11 +68,7 @@ impl Synchronizer {
     ) -> Result<T> {
         let store = self.home.packs().store();
         let attempt = Attempt::new(false, store);
-        let told = Told {
-            to,
-            attempt: attempt.clone(),
-            store,
-        };
+        let told = Told::new(to, &attempt, store);
         let done = cancellation::cancellable(&attempt.left, || work(&told));
         self.is_over(&attempt);
         match done {

@@ -249,11 +249,7 @@ pub(crate) fn before_a_session<T>(
     work: impl FnOnce(&Told<'_>) -> Result<T>,
 ) -> Result<T> {
     let attempt = Attempt::opening(store);
-    let told = Told {
-        to,
-        attempt: attempt.clone(),
-        store,
-    };
+    let told = Told::new(to, &attempt, store);
     let company = Company {
         store,
         attempt: &attempt,
@@ -273,6 +269,16 @@ pub(crate) struct Told<'a> {
     pub(super) to: &'a dyn Progress,
     pub(super) attempt: Arc<Attempt>,
     pub(super) store: &'a dyn Store,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn new(to: &'a dyn Progress, attempt: &Arc<Attempt>, store: &'a dyn Store) -> Self {
+        Self {
+            to,
+            attempt: attempt.clone(),
+            store,
+        }
+    }
 }
 
 impl Progress for Told<'_> {

@@ -73,7 +73,8 @@ impl Home {
                 true => from.min(offset) / BLOCK,
                 false => from.div_ceil(BLOCK),
             };
-            // A little of the start of a file says nothing yet: the rest of its pack follows. Who begins with much goes on.
+            // A little of the start of a file says nothing yet: the rest of its pack follows. Who begins with much goes
+            // on.
             let blocks = match offset {
                 0 if end < LARGE_BYTES => PACK_BLOCKS / 2,
                 _ => self.packs.packs_ahead() as u64 * PACK_BLOCKS,

@@ -133,24 +133,15 @@ impl Home {
             let kind = node.kind;
             let symlink = node.kind == FileKind::Symlink;
             let inode = Inode {
-                kind,
-                perm,
                 nlink: if directory { 2 } else { 1 },
-                uid,
-                gid,
                 rdev: node.rdev,
                 size: if symlink { node.target.len() as u64 } else { 0 },
-                allocated: 0,
-                atime: now,
-                mtime: now,
-                ctime: now,
-                btime: now,
-                parent: dir,
                 target: if symlink {
                     Bytes::copy_from_slice(node.target)
                 } else {
                     Bytes::new()
                 },
+                ..empty_inode(kind, perm, (uid, gid), dir, now)
             };
             let made = self.owners.attr(look, ino, &inode)?;
             plan.inodes.push((ino, inode));
@@ -531,10 +522,30 @@ fn move_link(plan: &mut Plan<'_>, loses: Ino, gains: Ino) -> Result<(), Fault> {
 }
 
 /// The node that an overlay takes for the absence of a name.
-fn whiteout_inode(dir: Ino, (uid, gid): (Owner, Owner), now: Nanos) -> Inode {
+fn whiteout_inode(dir: Ino, owner: (Owner, Owner), now: Nanos) -> Inode {
+    empty_inode(TreeKind::CharDevice, 0, owner, dir, now)
+}
+
+/// The root directory of a new home.
+pub(crate) fn root_inode() -> Inode {
+    let owner = (Owner::Person, Owner::Person);
     Inode {
-        kind: TreeKind::CharDevice,
-        perm: 0,
+        nlink: 2,
+        ..empty_inode(TreeKind::Directory, 0o700, owner, safeos_tree::ROOT, now())
+    }
+}
+
+/// A node with one name and nothing in it.
+fn empty_inode(
+    kind: TreeKind,
+    perm: u16,
+    (uid, gid): (Owner, Owner),
+    parent: Ino,
+    now: Nanos,
+) -> Inode {
+    Inode {
+        kind,
+        perm,
         nlink: 1,
         uid,
         gid,
@@ -545,28 +556,7 @@ fn whiteout_inode(dir: Ino, (uid, gid): (Owner, Owner), now: Nanos) -> Inode {
         mtime: now,
         ctime: now,
         btime: now,
-        parent: dir,
-        target: Bytes::new(),
-    }
-}
-
-/// The root directory of a new home.
-pub(crate) fn root_inode() -> Inode {
-    let now = now();
-    Inode {
-        kind: TreeKind::Directory,
-        perm: 0o700,
-        nlink: 2,
-        uid: Owner::Person,
-        gid: Owner::Person,
-        rdev: 0,
-        size: 0,
-        allocated: 0,
-        atime: now,
-        mtime: now,
-        ctime: now,
-        btime: now,
-        parent: safeos_tree::ROOT,
+        parent,
         target: Bytes::new(),
     }
 }

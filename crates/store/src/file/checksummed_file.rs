@@ -21,6 +21,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -134,22 +135,14 @@ impl ChecksummedFile {
         let mut place = offset;
         let mut rest = out;
         while !rest.is_empty() {
-            let block = place / BLOCK;
-            let inside = place % BLOCK;
-            let whole = rest.len() as u64 / BLOCK;
-            let taken = if inside == 0 && whole > 0 && block > 0 {
-                let blocks = whole.min(PER_GROUP - (block - 1) % PER_GROUP);
-                let taken = (blocks * BLOCK) as usize;
-                self.read_blocks(block, &mut rest[..taken])?;
-                taken
-            } else {
-                let taken = rest.len().min((BLOCK - inside) as usize);
-                let inside = inside as usize;
-                rest[..taken].copy_from_slice(&self.block(block)?[inside..inside + taken]);
-                taken
-            };
-            rest = &mut rest[taken..];
-            place += taken as u64;
+            let run = Run::at(place, rest.len());
+            let (now, after) = std::mem::take(&mut rest).split_at_mut(run.len);
+            match run.part {
+                None => self.read_blocks(run.block, now)?,
+                Some(part) => now.copy_from_slice(&self.block(run.block)?[part]),
+            }
+            rest = after;
+            place += run.len as u64;
         }
         Ok(())
     }
@@ -164,7 +157,7 @@ impl ChecksummedFile {
         Ok(bytes)
     }
 
-    /// ChecksummedFile from `first` on, all of one group, checked.
+    /// Blocks from `first` on, all of one group, checked.
     fn read_blocks(&self, first: u64, out: &mut [u8]) -> io::Result<()> {
         let sums = {
             let mut state = self.state.lock();
@@ -190,33 +183,27 @@ impl ChecksummedFile {
         let mut place = offset;
         let mut rest = data;
         while !rest.is_empty() {
-            let block = place / BLOCK;
-            let inside = place % BLOCK;
-            let whole = rest.len() as u64 / BLOCK;
-            let taken = if inside == 0 && whole > 0 && block > 0 {
-                let blocks = whole.min(PER_GROUP - (block - 1) % PER_GROUP);
-                let taken = (blocks * BLOCK) as usize;
-                self.write_blocks(block, &rest[..taken])?;
-                taken
-            } else {
-                let taken = rest.len().min((BLOCK - inside) as usize);
-                let inside = inside as usize;
-                let mut bytes = self.block(block)?;
-                bytes[inside..inside + taken].copy_from_slice(&rest[..taken]);
-                if block == 0 {
-                    self.write_header(&bytes)?;
-                } else {
-                    self.write_blocks(block, &bytes)?;
+            let run = Run::at(place, rest.len());
+            let (now, after) = rest.split_at(run.len);
+            match run.part {
+                None => self.write_blocks(run.block, now)?,
+                Some(part) => {
+                    let mut bytes = self.block(run.block)?;
+                    bytes[part].copy_from_slice(now);
+                    if run.block == 0 {
+                        self.write_header(&bytes)?;
+                    } else {
+                        self.write_blocks(run.block, &bytes)?;
+                    }
                 }
-                taken
-            };
-            rest = &rest[taken..];
-            place += taken as u64;
+            }
+            rest = after;
+            place += run.len as u64;
         }
         Ok(())
     }
 
-    /// ChecksummedFile from `first` on, all of one group, and their checksums.
+    /// Blocks from `first` on, all of one group, and their checksums.
     fn write_blocks(&self, first: u64, data: &[u8]) -> io::Result<()> {
         let fresh: Vec<u8> = (first..)
             .zip(data.chunks_exact(BLOCK as usize))
@@ -345,6 +332,38 @@ impl StorageBackend for ChecksummedFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         self.noting(self.write_at(offset, data))
+    }
+}
+
+/// What is read or written at once: whole blocks of one group, or a part of a block. The header is always alone.
+struct Run {
+    block: u64,
+    /// The part of the block; `None`: all of it, and perhaps of blocks after it.
+    part: Option<Range<usize>>,
+    len: usize,
+}
+
+impl Run {
+    /// From this place on, of this length at most.
+    fn at(place: u64, len_max: usize) -> Self {
+        let block = place / BLOCK;
+        let inside = place % BLOCK;
+        let whole = len_max as u64 / BLOCK;
+        if inside == 0 && whole > 0 && block > 0 {
+            let blocks = whole.min(PER_GROUP - (block - 1) % PER_GROUP);
+            return Self {
+                block,
+                part: None,
+                len: (blocks * BLOCK) as usize,
+            };
+        }
+        let len = len_max.min((BLOCK - inside) as usize);
+        let inside = inside as usize;
+        Self {
+            block,
+            part: Some(inside..inside + len),
+            len,
+        }
     }
 }
 

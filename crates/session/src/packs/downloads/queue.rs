@@ -8,7 +8,8 @@ use safeos_record::Address;
 
 use crate::packs::downloads::prefetch::Prefetch;
 
-/// How long a line is quiet before a pack comes of which little was read: that takes nothing from a reader of something else.
+/// How long a line is quiet before a pack comes of which little was read: that takes nothing from a reader of something
+/// else.
 pub(super) const QUIET: Duration = Duration::from_millis(500);
 /// How many packs wait to be fetched at most; older ones are given up.
 const QUEUED_MAX: usize = 16;
