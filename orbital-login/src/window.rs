@@ -6,6 +6,7 @@
 #[cfg(not(target_os = "redox"))]
 mod desktop;
 mod heard;
+mod idle;
 #[cfg(target_os = "redox")]
 mod orbital;
 
@@ -22,6 +23,7 @@ use desktop as system;
 use orbital as system;
 
 use self::heard::Heard;
+use self::idle::Idle;
 use crate::keyboard::{Input, Keyboard};
 use crate::language::Locale;
 use crate::paint::Painter;
@@ -92,6 +94,7 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
         keyboard: Keyboard::default(),
         pointer: (0, 0),
         last_key: Instant::now(),
+        idle: Idle::default(),
         was_open: false,
     };
     let ended = screen.run(&mut shell, &worker, &events, look.once);
@@ -106,6 +109,7 @@ struct Running {
     pointer: (i32, i32),
     /// When a key or button was pressed last.
     last_key: Instant,
+    idle: Idle,
     was_open: bool,
 }
 
@@ -127,9 +131,7 @@ impl Running {
                 self.update(Event::Tick, shell, worker);
                 next_frame = Instant::now() + FRAME;
             }
-            if let Some(after) = self.state.idle_after()
-                && self.last_key.elapsed() >= after
-            {
+            if self.idle_left() == Some(Duration::ZERO) {
                 self.update(Event::Idle, shell, worker);
             }
             if self.state.is_shown() {
@@ -146,8 +148,8 @@ impl Running {
             if self.state.is_moving() {
                 wait = wait.min(next_frame.saturating_duration_since(Instant::now()));
             }
-            if let Some(after) = self.state.idle_after() {
-                wait = wait.min(after.saturating_sub(self.last_key.elapsed()));
+            if let Some(left) = self.idle_left() {
+                wait = wait.min(left);
             }
             for event in shell.wait(wait) {
                 if !self.window_event(event, shell, worker) {
@@ -163,6 +165,11 @@ impl Running {
             }
             self.was_open = open;
         }
+    }
+
+    fn idle_left(&mut self) -> Option<Duration> {
+        let after = self.state.idle_after();
+        self.idle.left(after, self.last_key, Instant::now())
     }
 
     fn update(&mut self, event: Event, shell: &mut system::Shell, worker: &Worker) {
