@@ -142,6 +142,9 @@ pub enum Command {
         force: bool,
     },
 
+    /// Cover the screen of the session until its password is typed; its programs go on
+    Lock,
+
     /// Show how the session stands
     Status {
         /// Say it again each second, with rates, until Ctrl-C

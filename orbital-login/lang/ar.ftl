@@ -125,6 +125,15 @@ signing-out = جارٍ الخروج
 nothing-lost = لن يضيع شيء إن خرجت الآن: ينتظر الباقي مشفّرًا على هذا الحاسوب ويُحفظ عند دخولك هنا مجددًا.
 sign-out-now = الخروج الآن وحفظ الباقي لاحقًا
 
+## The card over a session that goes on
+locked = مقفل. برامجك ما زالت تعمل.
+unlock = إلغاء القفل
+sign-out = الخروج…
+sign-out-title = هل تريد الخروج؟
+sign-out-text = تُغلق كل البرامج، ويضيع ما لم يُحفظ فيها. بعد ذلك يستطيع شخص آخر الدخول هنا.
+sign-out-sure = الخروج
+type-it-again = اكتبها مجددًا؛ انتبه إلى Caps Lock وتخطيط لوحة المفاتيح.
+
 ## Questions
 shut-down = إيقاف التشغيل
 shut-down-menu = إيقاف التشغيل…

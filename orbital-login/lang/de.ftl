@@ -128,6 +128,15 @@ signing-out = Abmelden
 nothing-lost = Nichts geht verloren, wenn Sie sich jetzt abmelden: Der Rest bleibt verschlüsselt auf diesem Computer und wird bei der nächsten Anmeldung hier gesichert.
 sign-out-now = Jetzt abmelden, den Rest beim nächsten Mal sichern
 
+## The card over a session that goes on
+locked = Gesperrt. Ihre Programme laufen weiter.
+unlock = Entsperren
+sign-out = Abmelden…
+sign-out-title = Abmelden?
+sign-out-text = Alle Programme werden geschlossen; was in ihnen nicht gesichert ist, geht verloren. Danach kann sich hier jemand anderes anmelden.
+sign-out-sure = Abmelden
+type-it-again = Geben Sie es noch einmal ein; Feststelltaste und Tastaturbelegung zählen.
+
 ## Questions
 shut-down = Ausschalten
 shut-down-menu = Ausschalten …

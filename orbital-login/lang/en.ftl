@@ -130,6 +130,15 @@ signing-out = Signing out
 nothing-lost = Nothing is lost if you sign out now: the rest waits, encrypted, on this computer and is saved when you sign in here again.
 sign-out-now = Sign out now, save the rest next time
 
+## The card over a session that goes on
+locked = Locked. Your programs go on.
+unlock = Unlock
+sign-out = Sign out…
+sign-out-title = Sign out?
+sign-out-text = All programs are closed; what is not saved in them is lost. Then somebody else can sign in here.
+sign-out-sure = Sign out
+type-it-again = Type it again; Caps Lock and the keyboard layout matter.
+
 ## Questions
 shut-down = Shut down
 shut-down-menu = Shut down…

@@ -128,6 +128,15 @@ signing-out = Cerrando la sesión
 nothing-lost = No se pierde nada si cierra la sesión ahora: el resto espera, cifrado, en este equipo y se guardará cuando vuelva a entrar aquí.
 sign-out-now = Cerrar ahora y guardar el resto la próxima vez
 
+## The card over a session that goes on
+locked = Bloqueado. Sus programas siguen en marcha.
+unlock = Desbloquear
+sign-out = Cerrar la sesión…
+sign-out-title = ¿Cerrar la sesión?
+sign-out-text = Se cierran todos los programas; lo que no esté guardado en ellos se pierde. Después puede entrar otra persona.
+sign-out-sure = Cerrar la sesión
+type-it-again = Escríbala otra vez; importan Bloq Mayús y la distribución del teclado.
+
 ## Questions
 shut-down = Apagar
 shut-down-menu = Apagar…

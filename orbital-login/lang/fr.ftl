@@ -128,6 +128,15 @@ signing-out = Déconnexion
 nothing-lost = Rien n’est perdu si vous vous déconnectez maintenant : le reste attend, chiffré, sur cet ordinateur et sera enregistré à votre prochaine connexion ici.
 sign-out-now = Se déconnecter, enregistrer le reste la prochaine fois
 
+## The card over a session that goes on
+locked = Verrouillé. Vos programmes continuent.
+unlock = Déverrouiller
+sign-out = Se déconnecter…
+sign-out-title = Se déconnecter ?
+sign-out-text = Tous les programmes sont fermés ; ce qui n’y est pas enregistré est perdu. Ensuite, une autre personne peut se connecter ici.
+sign-out-sure = Se déconnecter
+type-it-again = Saisissez-le de nouveau ; Verr. Maj et la disposition du clavier comptent.
+
 ## Questions
 shut-down = Éteindre
 shut-down-menu = Éteindre…

@@ -125,6 +125,15 @@ signing-out = יוצאים
 nothing-lost = שום דבר לא יאבד ביציאה עכשיו: השאר ממתין, מוצפן, במחשב הזה ויישמר בכניסה הבאה כאן.
 sign-out-now = לצאת עכשיו ולשמור את השאר בפעם הבאה
 
+## The card over a session that goes on
+locked = נעול. התוכניות שלך ממשיכות לפעול.
+unlock = לפתוח
+sign-out = לצאת…
+sign-out-title = לצאת?
+sign-out-text = כל התוכניות נסגרות; מה שלא נשמר בהן אובד. אחר כך מישהו אחר יכול להיכנס כאן.
+sign-out-sure = לצאת
+type-it-again = יש להקליד שוב; Caps Lock ופריסת המקלדת חשובים.
+
 ## Questions
 shut-down = כיבוי
 shut-down-menu = כיבוי…

@@ -128,6 +128,15 @@ signing-out = Uscita
 nothing-lost = Se esci ora non si perde nulla: il resto aspetta, cifrato, su questo computer e si salva al prossimo accesso qui.
 sign-out-now = Esci ora, salva il resto la prossima volta
 
+## The card over a session that goes on
+locked = Bloccato. I tuoi programmi continuano.
+unlock = Sblocca
+sign-out = Esci…
+sign-out-title = Uscire?
+sign-out-text = Tutti i programmi vengono chiusi; quello che non vi è salvato va perso. Poi un’altra persona può accedere qui.
+sign-out-sure = Esci
+type-it-again = Scrivila di nuovo; contano Bloc Maiusc e la disposizione della tastiera.
+
 ## Questions
 shut-down = Spegni
 shut-down-menu = Spegni…

@@ -125,6 +125,15 @@ signing-out = ログアウト中
 nothing-lost = 今ログアウトしても何も失われません。残りは暗号化されてこのコンピュータに残り、次にここでログインしたときに保存されます。
 sign-out-now = 今すぐログアウトし、残りは次回保存
 
+## The card over a session that goes on
+locked = ロック中です。プログラムは動き続けています。
+unlock = ロック解除
+sign-out = ログアウト…
+sign-out-title = ログアウトしますか？
+sign-out-text = すべてのプログラムが閉じられ、その中で保存していないものは失われます。その後、ほかの人がここでログインできます。
+sign-out-sure = ログアウト
+type-it-again = もう一度入力してください。Caps Lock とキー配列も確認してください。
+
 ## Questions
 shut-down = 電源を切る
 shut-down-menu = 電源を切る…

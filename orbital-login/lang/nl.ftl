@@ -128,6 +128,15 @@ signing-out = Uitloggen
 nothing-lost = Er gaat niets verloren als u nu uitlogt: de rest wacht versleuteld op deze computer en wordt opgeslagen als u hier weer inlogt.
 sign-out-now = Nu uitloggen, de rest de volgende keer opslaan
 
+## The card over a session that goes on
+locked = Vergrendeld. Uw programma’s lopen door.
+unlock = Ontgrendelen
+sign-out = Uitloggen…
+sign-out-title = Uitloggen?
+sign-out-text = Alle programma’s worden gesloten; wat daarin niet is opgeslagen, gaat verloren. Daarna kan iemand anders hier inloggen.
+sign-out-sure = Uitloggen
+type-it-again = Typ het nog eens; Caps Lock en de toetsenbordindeling tellen mee.
+
 ## Questions
 shut-down = Uitschakelen
 shut-down-menu = Uitschakelen…

@@ -125,6 +125,15 @@ signing-out = Wylogowywanie
 nothing-lost = Nic nie przepadnie, jeśli wylogujesz się teraz: reszta czeka, zaszyfrowana, na tym komputerze i zapisze się przy następnym logowaniu tutaj.
 sign-out-now = Wyloguj teraz, resztę zapisz następnym razem
 
+## The card over a session that goes on
+locked = Zablokowane. Programy działają dalej.
+unlock = Odblokuj
+sign-out = Wyloguj…
+sign-out-title = Wylogować?
+sign-out-text = Wszystkie programy zostaną zamknięte; to, co nie jest w nich zapisane, przepadnie. Potem może się tu zalogować ktoś inny.
+sign-out-sure = Wyloguj
+type-it-again = Wpisz je jeszcze raz; ważne są Caps Lock i układ klawiatury.
+
 ## Questions
 shut-down = Wyłącz
 shut-down-menu = Wyłącz…

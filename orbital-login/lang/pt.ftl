@@ -128,6 +128,15 @@ signing-out = A terminar a sessão
 nothing-lost = Nada se perde se terminar agora: o resto espera, cifrado, neste computador e é guardado quando voltar a entrar aqui.
 sign-out-now = Terminar agora, guardar o resto da próxima vez
 
+## The card over a session that goes on
+locked = Bloqueado. Os seus programas continuam.
+unlock = Desbloquear
+sign-out = Terminar a sessão…
+sign-out-title = Terminar a sessão?
+sign-out-text = Todos os programas são fechados; o que neles não estiver guardado perde-se. Depois, outra pessoa pode entrar aqui.
+sign-out-sure = Terminar a sessão
+type-it-again = Escreva-a de novo; o Caps Lock e o esquema do teclado contam.
+
 ## Questions
 shut-down = Desligar
 shut-down-menu = Desligar…

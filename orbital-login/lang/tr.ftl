@@ -125,6 +125,15 @@ signing-out = Oturum kapatılıyor
 nothing-lost = Şimdi kapatırsanız hiçbir şey kaybolmaz: kalanı bu bilgisayarda şifreli bekler ve burada yeniden oturum açtığınızda kaydedilir.
 sign-out-now = Şimdi kapat, kalanı sonra kaydet
 
+## The card over a session that goes on
+locked = Kilitli. Programlarınız çalışmayı sürdürüyor.
+unlock = Kilidi aç
+sign-out = Oturumu kapat…
+sign-out-title = Oturum kapatılsın mı?
+sign-out-text = Tüm programlar kapatılır; içlerinde kaydedilmemiş olan kaybolur. Sonra burada başka biri oturum açabilir.
+sign-out-sure = Oturumu kapat
+type-it-again = Yeniden yazın; Caps Lock ve klavye düzeni önemlidir.
+
 ## Questions
 shut-down = Kapat
 shut-down-menu = Kapat…

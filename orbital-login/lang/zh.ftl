@@ -125,6 +125,15 @@ signing-out = 正在注销
 nothing-lost = 现在注销不会丢失任何内容：其余部分加密保存在这台计算机上，您下次在此登录时会保存到帐户。
 sign-out-now = 现在注销，其余下次再保存
 
+## The card over a session that goes on
+locked = 已锁定。您的程序仍在运行。
+unlock = 解锁
+sign-out = 注销…
+sign-out-title = 要注销吗？
+sign-out-text = 所有程序都会关闭；其中未保存的内容会丢失。之后其他人可以在此登录。
+sign-out-sure = 注销
+type-it-again = 请再次输入；注意大写锁定和键盘布局。
+
 ## Questions
 shut-down = 关机
 shut-down-menu = 关机…

@@ -7,8 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::state::{Computer, Event};
-use crate::worker::Tell;
+use crate::state::{Computer, Event, Tell};
 
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);

@@ -19,11 +19,11 @@ use safeos_control::Client;
 
 pub use environment::{Session, variables};
 #[cfg(target_os = "linux")]
-pub use linux::Linux as System;
+pub use linux::{Linux as System, adopt_orphans, end_orphans};
 #[cfg(target_os = "redox")]
 pub use redox::Redox as System;
 
-use crate::state::{NETWORK, is_network};
+use crate::state::{NETWORK, Tell, is_network};
 use crate::user_error::UserError;
 
 /// The parts that differ from one operating system to another.
@@ -51,14 +51,26 @@ pub trait Host: Send {
     fn keymaps(&mut self) -> Vec<String> {
         Vec::new()
     }
-    /// Uses another keyboard layout.
-    fn set_keymap(&mut self, _name: &str) {}
+    /// Hears from now on when a program of the session wants it covered.
+    fn listen(&mut self, _tell: Tell) {}
+    /// What can be done at any time, on another thread.
+    fn aside(&self) -> Box<dyn Aside>;
     /// Whether [`Host::power`] does anything.
     fn has_power(&self) -> bool {
         false
     }
     /// Turns the computer off, or off and on again.
     fn power(&mut self, _restart: bool) {}
+}
+
+/// What can be done while the launcher runs, for which [`Host::launch`] waits.
+pub trait Aside: Send {
+    /// A conversation in the name of whoever is in.
+    fn client(&self) -> Result<Client, UserError>;
+    /// Has the launcher end, and with it the session. Returns when it was told.
+    fn end_launcher(&self);
+    /// Uses another keyboard layout.
+    fn set_keymap(&self, _name: &str) {}
 }
 
 /// The arguments of the login program.

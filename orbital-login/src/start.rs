@@ -3,22 +3,27 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use orbital_login::again::Pauses;
 use orbital_login::session::Options;
 use orbital_login::window::{self, Look};
 
-const USAGE: &str = "usage: orbital-login [--size WIDTHxHEIGHT] [--once] LAUNCHER [ARGUMENT…]
+const USAGE: &str = "usage: orbital-login [--size WIDTHxHEIGHT] [--once] [--lock-after MINUTES] LAUNCHER [ARGUMENT…]
 
 Shows the sign-in screen; whoever signs in gets LAUNCHER with their home on safe:.
   --size   a window of this size instead of the whole screen (not on Redox)
   --once   end after one session
+  --lock-after
+           lock a session that nobody has used for so long, 10 minutes unless said otherwise; 0: never
+           (where the display counts it: X displays do)
 
 SAFE_STATE and SAFE_STORE name the folder for local state and the store of this computer.
 If there is a file /etc/safeos/console (not on Redox: SAFE_CONSOLE_FILE), the screen says that this
 image has a console for developers.";
 
+/// A session that nobody has used for so long is locked, unless another time is given.
+const LOCK_AFTER: Duration = Duration::from_secs(600);
 /// Given to the process that has the screen.
 const INNER: &str = "--inner";
 /// There on images with a console for developers (`./build.sh image --console`).
@@ -26,7 +31,10 @@ const CONSOLE: &str = "/etc/safeos/console";
 
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let mut look = Look::default();
+    let mut look = Look {
+        lock_after: Some(LOCK_AFTER),
+        ..Look::default()
+    };
     let mut inner = false;
     let mut rest = given.as_slice();
     while let [first, others @ ..] = rest {
@@ -42,6 +50,15 @@ pub fn main() -> ExitCode {
                     return usage();
                 };
                 look.size = Some((width, height));
+                rest = &others[1..];
+                continue;
+            }
+            Some("--lock-after") => {
+                let minutes = others.first().and_then(|minutes| minutes.to_str());
+                let Some(after) = minutes.and_then(lock_after) else {
+                    return usage();
+                };
+                look.lock_after = (!after.is_zero()).then_some(after);
                 rest = &others[1..];
                 continue;
             }
@@ -71,6 +88,12 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// So many minutes, also parts of one.
+fn lock_after(minutes: &str) -> Option<Duration> {
+    let minutes: f64 = minutes.parse().ok()?;
+    Duration::try_from_secs_f64(minutes * 60.0).ok()
+}
+
 fn usage() -> ExitCode {
     eprintln!("{USAGE}");
     ExitCode::from(2)
@@ -84,6 +107,8 @@ fn failed(message: &str) -> ExitCode {
 /// Starts the screen in a process of its own, and again when that one dies.
 fn again_and_again(arguments: &[OsString]) -> ExitCode {
     let mut pauses = Pauses::default();
+    #[cfg(target_os = "linux")]
+    orbital_login::session::adopt_orphans();
     loop {
         let since = Instant::now();
         let program = match std::env::current_exe() {
@@ -98,6 +123,9 @@ fn again_and_again(arguments: &[OsString]) -> ExitCode {
             // The window was closed, where that is possible.
             return ExitCode::SUCCESS;
         }
+        // A session may have been behind a card: nothing of it is left to whoever comes next.
+        #[cfg(target_os = "linux")]
+        orbital_login::session::end_orphans(&beside("safed"));
         std::thread::sleep(pauses.next(since.elapsed()));
     }
 }

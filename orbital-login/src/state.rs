@@ -13,21 +13,24 @@ mod form;
 mod keys;
 mod language;
 mod layer;
+mod locked;
 mod order;
 mod people;
 mod screen;
 mod target;
 
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use safeos_control::{Keys, Priced};
+use safeos_control::{Keys, Priced, Secret};
 use zeroize::Zeroizing;
 
 pub use account_store::{AccountStore, Kind, NETWORK, host, is_network};
 pub use form::{Form, Mode, WalletKey};
 pub use layer::Layer;
+pub use locked::NoLock;
 pub use people::{People, SHOWN as PEOPLE_SHOWN};
-pub use screen::{Asked, Leaving, Menu, Offer, Question, Running, Screen, Sheet, Working};
+pub use screen::{Asked, Leaving, Locked, Menu, Offer, Question, Running, Screen, Sheet, Working};
 pub use target::Target;
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
@@ -60,6 +63,12 @@ pub enum Event {
     Pasted(Zeroizing<String>),
     /// Nobody has pressed a key for [`State::idle_after`].
     Idle,
+    /// Somebody wants the session covered, and hears whether it is. For the window, which does it.
+    LockWanted(Option<mpsc::Sender<Result<(), String>>>),
+    /// The window covers the session now, and has the keyboard and the pointer to itself.
+    Covered,
+    /// Whether a password is the right one, or why nobody can say.
+    Checked(JobId, Result<(), UserError>),
     /// Time for the next picture of something that moves.
     Tick,
     /// The minute has changed.
@@ -76,6 +85,9 @@ pub enum Event {
     Done(JobId, Outcome),
 }
 
+/// Hears events of other threads.
+pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
+
 /// An effect.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -90,6 +102,10 @@ pub enum Effect {
         /// And on again.
         restart: bool,
     },
+    /// Ask whether this is the password of whoever is in.
+    Check(JobId, Secret),
+    /// End the programs of the session.
+    EndPrograms,
     /// Keep these settings.
     Save(Settings),
     /// Keep this language, by its code, in the home that is open.
@@ -261,12 +277,12 @@ impl State {
 
     /// Whether the window is wanted: not while the launcher has the screen.
     pub fn is_shown(&self) -> bool {
-        !matches!(&self.screen, Screen::Running(Running { started: true, .. }))
+        !matches!(&self.screen, Screen::Running(running) if running.started && !running.ending)
     }
 
     /// Whether something moves.
     pub fn is_moving(&self) -> bool {
-        self.is_shown() && self.job.is_some() && !self.access.calm
+        self.is_shown() && self.job.is_some() && !self.is_locked() && !self.access.calm
     }
 
     /// Whether a session is open or being opened or ended.
@@ -275,11 +291,12 @@ impl State {
     }
 
     /// Whether nobody is in, or on the way.
-    pub const fn is_at_rest(&self) -> bool {
-        matches!(
-            self.screen,
-            Screen::People(_) | Screen::Form(_) | Screen::Ways(_) | Screen::Asked(_)
-        )
+    pub fn is_at_rest(&self) -> bool {
+        match &self.screen {
+            Screen::People(_) | Screen::Form(_) | Screen::Ways(_) => true,
+            Screen::Asked(_) => !self.is_locked(),
+            _ => false,
+        }
     }
 
     /// After how long without a key [`Event::Idle`] is due: where something was typed that must not stand there for ever.
@@ -287,6 +304,7 @@ impl State {
         let is_typed = match &self.screen {
             Screen::People(people) => !people.find.is_empty(),
             Screen::Form(form) | Screen::Ways(form) => form.holds_something(),
+            Screen::Locked(locked) => !locked.form.is_wiped(),
             Screen::Asked(_) => true,
             _ => false,
         };
@@ -317,6 +335,11 @@ impl State {
                 self.show_sign_in();
                 false
             }
+            Screen::Locked(locked) => {
+                let typed = !locked.form.is_wiped();
+                locked.form.wipe();
+                typed
+            }
             _ => false,
         };
         if typed {
@@ -337,6 +360,9 @@ impl State {
             Event::Scroll(lines) => self.scroll(lines),
             Event::Pasted(text) => self.paste(&text),
             Event::Idle => self.idle(),
+            Event::LockWanted(_) => {}
+            Event::Covered => self.cover(),
+            Event::Checked(id, answer) => self.checked(id, answer, &mut effects),
             Event::Press(target) => self.press(target),
             Event::Release(target) => {
                 if let Some(target) = target.filter(|_| self.pressed == target) {
@@ -471,8 +497,14 @@ impl State {
                 self.submit(effects);
             }
             (Screen::Working(working), Outcome::Failed(trouble)) => self.refused(working, &trouble),
-            (Screen::Running(running), outcome) => {
+            (Screen::Asked(Asked { behind, .. }), outcome) => {
+                self.screen = *behind;
+                self.done(outcome, effects);
+            }
+            (Screen::Running(running) | Screen::Locked(Locked { running, .. }), outcome) => {
                 let after = match outcome {
+                    // It was told to end.
+                    _ if running.ending => None,
                     Outcome::LauncherEnded(trouble) => trouble,
                     Outcome::Failed(trouble) => Some(trouble),
                     Outcome::Opened(_)
@@ -598,6 +630,7 @@ impl State {
             account,
             started: false,
             offline,
+            ending: false,
         }));
         self.start(Job::Launch, effects);
     }

@@ -103,6 +103,7 @@ pub fn view(state: &State) -> View {
         Screen::Offer(offer) => wait::offer(language, offer),
         Screen::Sheet(sheet) => wait::sheet(language, sheet),
         Screen::Running(running) => wait::running(language, running),
+        Screen::Locked(locked) => form::locked(state, locked),
         Screen::Leaving(leaving) => wait::leaving(language, leaving),
     };
     let corner = state
@@ -163,7 +164,7 @@ pub fn view(state: &State) -> View {
         ),
         notice: (state.notice.as_ref().map(|notice| told(state, notice)))
             .or_else(|| wrong_clock(state)),
-        has_notices: state.is_at_rest(),
+        has_notices: state.is_at_rest() || state.is_locked(),
         corner,
         menu,
         clock: (

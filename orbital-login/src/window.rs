@@ -29,13 +29,16 @@ use crate::language::Locale;
 use crate::paint::Painter;
 use crate::session::{Host, Options, System};
 use crate::settings::Settings;
-use crate::state::{Abilities, Effect, Event, Screen, State};
+use crate::state::{Abilities, Effect, Event, NoLock, Screen, State, Tell};
 use crate::view::view;
-use crate::worker::{Tell, Worker};
+use crate::worker::Worker;
 use crate::{clock, computer};
 
 /// The time between two pictures of something that moves.
 const FRAME: Duration = Duration::from_millis(40);
+
+/// A session that could not be covered is covered later.
+const LOCK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How the window is to be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +47,8 @@ pub struct Look {
     pub size: Option<(u32, u32)>,
     /// End after one session.
     pub once: bool,
+    /// A session is covered after so long without a key; never when missing.
+    pub lock_after: Option<Duration>,
 }
 
 /// Shows the sign-in screen and runs sessions, for ever unless told otherwise.
@@ -63,7 +68,7 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
         locale: Locale::of_environment(),
     };
     if let Some(keymap) = &settings.keymap {
-        host.set_keymap(keymap);
+        host.aside().set_keymap(keymap);
     }
     let mut shell = system::Shell::open(look.size)?;
     let of_display = keymaps.is_empty();
@@ -79,6 +84,9 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
     });
     let no_thread = |error: std::io::Error| format!("no thread can be started: {error}");
     computer::watch(Arc::clone(&tell)).map_err(no_thread)?;
+    host.listen(Arc::clone(&tell));
+    let wanted = Arc::clone(&tell);
+    shell.watch_lock_key(move || wanted(Event::LockWanted(None)));
     let worker = Worker::start(Box::new(host), settings_path, tell).map_err(no_thread)?;
     let mut state = State::new(settings, keymaps, abilities);
     state.console = console;
@@ -95,6 +103,8 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
         pointer: (0, 0),
         last_key: Instant::now(),
         idle: Idle::default(),
+        lock_after: look.lock_after,
+        no_lock_before: Instant::now(),
         was_open: false,
     };
     let ended = screen.run(&mut shell, &worker, &events, look.once);
@@ -110,6 +120,9 @@ struct Running {
     /// When a key or button was pressed last.
     last_key: Instant,
     idle: Idle,
+    lock_after: Option<Duration>,
+    /// When it did not work: not again before.
+    no_lock_before: Instant,
     was_open: bool,
 }
 
@@ -134,6 +147,10 @@ impl Running {
             if self.idle_left() == Some(Duration::ZERO) {
                 self.update(Event::Idle, shell, worker);
             }
+            let till_lock = self.lock_when_idle(shell, worker);
+            if !self.state.covers() {
+                shell.uncover();
+            }
             if self.state.is_shown() {
                 if shell.show()? {
                     // A key that was held when it went may have been released.
@@ -144,7 +161,7 @@ impl Running {
             } else {
                 shell.hide();
             }
-            let mut wait = minute;
+            let mut wait = minute.min(till_lock);
             if self.state.is_moving() {
                 wait = wait.min(next_frame.saturating_duration_since(Instant::now()));
             }
@@ -157,9 +174,19 @@ impl Running {
                 }
             }
             while let Ok(event) = events.try_recv() {
-                self.update(event, shell, worker);
+                match event {
+                    Event::LockWanted(asks) => {
+                        let locked = self.lock(shell, worker);
+                        if let Some(asks) = asks {
+                            // Nobody may be waiting any more.
+                            let _ = asks.send(locked);
+                        }
+                    }
+                    event => self.update(event, shell, worker),
+                }
             }
-            let open = matches!(self.state.screen, Screen::Running(_) | Screen::Leaving(_));
+            let open = matches!(self.state.screen, Screen::Running(_) | Screen::Leaving(_))
+                || self.state.is_locked();
             if once && self.was_open && !open && !self.state.is_busy() {
                 return Ok(());
             }
@@ -188,6 +215,37 @@ impl Running {
                 effect => worker.carry_out(effect),
             }
         }
+    }
+
+    /// Covers the session.
+    fn lock(&mut self, shell: &mut system::Shell, worker: &Worker) -> Result<(), String> {
+        match self.state.may_lock() {
+            Ok(()) => {}
+            Err(NoLock::Locked) => return Ok(()),
+            Err(why) => return Err(why.words().to_owned()),
+        }
+        shell.cover()?;
+        self.keyboard.let_go();
+        self.painter.lose_frame();
+        self.update(Event::Covered, shell, worker);
+        Ok(())
+    }
+
+    /// Covers the session when nobody has used it for long; how long to wait until it is due.
+    fn lock_when_idle(&mut self, shell: &mut system::Shell, worker: &Worker) -> Duration {
+        let due = self.lock_after.filter(|_| self.state.may_lock().is_ok());
+        let (Some(after), Some(idle)) = (due, due.and_then(|_| shell.idle())) else {
+            return Duration::MAX;
+        };
+        let pause = self
+            .no_lock_before
+            .saturating_duration_since(Instant::now());
+        let left = after.saturating_sub(idle).max(pause);
+        if left.is_zero() && self.lock(shell, worker).is_err() {
+            self.no_lock_before = Instant::now() + LOCK_AGAIN_AFTER;
+            return LOCK_AGAIN_AFTER;
+        }
+        left
     }
 
     /// Takes what the window has heard; `false` when it was closed, where that is possible.

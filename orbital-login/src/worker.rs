@@ -1,7 +1,7 @@
 //! The thread that does what takes long: asks the daemon, runs the launcher.
 //!
 //! What always holds here: each job ends with exactly one outcome; while a session is open, and only then,
-//! leaving it does something. Whoever wants to stop is heard within a second or so, also when the daemon
+//! leaving it does something. A second thread does what must not wait for the launcher's end. Whoever wants to stop is heard within a second or so, also when the daemon
 //! says nothing.
 
 use std::cell::{Cell, RefCell};
@@ -13,13 +13,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use safeos_account::{RecoveryKey, SecretKey};
-use safeos_control::{Keys, Priced, Request, Secret, SignOut, ask};
+use safeos_control::{CheckPassword, Keys, Priced, Request, Secret, SignOut, ask};
 use serde_json::Value;
 
 use crate::job::{Job, JobId, Opened, Outcome, Step};
-use crate::session::Host;
+use crate::session::{Aside, Host};
 use crate::settings::Settings;
-use crate::state::{Effect, Event};
+use crate::state::{Effect, Event, Tell};
 use crate::user_error::UserError;
 use crate::view::WAITING;
 
@@ -29,32 +29,41 @@ const CLOSE_PAUSE: Duration = Duration::from_millis(200);
 /// How long a sign-out waits for a server that does not answer, before it leaves the rest to the next time by itself.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Hears what the worker has to say.
-pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
-
 enum Order {
     Job(JobId, Job),
-    Keymap(String),
     Language(&'static str),
     Power(bool),
+}
+
+/// What is done also while the launcher runs.
+enum Meanwhile {
+    Check(JobId, Secret),
+    EndLauncher,
+    Keymap(String),
     Save(Settings),
 }
 
 /// The worker, as the window sees it.
 pub struct Worker {
     orders: Sender<Order>,
+    meanwhile: Sender<Meanwhile>,
     stop: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
+    threads: [JoinHandle<()>; 2],
 }
 
 impl Worker {
     /// Starts the thread; settings go to `settings`.
     pub fn start(host: Box<dyn Host>, settings: PathBuf, tell: Tell) -> std::io::Result<Self> {
         let (orders, take) = mpsc::channel();
+        let (meanwhile, take_meanwhile) = mpsc::channel();
+        let beside = Beside {
+            aside: host.aside(),
+            settings,
+            tell: Arc::clone(&tell),
+        };
         let stop = Arc::new(AtomicU64::new(0));
         let working = Working {
             host,
-            settings,
             tell,
             stop: Arc::clone(&stop),
             guest: false,
@@ -63,17 +72,23 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name("worker".to_owned())
             .spawn(move || working.run(&take))?;
+        let other = std::thread::Builder::new()
+            .name("meanwhile".to_owned())
+            .spawn(move || beside.run(&take_meanwhile))?;
         Ok(Self {
             orders,
+            meanwhile,
             stop,
-            thread,
+            threads: [thread, other],
         })
     }
 
     /// Ends the thread when it has done what it was asked, and takes away what it has made.
     pub fn finish(self) {
-        drop(self.orders);
-        let _ = self.thread.join();
+        drop((self.orders, self.meanwhile));
+        for thread in self.threads {
+            let _ = thread.join();
+        }
     }
 
     /// Has an effect done. Those of the window are not for here.
@@ -81,20 +96,58 @@ impl Worker {
         let order = match effect {
             Effect::Start(id, job) => Order::Job(id, job),
             Effect::Stop(id) => return self.stop.store(id, Ordering::Release),
-            Effect::Keymap(name) => Order::Keymap(name),
             Effect::KeepLanguage(code) => Order::Language(code),
             Effect::Power { restart } => Order::Power(restart),
-            Effect::Save(settings) => Order::Save(settings),
+            Effect::Check(id, password) => {
+                return self.do_meanwhile(Meanwhile::Check(id, password));
+            }
+            Effect::EndPrograms => return self.do_meanwhile(Meanwhile::EndLauncher),
+            Effect::Keymap(name) => return self.do_meanwhile(Meanwhile::Keymap(name)),
+            Effect::Save(settings) => return self.do_meanwhile(Meanwhile::Save(settings)),
             Effect::ClearClipboard | Effect::Paste => return,
         };
         // The thread lives as long as this end of the channel.
         let _ = self.orders.send(order);
     }
+
+    fn do_meanwhile(&self, order: Meanwhile) {
+        // The same.
+        let _ = self.meanwhile.send(order);
+    }
+}
+
+/// What the second thread works with.
+struct Beside {
+    aside: Box<dyn Aside>,
+    settings: PathBuf,
+    tell: Tell,
+}
+
+impl Beside {
+    fn run(self, orders: &Receiver<Meanwhile>) {
+        while let Ok(order) = orders.recv() {
+            match order {
+                Meanwhile::Check(id, password) => {
+                    (self.tell)(Event::Checked(id, self.check(password)));
+                }
+                Meanwhile::EndLauncher => self.aside.end_launcher(),
+                Meanwhile::Keymap(name) => self.aside.set_keymap(&name),
+                // A setting that cannot be kept is asked for again next time; nobody is disturbed for it.
+                Meanwhile::Save(settings) => drop(settings.save(&self.settings)),
+            }
+        }
+    }
+
+    /// The daemon's answer, from the keys of the session: no store is asked, and each try costs what signing in does.
+    fn check(&self, password: Secret) -> Result<(), UserError> {
+        let request = Request::CheckPassword(CheckPassword { password });
+        ask(self.aside.client()?, request, |_| (), || false)?;
+        Ok(())
+    }
 }
 
 struct Working {
     host: Box<dyn Host>,
-    settings: PathBuf,
     tell: Tell,
     stop: Arc<AtomicU64>,
     guest: bool,
@@ -110,11 +163,8 @@ impl Working {
                     let outcome = self.job(id, job);
                     (self.tell)(Event::Done(id, outcome));
                 }
-                Order::Keymap(name) => self.host.set_keymap(&name),
                 Order::Language(code) => self.host.keep_language(code),
                 Order::Power(restart) => self.host.power(restart),
-                // A setting that cannot be kept is asked for again next time; nobody is disturbed for it.
-                Order::Save(settings) => drop(settings.save(&self.settings)),
             }
         }
         self.host.end_programs();

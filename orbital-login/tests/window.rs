@@ -5,8 +5,10 @@
 #![cfg(feature = "sdl")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -330,6 +332,177 @@ fn sign_up_run_end_and_sign_in_again() {
         !state.contains("ana"),
         "nobody asked to be remembered: {state}"
     );
+    drop(screen.server);
+}
+
+/// The keyboard of a display, as another program sees it.
+struct Keyboard {
+    display: *mut c_void,
+    root: c_ulong,
+    grab: Grab,
+    release: Release,
+    sync: Sync,
+}
+
+type Grab = unsafe extern "C" fn(*mut c_void, c_ulong, c_int, c_int, c_int, c_ulong) -> c_int;
+type Release = unsafe extern "C" fn(*mut c_void, c_ulong) -> c_int;
+type Sync = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
+
+impl Keyboard {
+    fn of(screen: &Screen) -> Self {
+        type Open = unsafe extern "C" fn(*const c_char) -> *mut c_void;
+        type Root = unsafe extern "C" fn(*mut c_void) -> c_ulong;
+        let name = std::ffi::CString::new(screen.display.as_str()).unwrap();
+        // SAFETY: functions of Xlib by these names have these types; texts end with a zero.
+        unsafe {
+            let library = libc::dlopen(c"libX11.so.6".as_ptr(), libc::RTLD_LAZY);
+            assert!(!library.is_null());
+            let find = |name: &std::ffi::CStr| libc::dlsym(library, name.as_ptr());
+            let open: Open = std::mem::transmute(find(c"XOpenDisplay"));
+            let root: Root = std::mem::transmute(find(c"XDefaultRootWindow"));
+            let display = open(name.as_ptr());
+            assert!(!display.is_null());
+            Self {
+                display,
+                root: root(display),
+                grab: std::mem::transmute::<*mut c_void, Grab>(find(c"XGrabKeyboard")),
+                release: std::mem::transmute::<*mut c_void, Release>(find(c"XUngrabKeyboard")),
+                sync: std::mem::transmute::<*mut c_void, Sync>(find(c"XSync")),
+            }
+        }
+    }
+
+    /// Whether nobody else holds it.
+    fn is_free(&self) -> bool {
+        // SAFETY: the display is open.
+        unsafe {
+            let free = (self.grab)(self.display, self.root, 0, 1, 1, 0) == 0;
+            (self.release)(self.display, 0);
+            (self.sync)(self.display, 0);
+            free
+        }
+    }
+}
+
+/// By the command, by the key and after a while: the session goes on, and only the password uncovers it.
+#[test]
+fn a_session_is_locked_and_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let Some(screen) = Screen::new(place.path()) else {
+        skipped();
+        return;
+    };
+    let binary = Path::new(env!("CARGO_BIN_EXE_orbital-login"));
+    let safe = binary.with_file_name("safe");
+    let (state, out) = (place.path().join("state"), place.path().join("out"));
+    let (temporary, password) = (place.path().join("tmp"), place.path().join("password"));
+    let store = format!("file://{}", place.path().join("store").display());
+    fs::create_dir(&out).unwrap();
+    fs::create_dir(&temporary).unwrap();
+    fs::write(&password, PASSWORD).unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    let made = Command::new(&safe)
+        .args(["signup", "ana", "--small-memory"])
+        .env("SAFE_STATE", &state)
+        .env("SAFE_STORE", &store)
+        .env("SAFE_PASSWORD_FILE", &password)
+        .stdin(Stdio::null())
+        .status();
+    assert!(made.unwrap().success());
+    let launcher = format!(
+        "cd '{out}'; (trap '' HUP; exec sleep 300) & echo $! > left; echo $$ > pid; : > ran
+         while :; do if [ -f lock ]; then rm lock; '{safe}' lock > told 2>&1; mv told locked; fi; : > beat; sleep 0.05; done",
+        out = out.display(),
+        safe = safe.display(),
+    );
+    let mut command = Command::new(binary);
+    command
+        .args(["--lock-after", "0.1", "sh", "-c", &launcher])
+        .env("DISPLAY", &screen.display)
+        .env("SAFE_STATE", &state)
+        .env("SAFE_STORE", &store)
+        .env("TMPDIR", &temporary)
+        .env("SDL_VIDEODRIVER", "x11")
+        .env("LC_ALL", "C")
+        .env_remove("XDG_RUNTIME_DIR")
+        .process_group(0);
+    let login = Program(command.spawn().unwrap());
+    eventually("the window opens", || screen.shows_something());
+    settle();
+    let keyboard = Keyboard::of(&screen);
+    screen.write("ana");
+    screen.key("Return");
+    screen.write(PASSWORD);
+    screen.key("Return");
+    eventually("the launcher runs", || out.join("ran").exists());
+    let is_open = || !screen.shows_something() && keyboard.is_free();
+    let unlock = || {
+        screen.write(PASSWORD);
+        screen.key("Return");
+        eventually("the session is uncovered", is_open);
+    };
+    eventually("the window goes", is_open);
+
+    fs::write(out.join("lock"), "").unwrap();
+    eventually("the command has locked it", || out.join("locked").exists());
+    assert_eq!(fs::read_to_string(out.join("locked")).unwrap(), "locked\n");
+    eventually("the card is there", || screen.shows_something());
+    eventually("it has the keyboard", || !keyboard.is_free());
+    settle();
+    screen.shot("9-locked");
+    // Its programs go on.
+    fs::remove_file(out.join("beat")).unwrap();
+    eventually("the session goes on", || out.join("beat").exists());
+    screen.write("correct horse");
+    screen.key("Return");
+    // Typed while the answer is awaited, and asked about after it.
+    unlock();
+
+    screen.key("super+l");
+    eventually("the key has locked it", || screen.shows_something());
+    eventually("it has the keyboard", || !keyboard.is_free());
+    // A pointer does not get through either, and takes nothing from it.
+    screen.xdotool(&["mousemove", "5", "5", "click", "1"]);
+    unlock();
+
+    eventually("it locks itself", || screen.shows_something());
+    eventually("it has the keyboard again", || !keyboard.is_free());
+    // Somebody else may have the computer.
+    for key in ["Tab", "Tab", "Tab", "Return"] {
+        screen.key(key);
+    }
+    settle();
+    screen.shot("9-locked-leave");
+    screen.key("Tab");
+    screen.key("Return");
+    let launcher = fs::read_to_string(out.join("pid")).unwrap();
+    eventually("the session ends", || {
+        !Path::new("/proc").join(launcher.trim()).exists()
+    });
+    eventually("the keyboard is free", || keyboard.is_free());
+    eventually("the form comes back", || screen.shows_something());
+    std::thread::sleep(Duration::from_secs(2));
+    screen.shot("9-signed-out");
+
+    // A screen that breaks off while it covers a session leaves nothing of it.
+    fs::remove_file(out.join("ran")).unwrap();
+    fs::remove_file(out.join("locked")).unwrap();
+    screen.write("ana");
+    screen.key("Return");
+    screen.write(PASSWORD);
+    screen.key("Return");
+    eventually("the launcher runs again", || out.join("ran").exists());
+    fs::write(out.join("lock"), "").unwrap();
+    eventually("it is locked again", || out.join("locked").exists());
+    let left = fs::read_to_string(out.join("left")).unwrap();
+    // SAFETY: a signal to the process that has the screen.
+    unsafe { libc::kill(child_of(login.0.id()).unwrap(), libc::SIGKILL) };
+    eventually("its programs end", || {
+        !Path::new("/proc").join(left.trim()).exists()
+    });
+    eventually("the form comes back again", || screen.shows_something());
+    drop(login);
+    eventually("nothing stays mounted", || mounts_in(place.path()) == 0);
     drop(screen.server);
 }
 

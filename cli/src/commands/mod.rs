@@ -7,6 +7,7 @@ mod devnet;
 mod doctor;
 mod generate;
 mod history;
+mod lock;
 mod money;
 mod public;
 mod run;
@@ -92,6 +93,7 @@ pub fn run(args: Args) -> Result<u8> {
             });
             account::passwd(&context, account.as_ref(), password_stdin)?;
         }
+        Command::Lock => lock::lock(&context)?,
         Command::Status { watch: true, .. } => watch::watch(&context)?,
         Command::Status { metrics: true, .. } => watch::metrics(&context)?,
         Command::Status { .. } => session::status(&context)?,

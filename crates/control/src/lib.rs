@@ -64,6 +64,8 @@ pub const SECRET_VARIABLES: [&str; 4] = [
     "SAFE_SECRET_KEY_FILE",
     "SAFE_RECOVERY_KEY_FILE",
 ];
+/// The variable of a session that names the place where it is asked to be locked.
+pub const LOCK_VARIABLE: &str = "SAFE_LOCK";
 /// The longest request, in bytes, with its line end.
 pub const REQUEST_LEN_MAX: usize = 64 * 1024;
 /// The control file's name, under the mount point or the scheme's root.

@@ -5,21 +5,26 @@
 
 mod child;
 mod daemon;
+mod knock;
+mod launcher;
 mod programs;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use safeos_control::{Client, FILE_NAME};
 use safeos_store::whose;
 
-use super::{Host, Options, Session, ended, language, not_started, variables};
+use super::{Aside, Host, Options, Session, ended, language, not_started, variables};
+use crate::state::Tell;
 use crate::user_error::UserError;
 use daemon::Daemon;
+use launcher::Launcher;
 
 /// Folders with shared data, where no variable says otherwise.
 const DATA: &str = "/usr/local/share:/usr/share";
@@ -30,12 +35,26 @@ enum Person {
     Guest(PathBuf),
 }
 
+/// Processes that a launcher leaves behind come to us instead of to init.
+pub fn adopt_orphans() {
+    // SAFETY: this operation takes one number and touches no memory of ours.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+}
+
+/// Ends what a screen that broke off has left of its session; the daemon, which keeps what is not published, ends by itself.
+pub fn end_orphans(daemon: &Path) {
+    programs::end_all(|pid| programs::runs(pid, daemon));
+}
+
 /// This computer.
 pub struct Linux {
     options: Options,
     folder: Option<PathBuf>,
     daemon: Option<Daemon>,
     person: Option<Person>,
+    launcher: Arc<Launcher>,
+    /// Where programs of the session ask that it be covered.
+    knock: Option<PathBuf>,
     /// The language of whoever is in, by its code.
     language: Option<String>,
 }
@@ -43,14 +62,14 @@ pub struct Linux {
 impl Linux {
     /// Prepares; starts nothing yet.
     pub fn new(options: Options) -> Self {
-        // Processes that a launcher leaves behind come to us instead of to init.
-        // SAFETY: this operation takes one number and touches no memory of ours.
-        unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+        adopt_orphans();
         Self {
             options,
             folder: None,
             daemon: None,
             person: None,
+            launcher: Arc::default(),
+            knock: None,
             language: None,
         }
     }
@@ -180,6 +199,9 @@ impl Host for Linux {
             variables.insert("SAFE_STATE".into(), self.options.state.clone().into());
             variables.insert("SAFE_STORE".into(), self.options.store.clone().into());
         }
+        if let Some(knock) = &self.knock {
+            variables.insert(safeos_control::LOCK_VARIABLE.into(), knock.clone().into());
+        }
         let own = std::env::var("LANG").ok();
         for (name, value) in language::variables(self.language.as_deref(), own.as_deref()) {
             variables.insert(name.into(), value.into());
@@ -193,15 +215,29 @@ impl Host for Linux {
             .stdin(Stdio::null());
         // SAFETY: between fork and exec only system calls are made, which allocate nothing.
         unsafe { command.pre_exec(|| child::own_session(libc::SIGHUP)) };
-        let mut child = command
+        let child = command
             .spawn()
             .map_err(|error| not_started(program, &error))?;
-        started();
-        ended(program, child.wait())
+        ended(program, self.launcher.wait_for(child, started))
+    }
+
+    fn listen(&mut self, tell: Tell) {
+        // Without it the command has nobody to ask; the key and the clock lock all the same.
+        if let Ok(folder) = self.folder() {
+            self.knock = knock::listen(&folder, tell).ok();
+        }
+    }
+
+    fn aside(&self) -> Box<dyn Aside> {
+        Box::new(Beside {
+            mount: self.options.state.join("mnt"),
+            launcher: Arc::clone(&self.launcher),
+        })
     }
 
     fn end_programs(&mut self) {
-        programs::end_all(self.daemon.as_ref().map(Daemon::pid));
+        let daemon = self.daemon.as_ref().map(|daemon| daemon.pid() as i32);
+        programs::end_all(|pid| Some(pid) == daemon);
     }
 
     fn language(&mut self) -> Option<String> {
@@ -231,9 +267,28 @@ impl Host for Linux {
     }
 }
 
+/// The session, for another thread.
+struct Beside {
+    mount: PathBuf,
+    launcher: Arc<Launcher>,
+}
+
+impl Aside for Beside {
+    fn client(&self) -> Result<Client, UserError> {
+        Ok(Client::open(&self.mount)?)
+    }
+
+    fn end_launcher(&self) {
+        self.launcher.end();
+    }
+}
+
 impl Drop for Linux {
     fn drop(&mut self) {
         self.clean(true);
+        if let Some(knock) = &self.knock {
+            let _ = fs::remove_file(knock);
+        }
         if let Some(folder) = &self.folder {
             let _ = fs::remove_dir(folder);
         }

@@ -12,11 +12,12 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use safeos_control::Client;
 
-use super::{Host, Options, Session, ended, language, not_started, tables, variables};
+use super::{Aside, Host, Options, Session, ended, language, not_started, tables, variables};
 use crate::user_error::UserError;
 use users::{Person, failed};
 
@@ -34,6 +35,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(3);
 pub struct Redox {
     options: Options,
     person: Option<Person>,
+    /// The same for other threads, while the launcher runs.
+    inside: Inside,
     /// The folder of a guest.
     guest: Option<PathBuf>,
     /// The language of whoever is in, by its code.
@@ -46,6 +49,7 @@ impl Redox {
         Self {
             options,
             person: None,
+            inside: Inside::default(),
             guest: None,
             language: None,
         }
@@ -133,35 +137,16 @@ impl Host for Redox {
             .spawn()
             .map_err(|error| not_started(program, &error))?;
         drop(namespace);
+        self.inside.set(Some(person.clone()));
         started();
-        ended(program, child.wait())
+        let status = child.wait();
+        self.inside.set(None);
+        ended(program, status)
     }
 
     fn end_programs(&mut self) {
-        let Some(person) = &self.person else {
-            return;
-        };
-        for signal in [libc::SIGTERM, libc::SIGKILL] {
-            let start = Instant::now();
-            let mut told = Vec::new();
-            loop {
-                let text = fs::read_to_string(PROCESSES).unwrap_or_default();
-                let left = tables::processes_of(&text, person.uid);
-                if left.is_empty() {
-                    return;
-                }
-                if start.elapsed() > ENDS_WITHIN {
-                    break;
-                }
-                for pid in left.into_iter().filter(|pid| *pid > 1) {
-                    if !told.contains(&pid) {
-                        told.push(pid);
-                        // SAFETY: plain system call; the process was listed as this user's just now.
-                        unsafe { libc::kill(pid, signal) };
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
+        if let Some(person) = &self.person {
+            end_processes(person);
         }
     }
 
@@ -205,9 +190,8 @@ impl Host for Redox {
             .collect()
     }
 
-    fn set_keymap(&mut self, name: &str) {
-        // The layout stays what it was if this fails, and the screen shows it by what is typed.
-        let _ = Command::new("inputd").arg("-K").arg(name).status();
+    fn aside(&self) -> Box<dyn Aside> {
+        Box::new(self.inside.clone())
     }
 
     fn has_power(&self) -> bool {
@@ -218,5 +202,67 @@ impl Host for Redox {
         let _ = Command::new("shutdown")
             .args(restart.then_some("-r"))
             .status();
+    }
+}
+
+/// Whoever is in, for another thread.
+#[derive(Clone, Default)]
+struct Inside(Arc<Mutex<Option<Person>>>);
+
+impl Inside {
+    fn set(&self, person: Option<Person>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = person;
+    }
+
+    fn person(&self) -> Option<Person> {
+        let person = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        person.clone()
+    }
+}
+
+impl Aside for Inside {
+    fn client(&self) -> Result<Client, UserError> {
+        // Held meanwhile: the thread that runs the launcher goes on only as who it is.
+        let person = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let person = (person.as_ref())
+            .ok_or_else(|| UserError::new("user_failed", "nobody has signed in"))?;
+        users::acting_as(person, || Client::open(SAFE))?.map_err(UserError::from)
+    }
+
+    fn end_launcher(&self) {
+        if let Some(person) = self.person() {
+            end_processes(&person);
+        }
+    }
+
+    fn set_keymap(&self, name: &str) {
+        // The layout stays what it was if this fails, and the screen shows it by what is typed.
+        let _ = Command::new("inputd").arg("-K").arg(name).status();
+    }
+}
+
+/// Ends every process of the user: asked to first.
+fn end_processes(person: &Person) {
+    for signal in [libc::SIGTERM, libc::SIGKILL] {
+        let start = Instant::now();
+        let mut told = Vec::new();
+        loop {
+            let text = fs::read_to_string(PROCESSES).unwrap_or_default();
+            let left = tables::processes_of(&text, person.uid);
+            if left.is_empty() {
+                return;
+            }
+            if start.elapsed() > ENDS_WITHIN {
+                break;
+            }
+            for pid in left.into_iter().filter(|pid| *pid > 1) {
+                if !told.contains(&pid) {
+                    told.push(pid);
+                    // SAFETY: plain system call; the process was listed as this user's just now.
+                    unsafe { libc::kill(pid, signal) };
+                }
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }

@@ -99,6 +99,9 @@ impl State {
             }
             Target::Someone => self.someone(),
             Target::More => self.more(),
+            Target::Submit if self.is_locked() => self.unlock(effects),
+            Target::Reveal if self.is_locked() => self.reveal_locked(),
+            Target::SignOut => self.ask(Question::SignOut),
             Target::Submit => self.submit(effects),
             Target::Guest => self.guest(effects),
             Target::Next => self.next_step(effects),
@@ -161,6 +164,7 @@ impl State {
                 self.notice = Some(Notice::taken_off(&account.name, place));
                 self.forgotten = Some((index, account));
             }
+            Question::SignOut => self.end_session(effects),
             Question::Forget(_) => {}
         }
     }

@@ -46,13 +46,14 @@ impl State {
 
     /// The focus goes to the field that had it last, unless a field has it.
     pub(super) fn move_to_a_field(&mut self) {
-        let Screen::Form(form) = &self.screen else {
-            return;
+        let order = match &self.screen {
+            Screen::Form(form) => self.form_order(form),
+            Screen::Locked(_) => vec![Target::Password],
+            _ => return,
         };
         if self.focus.is_text() {
             return;
         }
-        let order = self.form_order(form);
         let last = order.iter().find(|target| **target == self.field);
         let first = order.iter().find(|target| target.is_text());
         if let Some(target) = last.or(first) {
@@ -113,6 +114,7 @@ impl State {
     fn form(&mut self) -> Option<&mut Form> {
         match &mut self.screen {
             Screen::Form(form) => Some(form),
+            Screen::Locked(locked) => Some(&mut locked.form),
             _ => None,
         }
     }
@@ -219,6 +221,13 @@ impl State {
             // The account is not made yet: back to the form.
             Screen::Sheet(sheet) if sheet.form.is_some() => {
                 self.activate(Target::Back, effects);
+            }
+            Screen::Locked(locked) => {
+                locked.form.wipe();
+                locked.asking = None;
+                locked.again = false;
+                self.notice = None;
+                self.focus = Target::Password;
             }
             Screen::Sheet(_) | Screen::Running(_) => {}
         }

@@ -10,7 +10,11 @@ use crate::keyboard::Key;
 impl State {
     /// Whether the keyboard stands on the screen: where something can be typed.
     pub const fn has_keys(&self) -> bool {
-        self.access.keyboard && matches!(self.screen, Screen::Form(_) | Screen::People(_))
+        let is_typed = matches!(
+            self.screen,
+            Screen::Form(_) | Screen::People(_) | Screen::Locked(_)
+        );
+        self.access.keyboard && is_typed
     }
 
     /// The letters on the keys, row by row; none while it does not stand there.

@@ -38,7 +38,7 @@ impl State {
         // Not where somebody is in already.
         self.keeps_language = match &self.screen {
             Screen::Sheet(sheet) => sheet.form.is_some(),
-            Screen::Running(_) | Screen::Leaving(_) => false,
+            Screen::Running(_) | Screen::Locked(_) | Screen::Leaving(_) => false,
             _ => true,
         };
         if let Screen::Form(form) | Screen::Ways(form) = &self.screen

@@ -37,6 +37,7 @@ impl State {
                     Screen::Sheet(_) => vec![Target::Continue],
                     Screen::Leaving(leaving) if !leaving.keep => vec![Target::LeaveRest],
                     Screen::Leaving(_) => Vec::new(),
+                    Screen::Locked(_) => self.locked_order(),
                     Screen::Running(_) => return Vec::new(),
                 };
                 order.extend(self.corner());
@@ -75,6 +76,15 @@ impl State {
         order.extend(self.next_target());
         order.extend([Target::Someone, Target::More]);
         order
+    }
+
+    fn locked_order(&self) -> Vec<Target> {
+        vec![
+            Target::Password,
+            Target::Reveal,
+            Target::Submit,
+            Target::SignOut,
+        ]
     }
 
     /// The step that a notice offers, if it does.

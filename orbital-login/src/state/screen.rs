@@ -5,7 +5,7 @@
 use safeos_control::{Keys, Priced};
 
 use super::{Form, People, Target};
-use crate::job::Step;
+use crate::job::{JobId, Step};
 use crate::user_error::UserError;
 
 /// A menu of a corner.
@@ -80,6 +80,21 @@ pub struct Running {
     pub started: bool,
     /// The store is out of reach.
     pub offline: bool,
+    /// It was ended from the card that covers it: its programs are asked to go.
+    pub ending: bool,
+}
+
+/// A card over a session that goes on.
+#[derive(Debug)]
+pub struct Locked {
+    /// The session.
+    pub running: Running,
+    /// The field for the password.
+    pub form: Form,
+    /// The question whether a password is the right one, while it is open.
+    pub asking: Option<JobId>,
+    /// Enter was pressed meanwhile: what was typed since is asked about next.
+    pub again: bool,
 }
 
 /// A session that ends.
@@ -104,6 +119,8 @@ pub enum Question {
     Restart,
     /// Take this account off the list.
     Forget(usize),
+    /// End the session that is behind the card.
+    SignOut,
 }
 
 /// A question, and the screen that it was asked on.
@@ -136,6 +153,8 @@ pub enum Screen {
     Sheet(Sheet),
     /// The session.
     Running(Running),
+    /// The session, covered.
+    Locked(Locked),
     /// Waiting for a session to end.
     Leaving(Leaving),
 }

@@ -59,6 +59,8 @@ pub enum Target {
     Sure,
     /// No, to a question.
     Cancel,
+    /// End the session that is behind the card.
+    SignOut,
     /// Go on waiting for a store that does not answer.
     KeepWaiting,
     /// The step that a notice offers.

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::item::{Choice, Field, Hint, Item, Tone, colour_of, initials};
 use crate::language::Language;
 use crate::message::Message;
-use crate::state::{Form, Kind, Mode, State, Target, host};
+use crate::state::{Form, Kind, Locked, Mode, State, Target, host};
 use crate::typed::Typed;
 
 const DOT: &str = "•";
@@ -103,6 +103,26 @@ pub(super) fn card(state: &State, form: &Form) -> Vec<Item> {
     ));
     links(state, form, &mut items);
     items
+}
+
+/// The card over a session that goes on.
+pub(super) fn locked(state: &State, locked: &Locked) -> Vec<Item> {
+    let words = state.language;
+    let account = &locked.running.account;
+    let mut field = password(state, &locked.form);
+    if let Item::Field(field) = &mut field
+        && locked.asking.is_some()
+    {
+        field.hint = Hint::Beside(Some((Tone::Plain, words.text("one-moment"))));
+    }
+    vec![
+        Item::Avatar(initials(account), colour_of(account)),
+        Item::Title(account.clone()),
+        Item::Text(Tone::Muted, words.text("locked")),
+        field,
+        Item::Button(Target::Submit, words.text("unlock")),
+        Item::Links(vec![(Target::SignOut, words.text("sign-out"))]),
+    ]
 }
 
 /// The other ways to get in.

@@ -122,7 +122,7 @@ pub(super) fn asked(state: &State, asked: &Asked) -> Vec<Item> {
     let language = state.language;
     let account = match asked.question {
         Question::Forget(index) => state.accounts.get(index),
-        Question::ShutDown | Question::Restart => None,
+        Question::ShutDown | Question::Restart | Question::SignOut => None,
     };
     let name = account.map_or("", |account| account.name.as_str());
     let (title, mut text, sure) = match asked.question {
@@ -135,6 +135,11 @@ pub(super) fn asked(state: &State, asked: &Asked) -> Vec<Item> {
             language.text("restart-title"),
             language.text("restart-text"),
             "restart",
+        ),
+        Question::SignOut => (
+            language.text("sign-out-title"),
+            language.text("sign-out-text"),
+            "sign-out-sure",
         ),
         Question::Forget(_) => (
             language.say(&Message::new("take-off-title").with("name", name)),
@@ -240,6 +245,12 @@ fn secret_key(language: Language, sheet: &Sheet, key: &Secret) -> Vec<Item> {
 pub(super) fn running(language: Language, running: &Running) -> Vec<Item> {
     let mut items = Vec::new();
     person(&running.account, &mut items);
+    if running.ending {
+        items.push(Item::Title(language.text("signing-out")));
+        items.push(Item::Progress(None));
+        items.push(Item::Text(Tone::Muted, language.text("ending-programs")));
+        return items;
+    }
     let title = match running.account.as_str() {
         "" => Message::new("guest-session"),
         name => Message::new("welcome").with("name", name),

@@ -3,6 +3,7 @@
 //! What always holds here: events are taken from SDL itself. The backend takes the Super key for Home and passes neither Caps
 //! Lock nor the keypad's Enter on; it loses characters that come many at a time, and clicks that are short.
 
+mod cover;
 mod x11;
 
 use std::ffi::{CStr, c_char};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use orbclient::{MediaKind, Window, WindowFlag};
 use sdl2::sys;
 
+use self::cover::Cover;
 use self::x11::X11;
 use super::heard::Heard;
 use crate::keyboard::code;
@@ -21,6 +23,8 @@ pub const CLOSES_NEVER: bool = false;
 const EVENTS_MAX: usize = 256;
 /// How often it is looked whether the screen has another size: nobody tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a window that covers a session is put in front again.
+const HOLD_EVERY: Duration = Duration::from_millis(200);
 
 /// Systems that take pixels from memory as they are. Through a renderer, which is what SDL would choose, they go the long way
 /// round where there is no graphics processor.
@@ -33,6 +37,9 @@ pub struct Shell {
     /// It covers the whole screen.
     whole: bool,
     x11: Option<X11>,
+    /// It covers a session.
+    cover: Option<Cover>,
+    driver: String,
     caps: Option<bool>,
     /// The keyboard layouts, and when they were looked at.
     layouts: (Vec<String>, Instant),
@@ -60,6 +67,8 @@ impl Waker {
 impl Shell {
     /// Opens the window.
     pub fn open(size: Option<(u32, u32)>) -> Result<Self, String> {
+        // It would let go of a pointer that the window holds.
+        hint(sys::SDL_HINT_MOUSE_AUTO_CAPTURE, c"0");
         // A screen that nobody looks at goes dark as it does otherwise: said before SDL starts, which would keep it lit.
         hint(sys::SDL_HINT_VIDEO_ALLOW_SCREENSAVER, c"1");
         let screen = orbclient::get_display_size()?;
@@ -83,6 +92,8 @@ impl Shell {
             whole: size.is_none(),
             layouts: (layouts, Instant::now()),
             x11,
+            cover: None,
+            driver,
             caps: None,
         })
     }
@@ -112,6 +123,54 @@ impl Shell {
         if self.shown {
             self.window.set_flag(WindowFlag::Hidden, true);
             self.shown = false;
+        }
+        if let Some(cover) = self.cover.take() {
+            cover.give_back();
+        }
+    }
+
+    /// Brings the window up in front of a session, which gets neither keys nor clicks from then on; or says why not.
+    pub fn cover(&mut self) -> Result<(), String> {
+        if !self.whole {
+            return Err(
+                "the sign-in screen is a window (--size) and covers only itself".to_owned(),
+            );
+        }
+        let cover = Cover::of(self.window.id()).ok_or_else(|| {
+            format!(
+                "this display ({}) lets no program take the whole screen with its keyboard: only an X display does",
+                self.driver
+            )
+        })?;
+        if !cover.take() {
+            return Err(
+                "another program holds the keyboard or the pointer, an open menu for instance"
+                    .to_owned(),
+            );
+        }
+        self.follow_the_screen(&mut Vec::new());
+        self.show()?;
+        cover.hold();
+        self.cover = Some(cover);
+        Ok(())
+    }
+
+    /// A window as others again.
+    pub fn uncover(&mut self) {
+        if self.cover.is_some() {
+            self.hide();
+        }
+    }
+
+    /// For how long nobody has used keyboard and pointer, where that is counted.
+    pub fn idle(&self) -> Option<Duration> {
+        self.x11.as_ref()?.idle()
+    }
+
+    /// Calls `wanted` on another thread when the key for it is pressed, where there is one.
+    pub fn watch_lock_key(&self, wanted: impl Fn() + Send + 'static) {
+        if self.x11.is_some() && self.whole {
+            x11::watch_lock_key(wanted);
         }
     }
 
@@ -151,6 +210,13 @@ impl Shell {
             true => at_most.min(LOOK_EVERY),
             false => at_most,
         };
+        let at_most = match &self.cover {
+            Some(cover) => {
+                cover.hold();
+                at_most.min(HOLD_EVERY)
+            }
+            None => at_most,
+        };
         let milliseconds = i32::try_from(at_most.as_millis())
             .unwrap_or(i32::MAX)
             .max(1);
@@ -166,6 +232,10 @@ impl Shell {
             heard(&event, &mut all);
             // SAFETY: the same, without waiting.
             came = unsafe { sys::SDL_PollEvent(&raw mut event) == 1 };
+        }
+        if let Some(cover) = self.cover.as_ref().filter(|_| !all.is_empty()) {
+            // What SDL has heard may have made it let go.
+            cover.hold();
         }
         self.look_at_caps(&mut all);
         self.look_at_layouts(&mut all);

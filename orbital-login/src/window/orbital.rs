@@ -93,6 +93,22 @@ impl Shell {
         self.window = None;
     }
 
+    /// Brings the window up in front of a session; or says why not.
+    pub fn cover(&mut self) -> Result<(), String> {
+        Err("Orbital lets every program put a window in front and take the keyboard".to_owned())
+    }
+
+    /// It never covers one.
+    pub fn uncover(&mut self) {}
+
+    /// Orbital does not tell.
+    pub fn idle(&self) -> Option<Duration> {
+        None
+    }
+
+    /// There is no such key.
+    pub fn watch_lock_key(&self, _: impl Fn() + Send + 'static) {}
+
     /// The screen has another size.
     pub fn resized(&mut self) {
         if let (Some(window), Ok((width, height))) =

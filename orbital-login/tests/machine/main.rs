@@ -3,6 +3,7 @@
 
 mod cases;
 mod language;
+mod locked;
 mod network;
 mod people;
 mod random;

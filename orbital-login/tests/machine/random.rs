@@ -25,6 +25,12 @@ enum Happening {
     Hover(usize),
     Scroll(i32),
     Idle,
+    /// The session is covered, where there is one.
+    Covered,
+    /// The question about a password is answered.
+    Checked(usize),
+    /// The same for a question that nobody asks any more.
+    CheckedLate,
     Pasted(&'static str),
     Tick,
     Caps(bool),
@@ -100,6 +106,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0..40_usize).prop_map(Happening::Hover),
         1 => (-9..9_i32).prop_map(Happening::Scroll),
         1 => Just(Happening::Idle),
+        2 => Just(Happening::Covered),
+        3 => (0..9_usize).prop_map(Happening::Checked),
+        1 => Just(Happening::CheckedLate),
         1 => prop::sample::select(vec!["a\n", "", "https://x"]).prop_map(Happening::Pasted),
         1 => Just(Happening::Tick),
         1 => any::<bool>().prop_map(Happening::Caps),
@@ -132,6 +141,10 @@ fn typed(steps: &[(Target, &str)]) -> Vec<Event> {
 struct World {
     pending: Option<(JobId, What)>,
     open: bool,
+    /// The question about a password that was asked last.
+    asked: Option<JobId>,
+    /// The session was told to end.
+    ending: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -170,6 +183,14 @@ impl World {
                     };
                     self.pending = Some((id, kind));
                 }
+                Effect::Check(id, password) => {
+                    assert!(self.open && !password.expose().is_empty());
+                    self.asked = Some(id);
+                }
+                Effect::EndPrograms => {
+                    assert!(matches!(self.pending, Some((_, What::Launch))));
+                    self.ending = true;
+                }
                 Effect::Stop(id) => assert_eq!(self.pending.map(|(id, _)| id), Some(id)),
                 _ => {}
             }
@@ -202,7 +223,10 @@ impl World {
                 })
             }
             What::Open => Outcome::Failed(trouble),
-            What::Launch => Outcome::LauncherEnded(choice.is_multiple_of(2).then_some(trouble)),
+            What::Launch => {
+                self.ending = false;
+                Outcome::LauncherEnded(choice.is_multiple_of(2).then_some(trouble))
+            }
             What::Leave(false) if choice.is_multiple_of(5) => Outcome::Failed(UserError::stopped()),
             What::Leave(_) => {
                 self.open = false;
@@ -225,6 +249,10 @@ fn check(state: &State, world: &World) {
         "the focus {:?} is not in {order:?}",
         state.focus
     );
+    if state.is_locked() {
+        assert!(world.open && matches!(world.pending, Some((_, What::Launch))));
+        assert!(state.is_shown() && !state.is_moving());
+    }
     if let Screen::Form(form) = &state.screen {
         assert!(state.menu.is_some() || order.len() > 3);
         for typed in [
@@ -257,8 +285,10 @@ struct Letters {
 }
 
 fn letters(state: &State) -> Option<Letters> {
-    let Screen::Form(form) = &state.screen else {
-        return None;
+    let form = match &state.screen {
+        Screen::Form(form) => form,
+        Screen::Locked(locked) => &locked.form,
+        _ => return None,
     };
     let fields = [
         &form.name,
@@ -284,6 +314,8 @@ fn leaves(state: &mut State, world: &mut World) -> Result<(), TestCaseError> {
         Screen::Working(working) => working.stopping,
         Screen::Sheet(sheet) => sheet.form.is_none(),
         Screen::Running(_) => true,
+        // Nothing but the password leads away.
+        Screen::Locked(locked) => locked.form.password.is_empty(),
         Screen::Leaving(leaving) => leaving.keep,
         Screen::Offer(_) | Screen::Ways(_) | Screen::Asked(_) => false,
     };
@@ -338,6 +370,15 @@ proptest! {
                 Happening::Hover(number) => vec![Event::Hover(at(&state, number))],
                 Happening::Scroll(lines) => vec![Event::Scroll(lines)],
                 Happening::Idle => vec![Event::Idle],
+                Happening::Covered => vec![Event::Covered],
+                Happening::Checked(choice) => {
+                    let answer = match choice % 3 {
+                        0 => Ok(()),
+                        _ => Err(UserError::new(CODES[choice], "the message")),
+                    };
+                    world.asked.take().map(|id| Event::Checked(id, answer)).into_iter().collect()
+                }
+                Happening::CheckedLate => vec![Event::Checked(9_999_999, Ok(()))],
                 Happening::Pasted(text) => vec![Event::Pasted(zeroize::Zeroizing::new(text.to_owned()))],
                 Happening::Tick => vec![Event::Tick],
                 Happening::Keymaps(count) => {
@@ -403,10 +444,14 @@ proptest! {
                     _ => None,
                 };
                 let before = letters(&state);
+                let may_open = matches!(&event, Event::Checked(_, Ok(())) | Event::Done(..));
+                let locked = state.is_locked();
                 let (in_field, menu) = (state.focus.is_text(), state.menu.is_some());
                 let effects = state.update(event);
                 world.take(effects);
                 check(&state, &world);
+                // The right password or the session's end takes the card away, and its owner may end the session.
+                prop_assert!(!locked || state.is_locked() || may_open || world.ending, "it opened by itself");
                 // No letter is lost while a form is shown, whatever has the focus; a space is for what has it.
                 if let (Some(character), Some(before), Some(after)) = (typed, before, letters(&state))
                     && !menu

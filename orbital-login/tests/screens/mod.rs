@@ -87,6 +87,24 @@ fn signing_in(dark: bool) -> (State, JobId) {
     (state, id)
 }
 
+/// The card over a session.
+fn locked(dark: bool) -> State {
+    let (mut state, id) = signing_in(dark);
+    let id = opened(&mut state, id, None, None);
+    state.update(Event::Started(id));
+    state.update(Event::Covered);
+    state
+}
+
+/// The question about a password.
+fn checks(effects: Vec<Effect>) -> JobId {
+    let id = effects.into_iter().find_map(|effect| match effect {
+        Effect::Check(id, _) => Some(id),
+        _ => None,
+    });
+    id.unwrap_or(0)
+}
+
 /// The form after a refusal.
 pub fn refused(code: &str, message: &str, dark: bool) -> State {
     let (mut state, id) = signing_in(dark);
@@ -213,6 +231,18 @@ pub fn all(dark: bool) -> Vec<Named> {
     let id = leave.map_or(0, |(id, _)| id);
     state.update(Event::Step(id, step("uploading", 4, 7)));
     screens.push(("leaving", state));
+
+    let mut state = locked(dark);
+    write(&mut state, "wrong");
+    let id = checks(state.update(Event::Input(Input::Key(Key::Enter))));
+    write(&mut state, "corr");
+    let wrong = UserError::new("wrong_password", "the password is wrong");
+    state.update(Event::Checked(id, Err(wrong)));
+    screens.push(("locked", state));
+
+    let mut state = locked(dark);
+    click(&mut state, Target::SignOut);
+    screens.push(("locked-leave", state));
 
     let names = [
         "ana.lopez",

@@ -9,6 +9,14 @@ use safeos_suite_tests::computer::{LIMIT, NAME};
 use safeos_suite_tests::{Computer, TestDir, run_for, test_dir};
 
 #[test]
+fn a_session_without_a_sign_in_screen_cannot_be_locked() {
+    let place = TestDir::new();
+    let computer = Computer::new(&place, "first");
+    let message = refused(&computer, &["lock"], 1, "no_lock");
+    assert!(message.contains("orbital-login"), "{message}");
+}
+
+#[test]
 fn status_says_how_things_stand() {
     let place = TestDir::new();
     let computer = Computer::signed_up(&place);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// They are asked to end, and get so long.
@@ -9,8 +10,8 @@ const ASKED_FOR: Duration = Duration::from_secs(3);
 /// Then they are ended, which takes effect within this.
 const KILLED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Ends all that descend from this program, except the one named.
-pub(super) fn end_all(except: Option<u32>) {
+/// Ends all that descend from this program, except one and what descends from it.
+pub(super) fn end_all(except: impl Fn(libc::pid_t) -> bool) {
     for (signals, within) in [
         (&[libc::SIGHUP, libc::SIGTERM][..], ASKED_FOR),
         (&[libc::SIGKILL][..], KILLED_WITHIN),
@@ -18,7 +19,7 @@ pub(super) fn end_all(except: Option<u32>) {
         let start = Instant::now();
         let mut told = Vec::new();
         loop {
-            let left = descendants(except);
+            let left = descendants(&except);
             if left.is_empty() {
                 return;
             }
@@ -43,7 +44,7 @@ pub(super) fn end_all(except: Option<u32>) {
 }
 
 /// The numbers of all processes below this one.
-fn descendants(except: Option<u32>) -> Vec<libc::pid_t> {
+fn descendants(except: &dyn Fn(libc::pid_t) -> bool) -> Vec<libc::pid_t> {
     let mut parents: HashMap<libc::pid_t, libc::pid_t> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry
@@ -57,12 +58,11 @@ fn descendants(except: Option<u32>) -> Vec<libc::pid_t> {
         }
     }
     let own = std::process::id() as libc::pid_t;
-    let except = except.map(|pid| pid as libc::pid_t);
     let below = |pid: libc::pid_t| {
         let mut at = pid;
         // No chain of parents is longer than there are processes.
         for _ in 0..parents.len() {
-            if Some(at) == except {
+            if except(at) {
                 return false;
             }
             match parents.get(&at) {
@@ -76,6 +76,12 @@ fn descendants(except: Option<u32>) -> Vec<libc::pid_t> {
     parents.keys().copied().filter(|pid| below(*pid)).collect()
 }
 
+/// Whether this process runs that program.
+pub(super) fn runs(pid: libc::pid_t, program: &Path) -> bool {
+    let runs = fs::read_link(format!("/proc/{pid}/exe"));
+    runs.is_ok_and(|runs| program.canonicalize().is_ok_and(|program| program == runs))
+}
+
 /// The parent, from `/proc/PID/stat`: the second field after the name, which stands in parentheses and
 /// may itself hold some.
 fn parent(pid: libc::pid_t) -> Option<libc::pid_t> {
@@ -85,13 +91,18 @@ fn parent(pid: libc::pid_t) -> Option<libc::pid_t> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::process::{Command, Stdio};
+    use std::sync::Mutex;
 
     use super::*;
 
+    /// Children of the test program are everybody's: one test at a time has some.
+    pub(in crate::session::linux) static CHILDREN: Mutex<()> = Mutex::new(());
+
     #[test]
     fn children_and_their_children_are_found_and_ended() {
+        let _alone = CHILDREN.lock();
         let mut child = Command::new("sh")
             .args(["-c", "trap '' TERM HUP; sleep 60 & sleep 60; true"])
             .stdin(Stdio::null())
@@ -99,13 +110,16 @@ mod tests {
             .unwrap();
         let pid = child.id() as libc::pid_t;
         let start = Instant::now();
-        while descendants(None).len() < 3 && start.elapsed() < Duration::from_secs(10) {
+        while descendants(&|_| false).len() < 3 && start.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(descendants(None).contains(&pid));
-        assert!(descendants(Some(child.id())).is_empty());
-        end_all(None);
+        assert!(descendants(&|_| false).contains(&pid));
+        assert!(descendants(&|other| other == pid).is_empty());
+        let shell = Path::new("/bin/sh");
+        assert!(runs(pid, shell) && !runs(pid, Path::new("/bin/sleep")));
+        assert!(descendants(&|other| runs(other, shell)).is_empty());
+        end_all(|_| false);
         assert!(child.try_wait().is_err() || child.wait().is_ok());
-        assert!(!descendants(None).contains(&pid));
+        assert!(!descendants(&|_| false).contains(&pid));
     }
 }

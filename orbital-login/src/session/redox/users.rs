@@ -18,6 +18,7 @@ const MADE_FOR: &str = "SafeOS account ";
 const GUEST: &str = "SafeOS guest";
 
 /// A user of this computer.
+#[derive(Clone)]
 pub(super) struct Person {
     pub(super) name: String,
     pub(super) uid: u32,

@@ -1,9 +1,17 @@
-//! The facts that SDL does not tell of an X display: the lock of Caps Lock, the size of the screen as it is now, and the keyboard layouts.
+//! The facts that SDL does not tell of an X display: the lock of Caps Lock, the size of the screen as it is now, the keyboard
+//! layouts, and how long nobody has used it.
 //!
 //! What always holds here: the library is the one that SDL uses, taken where it is; where there is none, nothing is told.
 
+mod idle;
+mod lock_key;
+
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::ptr::NonNull;
+use std::time::Duration;
+
+use self::idle::Idle;
+pub(super) use self::lock_key::watch as watch_lock_key;
 
 /// The bit that stands for Caps Lock, whatever key it is on.
 const LOCK: c_uint = 1 << 1;
@@ -69,6 +77,7 @@ pub(super) struct X11 {
     query_pointer: QueryPointer,
     get_geometry: GetGeometry,
     keyboard: Keyboard,
+    idle: Option<Idle>,
 }
 
 /// The functions that ask for the layouts.
@@ -125,6 +134,7 @@ impl X11 {
             query_pointer,
             get_geometry,
             keyboard,
+            idle: Idle::open(),
         })
     }
 
@@ -169,6 +179,11 @@ impl X11 {
             )
         };
         (known != 0 && width > 0 && height > 0).then_some((width, height))
+    }
+
+    /// For how long nobody has used keyboard and pointer, where that is counted.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.idle.as_ref()?.since(self.display, self.root)
     }
 
     /// The keyboard layouts, in the order of their numbers.
