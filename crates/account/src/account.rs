@@ -54,10 +54,22 @@ impl Account {
         there: &Head,
         counter: u64,
     ) -> Result<Head> {
-        let sealed = head::sealed_packet(&newest.chunk)?;
-        self.put_head(
-            store,
-            sealed,
+        let prepared = self.prepare_head(commit, newest, there, counter)?;
+        store.put_chunks(std::slice::from_ref(prepared.chunk()))?;
+        prepared.point(store)
+    }
+
+    /// The first part of [`Account::publish_head_over`], without the store. [`PreparedHead::point`] is the last one, once the
+    /// store has the head's chunk and all that it leads to.
+    pub fn prepare_head(
+        &self,
+        commit: &[u8],
+        newest: &Head,
+        there: &Head,
+        counter: u64,
+    ) -> Result<PreparedHead> {
+        self.prepare(
+            head::sealed_packet(&newest.chunk)?,
             commit.to_vec(),
             Some(there.counter()),
             there.counter().max(counter).saturating_add(1),
@@ -76,6 +88,23 @@ impl Account {
             return Ok(None);
         }
         self.head_of(store, pointer).map(Some)
+    }
+
+    /// The same where the store has told of a newer pointer: without a look-up. One that is not newer is looked up.
+    pub fn fetch_head_told(
+        &self,
+        store: &dyn Store,
+        known: &Head,
+        told: Option<Pointer>,
+    ) -> Result<Option<Head>> {
+        match told {
+            Some(pointer)
+                if pointer.address() == self.address() && pointer.counter() > known.counter() =>
+            {
+                self.head_of(store, pointer).map(Some)
+            }
+            _ => self.fetch_head_after(store, known),
+        }
     }
 
     /// The commit of a head chunk of this account, of any age and from before any change of password.
@@ -135,6 +164,18 @@ impl Account {
         expected: Option<u64>,
         counter: u64,
     ) -> Result<Head> {
+        let prepared = self.prepare(sealed_packet, commit, expected, counter)?;
+        store.put_chunks(std::slice::from_ref(prepared.chunk()))?;
+        prepared.point(store)
+    }
+
+    fn prepare(
+        &self,
+        sealed_packet: &[u8],
+        commit: Vec<u8>,
+        expected: Option<u64>,
+        counter: u64,
+    ) -> Result<PreparedHead> {
         if counter == FINAL_COUNTER {
             return Err(Error::Retired);
         }
@@ -146,12 +187,13 @@ impl Account {
             &commit,
         )?;
         let pointer = Pointer::sign(&self.keys.owner, counter, Target::Chunk(chunk.address()))?;
-        store.put_chunks(std::slice::from_ref(&chunk))?;
-        let pointer = move_pointer(store, pointer, expected)?;
-        Ok(Head {
-            pointer,
-            chunk,
-            commit,
+        Ok(PreparedHead {
+            head: Head {
+                pointer,
+                chunk,
+                commit,
+            },
+            expected,
         })
     }
 
@@ -179,6 +221,28 @@ impl Account {
             pointer,
             chunk,
             commit,
+        })
+    }
+}
+
+/// A head that the pointer does not lead to yet.
+pub struct PreparedHead {
+    head: Head,
+    expected: Option<u64>,
+}
+
+impl PreparedHead {
+    /// The chunk that the store is to have before the pointer moves.
+    pub const fn chunk(&self) -> &Chunk {
+        &self.head.chunk
+    }
+
+    /// Moves the pointer; [`Error::HeadMoved`] if another computer was first.
+    pub fn point(self, store: &dyn Store) -> Result<Head> {
+        let pointer = move_pointer(store, self.head.pointer, self.expected)?;
+        Ok(Head {
+            pointer,
+            ..self.head
         })
     }
 }

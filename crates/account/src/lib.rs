@@ -38,7 +38,7 @@ mod secret_key;
 #[cfg(test)]
 mod tests;
 
-pub use account::Account;
+pub use account::{Account, PreparedHead};
 pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use head::{COMMIT_LEN_MAX, Head};

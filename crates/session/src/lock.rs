@@ -16,6 +16,28 @@ pub(crate) use scheduled::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, 
 #[cfg(feature = "shuttle")]
 pub(crate) use shuttle::thread;
 
+/// Starts a thread that ends before the scope does, if one is to be had.
+#[cfg(not(feature = "shuttle"))]
+pub(crate) fn spawn_scoped<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> std::io::Result<thread::ScopedJoinHandle<'scope, T>> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn_scoped(scope, work)
+}
+
+/// Starts a thread that ends before the scope does.
+#[cfg(feature = "shuttle")]
+pub(crate) fn spawn_scoped<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    _name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> std::io::Result<thread::ScopedJoinHandle<'scope, T>> {
+    Ok(scope.spawn(work))
+}
+
 /// Shuttle's locks with the methods of parking_lot's.
 #[cfg(feature = "shuttle")]
 #[expect(clippy::expect_used, reason = "for tests")]

@@ -67,6 +67,8 @@ impl Packs {
     pub(crate) fn new(store: Arc<dyn Store>, cache: Option<PackCache>, keys: Keys) -> Self {
         let known = Arc::<KnownBlocks>::default();
         let suspects = Arc::<Suspects>::default();
+        let waits = |cache: &PackCache| cache.pinned_bytes() > 0;
+        let uploads = Uploads::new(cache.as_ref().is_some_and(waits));
         let remote = cache.map(|cache| {
             RemotePacks::new(store.clone(), cache, keys, known.clone(), suspects.clone())
         });
@@ -76,7 +78,7 @@ impl Packs {
             known,
             in_use: InUse::default(),
             unpublished: Unpublished::default(),
-            uploads: Uploads::default(),
+            uploads,
             suspects,
             fresh_nodes: Mutex::default(),
             lease: None,
@@ -211,6 +213,18 @@ impl Packs {
         }
         self.uploads
             .run(&*self.store, cache, &waiting, &self.counts, progress)
+    }
+
+    /// The bytes that [`Packs::upload`] would bring to the store.
+    pub(crate) fn upload_bytes(&self, needed: &BTreeSet<Address>) -> Result<u64> {
+        let Some(cache) = self.cache() else {
+            return Ok(0);
+        };
+        let waiting = self.uploads.waiting(cache, needed)?;
+        Ok(waiting
+            .iter()
+            .filter_map(|pack| cache.pinned_len(pack))
+            .sum())
     }
 
     /// Counts records that were put.

@@ -1,6 +1,7 @@
 //! Synchronising: changes here go to the store, and changes of other computers come from there.
 
 mod accompanied;
+mod alongside;
 pub(crate) mod ancestry;
 pub(crate) mod attempt;
 pub(crate) mod background;

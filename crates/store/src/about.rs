@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use safeos_record::Address;
+use safeos_record::{Address, Pointer};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Kind};
@@ -50,10 +50,10 @@ pub struct Failures {
 }
 
 /// The outcome of waiting for a pointer to move.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Watched {
-    /// It has moved, or is said to have.
-    Moved,
+    /// It has moved: to this state, signed by its owner, or, without one, as the store says.
+    Moved(Option<Pointer>),
     /// It is where it was, as far as can be told.
     Same,
     /// This store cannot tell; it is to be asked now and then.

@@ -291,8 +291,9 @@ impl HttpStore {
         if answer.from.status == 304 {
             return Ok(Watched::Same);
         }
-        // The next caller verifies it.
-        Ok(Watched::Moved)
+        // What is no state of this pointer is left to the next one who fetches it.
+        let pointer = answer.read(|bytes| Ok(checked_pointer(*address, Some(&bytes))));
+        Ok(Watched::Moved(pointer?.unwrap_or_default()))
     }
 
     /// A set that gateways call a conflict: with their present pointers.
@@ -396,6 +397,10 @@ impl Store for HttpStore {
             local: false,
             paid: false,
         }
+    }
+
+    fn puts_at_once(&self) -> usize {
+        self.caller.parallel
     }
 
     fn put_chunks(&self, chunks: &[Chunk]) -> Result<()> {

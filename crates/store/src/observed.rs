@@ -120,6 +120,10 @@ impl Store for Observed {
         })
     }
 
+    fn puts_at_once(&self) -> usize {
+        self.0.puts_at_once()
+    }
+
     fn wallet(&self) -> Option<&dyn Wallet> {
         self.0.wallet()
     }

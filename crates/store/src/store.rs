@@ -3,13 +3,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, Pointer};
 
+use crate::upload::in_batches;
 use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Traits, Upload, Wallet, Watched};
-
-/// Chunks put at once where a store has no better way.
-const BATCH: usize = 8;
-/// So many of them are asked for with one call: a long line is not waited for before each batch, and what was there is not
-/// taken for being there much later.
-const ASKED: usize = 8 * BATCH;
 
 /// A place for records. Every method may be called from several threads at once and may block.
 pub trait Store: Send + Sync {
@@ -43,6 +38,11 @@ pub trait Store: Send + Sync {
     /// many: a store that pays for records pays for them together.
     fn upload(&self, addresses: &[Address], from: &dyn Upload) -> Result<()> {
         in_batches(self, addresses, from)
+    }
+
+    /// How many calls of [`Store::put_chunks`] are worth making at once: more than one where each waits for a line.
+    fn puts_at_once(&self) -> usize {
+        1
     }
 
     /// How records are paid for, where they are.
@@ -135,47 +135,4 @@ pub trait Store: Send + Sync {
                 address: *address,
             }))
     }
-}
-
-fn goes_on<S: Store + ?Sized>(store: &S, from: &dyn Upload, stored: u64) -> Result<()> {
-    from.stored(stored);
-    match from.stopped() {
-        true => Err(Error::Stopped {
-            url: store.url().to_owned(),
-        }),
-        false => Ok(()),
-    }
-}
-
-/// Uploads some at a time, those that are not there.
-pub fn in_batches<S: Store + ?Sized>(
-    store: &S,
-    addresses: &[Address],
-    from: &dyn Upload,
-) -> Result<()> {
-    let mut stored = 0;
-    for asked in addresses.chunks(ASKED) {
-        goes_on(store, from, stored)?;
-        let there = store.has_chunks(asked)?;
-        let (there, missing): (Vec<_>, Vec<_>) =
-            asked.iter().zip(there).partition(|(_, there)| *there);
-        let only = |some: Vec<(&Address, bool)>| -> Vec<Address> {
-            some.into_iter().map(|(address, _)| *address).collect()
-        };
-        let (there, missing) = (only(there), only(missing));
-        from.settled(&there);
-        stored += there.len() as u64;
-        for batch in missing.chunks(BATCH) {
-            goes_on(store, from, stored)?;
-            let chunks = from.load_some(batch)?;
-            store.put_chunks(&chunks)?;
-            for chunk in &chunks {
-                from.sent(&chunk.address());
-            }
-            from.settled(batch);
-            stored += batch.len() as u64;
-        }
-    }
-    from.stored(addresses.len() as u64);
-    Ok(())
 }

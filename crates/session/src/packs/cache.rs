@@ -248,6 +248,11 @@ impl PackCache {
         self.shared.index.lock().pinned_bytes
     }
 
+    /// The length of a pinned pack.
+    pub(crate) fn pinned_len(&self, address: &Address) -> Option<u64> {
+        self.shared.index.lock().pinned.get(address).copied()
+    }
+
     /// Makes a pinned pack an ordinary cached one; its length, if it was pinned.
     pub(crate) fn unpin(&self, address: &Address) -> Option<u64> {
         if !self.shared.index.lock().pinned.contains_key(address) {

@@ -56,4 +56,16 @@ impl Cancellation {
     pub(crate) fn still(&self) -> bool {
         !self.0.iter().any(|left| left.load(Ordering::Acquire))
     }
+
+    /// Runs calls of another thread that are given up when those of this one are.
+    pub(crate) fn inherited<T>(&self, calls: impl FnOnce() -> T) -> T {
+        struct Restore(Vec<Arc<AtomicBool>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                LEFT.set(std::mem::take(&mut self.0));
+            }
+        }
+        let _restore = Restore(LEFT.replace(self.0.clone()));
+        calls()
+    }
 }

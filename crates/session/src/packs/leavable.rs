@@ -189,6 +189,10 @@ impl Store for Leavable {
         }
     }
 
+    fn puts_at_once(&self) -> usize {
+        self.store.puts_at_once()
+    }
+
     fn wallet(&self) -> Option<&dyn Wallet> {
         self.store.wallet()
     }

@@ -1,6 +1,7 @@
 //! Packs on their way from this computer's disk to a store elsewhere, and those that a session has brought there.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::lock::Mutex;
 use hashlink::LruCache;
@@ -8,6 +9,7 @@ use safeos_record::{Address, Chunk};
 use safeos_store::{Error as StoreError, Kind, Store, Upload};
 
 use crate::packs::cache::PackCache;
+use crate::packs::cancellation::{self, Cancellation};
 use crate::packs::counts::Counts;
 use crate::{Error, Progress, Result, Step};
 
@@ -20,18 +22,20 @@ pub(super) struct Uploads {
     brought_back: Mutex<HashSet<Address>>,
     /// Packs that this session has brought to a store elsewhere, and may have here.
     own: Mutex<LruCache<Address, ()>>,
-}
-
-impl Default for Uploads {
-    fn default() -> Self {
-        Self {
-            brought_back: Mutex::default(),
-            own: Mutex::new(LruCache::new(OWN_MAX)),
-        }
-    }
+    /// Whether an upload may have been begun and not ended.
+    interrupted: AtomicBool,
 }
 
 impl Uploads {
+    /// `interrupted`: packs of an earlier session wait, and some may have arrived.
+    pub(super) fn new(interrupted: bool) -> Self {
+        Self {
+            brought_back: Mutex::default(),
+            own: Mutex::new(LruCache::new(OWN_MAX)),
+            interrupted: AtomicBool::new(interrupted),
+        }
+    }
+
     /// The packs that wait for their upload, and are `needed` or were brought back.
     pub(super) fn waiting(
         &self,
@@ -67,11 +71,18 @@ impl Uploads {
             counts,
             progress,
             total: waiting.len() as u64,
+            may_be_there: self.interrupted.swap(true, Ordering::Relaxed)
+                || !self.brought_back.lock().is_empty(),
+            cancellation: cancellation::cancellation(),
         };
-        store.upload(waiting, &batch).map_err(|error| match error {
+        let uploaded = store.upload(waiting, &batch).map_err(|error| match error {
             StoreError::Stopped { .. } if progress.stopped() => Error::Stopped,
             error => error.into(),
-        })
+        });
+        if uploaded.is_ok() {
+            self.interrupted.store(false, Ordering::Relaxed);
+        }
+        uploaded
     }
 
     /// The packs that this session has brought to the store.
@@ -108,6 +119,9 @@ struct Waiting<'a> {
     counts: &'a Counts,
     progress: &'a dyn Progress,
     total: u64,
+    may_be_there: bool,
+    /// Of the thread that uploads.
+    cancellation: Option<Cancellation>,
 }
 
 impl Upload for Waiting<'_> {
@@ -138,5 +152,16 @@ impl Upload for Waiting<'_> {
 
     fn stopped(&self) -> bool {
         self.progress.stopped()
+    }
+
+    fn may_be_there(&self) -> bool {
+        self.may_be_there
+    }
+
+    fn in_thread(&self, work: &mut dyn FnMut()) {
+        match &self.cancellation {
+            Some(cancellation) => cancellation.inherited(work),
+            None => work(),
+        }
     }
 }

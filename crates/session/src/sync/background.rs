@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::precise;
 use crate::packs::cancellation;
+use crate::sync::alongside::alongside;
 use crate::sync::news::HELD;
 use crate::sync::synchronizer::Synchronizer;
 use crate::worktree::home::Home;
@@ -134,6 +135,11 @@ impl Progress for Stop {
 }
 
 impl Stop {
+    /// Has the threads look at once.
+    fn wake(&self) {
+        self.0.1.notify_all();
+    }
+
     /// Waits; `true` when it is time to end.
     fn wait(&self, time: Duration) -> bool {
         let stopped = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -210,7 +216,7 @@ fn keeper(sync: &Weak<Synchronizer>, stop: &Stop) {
 
 /// Waits for changes of other computers, where the store announces them.
 fn listener(sync: &Weak<Synchronizer>, stop: &Stop) {
-    let counter = |sync: &Weak<Synchronizer>| Some(sync.upgrade()?.facts.lock().counter);
+    let counter = |sync: &Weak<Synchronizer>| Some(sync.upgrade()?.facts.lock().pointer.counter());
     let mut pause = TICK;
     while !stop.wait(pause) {
         let Some((store, address)) = sync.upgrade().map(|sync| {
@@ -225,6 +231,9 @@ fn listener(sync: &Weak<Synchronizer>, stop: &Stop) {
             return;
         };
         pause = sync.news.heard(&answer, seen, now);
+        if sync.news.has_moved() {
+            stop.wake();
+        }
     }
 }
 
@@ -292,7 +301,12 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
         if changes != seen {
             seen = changes;
             last_change = now;
-            first_change.get_or_insert(now);
+            if first_change.replace(first_change.unwrap_or(now)).is_none() {
+                // While more is waited for, others are told that this computer is at work; publishing says what stands in the way.
+                if home.packs().is_remote() && !paid {
+                    drop(alongside(|| sync.look_ahead(), || home.packs().hold()));
+                }
+            }
         }
         let (quiet, latest) = match published {
             _ if paid => (PAID_QUIET, PAID_LATEST),
@@ -320,7 +334,6 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
         }
         if (due || look) && now >= pause.until {
             looked = now;
-            sync.news.taken();
             match sync.publish_quietly(stop) {
                 Ok(_) => {
                     if due {

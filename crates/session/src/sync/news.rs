@@ -1,8 +1,9 @@
 //! A store's announcements of other computers' changes, so that it need not be asked all the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use safeos_record::Pointer;
 use safeos_store::{Error, Watched};
 
 /// How long a store is waited for with one request. Proxies end what is silent for a minute.
@@ -13,13 +14,19 @@ const AFTER_MOVE: Duration = Duration::from_millis(500);
 const AFTER_NONE: Duration = Duration::from_millis(250);
 /// After a failure, and where what has moved is not fetched.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// So long after a look a publish needs none: no longer than a publish takes by itself.
+const FRESH: Duration = Duration::from_secs(3);
 /// A store that cannot tell may be served by another program some day.
 const AFTER_UNABLE: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 pub(crate) struct News {
     moved: AtomicBool,
+    /// The state that it moved to, where the store has said it.
+    pointer: crate::lock::Mutex<Option<Pointer>>,
     told: AtomicBool,
+    /// When the pointer was found to be where this computer knows it to be.
+    looked: crate::lock::Mutex<Option<Instant>>,
     /// The counter at which the pointer was said to have moved last.
     last: crate::lock::Mutex<Option<u64>>,
 }
@@ -35,20 +42,33 @@ impl News {
         self.moved.load(Ordering::Relaxed)
     }
 
-    /// It is being looked at.
-    pub(crate) fn taken(&self) {
+    /// The pointer was looked at and has not moved.
+    pub(crate) fn looked(&self) {
+        *self.looked.lock() = Some(Instant::now());
+    }
+
+    /// Whether it was looked at just now.
+    pub(crate) fn is_fresh(&self) -> bool {
+        let looked = *self.looked.lock();
+        looked.is_some_and(|when| when.elapsed() < FRESH)
+    }
+
+    /// It is being looked at. Returns the pointer's state that the store has told, if it has.
+    pub(crate) fn take(&self) -> Option<Pointer> {
         self.moved.store(false, Ordering::Relaxed);
+        self.pointer.lock().take()
     }
 
     /// Takes an answer of the store, given after the pointer was seen at the counter `seen`; it is at `now` for this
     /// computer. Returns how long the store is left alone then.
     pub(crate) fn heard(&self, answer: &Result<Watched, Error>, seen: u64, now: u64) -> Duration {
-        let is_told = matches!(answer, Ok(Watched::Moved | Watched::Same));
+        let is_told = matches!(answer, Ok(Watched::Moved(_) | Watched::Same));
         self.told.store(is_told, Ordering::Relaxed);
         match answer {
             // It was this computer itself, or it was looked at meanwhile.
-            Ok(Watched::Moved) if seen != now => Duration::ZERO,
-            Ok(Watched::Moved) => {
+            Ok(Watched::Moved(_)) if seen != now => Duration::ZERO,
+            Ok(Watched::Moved(pointer)) => {
+                self.pointer.lock().clone_from(pointer);
                 self.moved.store(true, Ordering::Relaxed);
                 let before = self.last.lock().replace(seen);
                 if before == Some(seen) {
@@ -71,14 +91,14 @@ mod tests {
     #[test]
     fn what_others_publish_is_looked_at_and_not_what_this_computer_does() {
         let news = News::default();
-        assert_eq!(news.heard(&Ok(Watched::Moved), 3, 4), Duration::ZERO);
+        assert_eq!(news.heard(&Ok(Watched::Moved(None)), 3, 4), Duration::ZERO);
         assert!(!news.has_moved() && news.is_told());
-        assert_eq!(news.heard(&Ok(Watched::Moved), 4, 4), AFTER_MOVE);
+        assert_eq!(news.heard(&Ok(Watched::Moved(None)), 4, 4), AFTER_MOVE);
         assert!(news.has_moved());
-        news.taken();
+        assert_eq!(news.take(), None);
         assert!(!news.has_moved());
         // It could not be merged: the store says so again, at once.
-        assert_eq!(news.heard(&Ok(Watched::Moved), 4, 4), AFTER_FAILURE);
+        assert_eq!(news.heard(&Ok(Watched::Moved(None)), 4, 4), AFTER_FAILURE);
         assert!(news.has_moved());
     }
 

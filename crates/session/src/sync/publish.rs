@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use safeos_account::{Error as AccountError, Head};
+use safeos_account::{Error as AccountError, Head, PreparedHead};
 use safeos_record::{Address, Chunk};
 use safeos_telemetry::metrics::{SESSIONS, Work};
 use safeos_telemetry::{event, failpoint, span};
@@ -20,6 +20,7 @@ use safeos_tree::{
 use crate::clock::precise;
 use crate::local::Seen;
 use crate::packs::Packs;
+use crate::sync::alongside::alongside;
 use crate::sync::publisher::Publisher;
 use crate::sync::sync_base::{Ours, SyncBase};
 use crate::time::utc;
@@ -77,13 +78,20 @@ impl Publisher<'_> {
             });
         };
         let mut moved = None;
+        let mut look = self.is_to_look(sync_base);
         for _ in 0..TRIES_MAX {
             if progress.stopped() {
                 return Err(Error::Stopped);
             }
-            say("looking for changes of other computers");
             failpoint!("publish: looking for others", Error::injected);
-            if let Some(theirs) = self.account.fetch_head_after(store, &sync_base.head)? {
+            let theirs = if look {
+                say("looking for changes of other computers");
+                let told = self.sync.news.take();
+                self.account.fetch_head_told(store, &sync_base.head, told)?
+            } else {
+                None
+            };
+            if let Some(theirs) = theirs {
                 say("merging");
                 self.sync.flush();
                 published.conflicts.extend(self.absorb(sync_base, theirs)?);
@@ -92,10 +100,7 @@ impl Publisher<'_> {
                 self.sync.home.packs().upload(&BTreeSet::new(), progress)?;
             }
             moved = None;
-            if sync_base.apart.is_none()
-                && self.sync.home.changes() == sync_base.changes
-                && self.sync.home.is_flushed()
-            {
+            if !self.has_changes(sync_base) {
                 break;
             }
             say("packing");
@@ -106,6 +111,7 @@ impl Publisher<'_> {
                     break;
                 }
             }
+            look = true;
         }
         // Others were faster each time: nothing is published, and that is to be known.
         if let Some(moved) = moved {
@@ -115,6 +121,19 @@ impl Publisher<'_> {
         published.records = after.0 - before.0;
         published.bytes = after.1 - before.1;
         Ok(published)
+    }
+
+    fn has_changes(&self, sync_base: &SyncBase) -> bool {
+        sync_base.apart.is_some()
+            || self.sync.home.changes() != sync_base.changes
+            || !self.sync.home.is_flushed()
+    }
+
+    /// Whether others' changes are to be looked for before anything is packed: where that was done just now, and there is
+    /// something to publish, the pointer says it as it is moved.
+    fn is_to_look(&self, sync_base: &SyncBase) -> bool {
+        let news = &self.sync.news;
+        !news.is_fresh() || news.has_moved() || !self.has_changes(sync_base)
     }
 
     /// The same, and the stage then has no earlier frames: they are published even where nothing that a
@@ -170,9 +189,7 @@ impl Publisher<'_> {
             if !self.see_that_all_is_there(sync_base, &tree, &new)? {
                 continue;
             }
-            failpoint!("publish: uploading", Error::injected);
-            home.packs().upload(&new.all(), progress)?;
-            failpoint!("publish: uploaded", Error::injected);
+            let new = new.all();
             let mut parents = vec![sync_base.head.address()];
             parents.extend(sync_base.merged.filter(|merged| !parents.contains(merged)));
             let commit = Commit {
@@ -181,11 +198,16 @@ impl Publisher<'_> {
                 parents,
                 stage: home.stage().id(),
                 stage_segment: segment,
-                added_bytes: home.packs().counted().1 - sync_base.bytes,
+                added_bytes: home.packs().counted().1 + home.packs().upload_bytes(&new)?
+                    - sync_base.bytes,
                 totals: tree.totals(),
                 root,
             };
-            let head = self.set_head(sync_base, &commit.encode())?;
+            let head = self.prepare_head(sync_base, &commit.encode())?;
+            failpoint!("publish: uploading", Error::injected);
+            self.upload(&new, &head, progress)?;
+            failpoint!("publish: uploaded", Error::injected);
+            let head = head.point(home.packs().store())?;
             failpoint!("publish: the head is set", Error::injected);
             home.packs().count(std::slice::from_ref(head.chunk()));
             self.moved(sync_base, head, tree, changes)?;
@@ -198,15 +220,36 @@ impl Publisher<'_> {
         ))
     }
 
-    fn set_head(&self, sync_base: &SyncBase, commit: &[u8]) -> Result<Head> {
-        let (account, store) = (&self.account, self.sync.home.packs().store());
-        Ok(match &sync_base.apart {
-            None => account.publish_head(store, commit, &sync_base.head)?,
-            Some(apart) => {
-                let (newest, counter) = (&apart.newest, apart.counter);
-                account.publish_head_over(store, commit, newest, &sync_base.head, counter)?
-            }
-        })
+    fn prepare_head(&self, sync_base: &SyncBase, commit: &[u8]) -> Result<PreparedHead> {
+        let (newest, counter) = match &sync_base.apart {
+            None => (&sync_base.head, 0),
+            Some(apart) => (&apart.newest, apart.counter),
+        };
+        let account = &self.account;
+        Ok(account.prepare_head(commit, newest, &sync_base.head, counter)?)
+    }
+
+    /// Brings to the store all that the pointer will lead to. Over a line the packs and the head's chunk are on their way
+    /// at once.
+    fn upload(
+        &self,
+        new: &BTreeSet<Address>,
+        head: &PreparedHead,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let packs = self.sync.home.packs();
+        let put_head = || {
+            let chunk = std::slice::from_ref(head.chunk());
+            Ok::<_, Error>(packs.store().put_chunks(chunk)?)
+        };
+        let traits = packs.store().traits();
+        // Where it is paid for, a head whose packs do not arrive would be paid for in vain.
+        if traits.paid || traits.local || new.is_empty() {
+            packs.upload(new, progress)?;
+            return put_head();
+        }
+        let (put, uploaded) = alongside(put_head, || packs.upload(new, progress));
+        uploaded.and(put)
     }
 
     /// Whether anything a person can see differs.

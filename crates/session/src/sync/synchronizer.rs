@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::lock::{Mutex, MutexGuard, RwLock};
 use safeos_account::Account;
+use safeos_record::Pointer;
 use safeos_tree::Commit;
 
 use crate::computer::computer;
@@ -58,7 +59,7 @@ impl Drop for Leave<'_> {
 pub(crate) struct Facts {
     /// The newest head, and the counter of the pointer to it.
     pub(crate) newest: Snapshot,
-    pub(crate) counter: u64,
+    pub(crate) pointer: Pointer,
     pub(crate) published: Nanos,
     changes: u64,
     pub(crate) offline: bool,
@@ -74,7 +75,7 @@ impl Facts {
                 computer: commit.computer,
                 added_bytes: commit.added_bytes,
             },
-            counter: sync_base.head.counter(),
+            pointer: sync_base.head.pointer().clone(),
             published: Nanos::from(commit.time),
             changes: sync_base.changes,
             offline,
@@ -215,6 +216,16 @@ impl Synchronizer {
         let is_there = !matches!(answer, Err(error) if error.is_away());
         self.facts.lock().offline = !is_there;
         is_there
+    }
+
+    /// Looks for others' changes while this computer's own are waited for, so that publishing need not.
+    pub(crate) fn look_ahead(&self) {
+        let address = self.account.read().address();
+        let there = self.home.packs().store().get_pointer(&address);
+        let known = &self.facts.lock().pointer;
+        if there.is_ok_and(|there| there.as_ref() == Some(known)) {
+            self.news.looked();
+        }
     }
 
     /// Shows this as what was published last.
