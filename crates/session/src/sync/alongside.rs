@@ -21,7 +21,7 @@ where
         })
     };
     thread::scope(|scope| {
-        let helper = spawn_scoped(scope, "alongside", &run).ok();
+        let helper = spawn_scoped(scope, "alongside", run).ok();
         let own = own();
         let done = match helper.map(thread::ScopedJoinHandle::join) {
             Some(Ok(done)) => done,

@@ -290,7 +290,9 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
     let mut rested = Instant::now();
     let mut published: Option<Instant> = None;
     let mut pause = Pause::new(Instant::now());
-    while !stop.wait(TICK) {
+    let mut tick = TICK;
+    while !stop.wait(tick) {
+        tick = TICK;
         let Some(sync) = sync.upgrade() else {
             return;
         };
@@ -305,6 +307,7 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
                 // While more is waited for, others are told that this computer is at work; publishing says what stands in the way.
                 if home.packs().is_remote() && !paid {
                     drop(alongside(|| sync.look_ahead(), || home.packs().hold()));
+                    tick = Duration::ZERO;
                 }
             }
         }
