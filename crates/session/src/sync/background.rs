@@ -37,6 +37,9 @@ const PAID_BYTES: u64 = 256 << 20;
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// … and where it tells of them by itself.
 const LOOK_TOLD_EVERY: Duration = Duration::from_secs(60);
+/// So long after the pointer was looked at a publish that nobody has asked for does not look again: no longer than it takes
+/// by itself until it moves the pointer.
+const FRESH: Duration = Duration::from_secs(3);
 /// After a failure the next try waits from this …
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 /// … up to this.
@@ -290,6 +293,7 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
     let mut rested = Instant::now();
     let mut published: Option<Instant> = None;
     let mut pause = Pause::new(Instant::now());
+    let mut looked_ahead: Option<Instant> = None;
     let mut tick = TICK;
     while !stop.wait(tick) {
         tick = TICK;
@@ -306,7 +310,9 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
             if first_change.replace(first_change.unwrap_or(now)).is_none() {
                 // While more is waited for, others are told that this computer is at work; publishing says what stands in the way.
                 if home.packs().is_remote() && !paid {
-                    drop(alongside(|| sync.look_ahead(), || home.packs().hold()));
+                    let (is_newest, _) =
+                        alongside(|| sync.is_newest_there(), || home.packs().hold());
+                    looked_ahead = is_newest.then(Instant::now);
                     tick = Duration::ZERO;
                 }
             }
@@ -337,7 +343,9 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
         }
         if (due || look) && now >= pause.until {
             looked = now;
-            match sync.publish_quietly(stop) {
+            let ahead = looked_ahead.take();
+            let is_newest = ahead.is_some_and(|when| when.elapsed() < FRESH);
+            match sync.publish_quietly(is_newest, stop) {
                 Ok(_) => {
                     if due {
                         published = Some(Instant::now());

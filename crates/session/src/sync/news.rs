@@ -1,7 +1,7 @@
 //! A store's announcements of other computers' changes, so that it need not be asked all the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use safeos_record::Pointer;
 use safeos_store::{Error, Watched};
@@ -14,8 +14,6 @@ const AFTER_MOVE: Duration = Duration::from_millis(500);
 const AFTER_NONE: Duration = Duration::from_millis(250);
 /// After a failure, and where what has moved is not fetched.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
-/// So long after a look a publish needs none: no longer than a publish takes by itself.
-const FRESH: Duration = Duration::from_secs(3);
 /// A store that cannot tell may be served by another program some day.
 const AFTER_UNABLE: Duration = Duration::from_secs(600);
 
@@ -25,8 +23,6 @@ pub(crate) struct News {
     /// The state that it moved to, where the store has said it.
     pointer: crate::lock::Mutex<Option<Pointer>>,
     told: AtomicBool,
-    /// When the pointer was found to be where this computer knows it to be.
-    looked: crate::lock::Mutex<Option<Instant>>,
     /// The counter at which the pointer was said to have moved last.
     last: crate::lock::Mutex<Option<u64>>,
 }
@@ -40,17 +36,6 @@ impl News {
     /// Whether others have published something that was not looked at.
     pub(crate) fn has_moved(&self) -> bool {
         self.moved.load(Ordering::Relaxed)
-    }
-
-    /// The pointer was looked at and has not moved.
-    pub(crate) fn looked(&self) {
-        *self.looked.lock() = Some(Instant::now());
-    }
-
-    /// Whether it was looked at just now.
-    pub(crate) fn is_fresh(&self) -> bool {
-        let looked = *self.looked.lock();
-        looked.is_some_and(|when| when.elapsed() < FRESH)
     }
 
     /// It is being looked at. Returns the pointer's state that the store has told, if it has.

@@ -47,9 +47,20 @@ impl Publisher<'_> {
         sync_base: &mut SyncBase,
         progress: &dyn Progress,
     ) -> Result<Published> {
+        self.publish_newest(sync_base, false, progress)
+    }
+
+    /// The same; where the pointer was looked at just now and has not moved (`is_newest`), and there is something to publish, it
+    /// is not looked at again before it is moved.
+    pub(crate) fn publish_newest(
+        &self,
+        sync_base: &mut SyncBase,
+        is_newest: bool,
+        progress: &dyn Progress,
+    ) -> Result<Published> {
         let _span = span!(INFO, "publish");
         let started = Instant::now();
-        let outcome = self.publish_now(sync_base, progress);
+        let outcome = self.publish_now(sync_base, is_newest, progress);
         SESSIONS.worked(Work::Publish, outcome.is_ok(), started.elapsed());
         match &outcome {
             Ok(published) => event!(
@@ -65,7 +76,12 @@ impl Publisher<'_> {
         outcome
     }
 
-    fn publish_now(&self, sync_base: &mut SyncBase, progress: &dyn Progress) -> Result<Published> {
+    fn publish_now(
+        &self,
+        sync_base: &mut SyncBase,
+        is_newest: bool,
+        progress: &dyn Progress,
+    ) -> Result<Published> {
         let store = self.sync.home.packs().store();
         let before = self.sync.home.packs().counted();
         let mut published = Published::default();
@@ -78,7 +94,10 @@ impl Publisher<'_> {
             });
         };
         let mut moved = None;
-        let mut look = self.is_to_look(sync_base);
+        let mut look = !is_newest
+            || sync_base.apart.is_some()
+            || self.sync.news.has_moved()
+            || !self.has_changes(sync_base);
         for _ in 0..TRIES_MAX {
             if progress.stopped() {
                 return Err(Error::Stopped);
@@ -127,13 +146,6 @@ impl Publisher<'_> {
         sync_base.apart.is_some()
             || self.sync.home.changes() != sync_base.changes
             || !self.sync.home.is_flushed()
-    }
-
-    /// Whether others' changes are to be looked for before anything is packed: where that was done just now, and there is
-    /// something to publish, the pointer says it as it is moved.
-    fn is_to_look(&self, sync_base: &SyncBase) -> bool {
-        let news = &self.sync.news;
-        !news.is_fresh() || news.has_moved() || !self.has_changes(sync_base)
     }
 
     /// The same, and the stage then has no earlier frames: they are published even where nothing that a

@@ -29,9 +29,18 @@ impl Synchronizer {
         self.backlog.failed(error, self.home.packs().counted().0);
     }
 
-    /// The same without a waiting caller.
-    pub(crate) fn publish_quietly(&self, progress: &dyn Progress) -> Result<Published> {
-        self.unaccompanied(progress, |told| self.publish_in_line(told))
+    /// The same without a waiting caller. `is_newest`: the pointer was looked at just now, and has not moved.
+    pub(crate) fn publish_quietly(
+        &self,
+        is_newest: bool,
+        progress: &dyn Progress,
+    ) -> Result<Published> {
+        self.unaccompanied(progress, |told| {
+            let mut sync_base = self.sync_base(told)?;
+            self.publish_from(&mut sync_base, |publisher, sync_base| {
+                publisher.publish_newest(sync_base, is_newest, told)
+            })
+        })
     }
 
     pub(crate) fn publish_in_line(&self, told: &Told<'_>) -> Result<Published> {

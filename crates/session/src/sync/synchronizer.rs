@@ -218,14 +218,12 @@ impl Synchronizer {
         is_there
     }
 
-    /// Looks for others' changes while this computer's own are waited for, so that publishing need not.
-    pub(crate) fn look_ahead(&self) {
+    /// Whether the pointer is where this computer knows it to be: looked at while more changes are waited for.
+    pub(crate) fn is_newest_there(&self) -> bool {
         let address = self.account.read().address();
         let there = self.home.packs().store().get_pointer(&address);
         let known = &self.facts.lock().pointer;
-        if there.is_ok_and(|there| there.as_ref() == Some(known)) {
-            self.news.looked();
-        }
+        there.is_ok_and(|there| there.as_ref() == Some(known))
     }
 
     /// Shows this as what was published last.
