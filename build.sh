@@ -468,7 +468,7 @@ run_tests() {
     # All at once: built by themselves, the programs would have other features of the same crates and be built twice.
     cargo build --workspace --bins --tests $(window_feature) --locked || return 1
     # The programs that the tests of mounted homes start.
-    SAFEOS_BIN=$CARGO_TARGET_DIR/debug tests/run --workspace $(window_feature) --locked -- "${ignored[@]}" 2>&1
+    SAFEOS_BIN=$CARGO_TARGET_DIR/debug SAFEOS_TEST_LIMIT=$((${#ignored[@]} > 0 ? 6000 : 1500)) tests/run --workspace $(window_feature) --locked -- "${ignored[@]}" 2>&1
 }
 
 # What `image` and `qemu` do to a tree, with a tree made for it.

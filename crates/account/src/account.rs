@@ -101,7 +101,13 @@ impl Account {
             Some(pointer)
                 if pointer.address() == self.address() && pointer.counter() > known.counter() =>
             {
-                self.head_of(store, pointer).map(Some)
+                // Its chunk may be gone since: a newer state has replaced it, or the store was put back.
+                match self.head_of(store, pointer) {
+                    Err(Error::Store(StoreError::Missing { .. })) => {
+                        self.fetch_head_after(store, known)
+                    }
+                    head => head.map(Some),
+                }
             }
             _ => self.fetch_head_after(store, known),
         }

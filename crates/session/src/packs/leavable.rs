@@ -21,8 +21,8 @@ use crate::packs::cancellation;
 
 /// How often it is asked whether a call is still wanted.
 const LISTEN_EVERY: Duration = Duration::from_millis(50);
-/// Calls that were left and have not ended. Each may hold the packs of one batch.
-const LEFT_MAX: usize = 8;
+/// Calls that were left and have not ended. Each may hold a pack, and an upload that is left leaves several at once.
+const LEFT_MAX: usize = 64;
 /// The same of all sign-ins together, whose calls are small: who stops and tries again is not kept out soon.
 const OPENING_LEFT_MAX: usize = 32;
 

@@ -65,6 +65,9 @@ impl Uploads {
         counts: &Counts,
         progress: &dyn Progress,
     ) -> Result<()> {
+        if waiting.is_empty() {
+            return Ok(());
+        }
         let batch = Waiting {
             uploads: self,
             cache,

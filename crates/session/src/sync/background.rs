@@ -37,9 +37,6 @@ const PAID_BYTES: u64 = 256 << 20;
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// … and where it tells of them by itself.
 const LOOK_TOLD_EVERY: Duration = Duration::from_secs(60);
-/// So long after the pointer was looked at a publish that nobody has asked for does not look again: no longer than it takes
-/// by itself until it moves the pointer.
-const FRESH: Duration = Duration::from_secs(3);
 /// After a failure the next try waits from this …
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 /// … up to this.
@@ -343,9 +340,7 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
         }
         if (due || look) && now >= pause.until {
             looked = now;
-            let ahead = looked_ahead.take();
-            let is_newest = ahead.is_some_and(|when| when.elapsed() < FRESH);
-            match sync.publish_quietly(is_newest, stop) {
+            match sync.publish_quietly(looked_ahead.take(), stop) {
                 Ok(_) => {
                     if due {
                         published = Some(Instant::now());

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use safeos_account::{Error as AccountError, Head, PreparedHead};
 use safeos_record::{Address, Chunk};
@@ -37,6 +37,21 @@ const FLUSHES_MAX: usize = 4;
 /// How often a tree is sealed of which the store has lost nodes.
 const SEALS_MAX: usize = 3;
 
+/// A head's chunk that was put longer ago is put again before the pointer moves.
+const HEAD_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// What is known of the account's pointer before a publish.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing that may be relied on: it is looked up.
+    Nothing,
+    /// What the store has told since is true enough.
+    Told,
+    /// The same, and it was looked at just now and had not moved: where there is something to publish, it is looked at again
+    /// only when it is moved.
+    NotMoved,
+}
+
 /// The problem that is reported when noting fails.
 const NOTING: &str = "noting on this computer what is published";
 
@@ -47,20 +62,19 @@ impl Publisher<'_> {
         sync_base: &mut SyncBase,
         progress: &dyn Progress,
     ) -> Result<Published> {
-        self.publish_newest(sync_base, false, progress)
+        self.publish_told(sync_base, Known::Nothing, progress)
     }
 
-    /// The same; where the pointer was looked at just now and has not moved (`is_newest`), and there is something to publish, it
-    /// is not looked at again before it is moved.
-    pub(crate) fn publish_newest(
+    /// The same where something is known of the pointer. A person who asks for a publish has the store looked at.
+    pub(crate) fn publish_told(
         &self,
         sync_base: &mut SyncBase,
-        is_newest: bool,
+        known: Known,
         progress: &dyn Progress,
     ) -> Result<Published> {
         let _span = span!(INFO, "publish");
         let started = Instant::now();
-        let outcome = self.publish_now(sync_base, is_newest, progress);
+        let outcome = self.publish_now(sync_base, known, progress);
         SESSIONS.worked(Work::Publish, outcome.is_ok(), started.elapsed());
         match &outcome {
             Ok(published) => event!(
@@ -79,7 +93,7 @@ impl Publisher<'_> {
     fn publish_now(
         &self,
         sync_base: &mut SyncBase,
-        is_newest: bool,
+        known: Known,
         progress: &dyn Progress,
     ) -> Result<Published> {
         let store = self.sync.home.packs().store();
@@ -94,7 +108,7 @@ impl Publisher<'_> {
             });
         };
         let mut moved = None;
-        let mut look = !is_newest
+        let mut look = known != Known::NotMoved
             || sync_base.apart.is_some()
             || self.sync.news.has_moved()
             || !self.has_changes(sync_base);
@@ -106,6 +120,7 @@ impl Publisher<'_> {
             let theirs = if look {
                 say("looking for changes of other computers");
                 let told = self.sync.news.take();
+                let told = told.filter(|_| known != Known::Nothing);
                 self.account.fetch_head_told(store, &sync_base.head, told)?
             } else {
                 None
@@ -260,8 +275,14 @@ impl Publisher<'_> {
             packs.upload(new, progress)?;
             return put_head();
         }
+        let began = Instant::now();
         let (put, uploaded) = alongside(put_head, || packs.upload(new, progress));
-        uploaded.and(put)
+        uploaded.and(put)?;
+        // A store may have been put back since, and the pointer that the backup has may be the one that is known.
+        match began.elapsed() > HEAD_AGE_MAX {
+            true => put_head(),
+            false => Ok(()),
+        }
     }
 
     /// Whether anything a person can see differs.

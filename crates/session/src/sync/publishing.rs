@@ -1,15 +1,21 @@
 //! When a synchronizer publishes, and the consequences.
 
+use std::time::{Duration, Instant};
+
 use safeos_account::{Account, Head};
 use safeos_store::Store;
 
 use crate::clock::precise;
 use crate::sync::attempt::Told;
+use crate::sync::publish::Known;
 use crate::sync::publisher::Publisher;
 use crate::sync::sync_base::SyncBase;
 use crate::sync::synchronizer::Synchronizer;
 use crate::{Error, Progress, Published, Result};
 
+/// So long after the pointer was looked at a publish that nobody has asked for does not look again: no longer than it takes
+/// by itself until it moves the pointer.
+const FRESH: Duration = Duration::from_secs(3);
 /// How often what changes the account's packet is tried again when other computers publish meanwhile.
 const NEWEST_TRIES_MAX: usize = 32;
 
@@ -29,16 +35,22 @@ impl Synchronizer {
         self.backlog.failed(error, self.home.packs().counted().0);
     }
 
-    /// The same without a waiting caller. `is_newest`: the pointer was looked at just now, and has not moved.
+    /// The same without a waiting caller. `looked`: when the pointer was seen to be where this computer knows it to be.
     pub(crate) fn publish_quietly(
         &self,
-        is_newest: bool,
+        looked: Option<Instant>,
         progress: &dyn Progress,
     ) -> Result<Published> {
         self.unaccompanied(progress, |told| {
             let mut sync_base = self.sync_base(told)?;
             self.publish_from(&mut sync_base, |publisher, sync_base| {
-                publisher.publish_newest(sync_base, is_newest, told)
+                let is_fresh = looked.is_some_and(|when| when.elapsed() < FRESH);
+                let known = if is_fresh {
+                    Known::NotMoved
+                } else {
+                    Known::Told
+                };
+                publisher.publish_told(sync_base, known, told)
             })
         })
     }

@@ -88,7 +88,7 @@ impl Computer {
     }
 
     fn publish(&self) {
-        self.session.sync.publish_quietly(false, &()).unwrap();
+        self.session.sync.publish_quietly(None, &()).unwrap();
     }
 
     /// The state folder and store after a crash at this moment.
