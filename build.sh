@@ -396,6 +396,22 @@ section() {
     fi
 }
 
+# beside TITLE COMMAND…: starts what `section TITLE joined TITLE` prints later, when it has ended.
+beside_work=
+beside() {
+    local title=$1
+    shift
+    { "$@" && echo 0 || echo 1; } >"$beside_work/$title" 2>&1 &
+    echo $! >"$beside_work/$title.process"
+}
+joined() {
+    local output=$beside_work/$1
+    # A section is a pipe's process, whose children these are not.
+    while kill -0 "$(<"$output.process")" 2>/dev/null; do sleep 0.5; done
+    sed '$d' "$output"
+    [ "$(tail -n 1 "$output")" = 0 ]
+}
+
 scripts=(build.sh .ci/run tests/run recipes/redox.sh recipes/image.sh recipes/patches.sh recipes/qemu.sh recipes/guest.sh tests/image/run tests/qemu/cc)
 check_scripts() {
     local script
@@ -439,20 +455,24 @@ smoke_fuzz() {
     flags+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
     RUSTFLAGS=$flags cargo build --release --locked --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$folder" || return 1
     out=$(mktemp -d)
-    for target in fuzz/fuzz_targets/*.rs; do
-        target=$(basename "$target" .rs)
-        mkdir "$out/$target"
-        if "$folder/$host/release/$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=1024 -malloc_limit_mb=64 \
-            -timeout=10 -max_len=65536 -artifact_prefix="$out/$target-" "$out/$target" >"$out/$target.log" 2>&1; then
-            echo "fuzz target $target: $(grep -o 'Done [0-9]* runs' "$out/$target.log" || true)"
-        else
-            tail -n 40 "$out/$target.log"
-            echo "fuzz target $target: FAILED; the input is kept in $out"
-            return 1
-        fi
-    done
+    for target in fuzz/fuzz_targets/*.rs; do basename "$target" .rs; done |
+        xargs -P "$(nproc)" -I TARGET bash -c 'smoke_fuzz_one "$@"' _ "$folder/$host/release/TARGET" "$out" TARGET "$fuzz_seconds" || return 1
     rm -rf "$out"
 }
+smoke_fuzz_one() {
+    local program=$1 out=$2 target=$3 seconds=$4
+    mkdir "$out/$target"
+    if "$program" -max_total_time="$seconds" -rss_limit_mb=1024 -malloc_limit_mb=64 -timeout=10 -max_len=65536 \
+        -artifact_prefix="$out/$target-" "$out/$target" >"$out/$target.log" 2>&1; then
+        echo "fuzz target $target: $(grep -o 'Done [0-9]* runs' "$out/$target.log" || true)"
+    else
+        tail -n 40 "$out/$target.log"
+        echo "fuzz target $target: FAILED; the input is kept in $out"
+        # xargs starts no other.
+        return 255
+    fi
+}
+export -f smoke_fuzz_one
 
 # The threads of a session in many orders: ORDERS of each test.
 interleavings() {
@@ -491,17 +511,19 @@ test_all() {
     setup_anvil
     # Nothing of the user's own sessions reaches the tests.
     unset SAFE_STATE SAFE_STORE SAFE_MOUNT SAFE_TOKEN_FILE SAFE_CA_FILE SAFE_WALLET_KEY_FILE SAFE_SPEND_MAX SAFE_NODE SAFE_PASSWORD_FILE SAFE_NEW_PASSWORD_FILE SAFE_SECRET_KEY_FILE
-    log=$(mktemp)
-    trap 'rm -f "$log"' EXIT
+    log=$(mktemp) beside_work=$(mktemp -d)
+    trap 'rm -rf "$log" "$beside_work"; kill $(jobs -p) 2>/dev/null || true' EXIT
     section "scripts" check_scripts
     section "lock files" check_locks
     section "format" check_format
     section "lints" check_lints
     section "dependencies" check_dependencies
+    # It waits for files and downloads more than for processors.
+    beside image test_image
     section "tests" run_tests
     section "interleavings" interleavings 200
     section "redox" redox_section
-    section "image" test_image
+    section "image" joined image
     section "guest" guest_section
     section "fuzz targets" smoke_fuzz
     printf '\n==== all of it: %d s\n' $((SECONDS - start))

@@ -135,6 +135,12 @@ pub fn stretch(cost: Cost, password: &[u8], salt: &[u8], output: &mut [u8]) -> R
     // It takes much memory: one at a time in this process.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    #[cfg(feature = "memo")]
+    let key = crate::memo::key([cost.memory_kib, cost.passes], password, salt, output.len());
+    #[cfg(feature = "memo")]
+    if crate::memo::find(&key, output) {
+        return Ok(());
+    }
     let free = memory::free();
     let no_memory = || Error::NoMemory {
         mebibytes: cost.memory_kib / 1024,
@@ -158,7 +164,10 @@ pub fn stretch(cost: Cost, password: &[u8], salt: &[u8], output: &mut [u8]) -> R
     memory.resize(params.block_count(), Block::new());
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into_with_memory(password, salt, output, memory.as_mut_slice())
-        .map_err(failed)
+        .map_err(failed)?;
+    #[cfg(feature = "memo")]
+    crate::memo::keep(key, output);
+    Ok(())
 }
 
 /// Versions that only this crate's tests know, for which the floor does not hold.

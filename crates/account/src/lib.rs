@@ -24,6 +24,8 @@ mod kdf;
 mod limits;
 mod login;
 mod marker;
+#[cfg(feature = "memo")]
+mod memo;
 mod memory;
 mod name;
 mod packet;
@@ -43,6 +45,8 @@ pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use head::{COMMIT_LEN_MAX, Head};
 pub use login::Login;
+#[cfg(feature = "memo")]
+pub use memo::remember_derivations;
 pub use name::{check_name, check_new_password};
 pub use packet::Settings;
 pub use password::NewPassword;

@@ -345,7 +345,10 @@ fn at_every_failpoint_nothing_that_was_synced_is_lost() {
                     .collect();
                 let first = below(here.len() as u64) as usize;
                 let hits = begun[here[first]].met[point];
-                println!("seed {seed}, {}, {point}: {hits} hits", PHASES[here[first]].name);
+                println!(
+                    "seed {seed}, {}, {point}: {hits} hits",
+                    PHASES[here[first]].name
+                );
                 let chosen = below(hits);
                 // The session publishes by itself, half a second after a change: where it has been before, a phase
                 // that met the point may not meet it again.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::{Attr, Credentials, Error, FileKind, NewNode, Options, Secret, Volume};
 
 pub fn credentials() -> Credentials {
+    safeos_account::remember_derivations();
     Credentials::new("Ana", Secret::new("correct horse battery".into()))
 }
 
