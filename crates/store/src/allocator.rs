@@ -20,3 +20,16 @@ pub fn keep_memory() {
         }
     }
 }
+
+/// Bytes that the program has from the allocator and has not given back; what the allocator keeps for the next ones is
+/// not in it. `None` where the allocator does not say.
+pub fn allocated_bytes() -> Option<u64> {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: it takes nothing and returns a struct of numbers.
+        let info = unsafe { libc::mallinfo2() };
+        Some((info.uordblks + info.hblkhd) as u64)
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    None
+}

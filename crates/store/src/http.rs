@@ -15,9 +15,11 @@ mod network;
 mod parts;
 mod request_error;
 mod settings;
+mod spares;
 mod tls;
 pub mod wire;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,9 +34,10 @@ pub use self::network::Network;
 use self::parts::in_parallel;
 use self::request_error::{RequestError, one_line};
 pub use self::settings::{CA_FILE, HttpOptions, Parts, Patience, TOKEN_FILE};
+use self::spares::Spares;
 use self::wire::{JSON_BYTES_MAX, Outcome, Page};
 use crate::check::{checked_chunk, checked_pointer};
-use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Watched};
+use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Transport, Watched};
 
 /// Chunks of more bytes are put by themselves, not in a batch.
 const ALONE_BYTES: usize = 256 * 1024;
@@ -53,6 +56,7 @@ pub struct HttpStore {
     /// The one that answered last.
     preferred: AtomicUsize,
     caller: Caller,
+    spares: Arc<Spares>,
     failures: Mutex<Failures>,
 }
 
@@ -63,12 +67,14 @@ impl HttpStore {
         let tokens = options.tokens(&gateways)?;
         let parallel = options.parallel.max(1);
         let trust = tls::Trust::open(options.ca_file.clone())?;
-        let agent = agent::agent(&options.network, options.patience, trust, parallel);
+        let spares = Arc::default();
+        let agent = agent::agent(&options.network, options.patience, trust, parallel, &spares);
         Ok(Self {
             url: url.to_owned(),
             gateways,
             preferred: AtomicUsize::new(0),
             caller: Caller::new(agent, options, tokens),
+            spares,
             failures: Mutex::default(),
         })
     }
@@ -387,6 +393,17 @@ fn at_end(body: &mut dyn std::io::Read) -> Result<(), RequestError> {
     }
 }
 
+impl Transport for HttpStore {
+    fn received(&self) -> u64 {
+        self.caller.received.load(Ordering::Relaxed)
+    }
+
+    fn dial_ahead(&self, calls: usize) {
+        let most = calls.min(self.caller.parallel);
+        self.spares.dial(most, &self.caller.network);
+    }
+}
+
 impl Store for HttpStore {
     fn url(&self) -> &str {
         &self.url
@@ -425,6 +442,10 @@ impl Store for HttpStore {
         in_parallel(self.caller.parallel, &jobs, |job| self.put_some(job))
             .into_iter()
             .collect()
+    }
+
+    fn transport(&self) -> Option<&dyn Transport> {
+        Some(self)
     }
 
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {

@@ -10,8 +10,8 @@ use safeos_telemetry::metrics::{Call, SESSIONS};
 use safeos_telemetry::{event, failpoint, span};
 
 use crate::{
-    Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Upload, Wallet, Watched,
-    in_batches,
+    Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Transport, Upload, Wallet,
+    Watched, in_batches,
 };
 
 /// The same store: each call that may wait is a span, is counted in [`SESSIONS`], and is a place where a test can
@@ -126,6 +126,10 @@ impl Store for Observed {
 
     fn wallet(&self) -> Option<&dyn Wallet> {
         self.0.wallet()
+    }
+
+    fn transport(&self) -> Option<&dyn Transport> {
+        self.0.transport()
     }
 
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use safeos_record::{Address, Chunk, Pointer};
 
-use crate::{Entry, Error, Failures, Kind, Result, Room, Stats, Traits, Upload, Wallet, Watched};
+use crate::{
+    Entry, Error, Failures, Kind, Result, Room, Stats, Traits, Transport, Upload, Wallet, Watched,
+};
 
 /// Chunks of an upload that are put at once, and no more of them are in memory.
 const AT_ONCE: usize = 8;
@@ -54,6 +56,11 @@ pub trait Store: Send + Sync {
 
     /// How records are paid for, where they are.
     fn wallet(&self) -> Option<&dyn Wallet> {
+        None
+    }
+
+    /// The connections under a store that is elsewhere.
+    fn transport(&self) -> Option<&dyn Transport> {
         None
     }
 

@@ -131,6 +131,7 @@ fn process() -> Vec<(&'static str, u64)> {
     };
     [
         ("memory_bytes", resident()),
+        ("allocated_bytes", safeos_store::allocated_bytes()),
         ("open_files", count("/proc/self/fd")),
         ("threads", count("/proc/self/task")),
     ]

@@ -4,8 +4,9 @@
 //!     soak MINUTES        (./build.sh soak MINUTES)
 //!
 //! A line every few seconds has memory, descriptors and threads of each daemon and of the gateway, and the size of the
-//! computers' caches. A daemon's memory counts without what its metrics say that it caches: the caches have limits, which
-//! they reach after hours. At the end both homes are compared with the contents written, byte for byte. It fails if contents
+//! computers' caches. A daemon's memory is what it has from the allocator without what it caches, by its metrics: the
+//! caches have limits, which they reach after a while, and the allocator keeps what was given back (32 MiB at most), up
+//! to the most that was ever needed at once. At the end both homes are compared with the contents written, byte for byte. It fails if contents
 //! differ, or if after a third of the time something goes on growing.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -30,6 +31,8 @@ const TURN_EVERY: Duration = Duration::from_millis(600);
 const MEMORY_A_MINUTE: f64 = 0.2 * 1048576.0;
 /// Memory that goes up and down in any case.
 const MEMORY_WAVE: f64 = 6.0 * 1048576.0;
+/// What the allocator keeps of what was given back.
+const KEPT_MAX_BYTES: f64 = 32.0 * 1048576.0;
 /// Thousands of states take a while.
 const CHECK_MAX: Duration = Duration::from_secs(3600);
 /// Descriptors and threads that come and go.
@@ -103,9 +106,9 @@ fn compare(folder: &Path, model: &BTreeMap<String, Vec<u8>>) {
 struct Watched {
     name: &'static str,
     pid: i32,
-    /// Minutes, bytes of memory, descriptors, threads.
-    samples: Vec<[f64; 4]>,
-    /// Bytes that the last sample leaves out.
+    /// Minutes, bytes of memory, descriptors, threads, resident bytes.
+    samples: Vec<[f64; 5]>,
+    /// Bytes that the last sample's memory leaves out.
     cached: f64,
 }
 
@@ -119,26 +122,29 @@ impl Watched {
         }
     }
 
-    /// `cached`: bytes of its memory that are caches with a limit.
-    fn sample(&mut self, minutes: f64, cached: f64) {
+    /// `inside`: for a daemon, the bytes that it has from the allocator and those that it caches.
+    fn sample(&mut self, minutes: f64, inside: Option<[f64; 2]>) {
         let folder = format!("/proc/{}", self.pid);
         let count = |name: &str| fs::read_dir(format!("{folder}/{name}")).unwrap().count() as f64;
         let status = fs::read_to_string(format!("{folder}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kibibytes = line.unwrap().trim().strip_suffix("kB").unwrap().trim();
-        let memory = kibibytes.parse::<f64>().unwrap() * 1024.0;
+        let resident = kibibytes.parse::<f64>().unwrap() * 1024.0;
+        let [allocated, cached] = inside.unwrap_or([resident, 0.0]);
+        let (files, threads) = (count("fd"), count("task"));
         self.samples
-            .push([minutes, memory - cached, count("fd"), count("task")]);
+            .push([minutes, allocated - cached, files, threads, resident]);
         self.cached = cached;
     }
 
     fn line(&self) -> String {
-        let [_, memory, files, threads] = self.samples.last().unwrap();
+        let [_, memory, files, threads, resident] = self.samples.last().unwrap();
         format!(
-            "{} {:.1} MiB + {:.1} cached, {files} files, {threads} threads",
+            "{} {:.1} MiB + {:.1} cached ({:.1} resident), {files} files, {threads} threads",
             self.name,
             memory / 1048576.0,
-            self.cached / 1048576.0
+            self.cached / 1048576.0,
+            resident / 1048576.0
         )
     }
 
@@ -155,8 +161,12 @@ impl Watched {
                 memory / 1048576.0
             ));
         }
-        for (at, what) in [(2, "descriptors"), (3, "threads")] {
-            if slope(late, at) * minutes > COUNT_WAVE {
+        for (at, what, wave) in [
+            (2, "descriptors", COUNT_WAVE),
+            (3, "threads", COUNT_WAVE),
+            (4, "resident memory", KEPT_MAX_BYTES),
+        ] {
+            if slope(late, at) * minutes > wave {
                 grows.push(format!("{}: {what} grow", self.name));
             }
         }
@@ -165,7 +175,7 @@ impl Watched {
 }
 
 /// By which straight line it goes up, a minute.
-fn slope(samples: &[[f64; 4]], at: usize) -> f64 {
+fn slope(samples: &[[f64; 5]], at: usize) -> f64 {
     let count = samples.len() as f64;
     let mean = |at: usize| samples.iter().map(|sample| sample[at]).sum::<f64>() / count;
     let (x, y) = (mean(0), mean(at));
@@ -174,13 +184,14 @@ fn slope(samples: &[[f64; 4]], at: usize) -> f64 {
     if below > 0.0 { above / below } else { 0.0 }
 }
 
-/// Bytes that a computer's daemon says it caches in memory.
-fn cached(worker: &Worker) -> f64 {
+/// Bytes that a computer's daemon has from the allocator, and those of them that it caches.
+fn inside(worker: &Worker) -> [f64; 2] {
     let metrics = worker.computer.safe(&["status", "--metrics"]).stdout;
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("safeos_daemon_cached_bytes "));
-    line.unwrap().parse().unwrap()
+    ["allocated", "cached"].map(|what| {
+        let name = format!("safeos_daemon_{what}_bytes ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap().parse().unwrap()
+    })
 }
 
 fn size(folder: &Path) -> u64 {
@@ -258,7 +269,7 @@ fn main() -> ExitCode {
             let mut line = format!("{minutes:6.2} min, {turns} turns");
             for watched in &mut watched {
                 let worker = workers.iter().find(|worker| worker.folder == watched.name);
-                watched.sample(minutes, worker.map_or(0.0, cached));
+                watched.sample(minutes, worker.map(inside));
                 line.push_str(&format!("; {}", watched.line()));
             }
             let cache: u64 = workers.iter().map(|w| size(&w.computer.state)).sum();

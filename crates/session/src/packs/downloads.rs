@@ -5,6 +5,7 @@
 //! bytes are fetched apart from it: all of them together cost little beside the pack.
 
 mod download;
+mod flow;
 mod line;
 pub(crate) mod part_budget;
 pub(crate) mod prefetch;
@@ -15,12 +16,13 @@ mod under_way;
 
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use safeos_record::Address;
-use safeos_store::Error;
+use safeos_record::{Address, MAX_CHUNK_SIZE};
+use safeos_store::{Error, Store};
 
 use crate::packs::downloads::download::{Download, given_up, is_wanted, lock};
+use crate::packs::downloads::flow::Flow;
 use crate::packs::downloads::line::Line;
 use crate::packs::downloads::part_budget::{PART_BYTES_MAX, PartBudget};
 use crate::packs::downloads::prefetch::Prefetch;
@@ -30,9 +32,14 @@ use crate::packs::extent::{Extent, Piece};
 
 pub(crate) use crate::packs::downloads::line::FETCHERS;
 
+/// How often is looked at what has come while more waits to be asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// The downloads under way, and the queue.
 #[derive(Default)]
 pub(crate) struct Downloads {
+    /// Counts what comes in, if it can.
+    store: Option<Arc<dyn Store>>,
     state: Mutex<State>,
     queued: Condvar,
     parts: Mutex<PartBudget>,
@@ -42,6 +49,7 @@ pub(crate) struct Downloads {
 #[derive(Default)]
 struct State {
     under_way: UnderWay,
+    flow: Flow,
     queue: Queue,
 }
 
@@ -55,7 +63,15 @@ struct Leading<'a> {
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        lock(&self.downloads.state).under_way.end(&self.what);
+        let mut state = lock(&self.downloads.state);
+        state.under_way.end(&self.what);
+        let brought = self
+            .outcome
+            .as_ref()
+            .and_then(|outcome| outcome.as_ref().ok());
+        let brought = brought.map_or(0, Piece::len);
+        state.flow.ends(self.what.1.len(), brought);
+        drop(state);
         // A panic on the way: whoever waits tries by himself.
         let outcome = self.outcome.take().unwrap_or_else(|| Err(given_up()));
         self.download.end(outcome);
@@ -70,7 +86,7 @@ impl Leading<'_> {
         if let Ok(piece) = &outcome {
             let beside = before.max(count()) as u64;
             // A small request measures the delay, not the rate.
-            if piece.len() > PART_BYTES_MAX as usize {
+            if piece.len() > PART_BYTES_MAX as usize && self.downloads.received().is_none() {
                 let bytes = piece.len() as u64 * beside;
                 self.downloads.line.saw_download(bytes, start.elapsed());
             }
@@ -125,6 +141,20 @@ impl Drop for Waiting<'_> {
 }
 
 impl Downloads {
+    /// Downloads from this store.
+    pub(crate) fn of(store: Arc<dyn Store>) -> Self {
+        Self {
+            store: Some(store),
+            ..Self::default()
+        }
+    }
+
+    /// The bytes that the store has received so far, if it counts them.
+    fn received(&self) -> Option<u64> {
+        let transport = self.store.as_ref()?.transport()?;
+        Some(transport.received())
+    }
+
     /// An extent that a reader waits for. It is fetched unless it is under way already.
     pub(crate) fn get(
         &self,
@@ -180,6 +210,7 @@ impl Downloads {
             return Role::Follow(download);
         }
         let what = (*pack, extent);
+        state.flow.begins(extent.len(), self.received());
         Role::Lead(Leading {
             downloads: self,
             what,
@@ -200,14 +231,11 @@ impl Downloads {
         range: Range<u32>,
         fetch: impl Fn(Extent) -> Result<Piece, Error>,
     ) -> Option<Result<Piece, Error>> {
-        let len = range.end.saturating_sub(range.start);
-        lock(&self.parts).take(pack, len)?;
         let _waiting = self.wait();
         let start = Instant::now();
+        let mut is_allowed = false;
         loop {
-            let extent = Extent::of(&range);
-            // Not with a whole pack that is under way: it is to come before that. All of it is wanted.
-            let role = self.join(&mut lock(&self.state), pack, extent, &range, PART_BYTES_MAX);
+            let role = self.join_part(pack, &range, &mut is_allowed)?;
             let is_own = matches!(role, Role::Lead(_));
             if let Some(outcome) = take_part(role, &fetch) {
                 if outcome.is_ok() && is_own {
@@ -216,6 +244,27 @@ impl Downloads {
                 return Some(outcome);
             }
         }
+    }
+
+    /// Takes part in a download of about as little, which costs nothing more, or begins one if that is allowed.
+    fn join_part(
+        &self,
+        pack: &Address,
+        range: &Range<u32>,
+        is_allowed: &mut bool,
+    ) -> Option<Role<'_>> {
+        let mut state = lock(&self.state);
+        let extent = Extent::of(range);
+        // Not with a whole pack that is under way: it is to come before that. All of it is wanted.
+        let under_way = &mut state.under_way;
+        if let Some(download) = under_way.join(pack, extent, range, PART_BYTES_MAX) {
+            return Some(Role::Follow(download));
+        }
+        if !*is_allowed {
+            lock(&self.parts).take(pack, extent.len())?;
+            *is_allowed = true;
+        }
+        Some(self.join(&mut state, pack, extent, range, PART_BYTES_MAX))
     }
 
     fn wait(&self) -> Waiting<'_> {
@@ -260,9 +309,14 @@ impl Downloads {
             if state.queue.has_ended() {
                 return None;
             }
-            if state.queue.running() < self.line.packs()
-                && let Some(prefetch) = state.queue.next()
-            {
+            let received = self.received();
+            if state.flow.measure(received, &self.line) {
+                // More was queued than a slow line has use for.
+                state.queue.keep_ahead(self.line.packs());
+            }
+            let is_room =
+                state.flow.outstanding(received) + MAX_CHUNK_SIZE as u64 <= self.line.window();
+            if is_room && let Some(prefetch) = state.queue.next() {
                 if let Role::Lead(leading) = self.join_prefetch(&mut state, &prefetch) {
                     state.queue.fetch_begins();
                     return Some(Job {
@@ -273,7 +327,8 @@ impl Downloads {
                 }
                 continue;
             }
-            state = match state.queue.due_in() {
+            let look_again = (!is_room && state.queue.has_ahead()).then_some(LOOK_EVERY);
+            state = match look_again.or_else(|| state.queue.due_in()) {
                 Some(pause) => {
                     let waited = self.queued.wait_timeout(state, pause);
                     waited.unwrap_or_else(PoisonError::into_inner).0

@@ -13,8 +13,8 @@ use crate::lock::Mutex;
 use bytes::Bytes;
 use safeos_record::{Address, Chunk, Pointer};
 use safeos_store::{
-    Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Upload, Wallet, Watched,
-    in_batches,
+    Entry, Error, Failures, Kind, Result, Room, Stats, Store, Traits, Transport, Upload, Wallet,
+    Watched, in_batches,
 };
 
 use crate::packs::cancellation;
@@ -195,6 +195,10 @@ impl Store for Leavable {
 
     fn wallet(&self) -> Option<&dyn Wallet> {
         self.store.wallet()
+    }
+
+    fn transport(&self) -> Option<&dyn Transport> {
+        self.store.transport()
     }
 
     fn get_chunks(&self, addresses: &[Address]) -> Vec<Result<Chunk>> {

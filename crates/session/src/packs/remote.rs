@@ -16,6 +16,9 @@ use crate::packs::extent::{Extent, Piece};
 use crate::packs::known_blocks::KnownBlocks;
 use crate::packs::suspects::Suspects;
 
+/// Connections that are made when a session begins, before a reader waits for them.
+const DIALED_AHEAD: usize = 8;
+
 /// See the module.
 pub(super) struct RemotePacks {
     store: Arc<dyn Store>,
@@ -35,12 +38,12 @@ impl RemotePacks {
         suspects: Arc<Suspects>,
     ) -> Self {
         Self {
+            downloads: Downloads::of(store.clone()),
             store,
             cache,
             keys,
             known,
             suspects,
-            downloads: Downloads::default(),
         }
     }
 
@@ -85,6 +88,10 @@ impl RemotePacks {
     /// Prefetches may be made from now on, in so many threads.
     pub(super) fn begin_prefetches(&self) -> usize {
         self.downloads.begin();
+        // Whoever signs in reads soon.
+        if let Some(transport) = self.store.transport() {
+            transport.dial_ahead(DIALED_AHEAD);
+        }
         FETCHERS
     }
 
@@ -120,6 +127,12 @@ impl RemotePacks {
                 Some(Err(StoreError::Missing { .. } | StoreError::Damaged { .. })) => {}
                 Some(Err(error)) => return Err(error.into()),
             }
+        }
+        // It may have come with what another reader asked for.
+        if let Some(part) = self.cache.part(&at.pack, at.offset, at.len)
+            && !self.suspects.has(&at.pack)
+        {
+            return Ok(part);
         }
         let piece = self.downloads.get(&at.pack, Extent::Whole, fetch)?;
         part_of(&piece, at)

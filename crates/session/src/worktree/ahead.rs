@@ -87,21 +87,30 @@ impl Home {
                     .blocks
                     .last()
                     .is_none_or(|(number, _)| *number < until.saturating_add(PACK_BLOCKS - 1));
+            // Its packs cannot be asked for before the nodes are here that name them.
+            let later = until.saturating_add(blocks);
+            if let Some(node) = self.stored(ino, later, later.saturating_add(1)).missing {
+                self.prefetch_node(&node);
+            }
             self.prefetch_blocks(&stored, until, is_all);
             drop(turn);
             let Some(node) = stored.missing else { return };
             if stored.blocks.len() as u64 >= PACK_BLOCKS {
-                let around = self.reader.around(&node);
-                if !self.packs.has_part(&node.pack, &around) {
-                    let extent = Extent::of(&around);
-                    self.packs.prefetch(node.pack, extent, around);
-                }
+                self.prefetch_node(&node);
                 return;
             }
             // The reader needs it at once. The read that needs it gets the error.
             if waited_for == NODES_WAITED_FOR || self.reader.node(&node).is_err() {
                 return;
             }
+        }
+    }
+
+    fn prefetch_node(&self, node: &ObjectRef) {
+        let around = self.reader.around(node);
+        if !self.packs.has_part(&node.pack, &around) {
+            let extent = Extent::of(&around);
+            self.packs.prefetch(node.pack, extent, around);
         }
     }
 

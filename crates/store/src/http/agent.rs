@@ -18,6 +18,7 @@ use ureq::{Agent, Error};
 use super::connection::{Connection, Waits};
 use super::network::Network;
 use super::settings::Patience;
+use super::spares::Spares;
 use super::tls::{Tls, Trust};
 
 const USER_AGENT: &str = "safeos";
@@ -32,6 +33,7 @@ pub(super) fn agent(
     patience: Patience,
     trust: Trust,
     connections: usize,
+    spares: &Arc<Spares>,
 ) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -50,7 +52,11 @@ pub(super) fn agent(
         network: network.clone(),
         patience,
     };
-    let connector = Dialer(waits.clone()).chain(Tls(trust));
+    let dialer = Dialer {
+        waits: waits.clone(),
+        spares: spares.clone(),
+    };
+    let connector = dialer.chain(Tls(trust));
     Agent::with_parts(config, connector, Names(waits))
 }
 
@@ -84,7 +90,10 @@ impl Resolver for Names {
 }
 
 #[derive(Debug)]
-struct Dialer(Waits);
+struct Dialer {
+    waits: Waits,
+    spares: Arc<Spares>,
+}
 
 impl Connector for Dialer {
     type Out = Connection;
@@ -97,11 +106,16 @@ impl Connector for Dialer {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         let addresses: &[SocketAddr] = &details.addrs;
         for address in addresses {
-            let within = self.0.next(self.0.patience.connect)?;
-            match self.0.network.connect(*address, within) {
+            let waits = &self.waits;
+            let within = waits.next(waits.patience.connect)?;
+            let link = match self.spares.take(*address, &*waits.network) {
+                Some(link) => Ok(link),
+                None => waits.network.connect(*address, within),
+            };
+            match link {
                 Ok(link) => {
                     let with_tls = details.needs_tls();
-                    return Ok(Some(Connection::new(link, self.0.clone(), with_tls)));
+                    return Ok(Some(Connection::new(link, waits.clone(), with_tls)));
                 }
                 Err(error) => failure = error,
             }

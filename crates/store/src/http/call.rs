@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -104,6 +104,8 @@ pub(super) struct Caller {
     pub(super) parallel: usize,
     /// Gateways that have taken a part.
     pub(super) take_parts: Mutex<BTreeSet<String>>,
+    /// Bytes of successful answers.
+    pub(super) received: AtomicU64,
     /// Bodies that are being sent in parts.
     pub(super) bodies: AtomicUsize,
     /// Where a gateway has answered that says of itself that it is one.
@@ -122,6 +124,7 @@ impl Caller {
             parts: options.parts,
             parallel: options.parallel.max(1),
             take_parts: Mutex::default(),
+            received: AtomicU64::new(0),
             bodies: AtomicUsize::new(0),
             marked: Mutex::default(),
             room: Mutex::default(),
@@ -254,6 +257,7 @@ impl Caller {
             let mut body = Starting {
                 body: &mut body,
                 start: Vec::new(),
+                received: &self.received,
             };
             return read(&from, &head.headers, &mut body).map_err(|error| {
                 body.read_start();
@@ -277,10 +281,11 @@ impl Caller {
     }
 }
 
-/// A body of which the start is kept.
+/// A body of which the start is kept, and whose bytes are counted.
 struct Starting<'a> {
     body: &'a mut dyn Read,
     start: Vec<u8>,
+    received: &'a AtomicU64,
 }
 
 impl Starting<'_> {
@@ -295,6 +300,7 @@ impl Starting<'_> {
 impl Read for Starting<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.body.read(into)?;
+        self.received.fetch_add(count as u64, Ordering::Relaxed);
         let left = START_BYTES.saturating_sub(self.start.len()).min(count);
         self.start
             .extend_from_slice(into.get(..left).unwrap_or_default());

@@ -91,6 +91,16 @@ impl Queue {
         self.ahead.iter().any(|other| other.pack() == pack)
     }
 
+    /// Whether a reader comes to anything.
+    pub(super) fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// Gives up all that a reader comes to but the first of it.
+    pub(super) fn keep_ahead(&mut self, len: usize) {
+        self.ahead.truncate(len);
+    }
+
     /// Takes out what a reader comes to up to there.
     pub(super) fn take(&mut self, pack: &Address, range: &Range<u32>) -> Option<Prefetch> {
         let mut ahead = self.ahead.iter();
@@ -116,11 +126,6 @@ impl Queue {
     pub(super) fn fetch_ends(&mut self) {
         self.running -= 1;
         self.used = Some(Instant::now());
-    }
-
-    /// How many are being fetched.
-    pub(super) const fn running(&self) -> usize {
-        self.running
     }
 
     #[cfg(test)]

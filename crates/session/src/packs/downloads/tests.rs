@@ -198,3 +198,33 @@ fn a_pack_of_which_little_was_read_comes_when_the_line_is_quiet() {
     downloads.prefetch_behind(other);
     assert_eq!(next(&downloads), Some(other));
 }
+
+#[test]
+fn what_two_readers_want_of_a_pack_counts_once() {
+    let downloads = Downloads::default();
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    // Twice that would be more than may be fetched apart from the pack.
+    let range = 0..PART_BYTES_MAX;
+    std::thread::scope(|scope| {
+        let get = || {
+            downloads.get_part(&PACK, range.clone(), |_| {
+                drop(lock(&gone).recv());
+                Ok(piece())
+            })
+        };
+        let first = scope.spawn(get);
+        while waited_for(&downloads) < 1 || lock(&downloads.state).under_way.len() < 1 {
+            std::thread::yield_now();
+        }
+        let second = scope.spawn(get);
+        while waited_for(&downloads) < 2 && !second.is_finished() {
+            std::thread::yield_now();
+        }
+        drop(go);
+        for reader in [first, second] {
+            assert_eq!(reader.join().unwrap().unwrap().unwrap(), piece());
+        }
+    });
+    assert!(downloads.get_part(&PACK, range, |_| Ok(piece())).is_none());
+}
