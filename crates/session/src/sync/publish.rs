@@ -37,8 +37,8 @@ const FLUSHES_MAX: usize = 4;
 /// How often a tree is sealed of which the store has lost nodes.
 const SEALS_MAX: usize = 3;
 
-/// A head's chunk that was put longer ago is put again before the pointer moves.
-const HEAD_AGE_MAX: Duration = Duration::from_secs(5);
+/// A head's chunk that was put longer ago is looked for before the pointer moves.
+const HEAD_AGE_MAX: Duration = Duration::from_secs(20);
 
 /// What is known of the account's pointer before a publish.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -279,7 +279,9 @@ impl Publisher<'_> {
         let (put, uploaded) = alongside(put_head, || packs.upload(new, progress));
         uploaded.and(put)?;
         // A store may have been put back since, and the pointer that the backup has may be the one that is known.
-        match began.elapsed() > HEAD_AGE_MAX {
+        let is_old = began.elapsed() > HEAD_AGE_MAX;
+        let is_there = || packs.store().has_chunks(&[head.chunk().address()]);
+        match is_old && is_there()? == [false] {
             true => put_head(),
             false => Ok(()),
         }
