@@ -6,9 +6,11 @@
 # or when it takes the source that is there for the same as before. The copy is noted like every file of ours (image.sh); the line
 # and the change in the source are known by what they are, so that what others change beside them stays.
 
-# Each of cookbook-patches/*.patch says at its head which recipe it is for, and what stands in its file as long as it is needed.
+# Each of cookbook-patches/*.patch says at its head which recipe it is for, and what stands in its first file as long as it is needed.
 patch_says() { sed -n "/^--- /q; s/^$2: //p" "$1"; }
-patch_file() { sed -n 's|^+++ b/||p' "$1"; }
+patch_files() { sed -n 's|^+++ b/||p' "$1"; }
+# Those, as a message names them.
+patch_named() { patch_files "$1" | paste -sd, | sed 's/,/, /g'; }
 # Its name beside the recipe.
 patch_name() { printf 'safeos-%s\n' "$(basename "$1")"; }
 patch_recipe() { printf '%s/%s\n' "$tree" "$(patch_says "$1" Recipe)"; }
@@ -23,11 +25,12 @@ patch_apply() {
 
 # patch_state SOURCE PATCH: in it, fits, needless (the fault is not there), strange.
 patch_state() {
+    local first
     if patch_apply "$1" "$2" --check --reverse; then
         echo in
     elif patch_apply "$1" "$2" --check; then
         echo fits
-    elif [ -f "$1/$(patch_file "$2")" ] && ! grep -qF -- "$(patch_says "$2" 'Needed while')" "$1/$(patch_file "$2")"; then
+    elif first=$1/$(patch_files "$2" | head -n1) && [ -f "$first" ] && ! grep -qF -- "$(patch_says "$2" 'Needed while')" "$first"; then
         echo needless
     else
         echo strange
@@ -74,7 +77,7 @@ rewrite() {
 }
 
 # Stops where a patch does not fit, before anything is changed. Fetches a source that is not there yet: only then is known
-# whether it has the fault. $patches_needed are those to put in.
+# whether it needs the patch. $patches_needed are those to put in.
 patches_needed=()
 patches_fit() {
     local patch recipe source state
@@ -89,20 +92,22 @@ patches_fit() {
         if [ -f "$recipe/$(patch_name "$patch")" ]; then state=$(patch_state_renewed "$patch"); else state=$(patch_state "$source" "$patch"); fi
         case $state in
             in | fits) patches_needed+=("$patch") ;;
-            needless) say "$(patch_says "$patch" Recipe): the source there has not the fault that $patch mends; it is not put in" ;;
-            *) die "$patch does not fit $(patch_says "$patch" Recipe)/source/$(patch_file "$patch"): it is for $(patch_says "$patch" Fits); nothing was changed" ;;
+            needless) say "$(patch_says "$patch" Recipe): the source there does not need $patch; it is not put in" ;;
+            *) die "$patch does not fit $(patch_says "$patch" Recipe)/source ($(patch_named "$patch")): it is for $(patch_says "$patch" Fits); nothing was changed" ;;
         esac
     done
 }
 
-# The state of a patch once the one that was put in before is out, which may be an older one: found in a copy of its file.
+# The state of a patch once the one that was put in before is out, which may be an older one: found in a copy of its files.
 patch_state_renewed() {
-    local recipe copy
+    local recipe copy file
     recipe=$(patch_recipe "$1")
-    [ -f "$recipe/source/$(patch_file "$1")" ] || { echo strange; return; }
     copy=$(mktemp -d)
-    mkdir -p "$copy/$(dirname "$(patch_file "$1")")"
-    cp "$recipe/source/$(patch_file "$1")" "$copy/$(patch_file "$1")"
+    for file in $(patch_files "$1") $(patch_files "$recipe/$(patch_name "$1")"); do
+        [ -f "$recipe/source/$file" ] || { rm -rf "$copy"; echo strange; return; }
+        mkdir -p "$copy/$(dirname "$file")"
+        cp "$recipe/source/$file" "$copy/$file"
+    done
     patch_apply "$copy" "$recipe/$(patch_name "$1")" --reverse || true
     patch_state "$copy" "$1"
     rm -rf "$copy"
@@ -149,9 +154,9 @@ patch_take_out() {
         case $(patch_state "$tree/$recipe/source" "$copy") in
             in)
                 patch_apply "$tree/$recipe/source" "$copy" --reverse
-                say "taken back: $recipe/source/$(patch_file "$copy") is as it was fetched"
+                say "taken back: $recipe/source is as it was fetched ($(patch_named "$copy"))"
                 ;;
-            strange) say "left as it is: $recipe/source/$(patch_file "$copy"), which was changed since (make u.$(basename "$recipe") fetches it anew)" ;;
+            strange) say "left as it is: $recipe/source ($(patch_named "$copy")), which was changed since (make u.$(basename "$recipe") fetches it anew)" ;;
         esac
     fi
     rm -f "$copy"
@@ -175,7 +180,7 @@ patches_put() {
         name=$(patch_name "$patch")
         if [ "$(patch_state "$recipe/source" "$patch")" = fits ]; then
             patch_apply "$recipe/source" "$patch" || die "$patch cannot be put on $recipe/source"
-            say "patched: $(patch_says "$patch" Recipe)/source/$(patch_file "$patch"): $(sed -n 1p "$patch") ($patch)"
+            say "patched: $(patch_says "$patch" Recipe)/source ($(patch_named "$patch")): $(sed -n 1p "$patch") ($patch)"
         fi
         if ! grep -qF "\"$name\"" "$recipe/recipe.toml"; then
             rewrite "$recipe/recipe.toml" recipe_with "$recipe/recipe.toml" "$name"
