@@ -9,6 +9,8 @@ guest_programs=(safed safe safe-guest orbital-login)
 guest_image=
 guest_sysroot=
 guest_firmware=
+# An Orbital to use instead of the image's.
+guest_orbital=
 # Names of tests, with commas between them, where not all are wanted.
 guest_only=
 # Where this computer's own safe, safed and safeos-qemu-tests are; built if nothing is said.
@@ -19,11 +21,12 @@ guest_places() {
     local tree=
     while [ $# -gt 0 ]; do
         case $1 in
-            --image | --sysroot | --firmware | --only | --redox-tree)
+            --image | --sysroot | --firmware | --orbital | --only | --redox-tree)
                 [ $# -ge 2 ] || die "$1 wants a path after it"
                 case $1 in
                     --image) guest_image=$(absolute "$2") ;;
                     --sysroot) guest_sysroot=$(absolute "$2") ;;
+                    --orbital) guest_orbital=$(absolute "$2") ;;
                     --firmware) guest_firmware=$(absolute "$2") ;;
                     --only) guest_only=$2 ;;
                     --redox-tree) tree=$(absolute "$2") ;;
@@ -104,6 +107,7 @@ guest_test() {
         rm -rf "$work"
         die "the programs for Redox could not be built (above)"
     }
+    [ -z "$guest_orbital" ] || cp "$guest_orbital" "$work/programs/orbital" || return 1
     if [ -z "$guest_host" ]; then
         cargo build --release --locked -p safeos-qemu-tests -p safe -p safed || return 1
         guest_host=$CARGO_TARGET_DIR/release

@@ -4,6 +4,7 @@
 //! fails, `clean` is called and leaves neither programs nor folders of the session behind.
 
 mod environment;
+mod knock;
 mod language;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -21,7 +22,7 @@ pub use environment::{Session, variables};
 #[cfg(target_os = "linux")]
 pub use linux::{Linux as System, adopt_orphans, end_orphans};
 #[cfg(target_os = "redox")]
-pub use redox::Redox as System;
+pub use redox::{Redox as System, end_orphans};
 
 use crate::state::{NETWORK, Tell, is_network};
 use crate::user_error::UserError;

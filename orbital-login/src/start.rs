@@ -16,7 +16,7 @@ Shows the sign-in screen; whoever signs in gets LAUNCHER with their home on safe
   --once   end after one session
   --lock-after
            lock a session that nobody has used for so long, 10 minutes unless said otherwise; 0: never
-           (where the display counts it: X displays do)
+           (where the display counts it: X displays do, and Orbital with our patch)
 
 SAFE_STATE and SAFE_STORE name the folder for local state and the store of this computer.
 If there is a file /etc/safeos/console (not on Redox: SAFE_CONSOLE_FILE), the screen says that this
@@ -126,6 +126,8 @@ fn again_and_again(arguments: &[OsString]) -> ExitCode {
         // A session may have been behind a card: nothing of it is left to whoever comes next.
         #[cfg(target_os = "linux")]
         orbital_login::session::end_orphans(&beside("safed"));
+        #[cfg(target_os = "redox")]
+        orbital_login::session::end_orphans();
         std::thread::sleep(pauses.next(since.elapsed()));
     }
 }

@@ -17,7 +17,7 @@ pub fn lock(context: &Context) -> Result<()> {
     let Some(place) = std::env::var_os(LOCK_VARIABLE).filter(|place| !place.is_empty()) else {
         return Err(Failure::new(
             "no_lock",
-            "this session has no sign-in screen that could cover it: `orbital-login` starts one that has, on Linux",
+            "this session has no sign-in screen that could cover it: `orbital-login` starts one that has",
         ));
     };
     let ask = || -> io::Result<String> {

@@ -5,7 +5,6 @@
 
 mod child;
 mod daemon;
-mod knock;
 mod launcher;
 mod programs;
 
@@ -20,7 +19,7 @@ use std::sync::Arc;
 use safeos_control::{Client, FILE_NAME};
 use safeos_store::whose;
 
-use super::{Aside, Host, Options, Session, ended, language, not_started, variables};
+use super::{Aside, Host, Options, Session, ended, knock, language, not_started, variables};
 use crate::state::Tell;
 use crate::user_error::UserError;
 use daemon::Daemon;

@@ -9,6 +9,8 @@ mod namespace;
 mod users;
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +19,10 @@ use std::time::{Duration, Instant};
 
 use safeos_control::Client;
 
-use super::{Aside, Host, Options, Session, ended, language, not_started, tables, variables};
+use super::{
+    Aside, Host, Options, Session, ended, knock, language, not_started, tables, variables,
+};
+use crate::state::Tell;
 use crate::user_error::UserError;
 use users::{Person, failed};
 
@@ -28,6 +33,8 @@ const PATH: &str = "/usr/bin:/bin";
 /// Shared data of the system. `/share` is a link to it: with both, every entry stands in the menu twice.
 const DATA: &str = "/usr/share";
 const PROCESSES: &str = "/scheme/proc/ps";
+/// Where programs of the session ask that it be covered. Nobody but root makes entries there, and it is free at each start.
+const KNOCK: &str = "/var/run/safeos";
 /// Programs that were asked to end get so long; those that were ended, too.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
 
@@ -41,6 +48,8 @@ pub struct Redox {
     guest: Option<PathBuf>,
     /// The language of whoever is in, by its code.
     language: Option<String>,
+    /// Where programs of the session ask that it be covered.
+    knock: Option<PathBuf>,
 }
 
 impl Redox {
@@ -52,6 +61,7 @@ impl Redox {
             inside: Inside::default(),
             guest: None,
             language: None,
+            knock: None,
         }
     }
 
@@ -73,7 +83,7 @@ impl Host for Redox {
         let home = PathBuf::from("/tmp").join(&person.name);
         let made = fs::create_dir(&home).and_then(|()| {
             std::os::unix::fs::chown(&home, Some(person.uid), Some(person.gid))?;
-            fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            fs::set_permissions(&home, PermissionsExt::from_mode(0o700))
         });
         self.person = Some(person);
         made.map_err(|error| failed("no folder for a guest", &error))?;
@@ -118,6 +128,7 @@ impl Host for Redox {
                 self.language.as_deref(),
                 std::env::var("LANG").ok().as_deref(),
             ))
+            .envs((self.knock.iter()).map(|knock| (safeos_control::LOCK_VARIABLE, knock)))
             .env("UID", uid.to_string())
             .env("GROUPS", gid.to_string())
             .stdin(Stdio::null());
@@ -190,6 +201,13 @@ impl Host for Redox {
             .collect()
     }
 
+    fn listen(&mut self, tell: Tell) {
+        // Without it the command has nobody to ask; the key and the clock lock all the same.
+        self.knock = knock_folder()
+            .and_then(|folder| knock::listen(&folder, tell))
+            .ok();
+    }
+
     fn aside(&self) -> Box<dyn Aside> {
         Box::new(self.inside.clone())
     }
@@ -202,6 +220,24 @@ impl Host for Redox {
         let _ = Command::new("shutdown")
             .args(restart.then_some("-r"))
             .status();
+    }
+}
+
+/// The folder for the socket, emptied. Root's programs alone may enter and change it; the socket's name is no secret.
+fn knock_folder() -> io::Result<PathBuf> {
+    let folder = PathBuf::from(KNOCK);
+    fs::create_dir_all(&folder)?;
+    fs::set_permissions(&folder, PermissionsExt::from_mode(0o755))?;
+    match fs::remove_file(folder.join(knock::NAME)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(folder),
+    }
+}
+
+/// Ends what a screen that broke off has left of its session.
+pub fn end_orphans() {
+    for person in users::made() {
+        end_processes(&person);
     }
 }
 

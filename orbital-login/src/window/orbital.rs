@@ -1,5 +1,7 @@
 //! The window on Orbital.
 
+mod cover;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use orbclient::{Event, EventOption, MediaKind, Window, WindowFlag};
 
+use self::cover::Cover;
 use super::heard::Heard;
 
 /// Whether the window cannot be closed.
@@ -15,6 +18,10 @@ pub const CLOSES_NEVER: bool = true;
 /// The window, while there is one.
 pub struct Shell {
     window: Option<Window>,
+    /// The one that covers a session, where there is such a one.
+    cover: Option<Cover>,
+    /// What is to be done when the key that locks is pressed.
+    lock_wanted: Option<Box<dyn Fn() + Send>>,
     woken: File,
     wake: File,
     /// The button that points is down.
@@ -49,11 +56,15 @@ impl Shell {
         let (woken, wake) = pipe().map_err(|error| format!("no pipe can be made: {error}"))?;
         let mut shell = Self {
             window: None,
+            cover: None,
+            lock_wanted: None,
             woken,
             wake,
             down: false,
         };
         shell.show()?;
+        // Last: a screen that was left covered shows what is below from here on.
+        shell.cover = Cover::open();
         Ok(shell)
     }
 
@@ -68,12 +79,15 @@ impl Shell {
 
     /// The window, while it is there.
     pub fn window(&mut self) -> Option<&mut Window> {
-        self.window.as_mut()
+        match &mut self.cover {
+            Some(cover) if cover.is_shown() => Some(cover.window()),
+            _ => self.window.as_mut(),
+        }
     }
 
     /// Brings the window up; whether it was not there.
     pub fn show(&mut self) -> Result<bool, String> {
-        if self.window.is_some() {
+        if self.window().is_some() {
             return Ok(false);
         }
         let (width, height) = orbclient::get_display_size()?;
@@ -91,28 +105,37 @@ impl Shell {
     /// Takes the window away.
     pub fn hide(&mut self) {
         self.window = None;
+        self.uncover();
     }
 
-    /// Brings the window up in front of a session; or says why not.
+    /// Brings a window up in front of a session, which gets neither keys nor clicks from then on; or says why not.
     pub fn cover(&mut self) -> Result<(), String> {
-        Err("Orbital lets every program put a window in front and take the keyboard".to_owned())
+        let cover = (self.cover.as_mut())
+            .ok_or("this Orbital lets every program put a window in front and take the keyboard")?;
+        self.down = false;
+        cover.show()
     }
 
-    /// It never covers one.
-    pub fn uncover(&mut self) {}
+    /// The session has the screen again.
+    pub fn uncover(&mut self) {
+        if let Some(cover) = &mut self.cover {
+            cover.hide();
+        }
+    }
 
-    /// Orbital does not tell.
+    /// For how long nobody has used keyboard and pointer, where that is counted.
     pub fn idle(&self) -> Option<Duration> {
-        None
+        self.cover.as_ref()?.idle()
     }
 
-    /// There is no such key.
-    pub fn watch_lock_key(&self, _: impl Fn() + Send + 'static) {}
+    /// Calls `wanted` when the key for it is pressed, where Orbital tells.
+    pub fn watch_lock_key(&mut self, wanted: impl Fn() + Send + 'static) {
+        self.lock_wanted = Some(Box::new(wanted));
+    }
 
     /// The screen has another size.
     pub fn resized(&mut self) {
-        if let (Some(window), Ok((width, height))) =
-            (&mut self.window, orbclient::get_display_size())
+        if let (Some(window), Ok((width, height))) = (self.window(), orbclient::get_display_size())
         {
             window.set_size(width, height);
         }
@@ -137,7 +160,7 @@ impl Shell {
 
     /// The copied text.
     pub fn clipboard(&mut self) -> Option<String> {
-        let window = self.window.as_ref()?;
+        let window = self.window()?;
         let (kind, text) = window.clipboard()?;
         matches!(kind, MediaKind::Text).then_some(text)
     }
@@ -151,6 +174,9 @@ impl Shell {
         };
         let mut entries = vec![entry(self.woken.as_raw_fd())];
         entries.extend(self.window.as_ref().map(|window| entry(window.as_raw_fd())));
+        if let Some(cover) = &mut self.cover {
+            entries.push(entry(cover.window().as_raw_fd()));
+        }
         let milliseconds = i32::try_from(at_most.as_millis())
             .unwrap_or(i32::MAX)
             .max(1);
@@ -164,14 +190,27 @@ impl Shell {
         };
         let mut bytes = [0; 64];
         while matches!(self.woken.read(&mut bytes), Ok(count) if count == bytes.len()) {}
-        let Some(window) = &mut self.window else {
-            return Vec::new();
-        };
-        let down = &mut self.down;
-        window
-            .events()
-            .filter_map(|event| heard(event, down))
-            .collect()
+        let mut all = Vec::new();
+        if let Some(window) = &mut self.window {
+            all.extend(
+                window
+                    .events()
+                    .filter_map(|event| heard(event, &mut self.down)),
+            );
+        }
+        if let Some(cover) = &mut self.cover {
+            let shown = cover.is_shown();
+            for event in cover.window().events() {
+                if shown {
+                    all.extend(heard(event, &mut self.down));
+                } else if cover::is_lock_key(event)
+                    && let Some(wanted) = &self.lock_wanted
+                {
+                    wanted();
+                }
+            }
+        }
+        all
     }
 }
 

@@ -1,5 +1,7 @@
 //! The program that the test of the desktop starts from the launcher's menu.
 
+mod lock;
+
 use std::fs;
 
 use crate::account::ANA;
@@ -58,6 +60,7 @@ fn the_home() {
     if is_there {
         assert_eq!(fs::read_to_string(FILE).expect(FILE), TEXT);
         println!("guest: desktop found");
+        lock::lock();
     } else {
         fs::write(FILE, TEXT).expect(FILE);
         assert_eq!(fs::read_to_string(FILE).expect(FILE), TEXT);

@@ -11,6 +11,8 @@ use syscall::error::{EIO, ENOENT, Error};
 type Outcome<T> = syscall::error::Result<T>;
 
 const PROGRAMS: [&str; 4] = ["safed", "safe", "safe-guest", "orbital-login"];
+/// In place of the image's own, where it lies beside the programs.
+const ORBITAL: &str = "orbital";
 /// The programs of an image with a desktop.
 const DESKTOP: [&str; 2] = ["usr/bin/orbital", "usr/bin/launcher"];
 const SERVICES: &str = "usr/lib/init.d";
@@ -96,7 +98,9 @@ pub fn has_desktop(image: &Path) -> Result<bool, String> {
 /// Puts the programs and the services that start them into the image.
 pub fn put(image: &Path, programs: &Path, purpose: &Purpose<'_>) -> Result<(), String> {
     let mut files = vec![];
-    for name in PROGRAMS {
+    let orbital = (programs.join(ORBITAL).exists() && !matches!(purpose, Purpose::Tests(_)))
+        .then_some(ORBITAL);
+    for name in PROGRAMS.into_iter().chain(orbital) {
         let path = programs.join(name);
         let data = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         files.push((format!("usr/bin/{name}"), 0o755, data));

@@ -159,10 +159,15 @@ impl Machine {
 
     /// Waits until something was said; an error if that is that a program has broken off.
     pub fn hears(&self, text: &str, limit: Duration) -> Result<(), String> {
+        self.said(text, limit).map(drop)
+    }
+
+    /// The same; the whole line.
+    pub fn said(&self, text: &str, limit: Duration) -> Result<String, String> {
         let until = Instant::now() + limit;
         loop {
             match self.line(until) {
-                Ok(Some(line)) if line.contains(text) => return Ok(()),
+                Ok(Some(line)) if line.contains(text) => return Ok(line),
                 Ok(Some(line)) if line.contains("panicked at") => {
                     let why = self.line(Instant::now() + Duration::from_secs(2));
                     let why = why.ok().flatten().unwrap_or_default();

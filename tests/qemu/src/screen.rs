@@ -15,6 +15,7 @@ use orbital_login::layout::Placed;
 use orbital_login::paint::Painter;
 use orbital_login::settings::Settings;
 use orbital_login::state::{Abilities, Effect, Event, State, Target};
+use orbital_login::user_error::UserError;
 use orbital_login::view::view;
 
 use crate::monitor::{Monitor, keys_of};
@@ -45,6 +46,8 @@ pub struct Screen {
     frame: Vec<u32>,
     wanted: Option<Picture>,
     job: JobId,
+    /// The question whether a password is the right one.
+    check: JobId,
     pictures: PathBuf,
     kept: usize,
 }
@@ -64,6 +67,7 @@ impl Screen {
             frame: Vec::new(),
             wanted: None,
             job: 0,
+            check: 0,
             pictures: pictures.to_owned(),
             kept: 0,
         }
@@ -213,8 +217,10 @@ impl Screen {
 
     fn update(&mut self, event: Event) {
         for effect in self.state.update(event) {
-            if let Effect::Start(job, _) = effect {
-                self.job = job;
+            match effect {
+                Effect::Start(job, _) => self.job = job,
+                Effect::Check(check, _) => self.check = check,
+                _ => {}
             }
         }
     }
@@ -227,6 +233,19 @@ impl Screen {
     /// The launcher will have the guest's screen.
     pub fn will_start(&mut self) {
         self.update(Event::Started(self.job));
+    }
+
+    /// The session will be covered.
+    pub fn will_be_locked(&mut self) {
+        self.update(Event::Covered);
+    }
+
+    /// Presses Enter, by which a covered session asks about the password, and will be answered so.
+    pub fn asks(&mut self, answer: Result<(), UserError>) -> Result<(), String> {
+        self.monitor.keys(&["ret"])?;
+        self.update(Event::Input(Input::Key(Key::Enter)));
+        self.update(Event::Checked(self.check, answer));
+        Ok(())
     }
 
     /// Waits until something else than the sign-in screen is there and stays as it is.

@@ -111,6 +111,24 @@ fn make(names: [String; 2], full: &str, home: &str) -> Result<Person, UserError>
     ))
 }
 
+/// Those that were made for sessions and are still there.
+pub(super) fn made() -> Vec<Person> {
+    let Ok((users, _)) = tables() else {
+        return Vec::new();
+    };
+    (users.iter())
+        .filter(|user| user.name.starts_with(MADE_FOR) || user.name == GUEST)
+        .filter(|user| user.uid >= 1000)
+        .filter_map(|user| {
+            Some(Person {
+                name: user.user.clone(),
+                uid: u32::try_from(user.uid).ok()?,
+                gid: u32::try_from(user.gid).ok()?,
+            })
+        })
+        .collect()
+}
+
 /// Removes a user that was made for a session.
 pub(super) fn remove(person: &Person) {
     // A user that cannot be removed now is found and used by the next session of the same account.
