@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ const CLOSE_TRIES: usize = 10;
 const CLOSE_PAUSE: Duration = Duration::from_millis(200);
 /// How long a sign-out waits for a server that does not answer, before it leaves the rest to the next time by itself.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often a thread on Redox looks whether it was told of something without being woken.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 enum Order {
     Job(JobId, Job),
@@ -116,6 +118,22 @@ impl Worker {
     }
 }
 
+/// Waits for the next order; none when there will be no more.
+///
+/// Redox's kernel finds a thread that waits for memory to change by the page frame. When another thread starts a program meanwhile,
+/// what is written next may stand in another frame, and the thread is not woken: there it looks for itself.
+fn next<T>(orders: &Receiver<T>) -> Option<T> {
+    if cfg!(not(target_os = "redox")) {
+        return orders.recv().ok();
+    }
+    loop {
+        match orders.recv_timeout(LOOK_EVERY) {
+            Err(RecvTimeoutError::Timeout) => {}
+            order => return order.ok(),
+        }
+    }
+}
+
 /// What the second thread works with.
 struct Beside {
     aside: Box<dyn Aside>,
@@ -125,7 +143,7 @@ struct Beside {
 
 impl Beside {
     fn run(self, orders: &Receiver<Meanwhile>) {
-        while let Ok(order) = orders.recv() {
+        while let Some(order) = next(orders) {
             match order {
                 Meanwhile::Check(id, password) => {
                     (self.tell)(Event::Checked(id, self.check(password)));
@@ -157,7 +175,7 @@ struct Working {
 
 impl Working {
     fn run(mut self, orders: &Receiver<Order>) {
-        while let Ok(order) = orders.recv() {
+        while let Some(order) = next(orders) {
             match order {
                 Order::Job(id, job) => {
                     let outcome = self.job(id, job);
