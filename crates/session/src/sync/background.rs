@@ -21,6 +21,8 @@ use crate::{Error, Nanos, Progress, Result, Step};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(250);
+/// The shortest pause between two looks at what has changed.
+const TICK_LEAST: Duration = Duration::from_millis(10);
 /// Publishing waits for this much quiet …
 const QUIET: Duration = Duration::from_secs(2);
 /// … or, when nothing was published lately, for this: others are to see changes soon …
@@ -362,6 +364,11 @@ fn publisher(sync: &Weak<Synchronizer>, stop: &Stop) {
                     sync.backlog.next_try(Some(next));
                 }
             }
+        }
+        if first_change.is_some() && !due {
+            // Not up to a tick too late.
+            let rest = quiet.saturating_sub(now - last_change);
+            tick = tick.min(rest.max(TICK_LEAST));
         }
         if first_change.is_none() && now - last_change >= REST_AFTER && now - rested >= REST_EVERY {
             rested = now;

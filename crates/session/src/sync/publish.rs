@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use safeos_account::{Error as AccountError, Head, PreparedHead};
-use safeos_record::{Address, Chunk};
+use safeos_record::{Address, Chunk, MAX_CHUNK_SIZE};
+use safeos_store::Store;
 use safeos_telemetry::metrics::{SESSIONS, Work};
 use safeos_telemetry::{event, failpoint, span};
 use safeos_tree::{
@@ -98,6 +99,7 @@ impl Publisher<'_> {
     ) -> Result<Published> {
         let store = self.sync.home.packs().store();
         let before = self.sync.home.packs().counted();
+        self.dial_ahead(store);
         let mut published = Published::default();
         let say = |what: &str| {
             progress.step(Step {
@@ -254,6 +256,18 @@ impl Publisher<'_> {
         };
         let account = &self.account;
         Ok(account.prepare_head(commit, newest, &sync_base.head, counter)?)
+    }
+
+    /// Has the connections for a large upload made while it is prepared.
+    fn dial_ahead(&self, store: &dyn Store) {
+        let home = &self.sync.home;
+        let packs = (home.unpublished() + home.packs().waiting_bytes()) / MAX_CHUNK_SIZE as u64;
+        if packs > 1
+            && let Some(transport) = store.transport()
+        {
+            let packs = usize::try_from(packs).unwrap_or(usize::MAX);
+            transport.dial_ahead(packs.min(store.puts_at_once()));
+        }
     }
 
     /// Brings to the store all that the pointer will lead to. Over a line the packs and the head's chunk are on their way
