@@ -2,18 +2,20 @@
 //!
 //! What always holds here: secrets in this process's memory are kept from core dumps and debuggers
 //! before the first one arrives; SIGTERM, SIGINT and an unmount by another program end every session, whose
-//! unpublished changes are published or stay in the encrypted stage.
+//! unpublished changes are published or stay in the encrypted stage: the second signal asks for no more waiting.
 
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use safed::daemon::Daemon;
 use safed::process::{self, Signals};
 use safed::supervise::supervise;
+use safeos_session::{Error, Progress, Step};
 use safeos_telemetry::{event, log};
 
 /// Serves `safe:`.
@@ -158,8 +160,9 @@ fn serve_mounted(
     tell_ready(ready_fd);
     signals.wait(|| mounted.is_finished() || daemon.is_over());
     let broken = mounted.is_broken();
-    mounted.unmount(|| end_sessions(daemon));
-    end_sessions(daemon);
+    let hurry = Hurry::when_told_again(signals);
+    mounted.unmount(|| end_sessions(daemon, &hurry));
+    end_sessions(daemon, &hurry);
     event!(INFO, "the daemon ends", broken = broken);
     if broken {
         return Err("a request could not be decoded, so the mount was ended; what was written is kept: sign in again".to_owned());
@@ -201,7 +204,7 @@ fn serve_at(
     // The client that signed out has read the answer by then.
     signals.wait(|| daemon.is_over() && listening.is_quiet());
     drop(listening);
-    end_sessions(daemon);
+    end_sessions(daemon, &Hurry::when_told_again(signals));
     Ok(())
 }
 
@@ -226,7 +229,7 @@ fn serve_scheme(
     let served = safed::scheme::redox::serve(daemon)?;
     tell_ready(ready_fd);
     signals.wait(|| served.is_finished());
-    end_sessions(daemon);
+    end_sessions(daemon, &Hurry::when_told_again(signals));
     Ok(())
 }
 
@@ -298,16 +301,44 @@ fn say_ready(fd: Option<RawFd>) {
     let _ = done;
 }
 
+/// Whether the end is not to wait for a store any more.
+struct Hurry(Arc<AtomicBool>);
+
+impl Hurry {
+    /// From the next signal on.
+    fn when_told_again(signals: &Signals) -> Self {
+        let told = Arc::new(AtomicBool::new(false));
+        let (signals, tells) = (*signals, Arc::clone(&told));
+        // It is left with the process. Without a thread the store is waited for.
+        let thread = std::thread::Builder::new().name("safed-hurry".to_owned());
+        let _ = thread.spawn(move || tells.store(signals.wait(|| false), Ordering::Release));
+        Self(told)
+    }
+}
+
+impl Progress for Hurry {
+    fn step(&self, _: Step) {}
+
+    fn stopped(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// Ends every session: published, or kept in the encrypted stage until the next sign-in.
-fn end_sessions(daemon: &Daemon) {
+fn end_sessions(daemon: &Daemon, hurry: &Hurry) {
     for uid in daemon.uids() {
         let Some(signed) = daemon.signed(uid) else {
             continue;
         };
-        if let Some(session) = &signed.session
-            && let Err(error) = session.sign_out(false, true, &())
-        {
-            let _ = writeln!(std::io::stderr(), "safed: ending the session: {error}");
+        if let Some(session) = &signed.session {
+            let ended = match session.sign_out(false, true, hurry) {
+                // Another sign-out is under way, and waits.
+                Err(Error::Stopped) => session.sign_out_later(),
+                ended => ended,
+            };
+            if let Err(error) = ended {
+                let _ = writeln!(std::io::stderr(), "safed: ending the session: {error}");
+            }
         }
         daemon.detach(&signed);
     }

@@ -51,6 +51,7 @@ pub fn harden() -> io::Result<()> {
 }
 
 /// The signals that ask the process to end, kept for one thread to take.
+#[derive(Clone, Copy)]
 pub struct Signals(libc::sigset_t);
 
 /// How often a waiting thread looks for another reason to end.

@@ -41,7 +41,7 @@ pub fn supervise(
             format!("waiting for the daemon failed: {error}; it goes on by itself")
         })?
         else {
-            return end(&mut child);
+            return end(signals, &mut child);
         };
         if status.success() {
             return Ok(());
@@ -104,13 +104,17 @@ fn wait(signals: &Signals, child: &mut Child) -> io::Result<Option<ExitStatus>> 
     ended
 }
 
-/// Tells the daemon to end, and waits until it has published or kept what there is.
-fn end(child: &mut Child) -> Result<(), String> {
-    // SAFETY: plain numbers; the child was not waited for, so the id is still its own.
-    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
-    match child.wait() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("the daemon ended with {status}")),
-        Err(error) => Err(format!("waiting for the daemon to end failed: {error}")),
+/// Tells the daemon to end, and waits until it has published or kept what there is. Signals that come meanwhile are passed on:
+/// the second one is for a daemon that waits for its store.
+fn end(signals: &Signals, child: &mut Child) -> Result<(), String> {
+    loop {
+        // SAFETY: plain numbers; the child was not waited for, so the id is still its own.
+        unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+        match wait(signals, child) {
+            Ok(None) => {}
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(format!("the daemon ended with {status}")),
+            Err(error) => return Err(format!("waiting for the daemon to end failed: {error}")),
+        }
     }
 }

@@ -250,6 +250,36 @@ fn who_hangs_is_left_and_what_waits_goes_on_from_the_next_sign_in() {
     world.computer.logout();
 }
 
+/// Told to end once, a daemon tries to publish; told again, it keeps what waits and ends.
+#[test]
+fn a_daemon_that_is_told_twice_to_end_waits_for_no_server() {
+    let place = TestDir::new();
+    let world = World::new(&place);
+    let content = world.write(Way::Hangs);
+    eventually("an upload hangs", || world.narrow.refused() > 0);
+    let daemon = world.computer.daemon().unwrap();
+    let before = world.narrow.refused();
+    // SAFETY: a signal to the daemon of this test's computer.
+    let tell = || unsafe { libc::kill(daemon, libc::SIGTERM) };
+    tell();
+    // What was under way is tried once more, and the publish of the end begins.
+    eventually("it tries to publish", || {
+        world.narrow.refused() >= before + 2
+    });
+    let before = world.narrow.refused();
+    tell();
+    eventually("it ends", || world.computer.daemon().is_none());
+    assert_eq!(world.narrow.refused(), before, "it has gone on trying");
+    assert!(test_dir::mounts_in(&world.computer.mount).is_empty());
+    world.computer.login();
+    let kept = fs::read(world.computer.home().join("large")).unwrap();
+    assert!(kept == content);
+    world.narrow.set(Way::Open);
+    world.is_published();
+    world.is_there(&place, &content);
+    world.computer.logout();
+}
+
 #[test]
 fn who_waits_for_one_that_hangs_hears_why_and_is_not_kept_for_ever() {
     let place = TestDir::new();
