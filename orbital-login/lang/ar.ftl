@@ -10,6 +10,7 @@ password-again = كلمة السر مرة أخرى
 same = متطابقة
 differs = غير متطابقة
 caps-lock = مفتاح Caps Lock مفعّل
+num-lock = مفتاح Num Lock معطّل
 strength-none = عدة كلمات أفضل من واحدة.
 strength-0 = تُخمَّن فورًا
 strength-1 = ضعيفة جدًا: تُخمَّن خلال ساعات

@@ -10,6 +10,7 @@ password-again = Passwort wiederholen
 same = Stimmt überein
 differs = Stimmt nicht überein
 caps-lock = Feststelltaste ist an
+num-lock = Num-Taste ist aus
 strength-none = Mehrere Wörter sind besser als eines.
 strength-0 = Sofort zu erraten
 strength-1 = Sehr schwach: in Stunden zu erraten

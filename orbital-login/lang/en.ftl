@@ -12,6 +12,7 @@ password-again = Password again
 same = The same
 differs = Not the same as above
 caps-lock = Caps Lock is on
+num-lock = Num Lock is off
 strength-none = Several words are better than one.
 strength-0 = Guessed at once
 strength-1 = Very weak: guessed within hours

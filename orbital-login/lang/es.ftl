@@ -10,6 +10,7 @@ password-again = Repetir la contraseña
 same = Coincide
 differs = No coincide
 caps-lock = Bloq Mayús está activado
+num-lock = Bloq Num está desactivado
 strength-none = Varias palabras son mejores que una.
 strength-0 = Se adivina al instante
 strength-1 = Muy débil: se adivina en horas

@@ -10,6 +10,7 @@ password-again = Répéter le mot de passe
 same = Identique
 differs = Différent
 caps-lock = Verr. Maj est activé
+num-lock = Verr. Num est désactivé
 strength-none = Plusieurs mots valent mieux qu’un seul.
 strength-0 = Deviné tout de suite
 strength-1 = Très faible : deviné en quelques heures

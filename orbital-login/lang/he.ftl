@@ -10,6 +10,7 @@ password-again = הסיסמה שוב
 same = זהה
 differs = לא זהה
 caps-lock = Caps Lock פועל
+num-lock = Num Lock כבוי
 strength-none = כמה מילים עדיפות על אחת.
 strength-0 = ניתנת לניחוש מיד
 strength-1 = חלשה מאוד: ניתנת לניחוש תוך שעות

@@ -10,6 +10,7 @@ password-again = Ripeti la password
 same = Uguale
 differs = Diversa
 caps-lock = Bloc Maiusc è attivo
+num-lock = Bloc Num non è attivo
 strength-none = Più parole sono meglio di una.
 strength-0 = Si indovina subito
 strength-1 = Molto debole: si indovina in poche ore

@@ -10,6 +10,7 @@ password-again = パスワードを再入力
 same = 一致
 differs = 一致しません
 caps-lock = Caps Lock がオンです
+num-lock = Num Lock がオフです
 strength-none = 1語より数語のほうが安全です。
 strength-0 = すぐに推測されます
 strength-1 = とても弱い：数時間で推測されます

@@ -10,6 +10,7 @@ password-again = Wachtwoord herhalen
 same = Gelijk
 differs = Niet gelijk
 caps-lock = Caps Lock staat aan
+num-lock = Num Lock staat uit
 strength-none = Meer woorden zijn beter dan één.
 strength-0 = Meteen te raden
 strength-1 = Zeer zwak: binnen uren te raden

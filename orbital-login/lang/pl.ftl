@@ -10,6 +10,7 @@ password-again = Powtórz hasło
 same = Zgodne
 differs = Niezgodne
 caps-lock = Caps Lock jest włączony
+num-lock = Num Lock jest wyłączony
 strength-none = Kilka słów jest lepsze niż jedno.
 strength-0 = Do odgadnięcia od razu
 strength-1 = Bardzo słabe: do odgadnięcia w kilka godzin

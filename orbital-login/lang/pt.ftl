@@ -10,6 +10,7 @@ password-again = Repetir a palavra-passe
 same = Igual
 differs = Diferente
 caps-lock = Caps Lock está ligado
+num-lock = Num Lock está desligado
 strength-none = Várias palavras são melhores do que uma.
 strength-0 = Adivinha-se de imediato
 strength-1 = Muito fraca: adivinha-se em horas

@@ -10,6 +10,7 @@ password-again = Пароль ещё раз
 same = Совпадает
 differs = Не совпадает
 caps-lock = Включён Caps Lock
+num-lock = Num Lock выключен
 strength-none = Несколько слов лучше одного.
 strength-0 = Угадывается сразу
 strength-1 = Очень слабый: угадывается за часы

@@ -10,6 +10,7 @@ password-again = Parola tekrarı
 same = Aynı
 differs = Farklı
 caps-lock = Caps Lock açık
+num-lock = Num Lock kapalı
 strength-none = Birkaç sözcük tek sözcükten iyidir.
 strength-0 = Hemen tahmin edilir
 strength-1 = Çok zayıf: saatler içinde tahmin edilir

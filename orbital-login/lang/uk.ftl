@@ -10,6 +10,7 @@ password-again = Пароль ще раз
 same = Збігається
 differs = Не збігається
 caps-lock = Увімкнено Caps Lock
+num-lock = Num Lock вимкнено
 strength-none = Кілька слів краще за одне.
 strength-0 = Вгадується одразу
 strength-1 = Дуже слабкий: вгадується за години

@@ -10,6 +10,7 @@ password-again = 再次输入密码
 same = 一致
 differs = 不一致
 caps-lock = 大写锁定已打开
+num-lock = 数字锁定已关闭
 strength-none = 几个词比一个词好。
 strength-0 = 立刻就能猜到
 strength-1 = 非常弱：几小时内就能猜到

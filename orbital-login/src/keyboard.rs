@@ -60,6 +60,8 @@ pub enum Input {
     Key(Key),
     /// Caps Lock was turned on or off, as far as can be told.
     Caps(bool),
+    /// The digits of the keypad move (`true`), since Num Lock is off and one of them was pressed; or type again.
+    PadMoves(bool),
 }
 
 /// The codes of keys, which are those of the first PC keyboards.
@@ -116,6 +118,8 @@ pub struct Keyboard {
     caps: bool,
     /// The system says what Caps Lock is.
     told: bool,
+    /// A digit of the keypad has moved.
+    pad_moves: bool,
     /// The key that acts and is held down: a key that repeats acts once. Only the key that was pressed last repeats, so any
     /// other press ends that, also where a release was not heard.
     acting: Option<u8>,
@@ -200,11 +204,18 @@ impl Keyboard {
         self.set_caps(on)
     }
 
+    /// A key was pressed that shows what the keypad does: one of its digits while Num Lock is off, or any while it is on.
+    pub fn told_pad(&mut self, moves: bool) -> Option<Input> {
+        let before = std::mem::replace(&mut self.pad_moves, moves);
+        (before != moves).then_some(Input::PadMoves(moves))
+    }
+
     /// The window lost the keyboard: whatever was held may be let go of elsewhere.
     pub fn let_go(&mut self) {
         *self = Self {
             caps: self.caps,
             told: self.told,
+            pad_moves: self.pad_moves,
             ..Self::default()
         };
     }
@@ -332,6 +343,16 @@ mod tests {
         keyboard.let_go();
         assert_eq!(keyboard.text('A'), (None, Some(Input::Text('A'))));
         assert_eq!(keyboard.told_caps(false), Some(Input::Caps(false)));
+    }
+
+    #[test]
+    fn what_the_keypad_does_is_told_when_it_changes() {
+        let mut keyboard = Keyboard::default();
+        assert_eq!(keyboard.told_pad(false), None);
+        assert_eq!(keyboard.told_pad(true), Some(Input::PadMoves(true)));
+        assert_eq!(keyboard.told_pad(true), None);
+        keyboard.let_go();
+        assert_eq!(keyboard.told_pad(false), Some(Input::PadMoves(false)));
     }
 
     #[test]

@@ -54,12 +54,12 @@ pub fn scale_for(width: i32, height: i32) -> f32 {
 
 /// Places everything on a screen of this size.
 pub fn layout(view: &View, text: &mut Text, width: i32, height: i32) -> Layout {
-    let mut scale = scale_for(width, height);
-    if view.access.large {
-        // As far as the smallest screen that things are made for has room for it.
-        let room = (width as f32 / 640.0).min(height as f32 / 480.0);
-        scale = (scale * LARGE).min(room).max(scale);
-    }
+    let least = f32::from(view.percent) / 100.0;
+    let own = scale_for(width, height);
+    let wished = own.max(least) * if view.access.large { LARGE } else { 1.0 };
+    // As far as the smallest screen that things are made for has room for it.
+    let room = (width as f32 / 640.0).min(height as f32 / 480.0);
+    let scale = wished.min(room).max(own);
     // Everything else stands above the keyboard.
     let (keys_scale, keys_height) = keys::size(view, height, scale);
     let above = height - keys_height;

@@ -9,10 +9,13 @@ use orbital_login::again::Pauses;
 use orbital_login::session::Options;
 use orbital_login::window::{self, Look};
 
-const USAGE: &str = "usage: orbital-login [--size WIDTHxHEIGHT] [--once] [--lock-after MINUTES] LAUNCHER [ARGUMENT…]
+const USAGE: &str = "usage: orbital-login [--size WIDTHxHEIGHT] [--scale PERCENT] [--once] [--lock-after MINUTES]
+       LAUNCHER [ARGUMENT…]
 
 Shows the sign-in screen; whoever signs in gets LAUNCHER with their home on safe:.
   --size   a window of this size instead of the whole screen (not on Redox)
+  --scale  everything at least so large, 100 to 800, as far as the screen has room; on an X display
+           what its resource Xft.dpi says, unless said otherwise
   --once   end after one session
   --lock-after
            lock a session that nobody has used for so long, 10 minutes unless said otherwise; 0: never
@@ -24,6 +27,8 @@ image has a console for developers.";
 
 /// A session that nobody has used for so long is locked, unless another time is given.
 const LOCK_AFTER: Duration = Duration::from_secs(600);
+/// What can be asked for as the size of everything.
+const PERCENT: std::ops::RangeInclusive<u16> = 100..=800;
 /// Given to the process that has the screen.
 const INNER: &str = "--inner";
 /// There on images with a console for developers (`./build.sh image --console`).
@@ -50,6 +55,16 @@ pub fn main() -> ExitCode {
                     return usage();
                 };
                 look.size = Some((width, height));
+                rest = &others[1..];
+                continue;
+            }
+            Some("--scale") => {
+                let percent = others.first().and_then(|percent| percent.to_str());
+                let percent = percent.and_then(|percent| percent.parse().ok());
+                let Some(percent) = percent.filter(|percent| PERCENT.contains(percent)) else {
+                    return usage();
+                };
+                look.percent = Some(percent);
                 rest = &others[1..];
                 continue;
             }

@@ -193,6 +193,8 @@ pub struct State {
     pub notice: Option<Notice>,
     /// Caps Lock seems to be on.
     pub caps: bool,
+    /// Num Lock is off, and somebody types on the keypad.
+    pub pad_moves: bool,
     /// Dark instead of light.
     pub dark: bool,
     /// Counts the pictures of what moves.
@@ -201,6 +203,8 @@ pub struct State {
     pub scrolled: i32,
     /// The accessibility switches.
     pub access: Access,
+    /// Everything is at least so large, in percent, as far as the screen has room: where pixels are small.
+    pub percent: u16,
     /// The layer of the keyboard on the screen.
     pub layer: Layer,
     /// The next letter from it is a capital.
@@ -249,10 +253,12 @@ impl State {
             menu: None,
             notice: None,
             caps: false,
+            pad_moves: false,
             dark: !settings.light,
             tick: 0,
             scrolled: 0,
             access: settings.access,
+            percent: 100,
             layer: Layer::default(),
             capitals: false,
             language: chosen_language.unwrap_or(abilities.locale.language),
@@ -354,6 +360,7 @@ impl State {
         let typed = matches!(event, Event::Input(_) | Event::Pasted(_));
         match event {
             Event::Input(Input::Caps(on)) => self.caps = on,
+            Event::Input(Input::PadMoves(moves)) => self.pad_moves = moves,
             Event::Input(Input::Text(character)) => self.text(character, &mut effects),
             Event::Input(Input::Key(key)) => self.key(key, &mut effects),
             Event::Hover(target) => self.hover = target,

@@ -62,6 +62,8 @@ pub struct View {
     pub right_to_left: bool,
     /// The accessibility switches.
     pub access: Access,
+    /// At least so large, of the size for a screen whose pixels are as large as a laptop's once were.
+    pub percent: u16,
     /// Dark instead of light.
     pub dark: bool,
     /// The target in focus.
@@ -177,6 +179,7 @@ pub fn view(state: &State) -> View {
         status: status(state),
         right_to_left: language.is_right_to_left(),
         access: state.access,
+        percent: state.percent,
         dark: state.dark,
         focus: state.focus,
         hover: state.hover,

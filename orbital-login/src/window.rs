@@ -45,6 +45,8 @@ const LOCK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 pub struct Look {
     /// Its size; the whole screen's when missing.
     pub size: Option<(u32, u32)>,
+    /// Everything is at least so large, in percent; what the display says when missing.
+    pub percent: Option<u16>,
     /// End after one session.
     pub once: bool,
     /// A session is covered after so long without a key; never when missing.
@@ -90,6 +92,7 @@ pub fn run(options: Options, look: Look) -> Result<(), String> {
     let worker = Worker::start(Box::new(host), settings_path, tell).map_err(no_thread)?;
     let mut state = State::new(settings, keymaps, abilities);
     state.console = console;
+    state.percent = look.percent.or(shell.percent()).unwrap_or(state.percent);
     if let Some(keymap) = state.keymaps.get(state.keymap).filter(|_| of_display) {
         // The screen reports it.
         shell.set_keymap(keymap);
@@ -261,6 +264,7 @@ impl Running {
                 self.last_key = Instant::now();
             }
             Heard::Caps(on) => inputs[0] = self.keyboard.told_caps(on),
+            Heard::PadMoves(moves) => inputs[0] = self.keyboard.told_pad(moves),
             Heard::Pointer(x, y) => {
                 self.pointer = (x, y);
                 let over = self.over();

@@ -337,6 +337,9 @@ fn check(large: bool) {
             for size in [(640, 480), (800, 600), (1280, 800), (3840, 2160)] {
                 wrong.extend(faults(&name, &view(&state), size, &mut painter, &mut text));
             }
+            let mut dense = view(&state);
+            dense.percent = 200;
+            wrong.extend(faults(&name, &dense, (1024, 600), &mut painter, &mut text));
         }
     }
     assert!(shown >= 11, "the own fonts have Latin and Cyrillic letters");
@@ -439,7 +442,7 @@ fn what_comes_while_one_types_has_the_room_that_is_kept_for_it() {
         ] {
             check("name", hint);
         }
-        for hint in ["same", "differs", "caps-lock"] {
+        for hint in ["same", "differs", "caps-lock", "num-lock"] {
             check("password-again", hint);
         }
         for hint in [

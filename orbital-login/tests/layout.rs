@@ -134,27 +134,51 @@ fn a_notice_is_whole() {
 /// shows the rest.
 #[test]
 fn a_form_that_is_too_high_is_turned() {
+    assert!(turned(640, 480, 100, false) > 10);
+}
+
+/// The same where the pixels are small, and everything is to be twice as large.
+#[test]
+fn on_a_small_screen_with_small_pixels_everything_can_be_reached() {
+    let mut text = Text::new();
+    for (name, mut state) in screens::all(true) {
+        let plain = layout(&view(&state), &mut text, 1024, 600).scale;
+        state.percent = 200;
+        let dense = layout(&view(&state), &mut text, 1024, 600).scale;
+        assert!(dense >= plain * 1.25, "{name}: {plain}, {dense}");
+        // Pixels of a large screen are expected to be small.
+        let large = layout(&view(&state), &mut text, 3840, 2160).scale;
+        assert_eq!(large, orbital_login::layout::scale_for(3840, 2160));
+    }
+    for large in [false, true] {
+        assert!(turned(1024, 600, 200, large) > 10);
+    }
+}
+
+/// Sees that everything at rest can be reached by keys, by the pointer and by the wheel; how often a part of a card is hidden.
+fn turned(width: i32, height: i32, percent: u16, large: bool) -> usize {
     let mut text = Text::new();
     let mut turned = 0;
     for (name, mut state) in screens::all(true) {
         if !state.is_at_rest() {
             continue;
         }
+        state.percent = percent;
+        state.access.large = large;
         for target in state.order() {
             state.focus = target;
-            let placed = layout(&view(&state), &mut text, 640, 480);
+            let placed = layout(&view(&state), &mut text, width, height);
             let smallest = Look::Small.style(placed.card_scale).size;
             assert!(smallest >= 9.0, "{name}: {smallest}");
             let spot = placed.placed.iter().find(|one| one.target == Some(target));
-            assert!(!spot.unwrap().rect.is_empty(), "{name}: {target:?}");
-            let hidden = |placed: &Layout| {
-                placed
-                    .placed
-                    .iter()
-                    .filter(|one| one.rect.is_empty())
-                    .count()
-            };
-            if hidden(&placed) == 0 {
+            let rect = spot.unwrap().rect;
+            assert!(!rect.is_empty(), "{name}: {target:?}");
+            let screen = Rect::new(0, 0, width, height);
+            assert_eq!(rect.intersect(screen), rect, "{name}: {target:?}");
+            let middle = placed.hit(rect.x + rect.w / 2, rect.y + rect.h / 2);
+            assert!(middle.is_some(), "{name}: {target:?} is covered");
+            let hidden = placed.placed.iter().filter(|one| one.rect.is_empty());
+            if hidden.count() == 0 {
                 continue;
             }
             turned += 1;
@@ -162,7 +186,7 @@ fn a_form_that_is_too_high_is_turned() {
             for lines in -24..=24 {
                 let mut view = view(&state);
                 view.scrolled = lines;
-                let placed = layout(&view, &mut text, 640, 480);
+                let placed = layout(&view, &mut text, width, height);
                 reached.extend(
                     placed
                         .placed
@@ -177,5 +201,5 @@ fn a_form_that_is_too_high_is_turned() {
             );
         }
     }
-    assert!(turned > 10, "{turned}");
+    turned
 }

@@ -20,7 +20,9 @@ use orbital_login::theme::contrast;
 use orbital_login::view::view;
 
 const SIZES: [(usize, usize); 4] = [(800, 600), (1280, 800), (3840, 2160), (640, 480)];
-/// The screens that there are pictures of in other languages and with high contrast.
+/// A small screen with small pixels, and how large everything is there.
+const DENSE: ((usize, usize), u16) = ((1024, 600), 200);
+/// The screens that there are pictures of there, in other languages and with high contrast.
 const SOME: [&str; 3] = ["create", "remembered", "wrong"];
 /// These languages, one of them written from right to left, and the font of the system that the pictures are drawn with.
 const LANGUAGES: [(Language, Option<&str>); 3] = [
@@ -166,9 +168,16 @@ fn every_screen_looks_as_it_did() {
     let whole = std::env::var_os("SAFEOS_PICTURES_WHOLE").map(PathBuf::from);
     let mut wrong = Vec::new();
     let all = shown(&mut Text::new());
-    for size in SIZES {
+    let mut dense = shown(&mut Text::new());
+    dense.retain(|(name, _)| SOME.iter().any(|some| *name == format!("{some}-dark")));
+    for (name, state) in &mut dense {
+        name.push_str("-dense");
+        state.percent = DENSE.1;
+    }
+    let everywhere = SIZES.map(|size| (size, &all));
+    for (size, all) in everywhere.into_iter().chain([(DENSE.0, &dense)]) {
         let mut painter = Painter::new();
-        for (name, state) in &all {
+        for (name, state) in all {
             let frame = paint(&mut painter, state, size);
             let name = format!("{name}-{}.png", size.1);
             if let Some(whole) = whole.as_ref().filter(|_| size != SIZES[2]) {

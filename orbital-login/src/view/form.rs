@@ -190,9 +190,14 @@ fn shown(typed: &Typed, reveal: bool) -> Zeroizing<String> {
     })
 }
 
-/// Said where it matters: beside the field that is typed into.
-fn caps(state: &State, target: Target) -> Option<(Tone, String)> {
-    (state.caps && state.focus == target).then(|| (Tone::Plain, state.language.text("caps-lock")))
+/// Why letters or digits come out otherwise than they were meant. Said where it matters: beside the field that is typed into.
+fn locks(state: &State, target: Target) -> Option<(Tone, String)> {
+    let id = match (state.caps, state.pad_moves) {
+        (true, _) => "caps-lock",
+        (false, true) => "num-lock",
+        (false, false) => return None,
+    };
+    (state.focus == target).then(|| (Tone::Plain, state.language.text(id)))
 }
 
 fn password(state: &State, form: &Form) -> Item {
@@ -206,7 +211,7 @@ fn password(state: &State, form: &Form) -> Item {
         placeholder: String::new(),
         caret: form.password.caret(),
         taken: form.password.is_taken(),
-        hint: Hint::Beside(caps(state, Target::Password)),
+        hint: Hint::Beside(locks(state, Target::Password)),
         reveal: Some(!form.reveal),
     })
 }
@@ -223,7 +228,7 @@ fn again(state: &State, form: &Form) -> Item {
         hint: Hint::Beside(match form.again_hint() {
             Some(hint) => Some((Tone::Wrong, state.language.say(&hint))),
             None if same => Some((Tone::Good, state.language.text("same"))),
-            None => caps(state, Target::Again),
+            None => locks(state, Target::Again),
         }),
         reveal: None,
     })

@@ -162,6 +162,11 @@ impl Shell {
         }
     }
 
+    /// How large everything is at least, in percent, where the display says it.
+    pub fn percent(&self) -> Option<u16> {
+        self.x11.as_ref()?.percent()
+    }
+
     /// For how long nobody has used keyboard and pointer, where that is counted.
     pub fn idle(&self) -> Option<Duration> {
         self.x11.as_ref()?.idle()
@@ -325,8 +330,12 @@ fn heard(event: &sys::SDL_Event, all: &mut Vec<Heard>) {
             let scancode = (&raw const key.scancode).cast::<u32>().read();
             (scancode, key.sym, u32::from(key.mod_))
         };
-        let figures = held & sys::SDL_Keymod::KMOD_NUM as u32 != 0;
+        let locked = held & sys::SDL_Keymod::KMOD_NUM as u32 != 0;
+        let figures = locked != (held & SHIFTS != 0);
         let code = of_scancode(scancode, figures);
+        if is(Kind::SDL_KEYDOWN) {
+            all.extend(pad_moves(scancode, locked, figures).map(Heard::PadMoves));
+        }
         all.push(Heard::Key(
             code,
             character(scancode, sym),
@@ -380,6 +389,19 @@ fn heard(event: &sys::SDL_Event, all: &mut Vec<Heard>) {
         all.push(Heard::Resized);
     } else if is(Kind::SDL_QUIT) {
         all.push(Heard::Quit);
+    }
+}
+
+/// Either Shift: with it the keypad does what it does not do by Num Lock.
+const SHIFTS: u32 = sys::SDL_Keymod::KMOD_LSHIFT as u32 | sys::SDL_Keymod::KMOD_RSHIFT as u32;
+
+/// Whether the digits of the keypad move, as far as the key that is pressed shows it.
+fn pad_moves(scancode: u32, locked: bool, figures: bool) -> Option<bool> {
+    match scancode {
+        _ if locked => Some(false),
+        // 1 to 9, 0, and the decimal point.
+        89..=99 if !figures => Some(true),
+        _ => None,
     }
 }
 
@@ -468,9 +490,26 @@ mod tests {
         for super_key in [227, 231] {
             assert_eq!(key(super_key, 0, 0, true), [Heard::Key(0, '\0', true)]);
         }
-        let figures = sys::SDL_Keymod::KMOD_NUM as u16;
-        assert_eq!(key(96, 0, 0, true), [Heard::Key(code::UP, '\0', true)]);
-        assert_eq!(key(96, 0, figures, true), [Heard::Key(0, '\0', true)]);
+    }
+
+    #[test]
+    fn digits_of_the_keypad_do_what_num_lock_and_shift_say() {
+        let locked = sys::SDL_Keymod::KMOD_NUM as u16;
+        let shift = sys::SDL_Keymod::KMOD_RSHIFT as u16;
+        let moves = Heard::Key(code::UP, '\0', true);
+        let types = Heard::Key(0, '\0', true);
+        assert_eq!(key(96, 0, 0, true), [Heard::PadMoves(true), moves]);
+        assert_eq!(key(96, 0, locked, true), [Heard::PadMoves(false), types]);
+        assert_eq!(key(96, 0, shift, true), [types]);
+        let both = locked | shift;
+        assert_eq!(key(96, 0, both, true), [Heard::PadMoves(false), moves]);
+        // Other keys say something only while it is on, as its own does then.
+        assert_eq!(key(83, 0, locked, true), [Heard::PadMoves(false), types]);
+        assert_eq!(key(83, 0, 0, true), [types]);
+        // Its five moves nowhere, and is to type too.
+        assert_eq!(key(93, 0, 0, true), [Heard::PadMoves(true), types]);
+        // Those around the digits are the same with it and without.
+        assert_eq!(key(87, 0, 0, true), [types]);
     }
 
     #[test]

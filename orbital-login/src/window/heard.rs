@@ -7,6 +7,12 @@ pub(crate) enum Heard {
     Text(char),
     /// Caps Lock is on, or off, as the system has it.
     Caps(bool),
+    /// A key was pressed that shows whether the digits of the keypad move: Num Lock is off.
+    #[cfg_attr(
+        target_os = "redox",
+        expect(dead_code, reason = "the system does not tell of Num Lock")
+    )]
+    PadMoves(bool),
     /// The pointer is there.
     Pointer(i32, i32),
     /// The button that points went down or up.

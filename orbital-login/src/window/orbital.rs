@@ -128,6 +128,11 @@ impl Shell {
         self.cover.as_ref()?.idle()
     }
 
+    /// How large everything is to be at least: Orbital does not tell.
+    pub fn percent(&self) -> Option<u16> {
+        None
+    }
+
     /// Calls `wanted` when the key for it is pressed, where Orbital tells.
     pub fn watch_lock_key(&mut self, wanted: impl Fn() + Send + 'static) {
         self.lock_wanted = Some(Box::new(wanted));

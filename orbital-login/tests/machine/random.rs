@@ -34,6 +34,7 @@ enum Happening {
     Pasted(&'static str),
     Tick,
     Caps(bool),
+    PadMoves(bool),
     Started,
     Step(u64),
     /// The keyboard has so many layouts now.
@@ -112,6 +113,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => prop::sample::select(vec!["a\n", "", "https://x"]).prop_map(Happening::Pasted),
         1 => Just(Happening::Tick),
         1 => any::<bool>().prop_map(Happening::Caps),
+        1 => any::<bool>().prop_map(Happening::PadMoves),
         1 => prop::sample::select(vec!["autonomi:", "https://x"]).prop_map(Happening::Server),
         1 => Just(Happening::Wallet),
         1 => Just(Happening::WithKeys),
@@ -403,6 +405,7 @@ proptest! {
                     }
                 }
                 Happening::Caps(on) => vec![Event::Input(Input::Caps(on))],
+                Happening::PadMoves(moves) => vec![Event::Input(Input::PadMoves(moves))],
                 Happening::Started => world.pending.map(|(id, _)| Event::Started(id)).into_iter().collect(),
                 Happening::Step(done) => {
                     let unit = if done % 2 == 0 { "records" } else { "seconds" };

@@ -166,14 +166,17 @@ fn fields_are_edited_as_everywhere() {
     assert_eq!(form(&state).place.server.as_str(), "y");
 }
 
+/// Whether this is said beside a field.
+fn is_said(state: &State, text: &str) -> bool {
+    view(state).card.iter().any(|item| {
+        matches!(item, Item::Field(field)
+            if matches!(&field.hint, Hint::Beside(Some((_, hint))) if hint.contains(text)))
+    })
+}
+
 #[test]
 fn caps_lock_is_said_before_the_first_letter_and_only_while_it_is_on() {
-    let said = |state: &State| {
-        view(state).card.iter().any(|item| {
-            matches!(item, Item::Field(field)
-                if matches!(&field.hint, Hint::Beside(Some((_, hint))) if hint.contains("Caps Lock")))
-        })
-    };
+    let said = |state: &State| is_said(state, "Caps Lock");
     let mut state = fresh();
     state.update(Event::Input(Input::Caps(true)));
     // Beside the field that is typed into.
@@ -181,6 +184,26 @@ fn caps_lock_is_said_before_the_first_letter_and_only_while_it_is_on() {
     press(&mut state, Key::Tab);
     assert!(said(&state));
     state.update(Event::Input(Input::Caps(false)));
+    assert!(!said(&state));
+}
+
+#[test]
+fn num_lock_is_said_beside_a_password_while_the_keypad_moves() {
+    let said = |state: &State| is_said(state, "Num Lock");
+    let mut state = fresh();
+    state.update(Event::Input(Input::PadMoves(true)));
+    // A name is seen as it is typed.
+    assert!(!said(&state));
+    let before = places(&state);
+    press(&mut state, Key::Tab);
+    assert!(said(&state));
+    assert_eq!(places(&state), before);
+    // One at a time: there is room for one.
+    state.update(Event::Input(Input::Caps(true)));
+    assert!(is_said(&state, "Caps Lock") && !said(&state));
+    state.update(Event::Input(Input::Caps(false)));
+    assert!(said(&state));
+    state.update(Event::Input(Input::PadMoves(false)));
     assert!(!said(&state));
 }
 

@@ -65,6 +65,14 @@ type Flush = unsafe extern "C" fn(Display) -> c_int;
 const RULES: &CStr = c"_XKB_RULES_NAMES";
 /// More than anybody has.
 const RULES_MAX: c_long = 256;
+/// The property with the display's resources, among those that are always there; and how much of it is read.
+const RESOURCES: c_ulong = 23;
+const RESOURCES_MAX: c_long = 16 * 1024;
+/// The resource that says how many dots an inch has, and those of 100 percent.
+const DOTS: &str = "Xft.dpi:";
+const DOTS_USUAL: f32 = 96.0;
+/// Said otherwise, it is a mistake.
+const PERCENT: std::ops::RangeInclusive<f32> = 50.0..=800.0;
 /// The keyboard that all others come together in.
 const CORE_KEYBOARD: c_uint = 0x100;
 /// The type of a property with text, among those that are always there.
@@ -188,41 +196,51 @@ impl X11 {
 
     /// The keyboard layouts, in the order of their numbers.
     pub(super) fn layouts(&self) -> Vec<String> {
+        // SAFETY: the display is open; the name ends with a zero.
+        let rules = unsafe { (self.keyboard.intern_atom)(self.display, RULES.as_ptr(), 1) };
+        match rules {
+            0 => Vec::new(),
+            rules => layouts_of(&self.text(rules, RULES_MAX)),
+        }
+    }
+
+    /// How large everything is to be, in percent, where a desktop or an administrator has said so.
+    pub(super) fn percent(&self) -> Option<u16> {
+        percent_of(&self.text(RESOURCES, RESOURCES_MAX))
+    }
+
+    /// A property of the display, if it is text; so many times four bytes of it at most.
+    fn text(&self, property: c_ulong, most: c_long) -> Vec<u8> {
         let (mut kind, mut format, mut length, mut rest) = (0, 0, 0, 0);
         let mut bytes: *mut u8 = std::ptr::null_mut();
-        // SAFETY: the display is open; the name ends with a zero; the numbers live until the call returns.
+        // SAFETY: the display is open; the numbers live until the call returns.
         let read = unsafe {
-            let rules = (self.keyboard.intern_atom)(self.display, RULES.as_ptr(), 1);
-            rules != 0
-                && (self.keyboard.get_property)(
-                    self.display,
-                    self.root,
-                    rules,
-                    0,
-                    RULES_MAX,
-                    0,
-                    STRING,
-                    &raw mut kind,
-                    &raw mut format,
-                    &raw mut length,
-                    &raw mut rest,
-                    &raw mut bytes,
-                ) == 0
+            (self.keyboard.get_property)(
+                self.display,
+                self.root,
+                property,
+                0,
+                most,
+                0,
+                STRING,
+                &raw mut kind,
+                &raw mut format,
+                &raw mut length,
+                &raw mut rest,
+                &raw mut bytes,
+            ) == 0
         };
         let Some(text) = NonNull::new(bytes).filter(|_| read) else {
             return Vec::new();
         };
-        let layouts = match format {
-            8 => {
-                // SAFETY: so many bytes were handed out.
-                let text = unsafe { std::slice::from_raw_parts(text.as_ptr(), length as usize) };
-                layouts_of(text)
-            }
+        let found = match format {
+            // SAFETY: so many bytes were handed out.
+            8 => unsafe { std::slice::from_raw_parts(text.as_ptr(), length as usize) }.to_vec(),
             _ => Vec::new(),
         };
         // SAFETY: it was handed out by this library, and is not used any more.
         unsafe { (self.keyboard.free)(bytes.cast()) };
-        layouts
+        found
     }
 
     /// Uses the layout of this number.
@@ -245,9 +263,34 @@ fn layouts_of(rules: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// Of the resources, the one with the dots of an inch.
+fn percent_of(resources: &[u8]) -> Option<u16> {
+    let resources = String::from_utf8_lossy(resources);
+    let dots = resources.lines().find_map(|line| line.strip_prefix(DOTS))?;
+    let percent = dots.trim().parse::<f32>().ok()? / DOTS_USUAL * 100.0;
+    PERCENT.contains(&percent).then_some(percent as u16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_size_of_everything_is_that_of_the_resources() {
+        let said = |text: &str| percent_of(text.as_bytes());
+        assert_eq!(said("*color0:\t#000\nXft.dpi:\t192\n"), Some(200));
+        assert_eq!(said("Xft.dpi: 120.0"), Some(125));
+        for other in [
+            "",
+            "Xft.dpi:",
+            "Xft.dpi: many",
+            "Xft.dpi: 0",
+            "Xft.dpi: NaN",
+            "Xft.dpi: 9e9",
+        ] {
+            assert_eq!(said(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn layouts_are_the_third_of_the_rules() {
