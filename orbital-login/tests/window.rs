@@ -385,6 +385,33 @@ impl Keyboard {
 }
 
 /// By the command, by the key and after a while: the session goes on, and only the password uncovers it.
+/// Runs what systemd's unit does before the computer sleeps: as systemd does it, from outside of the session.
+fn lock_before_sleep(folder: &Path, safe: &Path) {
+    let unit = include_str!("../safe-lock-before-sleep.service");
+    let script = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart=/bin/sh -c '"))
+        .and_then(|script| script.strip_suffix("'"))
+        .unwrap();
+    let script = script
+        .replace("$$", "$")
+        .replace("/run/user/*", folder.to_str().unwrap());
+    let ran = Command::new("/bin/sh")
+        .args(["-c", &script])
+        .env_clear()
+        .envs(
+            unit.lines()
+                .find_map(|line| line.strip_prefix("Environment=")?.split_once('=')),
+        )
+        .env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", safe.parent().unwrap().display()),
+        )
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "locked\n", "{ran:?}");
+}
+
 #[test]
 fn a_session_is_locked_and_goes_on() {
     let place = tempfile::tempdir().unwrap();
@@ -463,6 +490,13 @@ fn a_session_is_locked_and_goes_on() {
     eventually("it has the keyboard", || !keyboard.is_free());
     // A pointer does not get through either, and takes nothing from it.
     screen.xdotool(&["mousemove", "5", "5", "click", "1"]);
+    unlock();
+
+    lock_before_sleep(&temporary, &safe);
+    eventually("the computer has locked it before it sleeps", || {
+        screen.shows_something()
+    });
+    eventually("it has the keyboard once more", || !keyboard.is_free());
     unlock();
 
     eventually("it locks itself", || screen.shows_something());
