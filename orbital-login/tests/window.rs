@@ -112,6 +112,20 @@ impl Screen {
             .collect()
     }
 
+    /// Waits until nothing has moved for a while.
+    #[track_caller]
+    fn until_still(&self) {
+        let (start, mut before, mut since) = (Instant::now(), self.pixels(), Instant::now());
+        while since.elapsed() < Duration::from_secs(2) {
+            assert!(start.elapsed() < LIMIT, "something goes on moving");
+            std::thread::sleep(Duration::from_millis(100));
+            let now = self.pixels();
+            if now != before {
+                (before, since) = (now, Instant::now());
+            }
+        }
+    }
+
     fn shot(&self, name: &str) {
         let Some(folder) = &self.shots else { return };
         fs::create_dir_all(folder).unwrap();
@@ -279,7 +293,9 @@ fn sign_up_run_end_and_sign_in_again() {
     screen.key("Return");
     screen.write("correct horse");
     screen.key("Return");
-    std::thread::sleep(Duration::from_secs(6));
+    // A bar moves as long as the password is checked.
+    std::thread::sleep(Duration::from_secs(1));
+    screen.until_still();
     screen.shot("6-wrong-password");
     screen.write(PASSWORD);
     settle();
