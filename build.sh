@@ -456,13 +456,13 @@ smoke_fuzz() {
     RUSTFLAGS=$flags cargo build --release --locked --manifest-path fuzz/Cargo.toml --target "$host" --target-dir "$folder" || return 1
     out=$(mktemp -d)
     for target in fuzz/fuzz_targets/*.rs; do basename "$target" .rs; done |
-        xargs -P "$(nproc)" -I TARGET bash -c 'smoke_fuzz_one "$@"' _ "$folder/$host/release/TARGET" "$out" TARGET "$fuzz_seconds" || return 1
+        xargs -P "$(nproc)" -n 1 bash -c 'smoke_fuzz_one "$@"' _ "$folder/$host/release" "$out" "$fuzz_seconds" || return 1
     rm -rf "$out"
 }
 smoke_fuzz_one() {
-    local program=$1 out=$2 target=$3 seconds=$4
+    local folder=$1 out=$2 seconds=$3 target=$4
     mkdir "$out/$target"
-    if "$program" -max_total_time="$seconds" -rss_limit_mb=1024 -malloc_limit_mb=64 -timeout=10 -max_len=65536 \
+    if "$folder/$target" -max_total_time="$seconds" -rss_limit_mb=1024 -malloc_limit_mb=64 -timeout=10 -max_len=65536 \
         -artifact_prefix="$out/$target-" "$out/$target" >"$out/$target.log" 2>&1; then
         echo "fuzz target $target: $(grep -o 'Done [0-9]* runs' "$out/$target.log" || true)"
     else

@@ -85,6 +85,7 @@ impl HttpStore {
         &self,
         ask: &mut dyn FnMut(&str, bool) -> Result<T, RequestError>,
     ) -> Result<T, RequestError> {
+        self.spares.close_old(&*self.caller.network);
         let count = self.gateways.len();
         let start = self.preferred.load(Ordering::Relaxed);
         let mut first = true;
@@ -572,6 +573,7 @@ impl Store for HttpStore {
     }
 
     fn watch_pointer(&self, address: &Address, seen: u64, time: Duration) -> Result<Watched> {
+        self.spares.close_old(&*self.caller.network);
         let number = self.preferred.load(Ordering::Relaxed);
         let Some(gateway) = self.gateways.get(number).or(self.gateways.first()) else {
             return Ok(Watched::Unable);

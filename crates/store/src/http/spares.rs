@@ -27,6 +27,14 @@ struct State {
     dialing: usize,
 }
 
+impl State {
+    fn close_old(&mut self, network: &dyn Network) {
+        let now = network.now();
+        self.made
+            .retain(|(at, _)| now.saturating_sub(*at) < AGE_MAX);
+    }
+}
+
 impl Spares {
     /// A spare connection to this address, if there is one that can be used.
     pub(super) fn take(&self, to: SocketAddr, network: &dyn Network) -> Option<Box<dyn Link>> {
@@ -34,17 +42,24 @@ impl Spares {
         if state.to.replace(to) != Some(to) {
             state.made.clear();
         }
-        while let Some((at, mut link)) = state.made.pop_front() {
-            if network.now().saturating_sub(at) < AGE_MAX && link.is_open() {
+        state.close_old(network);
+        while let Some((_, mut link)) = state.made.pop_front() {
+            if link.is_open() {
                 return Some(link);
             }
         }
         None
     }
 
+    /// Closes those that nothing has used.
+    pub(super) fn close_old(&self, network: &dyn Network) {
+        self.0.lock().close_old(network);
+    }
+
     /// Makes connections until there are `count` of them. Does not wait.
     pub(super) fn dial(self: &Arc<Self>, count: usize, network: &Arc<dyn Network>) {
         let mut state = self.0.lock();
+        state.close_old(&**network);
         let Some(to) = state.to else { return };
         for _ in state.made.len() + state.dialing..count {
             let (spares, network) = (self.clone(), network.clone());
@@ -157,6 +172,8 @@ mod tests {
         spares.dial(1, &network);
         all_made(&spares, 1);
         counting.millis.store(8_000, Ordering::SeqCst);
+        spares.close_old(&*network);
+        assert!(spares.0.lock().made.is_empty(), "it is kept");
         assert!(spares.take(to, &*network).is_none(), "it is old");
     }
 }
