@@ -32,14 +32,16 @@ pub struct Recovered {
 
 impl Account {
     /// Opens the account of a recovery key and sets a new password, which closes the old one for good. A new password
-    /// that is the old one just opens it. Nothing is set if the account is not called `name`, where one is given.
-    pub fn recover(
+    /// that is the old one just opens it. Nothing is set if the account is not called `name`, where one is given, or if
+    /// it `may` not be used.
+    pub fn recover<E: From<Error>>(
         store: &dyn Store,
         key: &RecoveryKey,
         name: Option<&str>,
         new: &Secret,
+        may: &dyn Fn(&Self) -> Result<(), E>,
         step: &dyn Fn(&str),
-    ) -> Result<Recovered> {
+    ) -> Result<Recovered, E> {
         check_new_password(new)?;
         let name = name
             .map(|typed| Name::parse(typed).map(|name| (typed, name)))
@@ -48,24 +50,25 @@ impl Account {
         let mut tries = 0;
         loop {
             tries += 1;
-            match Self::open_anew(store, key, name.as_ref(), new, &mut derived, step) {
+            match Self::open_anew(store, key, name.as_ref(), new, &mut derived, may, step) {
                 // Another computer with an open session has published meanwhile.
                 Err(Error::HeadMoved { .. }) if tries < TRIES_MAX => {}
-                done => return done,
+                done => return done?,
             }
         }
     }
 
     /// One try of [`Account::recover`]. The keys of the new password stay in `derived` for the next: stretching it
-    /// takes longer than everything else.
-    fn open_anew(
+    /// takes longer than everything else. The inner result is that of `may`.
+    fn open_anew<E>(
         store: &dyn Store,
         key: &RecoveryKey,
         name: Option<&(&str, Name)>,
         new: &Secret,
         derived: &mut Option<Arc<Keys>>,
+        may: &dyn Fn(&Self) -> Result<(), E>,
         step: &dyn Fn(&str),
-    ) -> Result<Recovered> {
+    ) -> Result<Result<Recovered, E>> {
         step("finding the account");
         let Record { keys, secret_key } = RecoveryPointer::of(key).look(store)?;
         let mut opened = Vec::new();
@@ -92,6 +95,9 @@ impl Account {
         {
             return Err(Error::RecoveryKeyOfAnother(typed.trim().to_owned()));
         }
+        if let Err(error) = may(&account) {
+            return Ok(Err(error));
+        }
         step("setting the new password");
         let keys = match derived {
             Some(keys) => keys.clone(),
@@ -113,11 +119,11 @@ impl Account {
         } else {
             account.move_to(store, keys, packet, &head)?
         };
-        Ok(Recovered {
+        Ok(Ok(Recovered {
             account,
             head,
             before,
-        })
+        }))
     }
 
     /// The secret key that is needed besides the password, if there is one.

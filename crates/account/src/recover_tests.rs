@@ -16,8 +16,13 @@ fn sign_up_with(store: &dyn Store, key: &RecoveryKey) -> Result<(Account, Head)>
         .sign_up(store, |_| Ok::<_, Error>(FIRST.to_vec()), &|_| ())
 }
 
+/// Nobody else uses the account here.
+fn free(_: &Account) -> Result<()> {
+    Ok(())
+}
+
 fn recover(store: &dyn Store, key: &RecoveryKey, new: &str) -> Result<Recovered> {
-    Account::recover(store, key, None, &secret(new), &|_| ())
+    Account::recover(store, key, None, &secret(new), &free, &|_| ())
 }
 
 fn key() -> RecoveryKey {
@@ -42,7 +47,7 @@ fn the_key_alone_opens_the_account_and_sets_a_password() {
     sign_in(&store, "ana", PASSWORD).unwrap();
 
     let named = |name| {
-        let found = Account::recover(&store, &key, Some(name), &secret(PASSWORD), &|_| ());
+        let found = Account::recover(&store, &key, Some(name), &secret(PASSWORD), &free, &|_| ());
         code(found.map(drop))
     };
     assert_eq!(named("bob"), "recovery_key_of_another");

@@ -184,3 +184,24 @@ fn words_and_password_come_from_standard_input_and_a_secret_key_is_shown_again()
     assert_eq!(answer["secret_key"], made["secret_key"]);
     assert_eq!(code(login(&computer, &place, NEW)), "wrong_password");
 }
+
+#[test]
+fn nothing_is_set_while_a_session_is_open_here() {
+    let place = TestDir::new();
+    let first = Computer::new(&place, "first");
+    let made = first.json(&["signup", NAME, "--small-memory", "--recovery-sheet"]);
+    let words = made["recovery_key"].as_str().unwrap().to_owned();
+    first.login();
+    assert_eq!(code(recover(&first, &place, &words, NEW)), "in_use");
+    // The session goes on, and the password is the one of before.
+    fs::write(first.home().join("kept"), "kept").unwrap();
+    first.sync();
+    first.logout();
+    let second = Computer::new(&place, "second");
+    second.login();
+    assert_eq!(fs::read(second.home().join("kept")).unwrap(), b"kept");
+    second.logout();
+    value(recover(&first, &place, &words, NEW));
+    value(login(&second, &place, NEW));
+    second.logout();
+}

@@ -78,7 +78,8 @@ impl Session {
     }
 
     /// Opens the home of an account whose password is forgotten, by its recovery key, and sets a new password. The
-    /// store must be there. With a `name` only the account that is called so.
+    /// store must be there. With a `name` only the account that is called so. Nothing is set while a session of it is
+    /// open in this state folder.
     pub fn recover(
         key: &RecoveryKey,
         name: Option<&str>,
@@ -92,7 +93,11 @@ impl Session {
             head,
             before,
         } = before_a_session(&*store, progress, &|| false, |told| {
-            Ok(Account::recover(&*store, key, name, new, &steps(told))?)
+            let is_free = |account: &Account| {
+                Local::open(&options.state, account.home_key())?;
+                Ok::<_, Error>(())
+            };
+            Account::recover(&*store, key, name, new, &is_free, &steps(told))
         })?;
         let state = options.state.clone();
         let session = open(account, head, options, false, progress)?;
