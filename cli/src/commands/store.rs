@@ -3,7 +3,6 @@
 //! Commands on records alone work on the store itself; commands on an account's home are the
 //! daemon's work, in the open session or in one for the time of the command.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use safeos_control::{Collect, Copy, Request, SignIn};
@@ -104,13 +103,12 @@ fn url(context: &Context, at: &At) -> String {
 
 /// Opens a store that must be there: looking at one does not make one.
 pub(super) fn open(context: &Context, url: &str) -> Result<Arc<dyn Store>> {
-    if let Some(path) = url.strip_prefix("file://")
-        && !path.contains('%')
-        && !Path::new(path).is_dir()
-    {
+    if !safeos_store::may_be_there(url)? {
         return Err(Failure::new(
             "store_unreachable",
-            format!("there is no store at {url}: check the path, or name another with --store"),
+            format!(
+                "there is no store at {url}: see that its disk is mounted and check the path, or name another with --store"
+            ),
         ));
     }
     Ok(context.dirs.open(url)?)
@@ -412,6 +410,8 @@ pub fn by_account(
 #[cfg(test)]
 mod tests {
     use safeos_record::Chunk;
+
+    use std::path::Path;
 
     use super::*;
     use crate::dirs::Dirs;

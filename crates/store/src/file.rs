@@ -45,6 +45,7 @@ use crate::{Entry, Error, Kind, Reserve, Result, Room, Stats, Store, Traits, who
 /// Chunks of more bytes are files of their own.
 const INLINE_MAX: usize = 64 * 1024;
 
+const FORMAT_FILE: &str = "format";
 const FORMAT: &str = "SafeOS store 2\n";
 
 /// Records in a folder.
@@ -85,9 +86,14 @@ impl FileStore {
         Ok(store)
     }
 
+    /// Whether there is a whole store in this folder.
+    pub(crate) fn is_in(root: &Path) -> io::Result<bool> {
+        root.join(FORMAT_FILE).try_exists()
+    }
+
     /// Whether the folder is a store; an error when it is something else.
     fn check_format(&self) -> Result<bool> {
-        let path = self.root.join("format");
+        let path = self.root.join(FORMAT_FILE);
         match fs::read(&path) {
             Ok(format) if format == FORMAT.as_bytes() => Ok(true),
             Ok(_) => Err(self.broken(format!(
@@ -140,7 +146,7 @@ impl FileStore {
             fs::rename(&fresh, &engine).map_err(making)?;
         }
         sync_dir(&self.root).map_err(making)?;
-        replace(&self.root.join("format"), FORMAT.as_bytes()).map_err(making)?;
+        replace(&self.root.join(FORMAT_FILE), FORMAT.as_bytes()).map_err(making)?;
         if let Some(parent) = self.root.parent() {
             sync_dir(parent).map_err(making)?;
         }

@@ -38,7 +38,7 @@ pub use http::{
 pub use kind::Kind;
 pub use memory::{MemoryState, MemoryStore, Method};
 pub use observed::Observed;
-pub use open::open;
+pub use open::{may_be_there, open};
 pub use reserve::Reserve;
 pub use room::Room;
 pub use store::{Store, in_batches};

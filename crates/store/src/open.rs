@@ -17,3 +17,13 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>> {
         ))),
     }
 }
+
+/// Whether there may be a store at this URL. `false` for a folder that [`open`] would make one of: its disk may not be
+/// mounted, or the path is another one. A server is not asked.
+pub fn may_be_there(url: &str) -> Result<bool> {
+    match parse(url)? {
+        // An error of the disk is for whoever opens it.
+        Parsed::File(path) => Ok(FileStore::is_in(&from_here(path)).unwrap_or(true)),
+        _ => Ok(true),
+    }
+}

@@ -33,6 +33,33 @@ fn an_account_is_made_once() {
     assert_eq!(everything_in(computer.temporary()), [""; 0]);
 }
 
+/// Its disk may not be mounted: an empty store in its place would say that there is no such account.
+#[test]
+fn a_store_that_is_away_is_not_made_anew() {
+    let place = TestDir::new();
+    let computer = Computer::new(&place, "first");
+    computer.sign_up();
+    let there = place.path().join("store");
+    let away = place.path().join("away");
+    fs::rename(&there, &away).unwrap();
+    for arguments in [
+        &["login", NAME][..],
+        &["run", NAME, "--", "true"],
+        &["store", "stats"],
+    ] {
+        let done = run_for(computer.command().args(arguments), LIMIT).code(1);
+        assert!(
+            done.stderr.contains("there is no store at") && done.stderr.contains("mounted"),
+            "{}",
+            done.stderr
+        );
+        assert!(!there.exists(), "{arguments:?} made a store");
+    }
+    fs::rename(&away, &there).unwrap();
+    computer.login();
+    computer.logout();
+}
+
 #[test]
 fn wrong_password_and_unknown_name_are_told_apart() {
     let place = TestDir::new();

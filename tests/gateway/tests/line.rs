@@ -10,7 +10,7 @@ use safeos_gateway::{Options as ServerOptions, Server};
 use safeos_gateway_tests::chunk;
 use safeos_gateway_tests::homes::{Done, credentials, far, make, options, read, sign_in, write};
 use safeos_record::{Address, Chunk};
-use safeos_session::{FileKind, Ino, Session, Volume};
+use safeos_session::{FileKind, Ino, Options, Session, Volume};
 use safeos_store::{Kind, MemoryStore, Result as StoreResult, Store, StoreHooks, Upload};
 use tempfile::TempDir;
 
@@ -279,6 +279,37 @@ fn what_was_read_is_there_without_the_gateway() {
     computer.read_all_of_large();
     assert_eq!(Done::since(&computer.server, before).chunks, 0);
     computer.session.sign_out(false, false, &()).unwrap();
+}
+
+/// Objects that were fetched apart, whose packs have not followed yet.
+#[test]
+fn what_was_read_by_a_session_that_ended_at_once_is_there_offline() {
+    let (server, state) = (gateway(filled()), TempDir::new().unwrap());
+    let url = server.url();
+    let sign_in = || {
+        let options = Options {
+            remember: true,
+            ..options(&far(&url), state.path())
+        };
+        Session::sign_in(credentials(), options, &()).unwrap()
+    };
+    let read_small = |home: &dyn Volume| {
+        let names = home.read_dir(home.root(), None, 10).unwrap();
+        assert_eq!(names.len(), 2);
+        let folder = home.lookup(home.root(), b"small").unwrap().ino;
+        let ino = home.lookup(folder, b"300").unwrap().ino;
+        assert!(read(home, ino, 0, 4096) == noise(7 + 300, 4096));
+    };
+    let session = sign_in();
+    session.look_at_root(&()).unwrap();
+    read_small(&*session.home().unwrap());
+    session.sign_out(false, false, &()).unwrap();
+    drop((session, server));
+
+    let session = sign_in();
+    assert!(session.status().offline);
+    read_small(&*session.home().unwrap());
+    session.sign_out_later().unwrap();
 }
 
 #[test]

@@ -144,13 +144,8 @@ impl RemotePacks {
         // Then the pack does not follow, and this is a part of what is read.
         let is_read_in_order =
             self.downloads.is_ahead(pack) || self.cache.has_long_span(pack, PART_BYTES_MAX);
-        let fetch = |extent| {
-            let piece = self.fetch_span(pack, extent)?;
-            if is_read_in_order || extent != Extent::of(&range) {
-                self.cache.put_span(pack, piece.start(), piece.bytes());
-            }
-            Ok(piece)
-        };
+        // It is kept, for the session may end before the pack has followed.
+        let fetch = |extent| self.fetch(pack, extent);
         let piece = self
             .downloads
             .get_part(pack, around, fetch)

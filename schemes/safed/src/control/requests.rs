@@ -141,8 +141,21 @@ fn store(conversation: &Exchange, named: Option<&str>) -> Result<Arc<dyn Store>,
     daemon.open_store(url).map_err(failed)
 }
 
+/// Refuses to make a store for somebody who looks for an account: its disk may not be there today.
+fn store_is_there(url: &str, code: &'static str) -> Result<(), ErrorReply> {
+    if safeos_store::may_be_there(url).map_err(failed)? {
+        return Ok(());
+    }
+    let message = format!(
+        "there is no store at {url}, so no account either: see that its disk is mounted and check the path, or sign up to make both"
+    );
+    Err(refused(code, message))
+}
+
 struct Opening {
     store: Option<String>,
+    /// The error's code where there is no store yet; `None`: it is made.
+    without_store: Option<&'static str>,
     remember: bool,
     accept_older: bool,
     wallet: Option<Secret>,
@@ -187,6 +200,7 @@ fn sign_up(conversation: &Exchange, request: SignUp, listener: &Listener<'_>) ->
     };
     let opening = Opening {
         store: request.store,
+        without_store: None,
         remember: request.remember,
         accept_older: false,
         wallet: request.wallet_key.clone(),
@@ -239,6 +253,7 @@ fn sign_in(conversation: &Exchange, request: SignIn, listener: &Listener<'_>) ->
     };
     let opening = Opening {
         store: request.store,
+        without_store: Some("no_account"),
         remember: request.remember,
         accept_older: request.accept_older,
         wallet: None,
@@ -259,6 +274,7 @@ fn recover(conversation: &Exchange, request: &Recover, listener: &Listener<'_>) 
     let key = RecoveryKey::parse(&request.recovery_key).map_err(failed)?;
     let opening = Opening {
         store: request.store.clone(),
+        without_store: Some("unknown_recovery_key"),
         remember: request.remember,
         accept_older: request.accept_older,
         wallet: None,
@@ -281,7 +297,11 @@ fn open(
 ) -> Answer {
     may_sign_in(conversation)?;
     let daemon = &conversation.daemon;
-    let store = store(conversation, opening.store.as_deref())?;
+    let url = opening.store.as_deref();
+    if let Some(code) = opening.without_store {
+        store_is_there(url.unwrap_or(&daemon.store), code)?;
+    }
+    let store = store(conversation, url)?;
     let owner = (conversation.uid, conversation.gid);
     let options = Options {
         remember: opening.remember,
