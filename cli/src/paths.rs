@@ -15,6 +15,24 @@ pub fn in_home(mount: &Path, path: &Path) -> Result<PathText> {
     resolve(&mount.join("home"), std::env::current_dir().ok(), path)
 }
 
+/// Refuses a relative path that means one thing in the home and another in the current folder, which is not in the home:
+/// for what cannot be undone.
+pub fn means_one(mount: &Path, path: &Path) -> Result<()> {
+    let home = mount
+        .canonicalize()
+        .unwrap_or_else(|_| mount.to_owned())
+        .join("home");
+    let is_elsewhere = std::env::current_dir().is_ok_and(|dir| !dir.starts_with(&home));
+    if path.is_absolute() || !is_elsewhere || path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} is in this folder too, which is not in the home: say {} for the one in the home, or copy this one there first",
+        path.display(),
+        home.join(path).display()
+    )))
+}
+
 /// A path from the root of a home that is not mounted.
 pub fn from_root(path: &Path) -> Result<PathText> {
     let inside = path.strip_prefix("/").unwrap_or(path);

@@ -30,7 +30,11 @@ pub fn publish(
     let inside = match whose.account {
         // No home is mounted.
         Some(_) => paths::from_root(path)?,
-        None => paths::in_home(&context.dirs.session()?, path)?,
+        None => {
+            let mount = context.dirs.session()?;
+            paths::means_one(&mount, path)?;
+            paths::in_home(&mount, path)?
+        }
     };
     if inside.as_bytes().is_empty() && !yes {
         // A dot too many, and everything one has is everybody's for good.

@@ -110,6 +110,33 @@ fn what_a_limit_on_files_stops_leaves_nothing() {
 }
 
 #[test]
+fn another_file_of_that_name_is_not_mistaken_for_the_one_in_the_home() {
+    let place = TestDir::new();
+    let computer = Computer::signed_up(&place);
+    fs::write(computer.home().join("notes"), "in the home").unwrap();
+    let elsewhere = place.folder("elsewhere");
+    let publish = |path: &str| {
+        let mut command = computer.command();
+        run_for(
+            command.args(["publish", path]).current_dir(&elsewhere),
+            LIMIT,
+        )
+    };
+    // There is one only.
+    publish("notes").ok();
+    fs::write(elsewhere.join("notes"), "not in the home").unwrap();
+    for path in ["notes", "./notes"] {
+        let refused = publish(path).code(2);
+        assert!(
+            refused.stderr.contains("in this folder too") && refused.stdout.is_empty(),
+            "{refused:?}"
+        );
+    }
+    publish(computer.home().join("notes").to_str().unwrap()).ok();
+    computer.logout();
+}
+
+#[test]
 fn a_whole_home_is_published_only_on_purpose() {
     let place = TestDir::new();
     let computer = Computer::signed_up(&place);
