@@ -21,11 +21,16 @@ static WATCHING: Once = Once::new();
 pub fn watch() -> Result<()> {
     let mut outcome = Ok(());
     WATCHING.call_once(|| {
-        let mut watched = vec![SIGINT, SIGQUIT, SIGTERM, SIGHUP];
-        // A limit on the size of files is told by the write that meets it. A handler, and no order to ignore the
-        // signal, since a command that `safe` starts would inherit that.
-        #[cfg(target_os = "linux")]
-        watched.push(libc::SIGXFSZ);
+        let watched = [
+            SIGINT,
+            SIGQUIT,
+            SIGTERM,
+            SIGHUP,
+            // A limit on the size of files is told by the write that meets it. A handler, and no order to ignore the
+            // signal, since a command that `safe` starts would inherit that.
+            #[cfg(target_os = "linux")]
+            libc::SIGXFSZ,
+        ];
         outcome = Signals::new(watched)
             .map(|mut signals| {
                 std::thread::spawn(move || signals.forever().for_each(arrived));

@@ -6,6 +6,10 @@ pub(crate) enum Heard {
     /// A character was typed.
     Text(char),
     /// Caps Lock is on, or off, as the system has it.
+    #[cfg_attr(
+        target_os = "redox",
+        expect(dead_code, reason = "the system does not tell of Caps Lock")
+    )]
     Caps(bool),
     /// A key was pressed that shows whether the digits of the keypad move: Num Lock is off.
     #[cfg_attr(
