@@ -363,6 +363,8 @@ fn still_open(mut failure: Failure, busy: &[MountUser]) -> Failure {
         "in_use" => failure
             .message
             .push_str(", or sign out all the same with `safe logout --force`"),
+        // It says what to do.
+        "retired" => {}
         _ => failure.message.push_str(
             "; the session is still open: try again, or sign out without publishing with `safe logout --later` (what waits stays, encrypted, on this computer and goes on from your next sign-in here)",
         ),

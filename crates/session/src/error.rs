@@ -56,6 +56,11 @@ pub enum Error {
     /// The answer is on a store elsewhere, and the caller did not want to wait for it.
     #[error("this has to be fetched first; ask again")]
     WouldWait,
+    /// Another computer has changed the account's password.
+    #[error(
+        "the password was changed elsewhere: sign out with `safe logout --later` and in again with the new one; what is not published is kept until then"
+    )]
+    PasswordChanged,
     /// The session was signed out.
     #[error("this session has ended; sign in again")]
     Ended,
@@ -155,6 +160,7 @@ impl Error {
             Self::InUse => "in_use",
             Self::TooQuick => "busy",
             Self::Stopped => "stopped",
+            Self::PasswordChanged => "retired",
             Self::Account(error) => error.code(),
             Self::Store(error) => error.code(),
             _ => "failed",

@@ -233,3 +233,33 @@ fn a_changed_password_changes_it_everywhere() {
     assert_eq!(fs::read(second.home().join("kept")).unwrap(), b"kept");
     second.logout();
 }
+
+#[test]
+fn a_session_whose_password_was_changed_elsewhere_is_told_the_way_out() {
+    let place = TestDir::new();
+    let computer = Computer::signed_up(&place);
+    let other = Computer::new(&place, "other");
+    other.login();
+    let new = place.path().join("new");
+    fs::write(&new, "another password for tests").unwrap();
+    let mut passwd = other.command();
+    passwd.arg("passwd").env("SAFE_NEW_PASSWORD_FILE", &new);
+    run_for(&mut passwd, LIMIT).ok();
+
+    fs::write(computer.home().join("waits"), "not lost").unwrap();
+    for command in ["sync", "logout"] {
+        let message = refused(&computer, &[command], 1, "retired");
+        assert!(
+            message.contains("safe logout --later") && !message.contains("try again"),
+            "{command}: {message}"
+        );
+    }
+    run_for(computer.command().args(["logout", "--later"]), LIMIT).ok();
+    let mut login = computer.command();
+    login.args(["login", NAME]).env("SAFE_PASSWORD_FILE", &new);
+    run_for(&mut login, LIMIT).ok();
+    computer.logout();
+    other.sync();
+    assert_eq!(fs::read(other.home().join("waits")).unwrap(), b"not lost");
+    other.logout();
+}

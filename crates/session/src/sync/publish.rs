@@ -75,7 +75,11 @@ impl Publisher<'_> {
     ) -> Result<Published> {
         let _span = span!(INFO, "publish");
         let started = Instant::now();
-        let outcome = self.publish_now(sync_base, known, progress);
+        let outcome = match self.publish_now(sync_base, known, progress) {
+            // The advice is another one than to somebody who signs in.
+            Err(Error::Account(AccountError::Retired)) => Err(Error::PasswordChanged),
+            outcome => outcome,
+        };
         SESSIONS.worked(Work::Publish, outcome.is_ok(), started.elapsed());
         match &outcome {
             Ok(published) => event!(
