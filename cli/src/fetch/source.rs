@@ -80,6 +80,13 @@ pub fn not_fetched(url: &str, error: &io::Error) -> Failure {
             "not_found",
             format!("nothing is published as {url} on this store: check the address and the store"),
         ),
+        // All that a file system can say of it.
+        _ if error.raw_os_error() == Some(libc::EIO) => Failure::new(
+            "cannot_read",
+            format!(
+                "{url} cannot be opened: a letter of the address is wrong, the store does not answer, or what it has of this is damaged; compare the address with the one that `safe publish` printed, and try again"
+            ),
+        ),
         _ => Failure::system(format!("{url} cannot be fetched"), error),
     }
 }

@@ -137,6 +137,23 @@ fn another_file_of_that_name_is_not_mistaken_for_the_one_in_the_home() {
 }
 
 #[test]
+fn an_address_with_a_wrong_letter_is_said_to_be_one() {
+    let place = TestDir::new();
+    let computer = Computer::signed_up(&place);
+    fs::write(computer.home().join("notes"), "in the home").unwrap();
+    let url = published(&computer, "notes");
+    let (start, last) = url.split_at(url.len() - 2);
+    let other = if last.starts_with('a') { "bb" } else { "aa" };
+    let (code, said) = get(&computer, place.path(), &[&format!("{start}{other}")]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("address"), "{said}");
+    computer.logout();
+    let (code, said) = get(&computer, place.path(), &[&format!("{start}{other}")]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("address"), "{said}");
+}
+
+#[test]
 fn a_whole_home_is_published_only_on_purpose() {
     let place = TestDir::new();
     let computer = Computer::signed_up(&place);

@@ -123,7 +123,11 @@ pub fn open_public_for(
             ))
         })?,
     };
-    let damaged = || Error::Damaged(format!("the public tree {address} does not open"));
+    let damaged = || {
+        Error::Damaged(format!(
+            "the public tree {address} does not open: a letter of its address is wrong, or what the store has of it is damaged; compare the address with the one that was published"
+        ))
+    };
     let mut bytes = chunk.into_bytes().to_vec();
     let (salt, sealed) = bytes
         .split_first_chunk_mut::<SALT_LEN>()
